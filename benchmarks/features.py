@@ -1,0 +1,97 @@
+"""The 187 features of a recording against direct librosa calls, on one thread: time and agreement.
+
+    python benchmarks/features.py [--root FOLDER] [--count 200]
+
+Both sides take each recording in turn, so that a busy machine slows both. The run fails where a difference is
+too large.
+"""
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import librosa
+import numpy as np
+from numpy.typing import NDArray
+from recordings import SAMPLE_RATE, load_waveforms, parse_arguments, print_timings, seconds_of, timing_row
+from threadpoolctl import threadpool_limits
+
+from ser.features import FeatureSettings, extract, rows_of
+from ser.stft import SpectrumReader
+from ser.tuning import estimate_tuning
+
+LARGEST_DIFFERENCE = {
+    "mfcc": 1e-6,
+    "delta": 1e-5,
+    "delta2": 1e-5,
+    "chroma": 1e-6,
+    "mel": 1e-6,
+    "zcr": 0.0,
+    "contrast": 1e-6,
+}
+"""As a share of the largest value of the group in the recording."""
+
+
+def librosa_features(waveform: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+    """Return each group as the original recipe calls for it."""
+    mfcc = librosa.feature.mfcc(y=waveform, sr=SAMPLE_RATE, n_mfcc=13)
+    return {
+        "mfcc": mfcc,
+        "delta": librosa.feature.delta(mfcc),
+        "delta2": librosa.feature.delta(mfcc, order=2),
+        "chroma": librosa.feature.chroma_stft(y=waveform, sr=SAMPLE_RATE),
+        "mel": librosa.feature.melspectrogram(y=waveform, sr=SAMPLE_RATE),
+        "zcr": librosa.feature.zero_crossing_rate(waveform),
+        "contrast": librosa.feature.spectral_contrast(y=waveform, sr=SAMPLE_RATE),
+    }
+
+
+def tunings_differ(waveform: NDArray[np.float32]) -> bool:
+    """Return whether the two estimates of the tuning differ at all."""
+    reader = SpectrumReader(waveform, n_fft=2048, hop_length=512)
+    spectrum = np.empty((reader.n_frames, reader.n_bins), dtype=np.complex64)
+    reader.read(0, out=spectrum)
+    ours = estimate_tuning(np.square(np.abs(spectrum)), sample_rate=SAMPLE_RATE, n_fft=2048, n_chroma=12)
+    return ours != librosa.estimate_tuning(S=np.abs(librosa.stft(waveform)) ** 2, sr=SAMPLE_RATE)
+
+
+def measure(root: Path | None, count: int) -> list[dict[str, Any]]:
+    """Return one row: the timings, the largest difference of each group, and how many tunings differ."""
+    settings = FeatureSettings()
+    differences = dict.fromkeys(settings.groups, 0.0)
+    ours, librosas, mismatches = [], [], 0
+    with threadpool_limits(limits=1), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # librosa warns of a silent recording
+        waveforms = load_waveforms(root, count)
+        extract(waveforms[0], settings), librosa_features(waveforms[0])  # makes and compiles what each side keeps
+        for waveform in waveforms:
+            seconds, features = seconds_of(lambda waveform=waveform: extract(waveform, settings))
+            ours.append(seconds)
+            seconds, expected = seconds_of(lambda waveform=waveform: librosa_features(waveform))
+            librosas.append(seconds)
+            mismatches += tunings_differ(waveform)
+            for group, rows in rows_of(settings).items():
+                difference = np.abs(features[rows] - expected[group].astype(np.float32)).max()
+                share = float(difference / max(np.abs(expected[group]).max(), 1e-30))
+                differences[group] = max(differences[group], share)
+    for group, difference in differences.items():
+        assert difference <= LARGEST_DIFFERENCE[group], f"{group} differs by {difference:.1e}"
+    assert mismatches == 0, f"{mismatches} tunings differ"
+    row = timing_row("187 features", ours, librosas)
+    return [row | {"recordings": count, "differences": differences, "tuning_mismatches": mismatches}]
+
+
+def main() -> list[dict[str, Any]]:
+    """Measure, print the tables, and return the rows."""
+    arguments = parse_arguments(__doc__)
+    rows = measure(arguments.root, arguments.count)
+    print_timings(rows)
+    print("\n| group | largest difference from librosa, as a share of the group's largest value |\n|---|---|")
+    for group, difference in rows[0]["differences"].items():
+        print(f"| {group} | {f'{difference:.1e}' if difference else 'none, to the bit'} |")
+    print(f"\n{rows[0]['tuning_mismatches']} of {rows[0]['recordings']} tunings differ.")
+    return rows
+
+
+if __name__ == "__main__":
+    main()

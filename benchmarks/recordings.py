@@ -1,0 +1,74 @@
+"""What the benchmarks measure on, and how: recordings of the real corpus where there is one, and paired timings."""
+
+import argparse
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import soundfile
+import soxr
+from numpy.typing import NDArray
+
+SAMPLE_RATE = 22050
+
+
+def load_waveforms(root: Path | None, count: int) -> list[NDArray[np.float32]]:
+    """Return `count` waveforms, float32 `[samples]` at `SAMPLE_RATE`, spread over the corpus in `root`.
+
+    Without a corpus they are synthetic: a gliding voice with pauses, of 3 to 5 seconds.
+    """
+    if root is None:
+        return [_voice(seconds=3 + 2 * place / count, seed=place) for place in range(count)]
+    paths = sorted(path for path in root.rglob("03-0*") if path.suffix in (".flac", ".wav"))
+    waveforms = []
+    for place in np.linspace(0, len(paths), count, endpoint=False).astype(int):
+        sound, rate = soundfile.read(paths[place], dtype="float32", always_2d=True)
+        waveforms.append(soxr.resample(sound.mean(axis=1), rate, SAMPLE_RATE))
+    return waveforms
+
+
+def seconds_of(work: Callable[[], Any]) -> tuple[float, Any]:
+    """Return how long `work` took, and what it returned."""
+    start = time.perf_counter()
+    result = work()
+    return time.perf_counter() - start, result
+
+
+def timing_row(name: str, ours: list[float], librosas: list[float]) -> dict[str, Any]:
+    """Return the medians in milliseconds, and the median ratio of the two sides on the same recording."""
+    return {
+        "work": name,
+        "ser_ms": 1000 * median(ours),
+        "librosa_ms": 1000 * median(librosas),
+        "ratio": median(theirs / mine for mine, theirs in zip(ours, librosas, strict=True)),
+    }
+
+
+def print_timings(rows: list[dict[str, Any]]) -> None:
+    """Print the rows as a Markdown table."""
+    print("| work | ser, ms | librosa, ms | times as fast |\n|---|---|---|---|")
+    for row in rows:
+        print(f"| {row['work']} | {row['ser_ms']:.2f} | {row['librosa_ms']:.2f} | {row['ratio']:.1f} |")
+
+
+def parse_arguments(description: str) -> argparse.Namespace:
+    """Return `root`, a folder or None, and `count`."""
+    default = os.environ.get("RAVDESS_ROOT")
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--root", type=Path, default=Path(default) if default else None, help="the corpus")
+    parser.add_argument("--count", type=int, default=200, help="recordings to measure on")
+    return parser.parse_args()
+
+
+def _voice(*, seconds: float, seed: int) -> NDArray[np.float32]:
+    rng = np.random.default_rng(seed)
+    moments = np.arange(round(seconds * SAMPLE_RATE)) / SAMPLE_RATE
+    pitch = rng.uniform(100, 250) * (1 + 0.3 * np.sin(2 * np.pi * 0.7 * moments))
+    phase = 2 * np.pi * np.cumsum(pitch) / SAMPLE_RATE
+    harmonics = sum(np.sin(partial * phase) / partial for partial in range(1, 20))
+    sounding = np.sin(2 * np.pi * 1.3 * moments) > -0.3
+    return (0.1 * harmonics * sounding + rng.normal(scale=0.001, size=len(moments))).astype(np.float32)

@@ -1,0 +1,145 @@
+"""One epoch of training, the plain loop that the original's notebook has against ours: samples per second.
+
+    python benchmarks/training.py [--samples 800] [--repeats 3] [--threads 2]
+
+Both sides train the same network from the same weights on the same batches with the same dropout, in this process, in
+turn. They must end with the same weights, or the figures would compare different work.
+"""
+
+import argparse
+import contextlib
+import copy
+import logging
+import statistics
+import sys
+import time
+import warnings
+from collections.abc import Sequence
+
+import lightning as L
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Sampler, TensorDataset
+
+from ser.checkpoint import Description
+from ser.classifier import EmotionClassifier, ModelSettings
+from ser.corpus.names import EMOTIONS
+from ser.datamodule import EpochOrder, TensorBatches, epoch_seed
+from ser.features import FeatureSettings
+
+BATCH_SIZE = 8
+SEED = 42
+
+
+class _GivenOrder(Sampler[int]):
+    def __init__(self, order: EpochOrder) -> None:
+        self.order = order
+
+    def __iter__(self):  # noqa: ANN204
+        return iter(self.order.indices().tolist())
+
+    def __len__(self) -> int:
+        return self.order.n_samples
+
+
+def plain_epoch(model: nn.Module, train: tuple[Tensor, Tensor], validation: tuple[Tensor, Tensor]) -> float:
+    """Train and validate for one epoch as the original's notebook does; return the seconds it took."""
+    # A generator of its own: a loader draws a number when it starts, and dropout must begin where our side's does.
+    order = _GivenOrder(EpochOrder(len(train[1]), seed=SEED))
+    loader = DataLoader(TensorDataset(*train), batch_size=BATCH_SIZE, sampler=order, generator=torch.Generator())
+    held_out = DataLoader(TensorDataset(*validation), batch_size=BATCH_SIZE)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-4)
+    criterion = nn.CrossEntropyLoss()
+    started = time.perf_counter()
+    torch.manual_seed(epoch_seed(SEED, 0))
+    model.train()
+    loss_sum, correct = 0.0, 0
+    for features, labels in loader:
+        optimizer.zero_grad()
+        logits, _ = model(features)
+        loss = criterion(logits, labels)
+        loss.backward()
+        optimizer.step()
+        loss_sum += loss.item() * len(labels)
+        correct += (logits.argmax(dim=1) == labels).sum().item()
+    model.eval()
+    with torch.no_grad():
+        for features, labels in held_out:
+            logits, _ = model(features)
+            loss_sum += criterion(logits, labels).item() * len(labels)
+            correct += (logits.argmax(dim=1) == labels).sum().item()
+    return time.perf_counter() - started
+
+
+def our_epoch(classifier: EmotionClassifier, train: tuple[Tensor, Tensor], validation: tuple[Tensor, Tensor]) -> float:
+    """Train and validate for one epoch as `train.py` does, checkpoints and logs left out; return the seconds."""
+    trainer = L.Trainer(
+        accelerator="cpu",
+        max_epochs=1,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+    )
+    batches = TensorBatches(*train, batch_size=BATCH_SIZE, order=EpochOrder(len(train[1]), seed=SEED))
+    held_out = TensorBatches(*validation, batch_size=64)
+    started = time.perf_counter()
+    trainer.fit(classifier, train_dataloaders=batches, val_dataloaders=held_out)
+    return time.perf_counter() - started
+
+
+def measure(*, samples: int, repeats: int) -> list[dict[str, float | str]]:
+    """Return one row a side: median seconds, samples a second; raise AssertionError where the weights differ."""
+    generator = torch.Generator().manual_seed(0)
+
+    def data(count: int) -> tuple[Tensor, Tensor]:
+        return torch.randn(count, 187, 216, generator=generator), torch.randint(0, 8, (count,), generator=generator)
+
+    train, validation = data(samples), data(samples // 8)
+    description = Description(
+        architecture="cnn_bilstm_luong",
+        network={},
+        class_names=EMOTIONS,
+        features=FeatureSettings(),
+        protocol="benchmark",
+    )
+    torch.manual_seed(SEED)
+    fresh = description.build()
+    seconds: dict[str, list[float]] = {"plain loop": [], "ser": []}
+    for _ in range(repeats + 1):
+        plain, ours = copy.deepcopy(fresh), copy.deepcopy(fresh)
+        classifier = EmotionClassifier(ours, description=description, settings=ModelSettings(), seed=SEED)
+        seconds["plain loop"].append(plain_epoch(plain, train, validation))
+        with contextlib.redirect_stderr(None):
+            seconds["ser"].append(our_epoch(classifier, train, validation))
+        for (name, theirs), mine in zip(plain.state_dict().items(), ours.state_dict().values(), strict=True):
+            assert torch.allclose(theirs, mine, rtol=1e-5, atol=1e-6), (
+                f"the two sides trained different weights: {name}"
+            )
+    medians = {side: statistics.median(times[1:]) for side, times in seconds.items()}  # the first warms up
+    return [
+        {"side": side, "seconds": median, "samples/s": samples / median, "ratio": medians["plain loop"] / median}
+        for side, median in medians.items()
+    ]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--samples", type=int, default=800)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=2)
+    options = parser.parse_args(arguments)
+    torch.set_num_threads(options.threads)
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore")
+    rows = measure(samples=options.samples, repeats=options.repeats)
+    print(f"One epoch of {options.samples} samples at batch {BATCH_SIZE}, {options.threads} threads\n")
+    print("| side | seconds (median) | samples/s | ratio |\n|---|---|---|---|")
+    for row in rows:
+        print(f"| {row['side']} | {row['seconds']:.2f} | {row['samples/s']:.1f} | {row['ratio']:.2f} |")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

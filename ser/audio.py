@@ -1,0 +1,128 @@
+"""The one door for sound: a path or bytes in, a mono float32 waveform at the wanted rate out, or a clear error."""
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import soxr
+
+from ser.errors import AudioError
+
+SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
+MIN_SECONDS = 0.2
+"""Shorter sounds hold no syllable, and fewer frames than a delta of width nine needs."""
+MAX_SECONDS = 600.0
+MAX_CHANNELS = 8
+MIN_RATE, MAX_RATE = 4_000, 192_000
+SILENCE_PEAK = 1e-4
+"""About three steps of 16-bit sound (-80 dBFS): below it there is nothing but the converter's own noise."""
+MAX_PEAK = 2.0**31
+"""What 32-bit whole numbers saved as floats reach; the powers of much larger values overflow in the features."""
+_BLOCK_FRAMES = 1 << 18
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sound:
+    """A decoded recording.
+
+    Attributes
+    ----------
+    waveform : float32 [samples], mono, finite, at `sample_rate` Hz, full scale 1.0.
+    sample_rate : Hz, after resampling.
+    duration : seconds of the original.
+    clipped : True where more than one in a thousand samples of the original stand at full scale.
+    """
+
+    waveform: np.ndarray
+    sample_rate: int
+    duration: float
+    clipped: bool
+
+
+def read_sound(source: Path | bytes, *, sample_rate: int, name: str | None = None) -> Sound:
+    """Decode, mix to mono by the mean of the channels, and resample once (soxr HQ, as `librosa.load` does).
+
+    Parameters
+    ----------
+    source : a file, or the bytes of one, in a format that libsndfile reads (WAV, FLAC, OGG, MP3).
+    sample_rate : Hz of the waveform returned.
+    name : what to call the recording in messages; the path by default.
+
+    Raises
+    ------
+    AudioError : missing, empty, not sound, damaged, shorter than 0.2 s, longer than ten minutes, silent, not finite,
+        or of a rate or number of channels that no microphone has. The message names the recording.
+    """
+    name = name or (str(source) if isinstance(source, Path) else "the uploaded sound")
+    if isinstance(source, Path) and not source.is_file():
+        raise AudioError(f"{name}: there is no such file.")
+    try:
+        with soundfile.SoundFile(io.BytesIO(source) if isinstance(source, bytes) else source) as file:
+            _check_header(file, name)
+            original, rate = _read_bounded(file, name), file.samplerate
+    # libsndfile's own error is a RuntimeError; mutated headers also raise ValueError and TypeError from the wrapper.
+    except (RuntimeError, ValueError, TypeError, OSError) as error:
+        raise AudioError(f"{name} cannot be read as sound ({_reason(error)}); WAV, FLAC, OGG and MP3 can.") from error
+    duration = len(original) / rate
+    if duration < MIN_SECONDS:
+        raise AudioError(f"{name} lasts {duration:.2f} s; at least {MIN_SECONDS} s are needed.")
+    if not np.isfinite(original).all():
+        raise AudioError(f"{name} holds values that are not numbers (NaN or infinity); export it again.")
+    if (peak := np.abs(original).max()) > MAX_PEAK:
+        raise AudioError(f"{name} reaches {peak:.0e} times full scale; export it again.")
+    mono = original.mean(axis=1, dtype=np.float32) if original.shape[1] > 1 else original[:, 0]
+    waveform = resample(mono, rate, sample_rate)
+    if np.abs(waveform).max() < SILENCE_PEAK:
+        raise AudioError(f"{name} is silent (its peak is below {SILENCE_PEAK:g} of full scale).")
+    clipped = float(np.mean(np.abs(original) >= 0.999)) > 1e-3
+    return Sound(waveform=waveform, sample_rate=sample_rate, duration=duration, clipped=clipped)
+
+
+def resample(waveform: np.ndarray, source_rate: int, target_rate: int) -> np.ndarray:
+    """Resample float32 [samples] with soxr HQ to float32 [ceil(samples * target_rate / source_rate)].
+
+    The length, and the zeros that fill it, are those of `librosa.resample`.
+    """
+    if source_rate == target_rate:
+        return np.ascontiguousarray(waveform, dtype=np.float32)
+    length = int(np.ceil(len(waveform) * target_rate / source_rate))
+    resampled = soxr.resample(waveform, source_rate, target_rate, quality="HQ")[:length]
+    return np.pad(resampled, (0, length - len(resampled))).astype(np.float32, copy=False)
+
+
+def find_sound_files(folder: Path) -> list[Path]:
+    """Return the sound files below `folder`, sorted, but none that is hidden or in a hidden folder (macOS's `._*`)."""
+    return sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in SUFFIXES
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+        and path.is_file()
+    )
+
+
+def _check_header(file: soundfile.SoundFile, name: str) -> None:
+    if not MIN_RATE <= file.samplerate <= MAX_RATE:
+        raise AudioError(f"{name} has a rate of {file.samplerate} Hz; {MIN_RATE} to {MAX_RATE} Hz can be read.")
+    if file.channels > MAX_CHANNELS:
+        raise AudioError(f"{name} has {file.channels} channels; at most {MAX_CHANNELS} can be read.")
+
+
+def _read_bounded(file: soundfile.SoundFile, name: str) -> np.ndarray:
+    """Return float32 [frames, channels]; reads in blocks, because a header may claim any length."""
+    limit = int(MAX_SECONDS * file.samplerate)
+    blocks, frames = [], 0
+    while len(block := file.read(_BLOCK_FRAMES, dtype="float32", always_2d=True)):
+        blocks.append(block)
+        frames += len(block)
+        if frames > limit:
+            raise AudioError(f"{name} lasts longer than {MAX_SECONDS:.0f} s; cut it into shorter recordings.")
+    if not blocks:
+        raise AudioError(f"{name} holds no sound.")
+    return blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
+
+
+def _reason(error: Exception) -> str:
+    return str(getattr(error, "error_string", error)).rstrip(". ") or type(error).__name__

@@ -1,0 +1,114 @@
+"""What the commands share: one sentence for what a person did wrong, and where a resumed run finds its settings."""
+
+import logging
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from ser.checkpoint import FOLDER
+from ser.errors import CheckpointError, SerError, SettingsError
+from ser.files import write_text_atomically
+
+log = logging.getLogger(__name__)
+
+CONFIGURATION = "config.yaml"
+"""The resolved configuration in a run's folder."""
+
+
+def run_command(main: Callable[[], Any]) -> None:
+    """Run a `hydra.main` function; print the errors that a person can mend as one sentence and exit with 1."""
+    OmegaConf.register_new_resolver("run_folder", _run_folder, replace=True)
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here as they are, rather than printed with a traceback
+    with one_sentence_errors():
+        main()
+
+
+@contextmanager
+def one_sentence_errors() -> Iterator[None]:
+    """Turn the errors that a person can mend into one sentence and exit status 1, Ctrl-C into status 130.
+
+    Inside a task this keeps Hydra, which only sees the exit, from printing its own account of the error.
+    """
+    try:
+        yield
+    except (HydraException, OmegaConfBaseException) as error:  # some of Hydra's are OSErrors too
+        sys.exit(f"error: {_one_sentence(error)}")
+    except (SerError, OSError) as error:
+        sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def plain(configuration: DictConfig) -> dict[str, Any]:
+    """Return the configuration with every interpolation resolved, as plain values."""
+    return OmegaConf.to_container(configuration, resolve=True, throw_on_missing=True)
+
+
+def resumed(configuration: DictConfig, overrides: Sequence[str]) -> DictConfig:
+    """Return the settings of the run that `ckpt_path` names, with the `trainer.*` overrides of this command.
+
+    Raises
+    ------
+    CheckpointError : there is no such run.
+    SettingsError : another setting was given beside; a resumed run that differs would be no resumed run.
+    """
+    run = run_of(Path(configuration.ckpt_path))
+    saved = OmegaConf.load(run / CONFIGURATION)
+    for override in overrides:
+        key = override.partition("=")[0].lstrip("+~")
+        if key.startswith("trainer."):
+            OmegaConf.update(saved, key, OmegaConf.select(configuration, key), force_add=True)
+        elif key != "ckpt_path":
+            raise SettingsError(f"{key} cannot be changed in a resumed run; leave it out, or start a new run.")
+    saved.ckpt_path = str(run)
+    saved.paths.run_dir = str(run)
+    return saved
+
+
+def run_of(path: Path) -> Path:
+    """Return the folder of the run that `path` (a run's folder, or a checkpoint in it) belongs to.
+
+    Raises
+    ------
+    CheckpointError : it belongs to none.
+    """
+    run = path.parent.parent if path.is_file() and path.parent.name == FOLDER else path
+    if not (run / CONFIGURATION).is_file():
+        raise CheckpointError(
+            f"ckpt_path is {path}, which is no run: it should be a folder that holds {CONFIGURATION}."
+        )
+    return run
+
+
+def write_configuration(run_dir: Path, configuration: dict[str, Any]) -> None:
+    """Write the resolved configuration into the run's folder."""
+    write_text_atomically(run_dir / CONFIGURATION, OmegaConf.to_yaml(OmegaConf.create(configuration)))
+
+
+def discard_unused(run_dir: Path) -> None:
+    """Remove the folder that Hydra made for a run whose settings were refused."""
+    if not (run_dir / CONFIGURATION).exists():
+        shutil.rmtree(run_dir, ignore_errors=True)
+
+
+def _run_folder(ckpt_path: str | None, output_dir: str, run_name: str, now: str) -> str:
+    if ckpt_path is not None:
+        try:
+            return str(run_of(Path(ckpt_path)))
+        except CheckpointError:
+            log.debug("%s is no run; the command will say so", ckpt_path)
+    return str(Path(output_dir) / run_name / now)
+
+
+def _one_sentence(error: Exception) -> str:
+    # Hydra's messages name the key or group first, and go on over several lines with where it looked.
+    told, _, _ = str(error).partition("Config search path")
+    return " ".join(told.split())

@@ -1,0 +1,103 @@
+"""The grammar of a RAVDESS file name, `MM-VV-EE-II-SS-RR-AA`: modality, vocal channel, emotion, intensity,
+statement, repetition, actor (Livingstone and Russo 2018, doi:10.1371/journal.pone.0196391)."""
+
+import re
+from dataclasses import dataclass
+
+EMOTIONS = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprise")
+"""The class order of the whole project: RAVDESS codes 01 to 08."""
+
+CHANNELS = ("speech", "song")
+CHANNEL_FOLDERS = {"speech": "Audio_Speech_Actors_01-24", "song": "Audio_Song_Actors_01-24"}
+"""The publisher's folders, each with `Actor_01` to `Actor_24` inside."""
+INTENSITIES = ("normal", "strong")
+STATEMENTS = ("Kids are talking by the door", "Dogs are sitting by the door")
+N_ACTORS = 24
+SONG_EMOTIONS = EMOTIONS[:6]
+"""Disgust and surprise were spoken only."""
+ACTORS_WITHOUT_SONG = (18,)
+
+_AUDIO_ONLY = "03"
+_PATTERN = re.compile(r"(0[1-3])-(0[12])-(0[1-8])-(0[12])-(0[12])-(0[12])-(0[1-9]|1[0-9]|2[0-4])")
+
+
+@dataclass(frozen=True, order=True, kw_only=True)
+class RecordingName:
+    """What a RAVDESS file name says of an audio-only recording.
+
+    Attributes
+    ----------
+    channel : "speech" or "song".
+    emotion : one of `EMOTIONS`.
+    intensity : "normal" or "strong"; neutral has no strong.
+    statement, repetition : 1 or 2.
+    actor : 1 to 24; odd numbers are male, even ones female.
+    """
+
+    channel: str
+    emotion: str
+    intensity: str
+    statement: int
+    repetition: int
+    actor: int
+
+    @property
+    def stem(self) -> str:
+        """The file name without its suffix."""
+        codes = (
+            CHANNELS.index(self.channel) + 1,
+            EMOTIONS.index(self.emotion) + 1,
+            INTENSITIES.index(self.intensity) + 1,
+            self.statement,
+            self.repetition,
+            self.actor,
+        )
+        return "-".join([_AUDIO_ONLY, *(f"{code:02d}" for code in codes)])
+
+    @property
+    def gender(self) -> str:
+        return "male" if self.actor % 2 else "female"
+
+
+def parse_stem(stem: str) -> RecordingName | None:
+    """Return what `stem` says, or None where it is not the name of an audio-only RAVDESS recording.
+
+    >>> parse_stem("03-01-06-02-01-02-11").emotion
+    'fearful'
+    >>> parse_stem("my_voice") is None
+    True
+    """
+    match = _PATTERN.fullmatch(stem)
+    if match is None or match[1] != _AUDIO_ONLY:
+        return None
+    channel, emotion, intensity, statement, repetition, actor = (int(code) for code in match.groups()[1:])
+    return RecordingName(
+        channel=CHANNELS[channel - 1],
+        emotion=EMOTIONS[emotion - 1],
+        intensity=INTENSITIES[intensity - 1],
+        statement=statement,
+        repetition=repetition,
+        actor=actor,
+    )
+
+
+def expected_names(channel: str) -> list[RecordingName]:
+    """Return every recording that the complete corpus holds in `channel` (1,440 of speech, 1,012 of song), sorted."""
+    song = channel == "song"
+    return sorted(
+        RecordingName(
+            channel=channel,
+            emotion=emotion,
+            intensity=intensity,
+            statement=statement,
+            repetition=repetition,
+            actor=actor,
+        )
+        for actor in range(1, N_ACTORS + 1)
+        if not (song and actor in ACTORS_WITHOUT_SONG)
+        for emotion in (SONG_EMOTIONS if song else EMOTIONS)
+        for intensity in INTENSITIES
+        if not (emotion == "neutral" and intensity == "strong")
+        for statement in (1, 2)
+        for repetition in (1, 2)
+    )

@@ -1,0 +1,41 @@
+"""Files that are either whole or not there: written beside their place, then moved into it."""
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def replace_when_complete(path: Path) -> Iterator[Path]:
+    """Yield a temporary path in the folder of `path`; move what was written there onto `path` if the block succeeds.
+
+    The folder is created if need be. A reader of `path` sees the old file or the new one, never a part. If the block
+    raises, `path` is as it was and the temporary file is gone. The temporary path ends in `.partial`, so that a
+    leftover of a killed process is not taken for a finished file: a writer that reads the format from the suffix has
+    to be told the format.
+
+    Raises
+    ------
+    OSError : the folder or the file cannot be written, or the block wrote nothing; it names the folder or `path`.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
+    try:
+        yield temporary
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())  # else a power cut after the move may leave the new name on an empty file
+        temporary.replace(path)
+    except OSError as error:
+        if str(error.filename) != str(temporary):
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error  # the name that the reader knows
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text_atomically(path: Path, text: str) -> None:
+    """Write `text` to `path` as UTF-8 with the line ends it has, whole or not at all; see `replace_when_complete`."""
+    with replace_when_complete(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="")

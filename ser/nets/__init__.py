@@ -1,0 +1,67 @@
+"""The networks, by name. Plain `torch.nn.Module`s: no Lightning, no Hydra.
+
+A configuration or a checkpoint names an architecture; only the names below mean anything, so nothing that a
+stranger wrote into a file decides what is built.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor, nn
+
+from ser.errors import SettingsError
+from ser.nets.cnn_bilstm_luong import CnnBiLstmLuong, CnnBiLstmLuongSettings
+from ser.nets.standardiser import Standardiser
+from ser.settings import read_settings, suggestion
+
+ARCHITECTURES = {"cnn_bilstm_luong": (CnnBiLstmLuong, CnnBiLstmLuongSettings)}
+"""Name -> (network, its settings). A new architecture is a file beside this one and a line here."""
+
+
+class Recogniser(nn.Module):
+    """A standardiser and a network: raw features in, logits and attention weights out."""
+
+    def __init__(self, standardiser: Standardiser, network: nn.Module) -> None:
+        super().__init__()
+        self.standardiser = standardiser
+        self.network = network
+
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Map float32 [batch, features, frames] to logits [batch, classes] and weights [batch, frames']."""
+        return self.network(self.standardiser(features))
+
+
+def check_architecture(name: str, settings: Mapping[str, Any], *, max_length: int) -> None:
+    """Check what `build_recogniser` will be given, without building it.
+
+    Raises
+    ------
+    SettingsError : an unknown name, an unknown or bad setting, or fewer frames than the architecture can take.
+    """
+    if name not in ARCHITECTURES:
+        raise SettingsError(f"model.name is {name!r}; {suggestion(name, ARCHITECTURES)}.")
+    network, settings_class = ARCHITECTURES[name]
+    read_settings(settings_class, settings, where="model.network")
+    if max_length < network.min_frames:
+        raise SettingsError(
+            f"features.max_length is {max_length}, but model {name} needs at least {network.min_frames} frames."
+        )
+
+
+def build_recogniser(
+    name: str, settings: Mapping[str, Any], *, n_features: int, max_length: int, n_classes: int
+) -> Recogniser:
+    """Build the recogniser of that architecture, with fresh weights and a standardiser that changes nothing yet.
+
+    Raises
+    ------
+    SettingsError : as `check_architecture`.
+    """
+    check_architecture(name, settings, max_length=max_length)
+    network, settings_class = ARCHITECTURES[name]
+    return Recogniser(
+        Standardiser((n_features, max_length)),
+        network(
+            read_settings(settings_class, settings, where="model.network"), n_features=n_features, n_classes=n_classes
+        ),
+    )

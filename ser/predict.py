@@ -1,0 +1,105 @@
+"""`python -m ser.predict a.wav b.flac folder/ checkpoint=<run folder or file>`: the emotion of one's own recordings."""
+
+import argparse
+import csv
+import io
+import json
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ser.errors import SerError, SettingsError
+
+if TYPE_CHECKING:
+    from ser.predictor import Prediction
+
+_CHECKPOINT = "checkpoint="
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Judge recordings, print a table (or JSON, or CSV); return 0, or 1 where a recording or the checkpoint failed."""
+    parser = argparse.ArgumentParser(prog="python -m ser.predict", description=__doc__)
+    parser.add_argument("paths", nargs="+", help="sound files and folders of them, and checkpoint=<path>")
+    shape = parser.add_mutually_exclusive_group()
+    shape.add_argument("--json", action="store_true", help="print JSON, one object a recording")
+    shape.add_argument("--csv", action="store_true", help="print CSV, one line a recording")
+    parser.add_argument("--workers", type=int, default=0, help="worker processes; 0 takes all cores")
+    options = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    try:
+        checkpoint, paths = _sort_arguments(options.paths)
+
+        from ser.predictor import Predictor, expand_folders  # torch, which takes a second, only once it is needed
+
+        predictor = Predictor.load(checkpoint)
+        predictions, failures = predictor.predict_files(expand_folders(paths), workers=options.workers)
+    except (SerError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    write = as_json if options.json else as_csv if options.csv else as_table
+    if predictions:
+        sys.stdout.write(write(predictions))
+    for reason in failures.values():
+        print(f"error: {reason}", file=sys.stderr)
+    return 1 if failures else 0
+
+
+def as_table(predictions: "Sequence[Prediction]") -> str:
+    """Return an aligned table: file, emotion, the probability of every class in percent, warnings."""
+    rows = [["file", "emotion", *predictions[0].class_names]]
+    rows += [[p.source, p.emotion, *(f"{share:.1%}" for share in p.probabilities)] for p in predictions]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [
+        "  ".join([*(c.ljust(w) for c, w in zip(r[:2], widths[:2], strict=True)), *map(str.rjust, r[2:], widths[2:])])
+        for r in rows
+    ]
+    lines += [f"note: {p.source}: {warning}" for p in predictions for warning in p.warnings]
+    return "".join(f"{line.rstrip()}\n" for line in lines)
+
+
+def as_json(predictions: "Sequence[Prediction]") -> str:
+    """Return a JSON list of objects: file, emotion, confidence, probabilities by class, duration, warnings."""
+    return json.dumps([_plain(prediction) for prediction in predictions], indent=2, ensure_ascii=False) + "\n"
+
+
+def as_csv(predictions: "Sequence[Prediction]") -> str:
+    """Return CSV: file, emotion, confidence, duration, `p_<class>` for every class, warnings joined by spaces."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    names = predictions[0].class_names
+    writer.writerow(["file", "emotion", "confidence", "duration", *(f"p_{name}" for name in names), "warnings"])
+    for p in predictions:
+        shares = [f"{share:.9g}" for share in p.probabilities]
+        writer.writerow(
+            [p.source, p.emotion, f"{p.confidence:.9g}", f"{p.duration:.3f}", *shares, " ".join(p.warnings)]
+        )
+    return text.getvalue()
+
+
+def _plain(prediction: "Prediction") -> dict[str, object]:
+    return {
+        "file": prediction.source,
+        "emotion": prediction.emotion,
+        "confidence": prediction.confidence,
+        "probabilities": dict(zip(prediction.class_names, map(float, prediction.probabilities), strict=True)),
+        "duration": prediction.duration,
+        "warnings": list(prediction.warnings),
+    }
+
+
+def _sort_arguments(arguments: Sequence[str]) -> tuple[Path, list[Path]]:
+    checkpoints = [text.removeprefix(_CHECKPOINT) for text in arguments if text.startswith(_CHECKPOINT)]
+    paths = [Path(text) for text in arguments if not text.startswith(_CHECKPOINT)]
+    if len(checkpoints) != 1:
+        raise SettingsError("checkpoint=<run folder or file> is needed, once; train a model with `python train.py`.")
+    if not paths:
+        raise SettingsError("no recording was given; name sound files or folders of them.")
+    return Path(checkpoints[0]), paths
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,177 @@
+"""A checkpoint and a sound in, probabilities with names out. Imports neither Lightning nor Hydra."""
+
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ser.audio import find_sound_files
+from ser.checkpoint import Description, load_recogniser
+from ser.errors import AudioError
+from ser.front_end import Heard, hear, try_to_hear
+from ser.nets import Recogniser
+from ser.progress import track
+from ser.workers import map_in_workers
+
+_BATCH = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prediction:
+    """What the model says of one recording.
+
+    Attributes
+    ----------
+    source : the file, or the name that was given.
+    class_names : in the order of `probabilities`.
+    probabilities : float32 [classes], not negative, summing to 1.
+    attention : float32 [weights], how much each stretch of `frames` counted, summing to 1.
+    duration : seconds of the recording.
+    warnings : what to bear in mind, in sentences; mostly empty.
+    """
+
+    source: str
+    class_names: tuple[str, ...]
+    probabilities: np.ndarray
+    attention: np.ndarray
+    duration: float
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def emotion(self) -> str:
+        """The most probable class."""
+        return self.class_names[int(np.argmax(self.probabilities))]
+
+    @property
+    def confidence(self) -> float:
+        """The probability of that class."""
+        return float(np.max(self.probabilities))
+
+
+class Predictor:
+    """A recogniser ready to use.
+
+    >>> predictor = Predictor.load(Path("outputs/train/2026-01-31_12-00-00"))  # doctest: +SKIP
+    >>> predictor.predict(Path("hello.wav")).emotion  # doctest: +SKIP
+    'happy'
+    """
+
+    def __init__(self, recogniser: Recogniser, description: Description) -> None:
+        self.recogniser = recogniser.eval()
+        self.description = description
+
+    @classmethod
+    def load(cls, path: Path) -> "Predictor":
+        """Read a checkpoint, or the best one of a run's folder.
+
+        Raises
+        ------
+        CheckpointError : missing, damaged, foreign or hostile; nothing of it is run.
+        """
+        return cls(*load_recogniser(path))
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        return self.description.class_names
+
+    def predict(self, source: Path | bytes, *, name: str | None = None) -> Prediction:
+        """Judge one recording, at any rate, mono or stereo.
+
+        Raises
+        ------
+        AudioError : as `ser.audio.read_sound`.
+        """
+        heard = hear(source, settings=self.description.features, name=name)
+        return self._judge([heard], [name or str(source if isinstance(source, Path) else "sound")])[0]
+
+    def predict_files(self, paths: Sequence[Path], *, workers: int = 0) -> tuple[list[Prediction], dict[Path, str]]:
+        """Judge many recordings, by all cores (`workers` 0) and with progress.
+
+        Returns
+        -------
+        predictions : of those that could be read, in the order of `paths`.
+        failures : path -> why it could not be read.
+        """
+        attempt = partial(try_to_hear, settings=self.description.features)
+        attempts = track(
+            map_in_workers(attempt, paths, workers=workers), total=len(paths), description="Scoring", unit="recordings"
+        )
+        predictions: list[Prediction] = []
+        failures: dict[Path, str] = {}
+        waiting: list[tuple[Path, Heard]] = []
+        for path, outcome in zip(paths, attempts, strict=True):
+            if isinstance(outcome, str):
+                failures[path] = outcome
+                continue
+            waiting.append((path, outcome))
+            if len(waiting) == _BATCH:
+                predictions += self._judge_waiting(waiting)
+                waiting.clear()
+        return predictions + self._judge_waiting(waiting), failures
+
+    def score(self, features: Tensor) -> tuple[np.ndarray, np.ndarray]:
+        """Return probabilities float32 [batch, classes] and attention float32 [batch, weights].
+
+        Parameters
+        ----------
+        features : float32 [batch, features, max_length], not standardised.
+        """
+        with torch.inference_mode():
+            logits, attention = self.recogniser(features)
+            return torch.softmax(logits.float(), dim=1).numpy(), attention.float().numpy()
+
+    def score_all(self, features: Tensor) -> np.ndarray:
+        """Return probabilities float32 [samples, classes] of any number of samples, a batch at a time."""
+        return np.concatenate([self.score(batch)[0] for batch in features.split(_BATCH)])
+
+    def _judge_waiting(self, waiting: Sequence[tuple[Path, Heard]]) -> list[Prediction]:
+        return self._judge([heard for _, heard in waiting], [str(path) for path, _ in waiting])
+
+    def _judge(self, heard: Sequence[Heard], names: Sequence[str]) -> list[Prediction]:
+        if not heard:
+            return []
+        probabilities, attention = self.score(torch.from_numpy(np.stack([one.features for one in heard])))
+        return [
+            Prediction(
+                source=name,
+                class_names=self.class_names,
+                probabilities=probabilities[row],
+                attention=attention[row],
+                duration=one.duration,
+                warnings=one.warnings,
+            )
+            for row, (name, one) in enumerate(zip(names, heard, strict=True))
+        ]
+
+
+def expand_folders(paths: Iterable[Path]) -> list[Path]:
+    """Return the files of `paths`, with the sound files below each folder in its place.
+
+    Raises
+    ------
+    AudioError : a path that does not exist, or a folder without a sound file.
+    """
+    files: list[Path] = []
+    for path in paths:
+        if not path.exists():
+            raise AudioError(f"{path}: there is no such file or folder.")
+        found = find_sound_files(path) if path.is_dir() else [path]
+        if not found:
+            raise AudioError(f"{path} holds no sound file (WAV, FLAC, OGG or MP3).")
+        files += found
+    return list(dict.fromkeys(files))
+
+
+def failure_table(failures: Mapping[Path, str]) -> str:
+    """Return the recordings that could not be read as CSV text with the columns file and reason."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["file", "reason"])
+    writer.writerows([str(path), reason] for path, reason in failures.items())
+    return text.getvalue()

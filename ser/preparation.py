@@ -1,0 +1,163 @@
+"""Recordings to features on disk: read, augment, extract, store; by all cores, and again only what is missing."""
+
+import functools
+import hashlib
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+from ser import audio, augment, features, filterbanks, stft, store, tuning, vocoder
+from ser.audio import read_sound
+from ser.augment import AugmentSettings, recording_rng
+from ser.corpus.recordings import Recording, content_digest
+from ser.errors import AudioError
+from ser.features import FeatureSettings, fit_length
+from ser.progress import track
+from ser.settings import as_plain
+from ser.workers import map_in_workers
+
+log = logging.getLogger(__name__)
+
+_CODE = (audio, features, filterbanks, stft, tuning, augment, vocoder)
+_LIBRARIES = ("numpy", "scipy", "soundfile", "soxr")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """One row of a data set: a recording as it is (`copy` 0) or its augmented copy number 1, 2, ..."""
+
+    recording: Recording
+    copy: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """Everything that decides the features of a sample beside its sound.
+
+    Attributes
+    ----------
+    augment_seed : with the recording's name and the copy's number it seeds that copy's augmentation, so results do
+        not depend on the number of workers or the order of the work.
+    """
+
+    features: FeatureSettings
+    augment: AugmentSettings
+    augment_seed: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """A data set in memory.
+
+    Attributes
+    ----------
+    samples : those that could be read, in the order asked for.
+    features : float32 [samples, features, max_length], not standardised.
+    failures : path -> why it could not be read.
+    """
+
+    samples: tuple[Sample, ...]
+    features: np.ndarray
+    failures: Mapping[Path, str]
+
+
+def prepare(samples: Sequence[Sample], recipe: Recipe, *, cache_dir: Path, workers: int = 0) -> Prepared:
+    """Return the features of `samples`, from the cache where they are there, else made and stored.
+
+    Parameters
+    ----------
+    workers : processes; 0 takes all cores.
+
+    Raises
+    ------
+    AudioError : no sample at all could be read.
+    """
+    keys = _entry_keys(samples, recipe)
+    paths = [store.entry_path(cache_dir, key) for key in keys]
+    shape = (recipe.features.n_features, recipe.features.max_length)
+    # One allocation that the entries are read into: a second copy would double the peak of memory.
+    matrix = np.empty((len(samples), *shape), dtype=np.float32)
+    missing = [row for row, path in enumerate(paths) if not _read_into(matrix[row], path)]
+    failures = _fill(missing, samples, paths, matrix, recipe, workers) if missing else {}
+    kept = [row for row, sample in enumerate(samples) if sample.recording.path not in failures]
+    log.info("Features: %d samples, %d of them from the cache", len(kept), len(samples) - len(missing))
+    if not kept:
+        path, reason = next(iter(failures.items()))
+        raise AudioError(f"None of {len(failures)} recordings could be read; the first was {path}: {reason}")
+    if len(kept) < len(samples):
+        matrix = matrix[kept]
+    return Prepared(samples=tuple(samples[row] for row in kept), features=matrix, failures=failures)
+
+
+def _fill(
+    missing: Sequence[int],
+    samples: Sequence[Sample],
+    paths: Sequence[Path],
+    matrix: np.ndarray,
+    recipe: Recipe,
+    workers: int,
+) -> dict[Path, str]:
+    """Make the missing entries, read them into their rows, and return the recordings that cannot be read."""
+    tasks = [(samples[row], paths[row]) for row in missing]
+    made = map_in_workers(functools.partial(_make_entry, recipe=recipe), tasks, workers=workers)
+    failures: dict[Path, str] = {}
+    for row, reason in zip(
+        missing, track(made, total=len(tasks), description="Features", unit="recordings"), strict=True
+    ):
+        if reason is None and not _read_into(matrix[row], paths[row]):
+            reason = f"its features could not be read back from {paths[row]}; is the disk full?"
+        if reason is not None:
+            failures[samples[row].recording.path] = reason
+    return failures
+
+
+def _make_entry(task: tuple[Sample, Path], *, recipe: Recipe) -> str | None:
+    """Write the entry of a sample; return None, or why the recording cannot be read."""
+    sample, path = task
+    rate = recipe.features.sample_rate
+    try:
+        waveform = read_sound(sample.recording.path, sample_rate=rate).waveform
+    except AudioError as error:
+        return str(error)
+    if sample.copy:
+        rng = recording_rng(seed=recipe.augment_seed, name=sample.recording.stem, copy=sample.copy)
+        waveform = augment.augment(waveform, recipe.augment, sample_rate=rate, rng=rng)
+    store.write_entry(path, features.extract(waveform, recipe.features))
+    return None
+
+
+def _read_into(row: np.ndarray, path: Path) -> bool:
+    entry = store.read_entry(path)
+    if entry is None or len(entry) != len(row):
+        return False
+    row[:] = fit_length(entry, row.shape[1])
+    return True
+
+
+def _entry_keys(samples: Sequence[Sample], recipe: Recipe) -> list[str]:
+    """Return a key for each sample that changes with the sound, the settings and the code and libraries behind it."""
+    settings = as_plain(recipe.features)
+    del settings["max_length"]  # entries are whole recordings: runs of any length share them
+    base = json.dumps([settings, _versions()], sort_keys=True)
+    digest = functools.cache(content_digest)  # copies share their recording's
+    return [
+        hashlib.sha256("\n".join([base, digest(s.recording.path), *_copy_key(s, recipe)]).encode()).hexdigest()
+        for s in samples
+    ]
+
+
+def _copy_key(sample: Sample, recipe: Recipe) -> list[str]:
+    if not sample.copy:
+        return []
+    settings = json.dumps(as_plain(recipe.augment), sort_keys=True)
+    return [settings, str(recipe.augment_seed), sample.recording.stem, str(sample.copy)]
+
+
+def _versions() -> dict[str, str]:
+    code = {module.__name__: hashlib.sha256(Path(module.__file__).read_bytes()).hexdigest() for module in _CODE}
+    return code | {name: version(name) for name in _LIBRARIES}

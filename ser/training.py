@@ -1,0 +1,240 @@
+"""One run from settings to report: data, model, trainer, fit, evaluation of the best checkpoint."""
+
+import logging
+import platform
+import sys
+import warnings
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import numpy as np
+import torch
+from lightning.pytorch.callbacks import Callback, LearningRateMonitor, ModelCheckpoint, RichProgressBar
+from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
+
+import ser
+from ser.checkpoint import BEST, FOLDER, LAST, Description, find_checkpoint
+from ser.classifier import EmotionClassifier
+from ser.datamodule import EmotionData, write_split
+from ser.errors import CheckpointError, SettingsError
+from ser.files import write_text_atomically
+from ser.interchange import write_original_files
+from ser.predictor import Predictor, failure_table
+from ser.preparation import Sample
+from ser.report import Evaluation, ScoredRecording, format_metrics, write_evaluation
+from ser.resuming import AtomicCheckpointIO, ResumableEarlyStopping
+from ser.run_settings import RunSettings
+
+log = logging.getLogger(__name__)
+
+_LIBRARIES = ("torch", "lightning", "numpy", "scipy", "librosa", "soundfile", "soxr", "scikit-learn")
+
+
+def train(settings: RunSettings, configuration: Mapping[str, Any]) -> dict[str, float]:
+    """Train, choose the best epoch, score it, and write everything into the run's folder.
+
+    Parameters
+    ----------
+    configuration : the resolved configuration as plain values, kept in the checkpoints.
+
+    Returns
+    -------
+    The last row of metrics of the best epoch: name -> value, as monitored.
+
+    Raises
+    ------
+    SerError : bad data, or a checkpoint that cannot be resumed.
+    """
+    # Lightning announces hardware and gives tips at this level; its warnings are kept.
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    # Lightning 2.6 calls what torch 2.13 has renamed; nothing that a user could do about it.
+    warnings.filterwarnings("ignore", message=r"`isinstance\(treespec, LeafSpec\)` is deprecated")
+    run_dir = settings.run_dir
+    resume_from = _resume_point(settings)
+    trainer = build_trainer(settings)  # first, because it refuses hardware that is not there
+    L.seed_everything(settings.seed, verbose=False)
+    data = EmotionData(
+        settings.data,
+        features=settings.features,
+        augment=settings.augment,
+        data_dir=Path(settings.paths.data_dir),
+        cache_dir=Path(settings.paths.cache_dir),
+        seed=settings.seed,
+    )
+    data.setup()
+    write_split(run_dir / "split.csv", data.split)
+    if data.failures:
+        write_text_atomically(run_dir / "unreadable.csv", failure_table(data.failures))
+        log.warning("%d recordings could not be read; see %s", len(data.failures), run_dir / "unreadable.csv")
+
+    classifier = _build_classifier(settings, data, configuration)
+    try:
+        trainer.fit(classifier, datamodule=data, ckpt_path=resume_from, weights_only=True)
+    except (KeyboardInterrupt, SystemExit):
+        log.warning("Interrupted; go on with: python train.py ckpt_path=%s", run_dir)
+        raise
+    return _report(settings, data, classifier, trainer)
+
+
+def build_trainer(settings: RunSettings) -> L.Trainer:
+    """Return the trainer with its callbacks and loggers.
+
+    Raises
+    ------
+    SettingsError : Lightning refuses the group `trainer`, such as a GPU that is not there.
+    """
+    try:
+        return L.Trainer(
+            **settings.trainer,
+            callbacks=_callbacks(settings),
+            logger=_loggers(settings),
+            plugins=[AtomicCheckpointIO()],
+            default_root_dir=settings.run_dir,
+            enable_progress_bar=_shows_progress(settings),
+        )
+    except (MisconfigurationException, ValueError, TypeError) as error:
+        raise SettingsError(f"trainer cannot be set up so: {' '.join(str(error).split())}") from error
+
+
+def _build_classifier(settings: RunSettings, data: EmotionData, configuration: Mapping[str, Any]) -> EmotionClassifier:
+    held_out = data.split.test or data.split.validation
+    description = Description(
+        architecture=settings.model.name,
+        network=settings.model.network,
+        class_names=settings.data.classes,
+        features=settings.features,
+        protocol=settings.data.describe_split(),
+        held_out=tuple(recording.stem for recording in held_out),
+        corpus_root=str(data.root),
+        configuration=dict(configuration),
+        versions={"ser": ser.__version__, "python": platform.python_version(), **{n: version(n) for n in _LIBRARIES}},
+    )
+    recogniser = description.build()
+    shape = recogniser.standardiser.mean.shape
+    recogniser.standardiser.set_statistics(
+        torch.from_numpy(data.scaler.mean_.reshape(shape)), torch.from_numpy(data.scaler.scale_.reshape(shape))
+    )
+    return EmotionClassifier(recogniser, description=description, settings=settings.model, seed=settings.seed)
+
+
+def _callbacks(settings: RunSettings) -> list[Callback]:
+    stopping, choice = settings.callbacks.early_stopping, settings.callbacks.checkpoint
+    folder = settings.run_dir / FOLDER
+
+    def checkpoint(name: str, *, monitor: str | None, mode: str = "min") -> ModelCheckpoint:
+        return ModelCheckpoint(
+            dirpath=folder,
+            filename=name.removesuffix(".ckpt"),
+            monitor=monitor,
+            mode=mode,
+            # One file of a fixed name, replaced atomically; Lightning's default would write best-v1, best-v2, ...
+            enable_version_counter=False,
+            # After the epoch's last hook, so that a resumed run begins a new epoch rather than finishing an old one.
+            save_on_train_epoch_end=True,
+        )
+
+    callbacks: list[Callback] = [
+        ResumableEarlyStopping(
+            monitor=stopping.monitor, mode=stopping.mode, patience=stopping.patience, min_delta=stopping.min_delta
+        ),
+        checkpoint(BEST, monitor=choice.monitor, mode=choice.mode),
+        checkpoint(LAST, monitor=None),  # after the best, whose state it holds
+    ]
+    if settings.logger.tensorboard or settings.logger.csv:
+        callbacks.append(LearningRateMonitor(logging_interval="epoch"))
+    if _shows_progress(settings):
+        callbacks.append(RichProgressBar())
+    return callbacks
+
+
+def _shows_progress(settings: RunSettings) -> bool:
+    return settings.callbacks.progress and sys.stdout.isatty()
+
+
+def _loggers(settings: RunSettings) -> list[Logger]:
+    loggers: list[Logger] = []
+    if settings.logger.tensorboard:
+        loggers.append(TensorBoardLogger(settings.run_dir, name="tensorboard", version="", default_hp_metric=False))
+    if settings.logger.csv:
+        loggers.append(CSVLogger(settings.run_dir, name="csv"))
+    return loggers
+
+
+def _resume_point(settings: RunSettings) -> Path | None:
+    if settings.ckpt_path is None:
+        return None
+    try:
+        return find_checkpoint(Path(settings.ckpt_path), which=LAST)
+    except CheckpointError:
+        # The settings were found, so the run is there: it was killed within its first epoch.
+        log.warning("%s has no complete checkpoint yet; it starts again from the first epoch", settings.ckpt_path)
+        return None
+
+
+def _report(
+    settings: RunSettings, data: EmotionData, classifier: EmotionClassifier, trainer: L.Trainer
+) -> dict[str, float]:
+    from ser.figures import confusion_figure, learning_curve_figure, save_figure
+
+    run_dir = settings.run_dir
+    # What people will use is what is scored: the file, read as they will read it.
+    predictor = Predictor.load(run_dir / FOLDER / BEST)
+    evaluation = _evaluate(predictor, data, "validation")
+    write_evaluation(evaluation, run_dir, prefix="val")
+    log.info("Validation, best epoch\n%s", format_metrics(evaluation))
+    if data.split.test:
+        test = _evaluate(predictor, data, "test")
+        write_evaluation(test, run_dir / "test", prefix="test")
+        log.info("Test\n%s", format_metrics(test))
+    save_figure(learning_curve_figure(classifier.history), run_dir / "learning_curve.png")
+    if settings.original_files:
+        write_original_files(run_dir, predictor, data.scaler)
+
+    choice = settings.callbacks.checkpoint
+    choose = min if choice.mode == "min" else max
+    best = choose(classifier.history, key=lambda row: row[choice.monitor])
+    for logger in trainer.loggers:
+        if isinstance(logger, TensorBoardLogger):
+            figure = confusion_figure(evaluation.overall.confusion, evaluation.class_names, title="Validation")
+            logger.experiment.add_figure("val/confusion_matrix", figure, global_step=int(best["epoch"]))
+            final = {f"final/{name}": value for name, value in evaluation.overall.headline().items()}
+            logger.log_hyperparams(_flat(predictor.description.configuration), metrics=final)
+        logger.finalize("success")
+    log.info("Everything of this run is in %s", run_dir)
+    return best
+
+
+def _evaluate(predictor: Predictor, data: EmotionData, part: str) -> Evaluation:
+    prepared = data.prepared[part]
+    probabilities = predictor.score_all(torch.from_numpy(prepared.features))
+    return Evaluation(
+        class_names=predictor.class_names,
+        recordings=tuple(map(_scored, prepared.samples, probabilities)),
+        protocol=data.data.describe_split(),
+    )
+
+
+def _scored(sample: Sample, probabilities: np.ndarray) -> ScoredRecording:
+    name = sample.recording.name
+    return ScoredRecording(
+        file=sample.recording.stem,
+        actor=name.actor,
+        channel=name.channel,
+        true=name.emotion,
+        probabilities=tuple(map(float, probabilities)),
+    )
+
+
+def _flat(values: Mapping[str, Any] | Sequence[Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested settings as one level of dotted keys, for TensorBoard's table."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value if isinstance(value, (int, float, str, bool)) else str(value)
+    return flat

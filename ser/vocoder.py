@@ -1,0 +1,159 @@
+"""Time stretch and pitch shift by a phase vocoder that needs no angles.
+
+A vocoder (Flanagan and Golden 1966) plays the frames of a short-time Fourier transform at another pace: it
+interpolates magnitudes between neighbouring frames, and lets the phase of each bin advance from one frame to the next
+as it advances in the recording. Only the phase modulo a turn matters, so the advance from frame i to i + 1 is the
+product of one unit phasor and another's conjugate, u[i + 1] conj(u[i]). As long as the frames played are neighbours,
+those products telescope: with C for what has gathered so far, frame i is played as C u[i], and C changes only where the
+next frame played is not i + 1 but j, a repeated or a later one: then it becomes C u[i + 1] conj(u[j]). Rounding
+therefore gathers over those few frames only, so little that C needs no renormalising.
+"""
+
+from collections.abc import Iterator
+from functools import lru_cache
+from itertools import pairwise
+
+import numpy as np
+import soxr
+from numpy.typing import NDArray
+
+from ser.stft import FRAMES_AT_ONCE, SpectrumReader, count_frames, hann_window
+
+N_FFT = 2048
+HOP_LENGTH = 512
+_OVERLAP = N_FFT // HOP_LENGTH
+_QUIET = np.float32(1e-18)
+"""Below this magnitude a phase is noise; products and quotients of larger ones stay in single precision's range."""
+
+
+def time_stretch(waveform: NDArray[np.float32], *, rate: float) -> NDArray[np.float32]:
+    """Return the waveform played `rate` times as fast at the same pitch (`librosa.effects.time_stretch`).
+
+    The forward transform is in double precision, so that quiet bins keep their phase; the rest is in single precision.
+
+    Parameters
+    ----------
+    waveform : float32 `[samples]`, one or more, finite.
+    rate : above 0; over 1 shortens.
+
+    Returns
+    -------
+    float32 `[round(samples / rate)]`.
+
+    Raises
+    ------
+    ValueError : the rate is not above 0.
+    """
+    if not rate > 0:
+        raise ValueError(f"The rate is {rate}, but should be above 0.")
+    length = round(len(waveform) / rate)
+    n_heard = -(-(length + N_FFT) // HOP_LENGTH)
+    steps = np.arange(0, count_frames(len(waveform), hop_length=HOP_LENGTH), rate)[:n_heard]
+    sound = np.zeros((len(steps) + _OVERLAP - 1, HOP_LENGTH), dtype=np.float32)
+    for start, spectrum in _spectra_at(steps, waveform):
+        _overlap_add(sound[start:], spectrum)
+    _mend_ends(sound, n_frames=len(steps))
+    return _fit(sound.reshape(-1)[N_FFT // 2 :], length=length)
+
+
+def pitch_shift(waveform: NDArray[np.float32], *, semitones: float, sample_rate: int) -> NDArray[np.float32]:
+    """Return the waveform `semitones` higher at the same length and pace (`librosa.effects.pitch_shift`).
+
+    It is stretched by 2^(-semitones / 12) and resampled back to its length (soxr, high quality).
+
+    Parameters
+    ----------
+    waveform : float32 `[samples]`, one or more, finite, at `sample_rate`.
+
+    Returns
+    -------
+    float32 `[samples]`.
+    """
+    rate = 2.0 ** (-semitones / 12)
+    shifted = soxr.resample(time_stretch(waveform, rate=rate), sample_rate / rate, sample_rate, quality="HQ")
+    return _fit(shifted, length=len(waveform))
+
+
+def _spectra_at(
+    steps: NDArray[np.float64], waveform: NDArray[np.float32]
+) -> Iterator[tuple[int, NDArray[np.complex64]]]:
+    """Yield the spectrum at `steps` (in frames of the waveform, rising), some at a time, with the place of the first.
+
+    What is yielded is a buffer that the next one overwrites. In the terms of the module's docstring, `played` is j,
+    `due` is i + 1, `gathered` is C, and `turns` are the products that change it.
+    """
+    played = steps.astype(np.intp)
+    weight = (steps - played).astype(np.float32)[:, None]
+    due = np.concatenate(([0], played[:-1] + 1))
+    firsts = np.minimum(played, due)[::FRAMES_AT_ONCE]
+    lasts = played[[*range(FRAMES_AT_ONCE - 1, len(played) - 1, FRAMES_AT_ONCE), -1]] + 1
+    most = int((lasts - firsts).max()) + 1
+    reader = SpectrumReader(waveform, n_fft=N_FFT, hop_length=HOP_LENGTH)
+    held = np.empty((most, reader.n_bins), dtype=np.complex64)
+    sizes = np.empty((most, reader.n_bins), dtype=np.float32)
+    stretched = np.empty((FRAMES_AT_ONCE, reader.n_bins), dtype=np.complex64)
+    gain = np.empty((FRAMES_AT_ONCE, reader.n_bins), dtype=np.float32)
+    gathered = np.ones(reader.n_bins, dtype=np.complex64)
+    for block, (first, last) in enumerate(zip(firsts, lasts, strict=True)):
+        here = slice(block * FRAMES_AT_ONCE, (block + 1) * FRAMES_AT_ONCE)
+        spectrum, magnitude = held[: last - first + 1], sizes[: last - first + 1]
+        reader.read(first, out=spectrum)
+        np.abs(spectrum, out=magnitude)
+        if magnitude.min() < _QUIET:
+            quiet = magnitude < _QUIET
+            spectrum[quiet] = magnitude[quiet] = _QUIET  # phase 0, as an angle function gives it for zero
+
+        now, expected = played[here] - first, due[here] - first
+        jumps = np.flatnonzero(now != expected)
+        left, entered = expected[jumps], now[jumps]
+        turns = spectrum[left] * np.conj(spectrum[entered])
+        turns *= 1 / (magnitude[left] * magnitude[entered])
+        for run, (low, high) in enumerate(pairwise((0, *jumps, len(now)))):
+            if run:
+                gathered = gathered * turns[run - 1]
+            frames = slice(now[low], now[low] + high - low)
+            after = slice(frames.start + 1, frames.stop + 1)
+            np.multiply(spectrum[frames], gathered, out=stretched[low:high])
+            np.divide(magnitude[after], magnitude[frames], out=gain[low:high])
+        gain[: len(now)] *= weight[here]
+        gain[: len(now)] += 1 - weight[here]
+        stretched[: len(now)] *= gain[: len(now)]
+        yield here.start, stretched[: len(now)]
+
+
+def _overlap_add(sound: NDArray[np.float32], spectrum: NDArray[np.complex64]) -> None:
+    """Add the windowed inverse transforms of `spectrum` to `sound`, float32 `[blocks, HOP_LENGTH]`."""
+    window, _ = _synthesis_windows()
+    frames = np.fft.irfft(spectrum, axis=1)
+    frames *= window
+    for quarter in range(_OVERLAP):
+        sound[quarter : quarter + len(frames)] += frames[:, quarter * HOP_LENGTH : (quarter + 1) * HOP_LENGTH]
+
+
+def _mend_ends(sound: NDArray[np.float32], *, n_frames: int) -> None:
+    """Scale up the first and last blocks of `sound`, on which fewer than `_OVERLAP` windows lie."""
+    _, shares = _synthesis_windows()
+    margin = range(_OVERLAP - 1)
+    for block in {*margin, *(n_frames + place for place in margin)}:
+        share = shares[max(block - n_frames + 1, 0) : block + 1].sum(axis=0)
+        np.divide(sound[block], share, out=sound[block], where=share > np.finfo(np.float32).tiny)
+
+
+@lru_cache(maxsize=1)
+def _synthesis_windows() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return the window over the sum of the squared windows that overlap, and each square's share in that sum.
+
+    Returns
+    -------
+    float32 `[N_FFT]` and `[_OVERLAP, HOP_LENGTH]`; the shares of a place sum to 1 where all windows lie on it.
+    """
+    window = hann_window(N_FFT).reshape(_OVERLAP, HOP_LENGTH)
+    total = np.square(window).sum(axis=0)
+    return (window / total).reshape(-1).astype(np.float32), (np.square(window) / total).astype(np.float32)
+
+
+def _fit(waveform: NDArray[np.float32], *, length: int) -> NDArray[np.float32]:
+    """Return a new float32 `[length]`: later samples cut off, or zeros added at the end."""
+    fitted = np.zeros(length, dtype=np.float32)
+    fitted[: len(waveform)] = waveform[:length]
+    return fitted

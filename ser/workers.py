@@ -1,0 +1,74 @@
+"""Worker processes for numerical work: all cores, one thread each, gone when their parent is gone."""
+
+import logging
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from typing import TypeVar
+
+from threadpoolctl import threadpool_limits
+
+from ser.errors import SerError
+
+log = logging.getLogger(__name__)
+
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+
+
+def core_count() -> int:
+    """Return the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def map_in_workers(
+    function: Callable[[Task], Result], tasks: Sequence[Task], *, workers: int, chunk: int = 8
+) -> Iterator[Result]:
+    """Yield `function(task)` for each of `tasks`, in order, computed by `workers` processes (0: by all cores).
+
+    `function` and the tasks are pickled, so `function` stands at the top of a module. With one worker, or little to
+    do, the work is done here, held to one thread just the same, so that results never depend on the number of workers.
+
+    Raises
+    ------
+    SerError : a worker died (out of memory, mostly). Exceptions of `function` pass through.
+    """
+    workers = min(workers or core_count(), -(-len(tasks) // chunk))
+    if workers <= 1:
+        with threadpool_limits(1):
+            yield from map(function, tasks)
+        return
+    # Spawned, not forked: a fork of a process with running threads (torch's, BLAS's) may lock up.
+    pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"), initializer=_start_worker)
+    try:
+        yield from pool.map(function, tasks, chunksize=chunk)
+    except BrokenProcessPool as error:
+        raise SerError(
+            f"One of {workers} worker processes died, most likely for want of memory; start again to go on where it "
+            "stopped, with fewer workers if need be (data.workers=1)."
+        ) from error
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _start_worker() -> None:
+    # With as many processes as cores, threads of BLAS and OpenMP inside each only fight each other. The limit reaches
+    # the libraries that are loaded by now, the variables those that the first task will load: mostly all of them.
+    os.environ.update(dict.fromkeys(_THREAD_VARIABLES, "1"))
+    threadpool_limits(1)
+    # Ctrl-C reaches the whole group; the parent alone decides what to do about it.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

@@ -1,0 +1,258 @@
+import copy
+import os
+import pickle
+
+import numpy as np
+import pytest
+import torch
+
+from ser.checkpoint import (
+    FOLDER,
+    Description,
+    describe,
+    find_checkpoint,
+    fingerprint,
+    load_recogniser,
+    read_checkpoint,
+    save_atomically,
+)
+from ser.corpus.names import EMOTIONS
+from ser.errors import CheckpointError
+from ser.features import FeatureSettings
+from ser.predictor import Predictor
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "model.ckpt"
+
+
+@pytest.fixture
+def content(tiny_content):
+    return copy.deepcopy(tiny_content)
+
+
+def refuse(path, complaint=None):
+    """Load the checkpoint, which must be refused by name and in one line; return the sentence."""
+    with pytest.raises(CheckpointError, match=complaint) as refused:
+        load_recogniser(path)
+    assert str(path) in str(refused.value)
+    assert "\n" not in str(refused.value)
+    return str(refused.value)
+
+
+def test_a_round_trip_gives_equal_outputs(tiny_description, path):
+    torch.manual_seed(3)
+    recogniser = tiny_description.build()
+    shape = (187, 64)
+    recogniser.standardiser.set_statistics(torch.randn(shape), 1 + torch.rand(shape))
+    recogniser.train()(torch.randn(6, *shape))  # running statistics that are not the initial ones
+    recogniser.eval()
+    state = {f"recogniser.{name}": value for name, value in recogniser.state_dict().items()}
+    save_atomically({"state_dict": state, "ser": describe(tiny_description), "epoch": 4}, path)
+
+    loaded, description = load_recogniser(path)
+
+    assert description == tiny_description
+    assert not loaded.training
+    features = torch.randn(5, *shape)
+    with torch.no_grad():
+        for ours, theirs in zip(loaded(features), recogniser(features), strict=True):
+            assert torch.equal(ours, theirs)
+    assert fingerprint(loaded) == fingerprint(recogniser)
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_the_fingerprint_changes_with_any_number(tiny_checkpoint):
+    recogniser, _ = load_recogniser(tiny_checkpoint)
+    before = fingerprint(recogniser)
+    with torch.no_grad():
+        recogniser.standardiser.mean[3, 5] += 1e-3
+    assert fingerprint(recogniser) != before
+
+
+def test_descriptions_survive_the_file(path):
+    description = Description(
+        architecture="cnn_bilstm_luong",
+        network={"conv_channels": [2, 2], "lstm_hidden": 2, "lstm_layers": 1, "dropout": 0.25},
+        class_names=("happy", "calm"),  # in the order of the outputs, whatever it is
+        features=FeatureSettings(groups=("rms", "zcr"), max_length=9, tuning=0.0),
+        protocol="Nobody was heard.",
+        held_out=("03-01-01-01-01-01-01",),
+        configuration={"data": {"fold": None, "list": [1, 2.5, "x"]}},
+        versions={"torch": "2"},
+    )
+    state = {f"recogniser.{name}": value for name, value in description.build().state_dict().items()}
+    save_atomically({"state_dict": state, "ser": describe(description)}, path)
+    assert load_recogniser(path)[1] == description
+
+
+def test_the_checkpoint_of_a_run_is_found(tiny_checkpoint, tmp_path):
+    run = tmp_path / "run"
+    for name in ("best.ckpt", "last.ckpt"):
+        (run / FOLDER).mkdir(parents=True, exist_ok=True)
+        (run / FOLDER / name).write_bytes(tiny_checkpoint.read_bytes())
+    assert find_checkpoint(run) == find_checkpoint(run / FOLDER) == run / FOLDER / "best.ckpt"
+    assert find_checkpoint(run, which="last.ckpt") == run / FOLDER / "last.ckpt"
+    assert Predictor.load(run).class_names == EMOTIONS
+
+
+def test_a_missing_checkpoint_is_refused(tmp_path):
+    refuse(tmp_path / "missing.ckpt", "no such checkpoint")
+    refuse(tmp_path, "holds no checkpoint")
+
+
+class Payload:
+    """What a stranger may put into a pickle: code that runs as soon as it is read."""
+
+    def __init__(self, victim):
+        self.victim = victim
+
+    def __reduce__(self):
+        return (os.mkdir, (str(self.victim),))
+
+
+@pytest.mark.parametrize("place", ["whole", "weights", "description", "beside"])
+@pytest.mark.parametrize("legacy", [False, True])
+def test_code_in_a_checkpoint_is_refused_and_never_runs(path, content, tmp_path, place, legacy):
+    victim = tmp_path / "victim"
+    if place == "whole":
+        content = Payload(victim)
+    elif place == "weights":
+        content["state_dict"]["recogniser.network.classify.bias"] = Payload(victim)
+    elif place == "description":
+        content["ser"]["protocol"] = Payload(victim)
+    else:
+        content["callbacks"] = [Payload(victim)]
+    torch.save(content, path, _use_new_zipfile_serialization=not legacy)
+    refuse(path, "was refused")
+    assert not victim.exists()
+    torch.load(path, weights_only=False)  # the payload is a live one
+    assert victim.exists()
+
+
+def test_a_plain_pickle_with_code_is_refused_and_never_runs(path, tmp_path):
+    path.write_bytes(pickle.dumps({"ser": {}, "state_dict": Payload(tmp_path / "victim")}))
+    refuse(path)
+    assert not (tmp_path / "victim").exists()
+
+
+def test_a_whole_pickled_module_is_refused(path, tiny_checkpoint):
+    torch.save(load_recogniser(tiny_checkpoint)[0], path)
+    refuse(path, "was refused")
+
+
+@pytest.mark.parametrize("share", [0, 0.001, 0.01, 0.1, 0.3, 0.5, 0.9, 0.99, 0.9999])
+def test_a_truncated_checkpoint_is_refused(path, tiny_checkpoint, share):
+    whole = tiny_checkpoint.read_bytes()
+    path.write_bytes(whole[: int(share * len(whole))])
+    refuse(path)
+
+
+@pytest.mark.parametrize("content", [b"These are words.\n" * 50, b"\x80\x02.", b"PK\x03\x04" + bytes(200), bytes(999)])
+def test_other_files_are_refused(path, content):
+    path.write_bytes(content)
+    refuse(path)
+
+
+@pytest.mark.parametrize("content", [{"state_dict": {}, "hyper_parameters": {}}, {"ser": "x"}, [1], torch.zeros(3)])
+def test_checkpoints_of_others_are_refused(path, content):
+    torch.save(content, path)
+    refuse(path, "not a checkpoint of this project")
+
+
+def test_random_damage_raises_nothing_but_checkpoint_errors(path, tiny_checkpoint):
+    rng = np.random.default_rng(0)
+    whole = np.frombuffer(tiny_checkpoint.read_bytes(), dtype=np.uint8)
+    refused = 0
+    for _ in range(60):
+        damaged = whole.copy()
+        damaged[rng.integers(0, 2500, size=2)] = rng.integers(0, 256, size=2)  # where the pickle lies
+        path.write_bytes(damaged.tobytes())
+        try:
+            load_recogniser(path)
+        except CheckpointError:
+            refused += 1
+    assert refused > 10
+
+
+def set_in(content, keys, value):
+    for key in keys[:-1]:
+        content = content[key]
+    content[keys[-1]] = value
+
+
+@pytest.mark.parametrize(
+    ("keys", "value", "complaint"),
+    [
+        (["architecture"], "resnet", "model.name is 'resnet'"),
+        (["architecture"], "os.system", "model.name is 'os.system'"),
+        (["network", "_target_"], "os.system", "model.network._target_ is not a setting"),
+        (["network", "lstm_hidden"], {"_target_": "os.getcwd"}, "model.network.lstm_hidden is"),
+        (["_target_"], "os.system", "checkpoint._target_ is not a setting"),
+        (["_instantiator"], "os.system", "checkpoint._instantiator is not a setting"),
+        (["features", "_target_"], "os.system", "checkpoint.features._target_ is not a setting"),
+        (["features", "hop_length"], 0, "checkpoint.features.hop_length is 0"),
+        (["features", "max_length"], 1, "features.max_length is 1"),
+        (["features"], None, "checkpoint.features is None"),
+        (["class_names"], ["happy", "hungry"], "checkpoint.class_names holds .'hungry'"),
+        (["class_names"], ["happy"], "checkpoint.class_names should hold two"),
+        (["class_names"], "happy", "checkpoint.class_names is 'happy'"),
+        (["format"], 2, "format is 2, but this release reads 1"),
+        (["versions", "torch"], 2, "checkpoint.versions.torch is 2"),
+    ],
+)
+def test_a_bad_description_is_refused(path, content, keys, value, complaint):
+    set_in(content["ser"], keys, value)
+    torch.save(content, path)
+    refuse(path, complaint)
+
+
+def test_instantiation_in_the_configuration_is_information_and_no_more(path, content):
+    content["ser"]["configuration"] = {"model": {"_target_": "os.mkdir", "path": str(path.parent / "victim")}}
+    torch.save(content, path)
+    assert load_recogniser(path)[1].configuration["model"]["_target_"] == "os.mkdir"
+    assert not (path.parent / "victim").exists()
+
+
+@pytest.mark.parametrize("entry", ["architecture", "network", "class_names", "features", "protocol"])
+def test_an_incomplete_description_is_refused(path, content, entry):
+    del content["ser"][entry]
+    torch.save(content, path)
+    refuse(path, f"checkpoint.{entry} is missing")
+
+
+def test_weights_that_do_not_fit_are_refused(path, content):
+    weights = content["state_dict"]
+    for name, other, complaint in (
+        ("recogniser.network.classify.weight", torch.zeros(8, 3), "size mismatch for network.classify.weight"),
+        ("recogniser.standardiser.mean", torch.zeros(187, 63), "size mismatch for standardiser.mean"),
+        ("recogniser.network.classify.bias", "words", "network.classify.bias"),
+        ("recogniser.network.extra", torch.zeros(1), "Unexpected key"),
+    ):
+        torch.save({**content, "state_dict": {**weights, name: other}}, path)
+        refuse(path, complaint)
+    # PyTorch makes do without the count of batches that batch normalisation has seen, which it uses for nothing here.
+    for name in (name for name in weights if not name.endswith("num_batches_tracked")):
+        torch.save({**content, "state_dict": {key: value for key, value in weights.items() if key != name}}, path)
+        refuse(path, "Missing key")
+    for nothing in ({}, None, [1], {3: torch.zeros(1)}):
+        torch.save({**content, "state_dict": nothing}, path)
+        refuse(path, "cannot be used")
+
+
+def test_what_lightning_adds_is_left_alone(path, content):
+    content |= {"epoch": 3, "optimizer_states": [{"state": {0: {"step": torch.tensor(1.0)}}}], "loops": {"a": [1]}}
+    content["state_dict"]["train_loss"] = torch.zeros(())
+    save_atomically(content, path)
+    assert read_checkpoint(path)["epoch"] == 3
+    load_recogniser(path)
+
+
+def test_a_write_that_fails_leaves_the_last_checkpoint(path, content, monkeypatch):
+    save_atomically(content, path)
+    before = path.read_bytes()
+    with pytest.raises(AttributeError):
+        save_atomically({"cannot be pickled": lambda: 0}, path)
+    assert path.read_bytes() == before
+    assert list(path.parent.iterdir()) == [path]

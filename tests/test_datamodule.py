@@ -1,0 +1,182 @@
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+from sklearn.preprocessing import StandardScaler
+
+from ser.augment import AugmentSettings
+from ser.corpus.names import EMOTIONS
+from ser.corpus.selection import DataSettings
+from ser.datamodule import EmotionData, EpochOrder, TensorBatches, epoch_seed, fit_scaler
+from ser.errors import AudioError
+from ser.features import FeatureSettings
+
+FEATURES = FeatureSettings(groups=("zcr", "rms"), max_length=40)
+
+
+def test_each_epoch_goes_through_every_sample_once_in_another_order():
+    order = EpochOrder(100, seed=3)
+    orders = []
+    for epoch in range(4):
+        order.set_epoch(epoch)
+        orders.append(tuple(order.indices().tolist()))
+        assert sorted(orders[-1]) == list(range(100))
+    assert len({*orders, tuple(range(100))}) == 5
+
+
+def test_the_order_follows_from_seed_and_epoch_alone():
+    def indices(seed, epoch):
+        order = EpochOrder(50, seed=seed)
+        order.set_epoch(epoch)
+        return order.indices().tolist()
+
+    expected = indices(3, 7)
+    torch.manual_seed(99)
+    torch.randperm(10)
+    assert indices(3, 7) == expected
+    assert indices(0, 0) != indices(1, 0)
+    assert len({tuple(indices(seed, epoch)) for seed in range(4) for epoch in range(4)}) == 16
+
+
+def test_epoch_seeds_are_all_different_and_fit_torch():
+    seeds = {epoch_seed(seed, epoch) for seed in range(30) for epoch in range(30)}
+    assert len(seeds) == 900
+    assert all(0 <= seed < 2**63 for seed in seeds)
+
+
+def test_batches_without_an_order_go_through_the_samples_as_they_stand():
+    features, labels = torch.arange(22.0).reshape(11, 2), torch.arange(11)
+    batches = TensorBatches(features, labels, batch_size=4)
+    assert [len(label) for _, label in batches] == [4, 4, 3]
+    assert len(batches) == 3
+    assert torch.equal(torch.cat([label for _, label in batches]), labels)
+    assert torch.equal(torch.cat([feature for feature, _ in batches]), features)
+
+
+def test_batches_keep_features_and_labels_together_in_the_epochs_order():
+    labels = torch.arange(11)
+    features = labels[:, None, None] * torch.ones(11, 2, 3)
+    batches = TensorBatches(features, labels, batch_size=4, order=EpochOrder(11, seed=5))
+    seen = list(batches)
+    assert [len(label) for _, label in seen] == [4, 4, 3]
+    assert all(torch.equal(feature[:, 0, 0].long(), label) for feature, label in seen)
+    expected = EpochOrder(11, seed=5).indices()
+    assert torch.equal(torch.cat([label for _, label in seen]), expected)
+    batches.sampler.set_epoch(1)
+    assert not torch.equal(torch.cat([label for _, label in batches]), expected)
+
+
+def test_the_scaler_is_scikit_learns_on_the_whole_matrix():
+    rng = np.random.default_rng(0)
+    features = (rng.normal(size=(600, 3, 4)) * rng.uniform(0.01, 1e4, (3, 4)) + 100).astype(np.float32)
+    features[:, 1, 1] = 0.1  # a column that never varies has scale 1
+    whole = StandardScaler().fit(features.reshape(600, -1).astype(np.float64))
+    scaler = fit_scaler(features)
+    np.testing.assert_allclose(scaler.mean_, whole.mean_, rtol=1e-9)
+    np.testing.assert_allclose(scaler.scale_, whole.scale_, rtol=1e-9)
+    assert scaler.scale_[5] == 1.0
+    assert scaler.n_samples_seen_ == 600
+
+
+@pytest.fixture(scope="module")
+def build(tiny_corpus, tmp_path_factory):
+    """Return a function from keys of the group data to an EmotionData of the tiny corpus; all share a cache."""
+    folder = tmp_path_factory.mktemp("data")
+
+    def build(*, root=tiny_corpus, seed=0, **data):
+        return EmotionData(
+            DataSettings(root=str(root), workers=1, **data),
+            features=FEATURES,
+            augment=AugmentSettings(),
+            data_dir=folder / "data",
+            cache_dir=folder / "cache",
+            seed=seed,
+        )
+
+    return build
+
+
+RANDOM = {"held_out": 0.4}
+SPEAKER = {"split": "speaker", "validation_actors": (2,), "test_actors": (3,)}
+
+
+@pytest.mark.parametrize("split", [RANDOM, SPEAKER, {"held_out": 0.4, "validation_fraction": 0.4}])
+def test_augmented_copies_stay_on_the_side_of_their_recording(build, split):
+    data = build(**split, augment_count=2, extra_copies={"neutral": 1})
+    data.setup()
+    stems = {part: {s.recording.stem for s in prepared.samples} for part, prepared in data.prepared.items()}
+    assert sum(map(len, stems.values())) == len(set().union(*stems.values())) == 45
+    for part, prepared in data.prepared.items():
+        copies = Counter(sample.recording.name.emotion for sample in prepared.samples if sample.copy)
+        originals = Counter(sample.recording.name.emotion for sample in prepared.samples if not sample.copy)
+        extra = {emotion: 3 if emotion == "neutral" else 2 for emotion in EMOTIONS} if part == "train" else {}
+        assert copies == Counter({emotion: n * extra.get(emotion, 0) for emotion, n in originals.items()})
+
+
+def test_held_out_actors_are_not_trained_on(build):
+    data = build(**SPEAKER)
+    data.setup()
+    actors = {p: {s.recording.name.actor for s in prepared.samples} for p, prepared in data.prepared.items()}
+    assert actors == {"train": {1}, "validation": {2}, "test": {3}}
+
+
+def test_the_scaler_sees_the_training_part_alone_with_its_copies(build):
+    data = build(**RANDOM)
+    data.setup()
+    train = data.prepared["train"].features
+    assert len(train) == 2 * len(data.split.train)
+    expected = StandardScaler().fit(train.reshape(len(train), -1).astype(np.float64))
+    np.testing.assert_allclose(data.scaler.mean_, expected.mean_, rtol=1e-6, atol=1e-12)
+    np.testing.assert_allclose(data.scaler.scale_, expected.scale_, rtol=1e-6)
+
+
+def test_labels_number_the_chosen_classes_in_ravdess_order(build):
+    data = build(**RANDOM, classes=("surprise", "angry", "calm"))
+    data.setup()
+    _, labels = data.tensors("train")
+    names = [sample.recording.name.emotion for sample in data.prepared["train"].samples]
+    assert [("calm", "angry", "surprise")[label] for label in labels] == names
+    assert labels.dtype == torch.int64
+
+
+def test_batches_of_an_epoch_hold_the_training_part(build):
+    data = build(**RANDOM, batch_size=7)
+    data.setup()
+    features, labels = map(torch.cat, zip(*data.train_dataloader(), strict=True))
+    expected, expected_labels = data.tensors("train")
+    order = EpochOrder(len(labels), seed=0).indices()
+    assert torch.equal(features, expected[order])
+    assert torch.equal(labels, expected_labels[order])
+    other = build(**RANDOM, batch_size=7, seed=1)
+    other.setup()
+    assert not torch.equal(torch.cat([label for _, label in other.train_dataloader()]), labels)
+    validation = torch.cat([feature for feature, _ in data.val_dataloader()])
+    assert torch.equal(validation, data.tensors("validation")[0])
+
+
+def test_a_second_setup_changes_nothing(build):
+    data = build(**RANDOM)
+    data.setup()
+    prepared = data.prepared
+    data.setup("fit")
+    assert data.prepared is prepared
+
+
+def test_recordings_that_cannot_be_read_are_told(build, tiny_corpus, tmp_path):
+    files = sorted(tiny_corpus.rglob("*.wav"))
+    root = tmp_path / "corpus"
+    root.mkdir()
+    for path in files:
+        (root / path.name).symlink_to(path)
+    spoilt = root / files[4].name
+    spoilt.unlink()
+    spoilt.write_text("words")
+    data = build(root=root, **SPEAKER)
+    data.setup()
+    assert list(data.failures) == [spoilt]
+    for path in root.iterdir():
+        path.unlink()
+        path.write_text("words")
+    with pytest.raises(AudioError, match="recordings could be read"):
+        build(root=root, **SPEAKER).setup()

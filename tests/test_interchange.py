@@ -1,0 +1,56 @@
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from sklearn.preprocessing import StandardScaler
+
+from ser.corpus.names import EMOTIONS
+from ser.interchange import write_original_files
+from ser.nets.cnn_bilstm_luong import CnnBiLstmLuong, CnnBiLstmLuongSettings
+from ser.predictor import Predictor
+from ser.settings import read_settings
+
+
+@pytest.fixture
+def written(tiny_checkpoint, tmp_path):
+    predictor = Predictor.load(tiny_checkpoint)
+    shape = tuple(predictor.recogniser.standardiser.mean.shape)
+    matrix = np.random.default_rng(0).normal(2, 3, (20, shape[0] * shape[1]))
+    scaler = StandardScaler().fit(matrix)
+    predictor.recogniser.standardiser.set_statistics(
+        torch.from_numpy(scaler.mean_.reshape(shape)), torch.from_numpy(scaler.scale_.reshape(shape))
+    )
+    paths = write_original_files(tmp_path, predictor, scaler)
+    return predictor, matrix, {path.name: path for path in paths}
+
+
+def unpickled(path):
+    return pickle.loads(path.read_bytes())  # noqa: S301 - our own file, written just now
+
+
+def test_the_three_files_have_the_originals_names(written, tmp_path):
+    names = {"emotion_classification_model.pth", "scaler.pkl", "label_encoder.pkl"}
+    assert set(written[2]) == names
+    assert {path.name for path in tmp_path.iterdir()} == names
+
+
+def test_the_encoder_numbers_the_emotions_as_the_network_does(written):
+    encoder = unpickled(written[2]["label_encoder.pkl"])
+    assert list(encoder.inverse_transform(range(8))) == list(EMOTIONS) != sorted(EMOTIONS)
+    assert list(encoder.transform(EMOTIONS)) == list(range(8))
+
+
+def test_the_three_files_together_judge_as_the_checkpoint_does(written, tiny_description):
+    predictor, matrix, paths = written
+    features = matrix[:4].astype(np.float32)
+    scaler = unpickled(paths["scaler.pkl"])
+    settings = read_settings(CnnBiLstmLuongSettings, tiny_description.network, where="network")
+    network = CnnBiLstmLuong(settings, n_features=187, n_classes=8).eval()
+    network.load_state_dict(torch.load(paths["emotion_classification_model.pth"], weights_only=True))
+
+    with torch.no_grad():
+        logits, _ = network(torch.from_numpy(scaler.transform(features).reshape(4, 187, 64)).float())
+    expected, _ = predictor.score(torch.from_numpy(features).reshape(4, 187, 64))
+
+    np.testing.assert_allclose(torch.softmax(logits, dim=1).numpy(), expected, rtol=1e-4, atol=1e-6)
