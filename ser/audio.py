@@ -3,12 +3,14 @@
 import io
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import soundfile
 import soxr
 
 from ser.errors import AudioError
+from ser.wav_header import read_wav_header
 
 SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
 MIN_SECONDS = 0.2
@@ -59,9 +61,11 @@ def read_sound(source: Path | bytes, *, sample_rate: int, name: str | None = Non
     if isinstance(source, Path) and not source.is_file():
         raise AudioError(f"{name}: there is no such file.")
     try:
-        with soundfile.SoundFile(io.BytesIO(source) if isinstance(source, bytes) else source) as file:
-            _check_header(file, name)
-            original, rate = _read_bounded(file, name), file.samplerate
+        with io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as raw:
+            _check_wav(raw, name)
+            with soundfile.SoundFile(raw) as file:
+                _check_format(file.samplerate, file.channels, name)
+                original, rate = _read_bounded(file, name), file.samplerate
     # libsndfile's own error is a RuntimeError; mutated headers also raise ValueError and TypeError from the wrapper.
     except (RuntimeError, ValueError, TypeError, OSError) as error:
         raise AudioError(f"{name} cannot be read as sound ({_reason(error)}); WAV, FLAC, OGG and MP3 can.") from error
@@ -103,11 +107,26 @@ def find_sound_files(folder: Path) -> list[Path]:
     )
 
 
-def _check_header(file: soundfile.SoundFile, name: str) -> None:
-    if not MIN_RATE <= file.samplerate <= MAX_RATE:
-        raise AudioError(f"{name} has a rate of {file.samplerate} Hz; {MIN_RATE} to {MAX_RATE} Hz can be read.")
-    if file.channels > MAX_CHANNELS:
-        raise AudioError(f"{name} has {file.channels} channels; at most {MAX_CHANNELS} can be read.")
+def _check_wav(raw: BinaryIO, name: str) -> None:
+    size = raw.seek(0, io.SEEK_END)
+    raw.seek(0)
+    header = read_wav_header(raw, size=size, name=name)
+    raw.seek(0)
+    if header is None:
+        return
+    _check_format(header.rate, header.channels, name)
+    if header.is_cut:
+        share = header.held_bytes / header.claimed_bytes
+        raise AudioError(
+            f"{name} is cut short: it holds {share:.0%} of the sound in its header; copy it again."
+        )
+
+
+def _check_format(rate: int, channels: int, name: str) -> None:
+    if not MIN_RATE <= rate <= MAX_RATE:
+        raise AudioError(f"{name} has a rate of {rate} Hz; {MIN_RATE} to {MAX_RATE} Hz can be read.")
+    if not 1 <= channels <= MAX_CHANNELS:
+        raise AudioError(f"{name} has {channels} channels; 1 to {MAX_CHANNELS} can be read.")
 
 
 def _read_bounded(file: soundfile.SoundFile, name: str) -> np.ndarray:

@@ -20,6 +20,7 @@ from ser.errors import CheckpointError, SerError, SettingsError
 from ser.features import FeatureSettings
 from ser.files import replace_when_complete
 from ser.nets import Recogniser, build_recogniser
+from ser.run_folder import find_checkpoint
 from ser.settings import as_plain, read_settings, require
 
 ENTRY = "ser"
@@ -27,8 +28,6 @@ ENTRY = "ser"
 PREFIX = "recogniser."
 """What the recogniser's weights are called in a checkpoint: it is this attribute of the Lightning module."""
 FORMAT = 1
-BEST, LAST = "best.ckpt", "last.ckpt"
-FOLDER = "checkpoints"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,26 +74,6 @@ class Description:
             max_length=self.features.max_length,
             n_classes=len(self.class_names),
         )
-
-
-def find_checkpoint(path: Path, *, which: str = BEST) -> Path:
-    """Return `path`, or the checkpoint `which` of it where it is a run's folder.
-
-    Raises
-    ------
-    CheckpointError : there is none.
-    """
-    if path.is_dir():
-        candidates = [path / FOLDER / which, path / which]
-        for candidate in candidates:
-            if candidate.is_file():
-                return candidate
-        raise CheckpointError(
-            f"{path} holds no checkpoint ({candidates[0]} is missing); give a run's folder or a file."
-        )
-    if not path.is_file():
-        raise CheckpointError(f"{path}: there is no such checkpoint; give a .ckpt file or a run's folder.")
-    return path
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:

@@ -13,14 +13,11 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from ser.checkpoint import FOLDER
 from ser.errors import CheckpointError, SerError, SettingsError
 from ser.files import write_text_atomically
+from ser.run_folder import CONFIGURATION, run_of
 
 log = logging.getLogger(__name__)
-
-CONFIGURATION = "config.yaml"
-"""The resolved configuration in a run's folder."""
 
 
 def run_command(main: Callable[[], Any]) -> None:
@@ -71,21 +68,6 @@ def resumed(configuration: DictConfig, overrides: Sequence[str]) -> DictConfig:
     saved.ckpt_path = str(run)
     saved.paths.run_dir = str(run)
     return saved
-
-
-def run_of(path: Path) -> Path:
-    """Return the folder of the run that `path` (a run's folder, or a checkpoint in it) belongs to.
-
-    Raises
-    ------
-    CheckpointError : it belongs to none.
-    """
-    run = path.parent.parent if path.is_file() and path.parent.name == FOLDER else path
-    if not (run / CONFIGURATION).is_file():
-        raise CheckpointError(
-            f"ckpt_path is {path}, which is no run: it should be a folder that holds {CONFIGURATION}."
-        )
-    return run
 
 
 def write_configuration(run_dir: Path, configuration: dict[str, Any]) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ser import audio, augment, features, filterbanks, stft, store, tuning, vocoder
+from ser import audio, augment, features, filterbanks, stft, store, tuning, vocoder, wav_header
 from ser.audio import read_sound
 from ser.augment import AugmentSettings, recording_rng
 from ser.corpus.recordings import Recording, content_digest
@@ -23,7 +23,7 @@ from ser.workers import map_in_workers
 
 log = logging.getLogger(__name__)
 
-_CODE = (audio, features, filterbanks, stft, tuning, augment, vocoder)
+_CODE = (audio, wav_header, features, filterbanks, stft, tuning, augment, vocoder)
 _LIBRARIES = ("numpy", "scipy", "soundfile", "soxr")
 
 
@@ -82,10 +82,11 @@ def prepare(samples: Sequence[Sample], recipe: Recipe, *, cache_dir: Path, worke
     shape = (recipe.features.n_features, recipe.features.max_length)
     # One allocation that the entries are read into: a second copy would double the peak of memory.
     matrix = np.empty((len(samples), *shape), dtype=np.float32)
-    missing = [row for row, path in enumerate(paths) if not _read_into(matrix[row], path)]
+    rows = track(range(len(paths)), total=len(paths), description="Cache", unit="samples")
+    missing = [row for row in rows if not _read_into(matrix[row], paths[row])]
     failures = _fill(missing, samples, paths, matrix, recipe, workers) if missing else {}
     kept = [row for row, sample in enumerate(samples) if sample.recording.path not in failures]
-    log.info("Features: %d samples, %d of them from the cache", len(kept), len(samples) - len(missing))
+    log.info("%d samples, the features of %d from the cache", len(kept), len(samples) - len(missing))
     if not kept:
         path, reason = next(iter(failures.items()))
         raise AudioError(f"None of {len(failures)} recordings could be read; the first was {path}: {reason}")

@@ -200,7 +200,10 @@ def format_metrics(evaluation: Evaluation) -> str:
             ),
         ]
         blocks.append(_aligned(channels))
-    blocks.append("UAR is the mean recall of the classes that occur; a dash stands where a share is undefined.\n")
+    blocks.append(
+        "The recall of a class is what others call its accuracy; UAR is the mean recall of the classes that occur.\n"
+        "A dash stands where a share is undefined.\n"
+    )
     return "\n".join(blocks)
 
 

@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import logging
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +12,8 @@ from omegaconf import DictConfig
 
 from ser.files import write_text_atomically
 
-log = logging.getLogger(__name__)
-
 TABLE = "sweep.csv"
+_LABELS = ("job", "overrides")
 
 
 class SweepTable(Callback):
@@ -26,21 +24,11 @@ class SweepTable(Callback):
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
         """Take down one finished job."""
-        if job_return.status is not JobStatus.COMPLETED or job_return.hydra_cfg is None:
-            return
-        folder = Path(job_return.hydra_cfg.hydra.runtime.output_dir)
-        metrics = folder / "metrics.json"
-        if metrics.is_file():
-            overall = json.loads(metrics.read_text(encoding="utf-8"))["overall"]
-            overrides = " ".join(job_return.hydra_cfg.hydra.overrides.task)
-            self._rows.append(
-                {
-                    "job": folder.name,
-                    "overrides": overrides,
-                    config.optimized_metric: job_return.return_value,
-                    **overall,
-                }
-            )
+        if job_return.status is JobStatus.COMPLETED and job_return.hydra_cfg is not None:
+            hydra = job_return.hydra_cfg.hydra
+            folder = Path(hydra.runtime.output_dir)
+            labels = {"job": folder.name, "overrides": " ".join(hydra.overrides.task)}
+            self._rows.append(labels | {config.optimized_metric: job_return.return_value} | _metrics_of(folder))
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """Sort, print and write the table."""
@@ -48,24 +36,37 @@ class SweepTable(Callback):
             return
         monitored = config.optimized_metric
         rows = sorted(self._rows, key=lambda row: row[monitored], reverse=not monitored.endswith("loss"))
+        columns = list(dict.fromkeys(column for row in rows for column in row))
         text = io.StringIO()
-        writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
+        writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
         path = Path(config.hydra.sweep.dir) / TABLE
         write_text_atomically(path, text.getvalue())
         # Printed: it is the answer of the command, and Hydra's logging has ended by now.
-        print(format_table(rows))
+        print(format_table(rows, columns))
         print(f"Written to {path}")
 
 
-def format_table(rows: list[dict[str, Any]]) -> str:
-    """Return rows of equal keys as an aligned table."""
-    cells = [list(rows[0]), *([_cell(value) for value in row.values()] for row in rows)]
-    widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells
-    )
+def format_table(rows: list[dict[str, Any]], columns: list[str]) -> str:
+    """Return rows as an aligned table, and under them the mean of each column of numbers: the figure of many folds."""
+    numbers = {column: [row[column] for row in rows if column in row] for column in columns if column not in _LABELS}
+    mean = {"job": "mean"} | {column: sum(values) / len(values) for column, values in numbers.items()}
+    cells = [columns, *([_cell(row.get(column, "")) for column in columns] for row in (*rows, mean))]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in cells)
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _metrics_of(run: Path) -> dict[str, float]:
+    """Return the figures of a run's reports, `val/...` and, where there are test actors, `test/...`."""
+    reports = {"val": run / "metrics.json", "test": run / "test" / "metrics.json"}
+    return {
+        f"{part}/{name}": value
+        for part, path in reports.items()
+        if path.is_file()
+        for name, value in json.loads(path.read_text(encoding="utf-8"))["overall"].items()
+    }
 
 
 def _cell(value: Any) -> str:

@@ -17,7 +17,7 @@ from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 import ser
-from ser.checkpoint import BEST, FOLDER, LAST, Description, find_checkpoint
+from ser.checkpoint import Description
 from ser.classifier import EmotionClassifier
 from ser.datamodule import EmotionData, write_split
 from ser.errors import CheckpointError, SettingsError
@@ -27,6 +27,7 @@ from ser.predictor import Predictor, failure_table
 from ser.preparation import Sample
 from ser.report import Evaluation, ScoredRecording, format_metrics, write_evaluation
 from ser.resuming import AtomicCheckpointIO, ResumableEarlyStopping
+from ser.run_folder import BEST, CHECKPOINTS, LAST, find_checkpoint
 from ser.run_settings import RunSettings
 
 log = logging.getLogger(__name__)
@@ -123,7 +124,7 @@ def _build_classifier(settings: RunSettings, data: EmotionData, configuration: M
 
 def _callbacks(settings: RunSettings) -> list[Callback]:
     stopping, choice = settings.callbacks.early_stopping, settings.callbacks.checkpoint
-    folder = settings.run_dir / FOLDER
+    folder = settings.run_dir / CHECKPOINTS
 
     def checkpoint(name: str, *, monitor: str | None, mode: str = "min") -> ModelCheckpoint:
         return ModelCheckpoint(
@@ -182,7 +183,7 @@ def _report(
 
     run_dir = settings.run_dir
     # What people will use is what is scored: the file, read as they will read it.
-    predictor = Predictor.load(run_dir / FOLDER / BEST)
+    predictor = Predictor.load(run_dir / CHECKPOINTS / BEST)
     evaluation = _evaluate(predictor, data, "validation")
     write_evaluation(evaluation, run_dir, prefix="val")
     log.info("Validation, best epoch\n%s", format_metrics(evaluation))

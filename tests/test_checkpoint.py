@@ -7,10 +7,8 @@ import pytest
 import torch
 
 from ser.checkpoint import (
-    FOLDER,
     Description,
     describe,
-    find_checkpoint,
     fingerprint,
     load_recogniser,
     read_checkpoint,
@@ -20,6 +18,7 @@ from ser.corpus.names import EMOTIONS
 from ser.errors import CheckpointError
 from ser.features import FeatureSettings
 from ser.predictor import Predictor
+from ser.run_folder import CHECKPOINTS, find_checkpoint
 
 
 @pytest.fixture
@@ -90,10 +89,10 @@ def test_descriptions_survive_the_file(path):
 def test_the_checkpoint_of_a_run_is_found(tiny_checkpoint, tmp_path):
     run = tmp_path / "run"
     for name in ("best.ckpt", "last.ckpt"):
-        (run / FOLDER).mkdir(parents=True, exist_ok=True)
-        (run / FOLDER / name).write_bytes(tiny_checkpoint.read_bytes())
-    assert find_checkpoint(run) == find_checkpoint(run / FOLDER) == run / FOLDER / "best.ckpt"
-    assert find_checkpoint(run, which="last.ckpt") == run / FOLDER / "last.ckpt"
+        (run / CHECKPOINTS).mkdir(parents=True, exist_ok=True)
+        (run / CHECKPOINTS / name).write_bytes(tiny_checkpoint.read_bytes())
+    assert find_checkpoint(run) == find_checkpoint(run / CHECKPOINTS) == run / CHECKPOINTS / "best.ckpt"
+    assert find_checkpoint(run, which="last.ckpt") == run / CHECKPOINTS / "last.ckpt"
     assert Predictor.load(run).class_names == EMOTIONS
 
 

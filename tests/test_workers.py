@@ -77,7 +77,7 @@ def test_workers_end_when_their_parent_is_killed():
         from ser.workers import map_in_workers
 
         if __name__ == "__main__":
-            for _ in map_in_workers(time.sleep, [1, 300, 300], workers=2, chunk=1):
+            for _ in map_in_workers(time.sleep, [1, 100, 100], workers=2, chunk=1):
                 os.kill(os.getpid(), 9)
     """
     # The workers inherit standard output, which so reaches its end only when the last of them is gone.

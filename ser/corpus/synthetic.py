@@ -18,6 +18,7 @@ from scipy.signal import lfilter, sosfilt
 
 from ser.corpus.names import CHANNEL_FOLDERS, CHANNELS, N_ACTORS, RecordingName, expected_names
 from ser.errors import CorpusError
+from ser.progress import track
 from ser.settings import as_plain, require
 
 SAMPLE_RATE = 22_050
@@ -85,7 +86,8 @@ def write_synthetic_corpus(root: Path, settings: SyntheticSettings) -> Path:
     root.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=root.parent, prefix=f".{root.name}-") as temporary:
         unfinished = Path(temporary) / root.name
-        for name in settings.names():
+        names = settings.names()
+        for name in track(names, total=len(names), description="Synthetic corpus", unit="recordings"):
             path = unfinished / CHANNEL_FOLDERS[name.channel] / f"Actor_{name.actor:02d}" / f"{name.stem}.wav"
             path.parent.mkdir(parents=True, exist_ok=True)
             soundfile.write(path, synthesize(name, seed=settings.seed), SAMPLE_RATE, subtype="PCM_16")

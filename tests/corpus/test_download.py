@@ -14,8 +14,7 @@ import numpy as np
 import pytest
 
 from ser.corpus.download import ARCHIVES, Archive, download_corpus
-from ser.corpus.names import CHANNELS
-from ser.corpus.names import CHANNEL_FOLDERS
+from ser.corpus.names import CHANNEL_FOLDERS, CHANNELS
 from ser.errors import DownloadError, SettingsError
 
 FILES = {f"Actor_{actor:02d}/{actor}.wav": np.random.default_rng(actor).bytes(100_000) for actor in (1, 2)}
