@@ -21,10 +21,11 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Sampler, TensorDataset
 
-from ser.checkpoint import Description
+from ser.checkpoint import fresh_recogniser
 from ser.classifier import EmotionClassifier, ModelSettings
 from ser.corpus.names import EMOTIONS
 from ser.datamodule import EpochOrder, TensorBatches, epoch_seed
+from ser.description import Description
 from ser.features import FeatureSettings
 
 BATCH_SIZE = 8
@@ -105,7 +106,7 @@ def measure(*, samples: int, repeats: int) -> list[dict[str, float | str]]:
         protocol="benchmark",
     )
     torch.manual_seed(SEED)
-    fresh = description.build()
+    fresh = fresh_recogniser(description)
     seconds: dict[str, list[float]] = {"plain loop": [], "ser": []}
     for _ in range(repeats + 1):
         plain, ours = copy.deepcopy(fresh), copy.deepcopy(fresh)

@@ -117,9 +117,7 @@ def _check_wav(raw: BinaryIO, name: str) -> None:
     _check_format(header.rate, header.channels, name)
     if header.is_cut:
         share = header.held_bytes / header.claimed_bytes
-        raise AudioError(
-            f"{name} is cut short: it holds {share:.0%} of the sound in its header; copy it again."
-        )
+        raise AudioError(f"{name} is cut short: it holds {share:.0%} of the sound in its header; copy it again.")
 
 
 def _check_format(rate: int, channels: int, name: str) -> None:

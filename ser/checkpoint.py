@@ -1,13 +1,12 @@
-"""What a checkpoint says of itself, and the only way one is read: tensors and plain values, never code.
+"""The file that training writes, and the only way one is read: tensors and plain values, never code.
 
 A checkpoint is Lightning's, so that training can resume from it, with one more entry: the description of the model,
 from which the recogniser is built again with nothing else at hand.
 """
 
-import hashlib
 import pickle
+import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from textwrap import shorten
 from typing import Any
@@ -15,65 +14,39 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ser.corpus.names import EMOTIONS
-from ser.errors import CheckpointError, SerError, SettingsError
-from ser.features import FeatureSettings
+from ser.description import Description, read_description
+from ser.errors import CheckpointError, SerError
 from ser.files import replace_when_complete
 from ser.nets import Recogniser, build_recogniser
 from ser.run_folder import find_checkpoint
-from ser.settings import as_plain, read_settings, require
+from ser.settings import as_plain
 
 ENTRY = "ser"
 """The key of the description in a checkpoint."""
 PREFIX = "recogniser."
 """What the recogniser's weights are called in a checkpoint: it is this attribute of the Lightning module."""
-FORMAT = 1
 
 
-@dataclass(frozen=True, kw_only=True)
-class Description:
-    """Everything but the weights.
+def save_atomically(content: Mapping[str, Any], path: Path) -> None:
+    """Write a checkpoint in its own folder and move it into place when it is complete."""
+    with replace_when_complete(path) as partial:
+        torch.save(dict(content), partial)
 
-    Attributes
-    ----------
-    architecture, network : a name of `ser.nets.ARCHITECTURES` and its settings.
-    class_names : in the order of the outputs.
-    features : the settings of sound and features.
-    protocol : one sentence on whom the model has heard and what chose this checkpoint.
-    held_out : names of the recordings that the run kept from training, to be scored.
-    corpus_root : where the corpus lay then; the held-out recordings are looked for there first.
-    configuration : the run's resolved configuration, as it was; information only.
-    versions : of this project and the libraries at training; information only.
-    """
 
-    architecture: str
-    network: dict[str, Any]
-    class_names: tuple[str, ...]
-    features: FeatureSettings
-    protocol: str
-    held_out: tuple[str, ...] = ()
-    corpus_root: str = ""
-    configuration: dict[str, Any] = field(default_factory=dict)
-    versions: dict[str, str] = field(default_factory=dict)
-    format: int = FORMAT
+def describe(description: Description) -> dict[str, Any]:
+    """Return the description as plain values, for the entry `ENTRY`."""
+    return as_plain(description)
 
-    def __post_init__(self) -> None:
-        require(
-            self.format == FORMAT, f"format is {self.format}, but this release reads {FORMAT}; install its release."
-        )
-        unknown = [name for name in self.class_names if name not in EMOTIONS]
-        require(not unknown, f"class_names holds {unknown}, which are not emotions of RAVDESS.")
-        require(len(self.class_names) >= 2, "class_names should hold two names at least.")
 
-    def build(self) -> Recogniser:
-        """Return the recogniser with fresh weights; raises SettingsError for a bad architecture or network."""
-        return build_recogniser(
-            self.architecture,
-            self.network,
-            n_features=self.features.n_features,
-            max_length=self.features.max_length,
-            n_classes=len(self.class_names),
-        )
+def fresh_recogniser(description: Description) -> Recogniser:
+    """Return the described recogniser with fresh weights; raises SettingsError for a bad architecture or network."""
+    return build_recogniser(
+        description.architecture,
+        description.network,
+        n_features=description.features.n_features,
+        max_length=description.features.max_length,
+        n_classes=len(description.class_names),
+    )
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
@@ -84,6 +57,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     CheckpointError : missing, damaged, holding code, or not written by this project.
     """
     path = find_checkpoint(path)
+    _check_archive(path)
     try:
         # weights_only, said aloud: no class of a file's choosing is ever built, no code of a file's ever runs.
         content = torch.load(path, map_location="cpu", weights_only=True)
@@ -97,19 +71,6 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     return content
 
 
-def read_description(content: Mapping[str, Any], path: Path) -> Description:
-    """Return the description in the content of a checkpoint; `path` is for messages.
-
-    Raises
-    ------
-    CheckpointError : an entry is missing, unknown or bad.
-    """
-    try:
-        return read_settings(Description, content[ENTRY], where="checkpoint")
-    except SettingsError as error:
-        raise CheckpointError(f"{path} cannot be used: {error}") from error
-
-
 def load_recogniser(path: Path) -> tuple[Recogniser, Description]:
     """Return the recogniser of a checkpoint, in evaluation mode on the CPU, and its description.
 
@@ -119,33 +80,26 @@ def load_recogniser(path: Path) -> tuple[Recogniser, Description]:
     """
     path = find_checkpoint(path)
     content = read_checkpoint(path)
-    description = read_description(content, path)
+    description = read_description(content[ENTRY], path)
     try:
-        recogniser = description.build()
+        recogniser = fresh_recogniser(description)
         recogniser.load_state_dict(_weights(content))
     except (RuntimeError, SerError) as error:
         raise CheckpointError(f"{path} cannot be used: {shorten(str(error), 300)}") from error
     return recogniser.eval(), description
 
 
-def describe(description: Description) -> dict[str, Any]:
-    """Return the description as plain values for a checkpoint."""
-    return as_plain(description)
-
-
-def save_atomically(content: Mapping[str, Any], path: Path) -> None:
-    """Write a checkpoint in its own folder and move it into place when it is complete."""
-    with replace_when_complete(path) as partial:
-        torch.save(dict(content), partial)
-
-
-def fingerprint(recogniser: Recogniser) -> str:
-    """Return a digest of all weights and statistics: equal for equal models."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(recogniser.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(tensor.cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
+def _check_archive(path: Path) -> None:
+    """Compare the checksums in the file, which torch writes but never reads: a flipped bit is a wrong weight."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            # torch stores its members as they are; compressed ones could unpack to any size.
+            plain = all(member.compress_type == zipfile.ZIP_STORED for member in archive.infolist())
+            damaged = archive.testzip() if plain else None
+    except (zipfile.BadZipFile, OSError, ValueError, EOFError, NotImplementedError, RuntimeError) as error:
+        raise CheckpointError(f"{path} is damaged or not a checkpoint ({type(error).__name__}).") from error
+    if not plain or damaged is not None:
+        raise CheckpointError(f"{path} is damaged or not a checkpoint (its checksums do not fit).")
 
 
 def _weights(content: Mapping[str, Any]) -> dict[str, Tensor]:

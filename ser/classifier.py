@@ -11,8 +11,9 @@ from torch.nn import functional as F
 from torch.optim import Adam
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from ser.checkpoint import ENTRY, Description, describe
+from ser.checkpoint import ENTRY, describe
 from ser.datamodule import epoch_seed
+from ser.description import Description
 from ser.metrics import Metrics
 from ser.nets import Recogniser
 from ser.settings import require

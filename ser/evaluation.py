@@ -5,10 +5,10 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from ser.checkpoint import Description
 from ser.corpus.names import parse_stem
 from ser.corpus.recordings import Recording, corpus_root, find_recordings
 from ser.corpus.selection import Channel, of_channel
+from ser.description import Description
 from ser.errors import CorpusError
 from ser.files import write_text_atomically
 from ser.predictor import Prediction, Predictor, failure_table

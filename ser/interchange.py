@@ -1,6 +1,7 @@
 """The original project's three files, for those who have code that reads them. We write them and never read one."""
 
 import pickle
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,23 +9,25 @@ import torch
 from sklearn.preprocessing import LabelEncoder, StandardScaler
 
 from ser.files import replace_when_complete
-from ser.predictor import Predictor
+from ser.nets import Recogniser
 
 WEIGHTS, SCALER, ENCODER = "emotion_classification_model.pth", "scaler.pkl", "label_encoder.pkl"
 
 
-def write_original_files(folder: Path, predictor: Predictor, scaler: StandardScaler) -> list[Path]:
+def write_original_files(
+    folder: Path, recogniser: Recogniser, scaler: StandardScaler, *, class_names: Sequence[str]
+) -> list[Path]:
     """Write the network's weights, the scaler and a label encoder, and return their paths.
 
     The encoder's classes stand in the order of the network's outputs, which is RAVDESS order: fitting one would sort
     them by the alphabet, and its numbers would then name other emotions than the outputs do.
     """
     encoder = LabelEncoder()
-    encoder.fit(predictor.class_names)
-    encoder.classes_ = np.array(predictor.class_names)
+    encoder.fit(class_names)
+    encoder.classes_ = np.array(class_names)
     paths = [folder / name for name in (WEIGHTS, SCALER, ENCODER)]
     with replace_when_complete(paths[0]) as partial:
-        torch.save(predictor.recogniser.network.state_dict(), partial)
+        torch.save(recogniser.network.state_dict(), partial)
     for path, content in zip(paths[1:], (scaler, encoder), strict=True):
         with replace_when_complete(path) as partial:
             partial.write_bytes(pickle.dumps(content))

@@ -1,4 +1,4 @@
-"""A checkpoint and a sound in, probabilities with names out. Imports neither Lightning nor Hydra."""
+"""A model and a sound in, probabilities with names out. Imports neither Lightning nor Hydra, nor torch by itself."""
 
 import csv
 import io
@@ -6,20 +6,31 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from ser.audio import find_sound_files
-from ser.checkpoint import Description, load_recogniser
+from ser.description import Description
 from ser.errors import AudioError
 from ser.front_end import Heard, hear, try_to_hear
-from ser.nets import Recogniser
 from ser.progress import track
 from ser.workers import map_in_workers
 
 _BATCH = 64
+
+
+class Scorer(Protocol):
+    """What a network runs on."""
+
+    def __call__(self, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return probabilities float32 [batch, classes] and attention float32 [batch, weights].
+
+        Parameters
+        ----------
+        features : float32 [batch, features, max_length], not standardised.
+        """
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +45,7 @@ class Prediction:
     attention : float32 [weights], how much each stretch of `frames` counted, summing to 1.
     duration : seconds of the recording.
     warnings : what to bear in mind, in sentences; mostly empty.
+    uncertain_below : the confidence that the model asks of itself.
     """
 
     source: str
@@ -42,6 +54,12 @@ class Prediction:
     attention: np.ndarray
     duration: float
     warnings: tuple[str, ...] = ()
+    uncertain_below: float = 0.0
+
+    @property
+    def is_uncertain(self) -> bool:
+        """Whether the model's own threshold calls this prediction uncertain."""
+        return self.confidence < self.uncertain_below
 
     @property
     def emotion(self) -> str:
@@ -62,8 +80,8 @@ class Predictor:
     'happy'
     """
 
-    def __init__(self, recogniser: Recogniser, description: Description) -> None:
-        self.recogniser = recogniser.eval()
+    def __init__(self, scorer: Scorer, description: Description) -> None:
+        self.scorer = scorer
         self.description = description
 
     @classmethod
@@ -74,7 +92,9 @@ class Predictor:
         ------
         CheckpointError : missing, damaged, foreign or hostile; nothing of it is run.
         """
-        return cls(*load_recogniser(path))
+        from ser.torch_scorer import load_torch_scorer  # torch takes a second to import
+
+        return cls(*load_torch_scorer(path))
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -115,20 +135,15 @@ class Predictor:
                 waiting.clear()
         return predictions + self._judge_waiting(waiting), failures
 
-    def score(self, features: Tensor) -> tuple[np.ndarray, np.ndarray]:
-        """Return probabilities float32 [batch, classes] and attention float32 [batch, weights].
+    def score(self, features: np.ndarray) -> np.ndarray:
+        """Return probabilities float32 [samples, classes], a batch at a time.
 
         Parameters
         ----------
-        features : float32 [batch, features, max_length], not standardised.
+        features : float32 [samples, features, max_length], not standardised.
         """
-        with torch.inference_mode():
-            logits, attention = self.recogniser(features)
-            return torch.softmax(logits.float(), dim=1).numpy(), attention.float().numpy()
-
-    def score_all(self, features: Tensor) -> np.ndarray:
-        """Return probabilities float32 [samples, classes] of any number of samples, a batch at a time."""
-        return np.concatenate([self.score(batch)[0] for batch in features.split(_BATCH)])
+        starts = range(0, len(features), _BATCH)
+        return np.concatenate([self.scorer(features[start : start + _BATCH])[0] for start in starts])
 
     def _judge_waiting(self, waiting: Sequence[tuple[Path, Heard]]) -> list[Prediction]:
         return self._judge([heard for _, heard in waiting], [str(path) for path, _ in waiting])
@@ -136,7 +151,7 @@ class Predictor:
     def _judge(self, heard: Sequence[Heard], names: Sequence[str]) -> list[Prediction]:
         if not heard:
             return []
-        probabilities, attention = self.score(torch.from_numpy(np.stack([one.features for one in heard])))
+        probabilities, attention = self.scorer(np.stack([one.features for one in heard]))
         return [
             Prediction(
                 source=name,
@@ -145,6 +160,7 @@ class Predictor:
                 attention=attention[row],
                 duration=one.duration,
                 warnings=one.warnings,
+                uncertain_below=self.description.uncertain_below,
             )
             for row, (name, one) in enumerate(zip(names, heard, strict=True))
         ]

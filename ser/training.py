@@ -17,9 +17,10 @@ from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 import ser
-from ser.checkpoint import Description
+from ser.checkpoint import fresh_recogniser, load_recogniser
 from ser.classifier import EmotionClassifier
 from ser.datamodule import EmotionData, write_split
+from ser.description import Description
 from ser.errors import CheckpointError, SettingsError
 from ser.files import write_text_atomically
 from ser.interchange import write_original_files
@@ -29,6 +30,7 @@ from ser.report import Evaluation, ScoredRecording, format_metrics, write_evalua
 from ser.resuming import AtomicCheckpointIO, ResumableEarlyStopping
 from ser.run_folder import BEST, CHECKPOINTS, LAST, find_checkpoint
 from ser.run_settings import RunSettings
+from ser.torch_scorer import TorchScorer
 
 log = logging.getLogger(__name__)
 
@@ -114,7 +116,7 @@ def _build_classifier(settings: RunSettings, data: EmotionData, configuration: M
         configuration=dict(configuration),
         versions={"ser": ser.__version__, "python": platform.python_version(), **{n: version(n) for n in _LIBRARIES}},
     )
-    recogniser = description.build()
+    recogniser = fresh_recogniser(description)
     shape = recogniser.standardiser.mean.shape
     recogniser.standardiser.set_statistics(
         torch.from_numpy(data.scaler.mean_.reshape(shape)), torch.from_numpy(data.scaler.scale_.reshape(shape))
@@ -183,7 +185,8 @@ def _report(
 
     run_dir = settings.run_dir
     # What people will use is what is scored: the file, read as they will read it.
-    predictor = Predictor.load(run_dir / CHECKPOINTS / BEST)
+    recogniser, description = load_recogniser(run_dir / CHECKPOINTS / BEST)
+    predictor = Predictor(TorchScorer(recogniser), description)
     evaluation = _evaluate(predictor, data, "validation")
     write_evaluation(evaluation, run_dir, prefix="val")
     log.info("Validation, best epoch\n%s", format_metrics(evaluation))
@@ -193,7 +196,7 @@ def _report(
         log.info("Test\n%s", format_metrics(test))
     save_figure(learning_curve_figure(classifier.history), run_dir / "learning_curve.png")
     if settings.original_files:
-        write_original_files(run_dir, predictor, data.scaler)
+        write_original_files(run_dir, recogniser, data.scaler, class_names=description.class_names)
 
     choice = settings.callbacks.checkpoint
     choose = min if choice.mode == "min" else max
@@ -203,7 +206,7 @@ def _report(
             figure = confusion_figure(evaluation.overall.confusion, evaluation.class_names, title="Validation")
             logger.experiment.add_figure("val/confusion_matrix", figure, global_step=int(best["epoch"]))
             final = {f"final/{name}": value for name, value in evaluation.overall.headline().items()}
-            logger.log_hyperparams(_flat(predictor.description.configuration), metrics=final)
+            logger.log_hyperparams(_flat(description.configuration), metrics=final)
         logger.finalize("success")
     log.info("Everything of this run is in %s", run_dir)
     return best
@@ -211,7 +214,7 @@ def _report(
 
 def _evaluate(predictor: Predictor, data: EmotionData, part: str) -> Evaluation:
     prepared = data.prepared[part]
-    probabilities = predictor.score_all(torch.from_numpy(prepared.features))
+    probabilities = predictor.score(prepared.features)
     return Evaluation(
         class_names=predictor.class_names,
         recordings=tuple(map(_scored, prepared.samples, probabilities)),

@@ -12,10 +12,11 @@ import pytest
 import soundfile
 import torch
 
-from ser.checkpoint import PREFIX, Description, describe, save_atomically
+from ser.checkpoint import PREFIX, describe, fresh_recogniser, save_atomically
 from ser.corpus.names import CHANNELS, EMOTIONS, expected_names
 from ser.corpus.recordings import Recording
 from ser.corpus.synthetic import SyntheticSettings, write_synthetic_corpus
+from ser.description import Description
 from ser.features import FeatureSettings
 
 
@@ -76,7 +77,7 @@ def tiny_content(tiny_description):
     """The content of a checkpoint of that description, with random weights and statistics."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        recogniser = tiny_description.build()
+        recogniser = fresh_recogniser(tiny_description)
         shape = recogniser.standardiser.mean.shape
         recogniser.standardiser.set_statistics(torch.randn(shape), 1 + torch.rand(shape))
     state = {PREFIX + name: tensor for name, tensor in recogniser.state_dict().items()}

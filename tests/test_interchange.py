@@ -5,24 +5,25 @@ import pytest
 import torch
 from sklearn.preprocessing import StandardScaler
 
+from ser.checkpoint import load_recogniser
 from ser.corpus.names import EMOTIONS
 from ser.interchange import write_original_files
 from ser.nets.cnn_bilstm_luong import CnnBiLstmLuong, CnnBiLstmLuongSettings
-from ser.predictor import Predictor
 from ser.settings import read_settings
+from ser.torch_scorer import TorchScorer
 
 
 @pytest.fixture
 def written(tiny_checkpoint, tmp_path):
-    predictor = Predictor.load(tiny_checkpoint)
-    shape = tuple(predictor.recogniser.standardiser.mean.shape)
+    recogniser, description = load_recogniser(tiny_checkpoint)
+    shape = tuple(recogniser.standardiser.mean.shape)
     matrix = np.random.default_rng(0).normal(2, 3, (20, shape[0] * shape[1]))
     scaler = StandardScaler().fit(matrix)
-    predictor.recogniser.standardiser.set_statistics(
+    recogniser.standardiser.set_statistics(
         torch.from_numpy(scaler.mean_.reshape(shape)), torch.from_numpy(scaler.scale_.reshape(shape))
     )
-    paths = write_original_files(tmp_path, predictor, scaler)
-    return predictor, matrix, {path.name: path for path in paths}
+    paths = write_original_files(tmp_path, recogniser, scaler, class_names=description.class_names)
+    return TorchScorer(recogniser), matrix, {path.name: path for path in paths}
 
 
 def unpickled(path):
@@ -42,7 +43,7 @@ def test_the_encoder_numbers_the_emotions_as_the_network_does(written):
 
 
 def test_the_three_files_together_judge_as_the_checkpoint_does(written, tiny_description):
-    predictor, matrix, paths = written
+    scorer, matrix, paths = written
     features = matrix[:4].astype(np.float32)
     scaler = unpickled(paths["scaler.pkl"])
     settings = read_settings(CnnBiLstmLuongSettings, tiny_description.network, where="network")
@@ -51,6 +52,6 @@ def test_the_three_files_together_judge_as_the_checkpoint_does(written, tiny_des
 
     with torch.no_grad():
         logits, _ = network(torch.from_numpy(scaler.transform(features).reshape(4, 187, 64)).float())
-    expected, _ = predictor.score(torch.from_numpy(features).reshape(4, 187, 64))
+    expected, _ = scorer(features.reshape(4, 187, 64))
 
     np.testing.assert_allclose(torch.softmax(logits, dim=1).numpy(), expected, rtol=1e-4, atol=1e-6)

@@ -6,12 +6,14 @@ import soundfile
 import torch
 
 from ser.audio import read_sound
-from ser.checkpoint import Description, load_recogniser
+from ser.checkpoint import fresh_recogniser, load_recogniser
 from ser.corpus.names import EMOTIONS
+from ser.description import Description
 from ser.errors import AudioError
 from ser.features import FeatureSettings, extract
 from ser.front_end import hear
 from ser.predictor import Predictor, expand_folders, failure_table
+from ser.torch_scorer import TorchScorer
 
 
 @pytest.fixture(scope="module")
@@ -55,11 +57,11 @@ def test_the_way_from_sound_to_probabilities_by_hand(predictor, tiny_checkpoint,
 @pytest.mark.parametrize("strongest", range(3))
 def test_probabilities_follow_the_order_of_the_classes(tiny_description, voice_file, strongest):
     description = replace(tiny_description, class_names=("surprise", "calm", "angry"))  # no alphabet, no RAVDESS order
-    recogniser = description.build()
+    recogniser = fresh_recogniser(description)
     with torch.no_grad():
         recogniser.network.classify.weight.zero_()
         recogniser.network.classify.bias.copy_(torch.eye(3)[strongest] * 2)
-    prediction = Predictor(recogniser, description).predict(voice_file)
+    prediction = Predictor(TorchScorer(recogniser), description).predict(voice_file)
     assert prediction.emotion == ("surprise", "calm", "angry")[strongest]
     assert prediction.confidence == pytest.approx(np.exp(2) / (np.exp(2) + 2))
 
@@ -100,7 +102,7 @@ def test_bytes_are_judged_as_the_file(predictor, voice_file):
 def test_judging_is_repeatable_and_learns_nothing(predictor, voice_file):
     first, second = predictor.predict(voice_file), predictor.predict(voice_file)
     np.testing.assert_array_equal(first.probabilities, second.probabilities)
-    assert not predictor.recogniser.training
+    assert not predictor.scorer.recogniser.training
 
 
 def test_a_bad_file_among_good_ones_is_told(predictor, voices, tmp_path):
@@ -117,11 +119,11 @@ def test_a_bad_file_among_good_ones_is_told(predictor, voices, tmp_path):
 
 
 def test_all_features_are_scored_a_batch_at_a_time(predictor):
-    features = torch.randn(70, 187, 64, generator=torch.Generator().manual_seed(0))
-    probabilities = predictor.score_all(features)
+    features = np.random.default_rng(0).normal(size=(70, 187, 64)).astype(np.float32)
+    probabilities = predictor.score(features)
     assert probabilities.shape == (70, 8)
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-5)
-    np.testing.assert_allclose(probabilities[65:], predictor.score(features[65:])[0], rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(probabilities[65:], predictor.score(features[65:]), rtol=1e-4, atol=1e-6)
 
 
 def test_a_cut_recording_is_warned_of(predictor, tmp_path, voice):
@@ -178,6 +180,6 @@ def test_a_description_may_name_two_classes_alone():
         features=FeatureSettings(groups=("rms",), max_length=8),
         protocol="Random weights.",
     )
-    probabilities, attention = Predictor(description.build(), description).score(torch.zeros(3, 1, 8))
+    probabilities, attention = TorchScorer(fresh_recogniser(description))(np.zeros((3, 1, 8), dtype=np.float32))
     assert probabilities.shape == (3, 2)
     assert attention.shape == (3, 4)
