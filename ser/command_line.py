@@ -41,6 +41,7 @@ def one_sentence_errors() -> Iterator[None]:
     except (SerError, OSError) as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
         sys.exit(130)
 
 

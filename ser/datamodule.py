@@ -17,7 +17,6 @@ from ser.corpus.recordings import Recording, find_recordings
 from ser.corpus.selection import DataSettings, copies_of, locate_corpus, select
 from ser.corpus.splits import Split
 from ser.features import FeatureSettings
-from ser.files import write_text_atomically
 from ser.preparation import Prepared, Recipe, Sample, prepare
 
 log = logging.getLogger(__name__)
@@ -177,8 +176,8 @@ def fit_scaler(features: np.ndarray) -> StandardScaler:
     return scaler
 
 
-def write_split(path: Path, split: Split) -> None:
-    """Write which recording stands on which side, as a CSV of file name, emotion, channel, actor and part."""
+def format_split(split: Split) -> str:
+    """Return which recording stands on which side, as CSV of file name, emotion, channel, actor and part."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["file", "emotion", "channel", "actor", "part"])
@@ -186,7 +185,7 @@ def write_split(path: Path, split: Split) -> None:
         for recording in getattr(split, part):
             name = recording.name
             writer.writerow([recording.stem, name.emotion, name.channel, name.actor, part])
-    write_text_atomically(path, text.getvalue())
+    return text.getvalue()
 
 
 def _as_it_is(recording: Recording) -> Sample:

@@ -14,6 +14,7 @@ from ser.audio import find_sound_files
 from ser.description import Description
 from ser.errors import AudioError
 from ser.front_end import Heard, hear, try_to_hear
+from ser.onnx_scorer import SUFFIX, load_onnx_scorer
 from ser.progress import track
 from ser.workers import map_in_workers
 
@@ -86,13 +87,16 @@ class Predictor:
 
     @classmethod
     def load(cls, path: Path) -> "Predictor":
-        """Read a checkpoint, or the best one of a run's folder.
+        """Read a checkpoint, the best one of a run's folder, or an .onnx file that `ser.export` wrote.
 
         Raises
         ------
         CheckpointError : missing, damaged, foreign or hostile; nothing of it is run.
         """
-        from ser.torch_scorer import load_torch_scorer  # torch takes a second to import
+        if path.suffix == SUFFIX:
+            return cls(*load_onnx_scorer(path))
+
+        from ser.torch_scorer import load_torch_scorer  # torch takes a second to import, and may not be there
 
         return cls(*load_torch_scorer(path))
 

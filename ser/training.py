@@ -4,7 +4,7 @@ import logging
 import platform
 import sys
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,10 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 import ser
 from ser.checkpoint import fresh_recogniser, load_recogniser
 from ser.classifier import EmotionClassifier
-from ser.datamodule import EmotionData, write_split
+from ser.corpus.splits import Split
+from ser.datamodule import EmotionData, format_split
 from ser.description import Description
-from ser.errors import CheckpointError, SettingsError
+from ser.errors import CheckpointError, CorpusError, SettingsError
 from ser.files import write_text_atomically
 from ser.interchange import write_original_files
 from ser.predictor import Predictor, failure_table
@@ -46,7 +47,7 @@ def train(settings: RunSettings, configuration: Mapping[str, Any]) -> dict[str, 
 
     Returns
     -------
-    The last row of metrics of the best epoch: name -> value, as monitored.
+    The metrics of the best epoch: name -> value, as monitored.
 
     Raises
     ------
@@ -69,7 +70,7 @@ def train(settings: RunSettings, configuration: Mapping[str, Any]) -> dict[str, 
         seed=settings.seed,
     )
     data.setup()
-    write_split(run_dir / "split.csv", data.split)
+    _write_split(run_dir / "split.csv", data.split, resumes=resume_from is not None)
     if data.failures:
         write_text_atomically(run_dir / "unreadable.csv", failure_table(data.failures))
         log.warning("%d recordings could not be read; see %s", len(data.failures), run_dir / "unreadable.csv")
@@ -81,6 +82,15 @@ def train(settings: RunSettings, configuration: Mapping[str, Any]) -> dict[str, 
         log.warning("Interrupted; go on with: python train.py ckpt_path=%s", run_dir)
         raise
     return _report(settings, data, classifier, trainer)
+
+
+def _write_split(path: Path, split: Split, *, resumes: bool) -> None:
+    text = format_split(split)
+    if resumes and path.is_file() and path.read_text(encoding="utf-8") != text:
+        raise CorpusError(
+            f"{path} names other recordings than the corpus holds; bring them back, or start anew."
+        )
+    write_text_atomically(path, text)
 
 
 def build_trainer(settings: RunSettings) -> L.Trainer:
@@ -181,7 +191,7 @@ def _resume_point(settings: RunSettings) -> Path | None:
 def _report(
     settings: RunSettings, data: EmotionData, classifier: EmotionClassifier, trainer: L.Trainer
 ) -> dict[str, float]:
-    from ser.figures import confusion_figure, learning_curve_figure, save_figure
+    from ser.figures import learning_curve_figure, save_figure
 
     run_dir = settings.run_dir
     # What people will use is what is scored: the file, read as they will read it.
@@ -203,13 +213,20 @@ def _report(
     best = choose(classifier.history, key=lambda row: row[choice.monitor])
     for logger in trainer.loggers:
         if isinstance(logger, TensorBoardLogger):
-            figure = confusion_figure(evaluation.overall.confusion, evaluation.class_names, title="Validation")
-            logger.experiment.add_figure("val/confusion_matrix", figure, global_step=int(best["epoch"]))
-            final = {f"final/{name}": value for name, value in evaluation.overall.headline().items()}
-            logger.log_hyperparams(_flat(description.configuration), metrics=final)
+            _log_outcome(logger, evaluation, description, epoch=int(best["epoch"]))
         logger.finalize("success")
     log.info("Everything of this run is in %s", run_dir)
     return best
+
+
+def _log_outcome(logger: TensorBoardLogger, evaluation: Evaluation, description: Description, *, epoch: int) -> None:
+    """Add the confusion matrix, and the settings with the final metrics: TensorBoard's images and HParams tab."""
+    from ser.figures import confusion_figure
+
+    figure = confusion_figure(evaluation.overall.confusion, evaluation.class_names, title="Validation")
+    logger.experiment.add_figure("val/confusion_matrix", figure, global_step=epoch)
+    final = {f"final/{name}": value for name, value in evaluation.overall.headline().items()}
+    logger.log_hyperparams(_flat(description.configuration), metrics=final)
 
 
 def _evaluate(predictor: Predictor, data: EmotionData, part: str) -> Evaluation:
@@ -233,7 +250,7 @@ def _scored(sample: Sample, probabilities: np.ndarray) -> ScoredRecording:
     )
 
 
-def _flat(values: Mapping[str, Any] | Sequence[Any], prefix: str = "") -> dict[str, Any]:
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Return nested settings as one level of dotted keys, for TensorBoard's table."""
     flat: dict[str, Any] = {}
     for key, value in values.items():
