@@ -4,11 +4,26 @@ import logging
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from typing import TypeVar
+from typing import TextIO, TypeVar
 
 log = logging.getLogger(__name__)
 
 Item = TypeVar("Item")
+
+
+class ConsoleHandler(logging.StreamHandler):
+    """A logging handler that writes to what `sys.stdout` is at the time: a progress bar puts itself in its place."""
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        super().__init__(stream)
+
+    @property
+    def stream(self) -> TextIO:
+        return sys.stdout
+
+    @stream.setter
+    def stream(self, value: TextIO) -> None:
+        """Take no notice of the stream of the moment, which logging's own handler would keep for good."""
 
 
 def track(items: Iterable[Item], *, total: int, description: str, unit: str) -> Iterator[Item]:

@@ -87,9 +87,7 @@ def train(settings: RunSettings, configuration: Mapping[str, Any]) -> dict[str, 
 def _write_split(path: Path, split: Split, *, resumes: bool) -> None:
     text = format_split(split)
     if resumes and path.is_file() and path.read_text(encoding="utf-8") != text:
-        raise CorpusError(
-            f"{path} names other recordings than the corpus holds; bring them back, or start anew."
-        )
+        raise CorpusError(f"{path} names other recordings than the corpus holds; bring them back, or start anew.")
     write_text_atomically(path, text)
 
 

@@ -1,9 +1,10 @@
 import io
 import logging
+import sys
 
 import pytest
 
-from ser.progress import track
+from ser.progress import ConsoleHandler, track
 
 
 class Terminal(io.StringIO):
@@ -37,3 +38,12 @@ def test_an_exception_passes_through(caplog):
     with caplog.at_level(logging.INFO, logger="ser.progress"), pytest.raises(OSError, match="gone"):
         list(track(failing(), total=2, description="Failing", unit="steps"))
     assert "Failing" not in caplog.text
+
+
+def test_the_console_handler_follows_whoever_stands_in_for_stdout(monkeypatch):
+    handler = ConsoleHandler(sys.stdout)
+    record = logging.LogRecord("ser", logging.INFO, __file__, 1, "heard", None, None)
+    stand_in = io.StringIO()
+    monkeypatch.setattr(sys, "stdout", stand_in)
+    handler.emit(record)
+    assert stand_in.getvalue() == "heard\n"

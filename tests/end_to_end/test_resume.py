@@ -126,3 +126,23 @@ def test_resuming_nothing_says_so(folder: Path) -> None:
     assert done.returncode == 1
     assert done.stderr.startswith("error: ckpt_path is no/such/run, which is no run")
     assert not (folder / "no").exists()
+
+
+def test_ctrl_c_says_how_to_go_on(folder: Path, settings: list[str], unbroken: Path) -> None:
+    run_dir = folder / "interrupted"
+    process = subprocess.Popen(
+        command(*settings, "trainer.max_epochs=1000", f"hydra.run.dir={run_dir}"),
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    for line in process.stdout:
+        if line.startswith("Epoch 1:"):
+            break
+    process.send_signal(signal.SIGINT)
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode not in (0, None)
+    assert f"go on with: python train.py ckpt_path={run_dir}" in said
+    assert "Traceback" not in said
+    assert read_checkpoint(run_dir / "checkpoints" / "last.ckpt")["epoch"] >= 1

@@ -63,9 +63,11 @@ def test_what_cannot_be_built_is_refused(name, settings, max_length, message):
         build_recogniser(name, settings, n_features=4, max_length=max_length, n_classes=2)
 
 
-@pytest.mark.parametrize("module", ["ser.nets", "ser.predictor"])
-def test_inference_needs_neither_lightning_nor_hydra(module):
+@pytest.mark.parametrize(
+    ("module", "on_torch"), [("ser.nets", True), ("ser.torch_scorer", True), ("ser.predictor", False)]
+)
+def test_inference_needs_neither_lightning_nor_hydra(module, on_torch):
     code = f"import sys, {module}; print(*sorted({{name.partition('.')[0] for name in sys.modules}}))"
     imported = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
-    assert "torch" in imported
+    assert ("torch" in imported) is on_torch
     assert not {"lightning", "pytorch_lightning", "lightning_fabric", "hydra", "omegaconf"} & set(imported)

@@ -1,0 +1,140 @@
+"""Prediction by PyTorch and by ONNX Runtime, one thread each: start, memory, and time for one 4 s recording.
+
+    python benchmarks/runtimes.py [--checkpoint FOLDER] [--root FOLDER] [--runs 3] [--repeats 30]
+
+Each run is a process of its own, and the two sides take turns, so that a busy machine slows both; import and load are
+told in CPU time, which it lengthens least. Without a checkpoint the original recipe's network is measured with random
+weights. The run fails where the two answers differ.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import soundfile
+from recordings import SAMPLE_RATE, load_waveforms
+
+from ser.checkpoint import PREFIX, describe, fresh_recogniser, save_atomically
+from ser.corpus.names import EMOTIONS
+from ser.description import Description
+from ser.export import export_onnx
+from ser.features import FeatureSettings
+
+SECONDS = 4
+LARGEST_DIFFERENCE = 1e-5
+COLUMNS = {
+    "import, CPU s": ("import", 1),
+    "load, CPU s": ("load", 1),
+    "peak memory, MiB": ("peak_kib", 1 / 1024),
+    "first prediction, ms": ("first", 1000),
+    "prediction, ms": ("warm", 1000),
+    "network alone, ms": ("network", 1000),
+}
+"""Title -> the figure of a run, and what to multiply it by."""
+
+# The peak is read from /proc, of this program alone: getrusage would hand on that of the process that started it.
+PROGRAM = """
+import time
+start = time.process_time()
+import importlib, json, re, statistics, sys
+from pathlib import Path
+for module in sys.argv[1].split(","):
+    importlib.import_module(module)
+from ser.front_end import hear
+from ser.predictor import Predictor
+
+def seconds_of(work, clock=time.perf_counter):
+    start = clock()
+    result = work()
+    return clock() - start, result
+
+imported = time.process_time() - start
+model, recording = Path(sys.argv[2]), Path(sys.argv[3])
+load, predictor = seconds_of(lambda: Predictor.load(model), clock=time.process_time)
+first, prediction = seconds_of(lambda: predictor.predict(recording))
+features = hear(recording, settings=predictor.description.features).features[None]
+repeats = range(int(sys.argv[4]))
+figures = {
+    "import": imported,
+    "load": load,
+    "first": first,
+    "warm": statistics.median(seconds_of(lambda: predictor.predict(recording))[0] for _ in repeats),
+    "network": statistics.median(seconds_of(lambda: predictor.scorer(features))[0] for _ in repeats),
+    "peak_kib": int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]),
+    "probabilities": prediction.probabilities.tolist(),
+}
+print(json.dumps(figures))
+"""
+
+
+def write_fresh_checkpoint(path: Path) -> Path:
+    """Write the original recipe's network with random weights, and return its path."""
+    description = Description(
+        architecture="cnn_bilstm_luong",
+        network={},
+        class_names=EMOTIONS,
+        features=FeatureSettings(),
+        protocol="Random weights: nothing was learnt.",
+    )
+    state = {PREFIX + name: tensor for name, tensor in fresh_recogniser(description).state_dict().items()}
+    save_atomically({"state_dict": state, "ser": describe(description)}, path)
+    return path
+
+
+def run_once(modules: str, model: Path, recording: Path, repeats: int) -> dict[str, Any]:
+    """Return the figures of one process; see `PROGRAM`."""
+    command = [sys.executable, "-c", PROGRAM, modules, str(model), str(recording), str(repeats)]
+    environment = os.environ | dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+    done = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True)  # noqa: S603
+    return json.loads(done.stdout)
+
+
+def measure(checkpoint: Path | None, root: Path | None, *, runs: int, repeats: int) -> dict[str, dict[str, float]]:
+    """Return runtime -> the medians of the runs, in the units of `COLUMNS`; AssertionError where the answers differ."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        recording = folder / "recording.wav"
+        soundfile.write(recording, np.resize(load_waveforms(root, 1)[0], SECONDS * SAMPLE_RATE), SAMPLE_RATE)
+        checkpoint = checkpoint or write_fresh_checkpoint(folder / "fresh.ckpt")
+        sides = {
+            "PyTorch": ("ser.torch_scorer", checkpoint),
+            "ONNX Runtime": ("onnxruntime,ser.onnx_scorer", export_onnx(checkpoint, folder / "model.onnx")),
+        }
+        told: dict[str, list[dict[str, Any]]] = {side: [] for side in sides}
+        for _ in range(runs):
+            for side, (modules, model) in sides.items():
+                told[side].append(run_once(modules, model, recording, repeats))
+    answers = [np.array(figures[0]["probabilities"]) for figures in told.values()]
+    difference = np.abs(answers[0] - answers[1]).max()
+    assert difference <= LARGEST_DIFFERENCE, f"the two answers differ by {difference:.1e}"
+    return {
+        side: {title: factor * median(run[key] for run in figures) for title, (key, factor) in COLUMNS.items()}
+        for side, figures in told.items()
+    }
+
+
+def main() -> dict[str, dict[str, float]]:
+    """Measure, print a table, and return its figures."""
+    default = os.environ.get("RAVDESS_ROOT")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--checkpoint", type=Path, help="a run's folder or a checkpoint")
+    parser.add_argument("--root", type=Path, default=Path(default) if default else None, help="the corpus")
+    parser.add_argument("--runs", type=int, default=3, help="processes for each runtime")
+    parser.add_argument("--repeats", type=int, default=30, help="warm predictions in each")
+    options = parser.parse_args()
+    table = measure(options.checkpoint, options.root, runs=options.runs, repeats=options.repeats)
+    print("| runtime | " + " | ".join(COLUMNS) + " |\n|---" + "|---" * len(COLUMNS) + "|")
+    for side, figures in table.items():
+        print(f"| {side} | " + " | ".join(f"{value:.3g}" for value in figures.values()) + " |")
+    return table
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,108 @@
+"""The network's answer from ONNX Runtime, for machines without PyTorch; `ser.export` writes what this reads."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from ser.description import Description, read_description
+from ser.errors import CheckpointError
+
+SUFFIX = ".onnx"
+FEATURES, PROBABILITIES, ATTENTION = "features", "probabilities", "attention"
+"""What the input and the two outputs are called in the graph."""
+DESCRIPTION, DIGEST = "description", "sha256"
+"""The keys of the JSON file: plain values of `Description`, and the hexadecimal SHA-256 of the .onnx file."""
+
+
+class OnnxScorer:
+    """Features to probabilities; see `ser.predictor.Scorer`.
+
+    Parameters
+    ----------
+    model : the content of an .onnx file.
+    threads : that one call may use.
+
+    Raises
+    ------
+    ImportError : onnxruntime is not installed.
+    Exception : of onnxruntime, for bytes that are no model.
+    """
+
+    def __init__(self, model: bytes, *, threads: int = 1) -> None:
+        import onnxruntime  # an optional extra; the description can be read without it
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        self.session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+    def __call__(self, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        probabilities, attention = self.session.run([PROBABILITIES, ATTENTION], {FEATURES: features})
+        return probabilities, attention
+
+
+def load_onnx_scorer(path: Path, *, threads: int = 1) -> tuple[OnnxScorer, Description]:
+    """Read an exported model and the description beside it.
+
+    Raises
+    ------
+    CheckpointError : either file is missing, damaged or foreign, the two do not belong together, or onnxruntime is
+        not installed.
+    """
+    if not path.is_file():
+        raise CheckpointError(
+            f"{path}: there is no such model; write one with `python -m ser.export checkpoint=<run>`."
+        )
+    model = path.read_bytes()
+    description = _read_description_of(path, model)
+    try:
+        scorer = OnnxScorer(model, threads=threads)
+    except ImportError as error:
+        raise CheckpointError(f"{path} needs onnxruntime; install it with `pip install 'ser[onnx]'`.") from error
+    except Exception as error:  # onnxruntime's errors have no class in common
+        raise CheckpointError(f"{path} is damaged or not an ONNX model ({type(error).__name__}).") from error
+    _check_shapes(scorer, description, path)
+    return scorer, description
+
+
+def description_path(path: Path) -> Path:
+    """Return where the description of the model `path` lies."""
+    return path.with_suffix(".json")
+
+
+def digest_of(model: bytes) -> str:
+    """Return the hexadecimal SHA-256 of the content of an .onnx file."""
+    return hashlib.sha256(model).hexdigest()
+
+
+def _read_description_of(path: Path, model: bytes) -> Description:
+    beside = description_path(path)
+    if not beside.is_file():
+        raise CheckpointError(f"{path} lacks its description: {beside.name} should lie beside it.")
+    try:
+        content = json.loads(beside.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:  # text that is not UTF-8 is a ValueError too
+        raise CheckpointError(f"{beside} is damaged: it is not JSON.") from error
+    if not isinstance(content, Mapping) or not isinstance(content.get(DESCRIPTION), Mapping):
+        raise CheckpointError(f"{beside} is not the description of a model of this project.")
+    if content.get(DIGEST) != digest_of(model):
+        raise CheckpointError(f"{path} is not the model that {beside.name} describes; export both again.")
+    return read_description(content[DESCRIPTION], beside)
+
+
+def _check_shapes(scorer: OnnxScorer, description: Description, path: Path) -> None:
+    """Compare the graph with its description, which the digest does not guard; batch axes are left out."""
+    inputs = {node.name: node.shape[1:] for node in scorer.session.get_inputs()}
+    outputs = {node.name: node.shape[1:] for node in scorer.session.get_outputs()}
+    features = description.features
+    fits = (
+        inputs == {FEATURES: [features.n_features, features.max_length]}
+        and outputs.get(PROBABILITIES) == [len(description.class_names)]
+        and ATTENTION in outputs
+    )
+    if not fits:
+        raise CheckpointError(
+            f"{path} maps {inputs} to {outputs}, which does not fit {description_path(path).name}; export both again."
+        )
