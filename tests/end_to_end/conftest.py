@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from ser.checkpoint import load_recogniser
+
 ROOT = Path(__file__).parents[2]
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -84,6 +86,6 @@ def debug_run(train: Command, folder: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def voices(debug_run: Path, folder: Path) -> Path:
+def voices(debug_run: Path) -> Path:
     """The folder of the synthetic corpus that `debug_run` was trained on."""
-    return next((folder / "data").glob("synthetic-*"))
+    return Path(load_recogniser(debug_run)[1].corpus_root)

@@ -138,7 +138,7 @@ def test_ctrl_c_says_how_to_go_on(folder: Path, settings: list[str], unbroken: P
         text=True,
     )
     for line in process.stdout:
-        if line.startswith("Epoch 1:"):
+        if line.startswith("Epoch 2:"):  # by now the checkpoint of epoch 1 is there
             break
     process.send_signal(signal.SIGINT)
     said, _ = process.communicate(timeout=60)
