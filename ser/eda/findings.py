@@ -1,0 +1,150 @@
+"""What the figures show, in words computed from the tables."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from ser.corpus.names import CHANNELS, expected_names
+from ser.eda.observations import Observations
+from ser.eda.tables import correlations
+from ser.features import FeatureSettings, rows_of
+
+
+def corpus_findings(
+    recordings: pd.DataFrame, labels: pd.DataFrame, equal: Sequence[tuple[Path, ...]], *, window: float
+) -> list[str]:
+    """Return sentences on counts, balance, durations and copies.
+
+    Parameters
+    ----------
+    recordings : as `read_headers` returns them; `labels` as `label_distribution` does.
+    equal : groups of files that are equal byte by byte.
+    window : seconds that the network is given.
+    """
+    n = len(recordings)
+    channels = list(recordings["channel"].cat.categories)
+    counted = ", ".join(f"{(recordings['channel'] == channel).sum():,} of {channel}" for channel in channels)
+    complete = sum(len(expected_names(channel)) for channel in CHANNELS)
+    sentences = [
+        f"{n:,} recordings ({counted}) by {recordings['actor'].nunique()} actors; all of RAVDESS has {complete:,}."
+    ]
+    rarest, commonest = labels.loc[labels["all"].idxmin()], labels.loc[labels["all"].idxmax()]
+    if rarest["all"] == commonest["all"]:
+        sentences.append(f"Every emotion has the same number of recordings, {rarest['all']}.")
+    else:
+        fewest = labels.loc[labels["all"] == rarest["all"], "emotion"]
+        most = labels.loc[labels["all"] == commonest["all"], "emotion"]
+        sentences.append(
+            f"The rarest emotion is {_listed(fewest)} ({rarest['all']} recordings"
+            f"{' each' if len(fewest) > 1 else ''}), the commonest {_listed(most)} "
+            f"({commonest['all']}{' each' if len(most) > 1 else ''}): {commonest['all'] / rarest['all']:.1f} to 1. "
+            f"Always saying {most.iloc[0]} would be right in {commonest['share']:.1%}."
+        )
+    if len(channels) > 1:
+        for channel in channels:
+            if len(absent := labels.loc[labels[channel] == 0, "emotion"]):
+                sentences.append(
+                    f"There is no {channel} of {_listed(absent)}, so the channel alone narrows the emotion."
+                )
+    sentences += _duration_findings(recordings, channels, window=window)
+    rates = _listed([f"{rate:,}" for rate in sorted(set(recordings["sample_rate"]))])
+    n_stereo = int((recordings["n_channels"] > 1).sum())
+    sentences.append(
+        f"The files have {rates} Hz; {n_stereo or 'none'} of them {'is' if n_stereo < 2 else 'are'} stereo."
+    )
+    if equal:
+        copies = "; ".join(" = ".join(path.name for path in group) for group in equal)
+        sentences.append(f"Equal byte by byte under different names: {copies}.")
+    else:
+        sentences.append("No two files are equal byte by byte.")
+    return sentences
+
+
+def _duration_findings(recordings: pd.DataFrame, channels: Sequence[str], *, window: float) -> list[str]:
+    seconds = recordings["seconds"]
+    by_channel = "; ".join(
+        f"{channel}: mean {part.mean():.2f} s, standard deviation {part.std(ddof=0):.2f} s, "
+        f"{part.min():.2f} to {part.max():.2f} s"
+        for channel, part in ((c, recordings.loc[recordings["channel"] == c, "seconds"]) for c in channels)
+    )
+    by_emotion = recordings.groupby("emotion", observed=True)["seconds"].mean()
+    cut = int((seconds > window).sum())
+    return [
+        f"They last {seconds.sum() / 3600:.2f} hours together ({by_channel}).",
+        f"On average {by_emotion.idxmin()} is shortest ({by_emotion.min():.2f} s) and {by_emotion.idxmax()} longest "
+        f"({by_emotion.max():.2f} s).",
+        f"{f'{cut:,}' if cut else 'None'} of {len(seconds):,} ({cut / len(seconds):.1%}) "
+        f"{'lasts' if cut == 1 else 'last'} longer than the {window:.2f} s that the network is given.",
+    ]
+
+
+def feature_findings(observations: Observations, effects: pd.DataFrame) -> list[str]:
+    """Return sentences on what the features tell and how they hang together.
+
+    Parameters
+    ----------
+    effects : as `effect_sizes` returns them.
+    """
+    sentences = []
+    if "emotion" in effects:
+        best = effects.iloc[0]
+        sentences.append(
+            f"The {best['statistic']} of {best['feature']} differs most between emotions: they explain "
+            f"{best['emotion']:.0%} of its variance (η²)."
+        )
+    if {"emotion", "actor"} <= set(effects):
+        n_actor = int((effects["actor"] > effects["emotion"]).sum())
+        sentences.append(
+            f"{n_actor} of {len(effects)} means and deviations say more of the actor than of the emotion (median η² "
+            f"{effects['actor'].median():.2f} against {effects['emotion'].median():.2f})."
+        )
+    return sentences + _correlation_findings(correlations(observations), observations.features)
+
+
+def _correlation_findings(matrix: NDArray[np.float64], features: FeatureSettings) -> list[str]:
+    rows, strength = rows_of(features), np.abs(matrix)
+    told = []
+    if "mel" in rows and features.n_mels > 1:
+        of_mel = strength[rows["mel"], rows["mel"]]
+        of_pairs = of_mel[np.triu_indices(len(of_mel), 1)]
+        told += [f"neighbouring mel bands {np.nanmean(of_mel.diagonal(1)):.2f}", f"any two {np.nanmean(of_pairs):.2f}"]
+    for group, name in (("delta", "delta"), ("delta2", "double delta")):
+        if {"mfcc", group} <= rows.keys():
+            pairs = strength[rows["mfcc"], rows[group]].diagonal()
+            told.append(f"an MFCC and its {name} {np.nanmean(pairs):.2f}")
+    return [f"Mean |r| over the recordings' means: {', '.join(told)}."] if told else []
+
+
+def neighbour_findings(table: pd.DataFrame, emotions: pd.DataFrame) -> list[str]:
+    """Return sentences on why a random split flatters: `neighbour_table` and `neighbour_emotions`."""
+    shares = {(row.neighbour, row.agreement): row for row in table.itertuples()}
+    actor, emotion = shares["any recording", "same actor"], shares["any recording", "same emotion"]
+    stranger = shares.get(("another actor's", "same emotion"))
+    sentences = [
+        f"A recording's nearest neighbour is of the same actor in {actor.share:.1%} (chance {actor.chance:.1%}) and of "
+        f"the same emotion in {emotion.share:.1%} (chance {emotion.chance:.1%})."
+    ]
+    if stranger:
+        sentences.append(
+            f"Where the neighbour has to be another actor's, it is of the same emotion in {stranger.share:.1%} (chance "
+            f"{stranger.chance:.1%}). A random split, with each speaker on both sides, is scored like the first; a "
+            "voice never heard before is the second."
+        )
+    if len(emotions) > 1:
+        shared = emotions.set_index("emotion")
+        others = shared.where(~np.eye(len(shared), dtype=bool)).stack()
+        one, other = others.idxmax()
+        of_whom = "another actor's nearest" if stranger else "the nearest"
+        sentences.append(
+            f"The emotion most often taken for another is {one}: {of_whom} recording is {other} in {others.max():.1%}, "
+            f"and {one} in {shared.at[one, one]:.1%}."
+        )
+    return sentences
+
+
+def _listed(words: Sequence[str] | pd.Series) -> str:
+    *most, last = list(words)
+    return f"{', '.join(most)} and {last}" if most else last

@@ -1,0 +1,186 @@
+"""What the analysis looks at: for each recording its name, its header, and its features averaged over time."""
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import soundfile
+from numpy.typing import NDArray
+
+from ser.augment import AugmentSettings
+from ser.corpus.names import CHANNELS, EMOTIONS, INTENSITIES
+from ser.corpus.recordings import Recording, find_recordings
+from ser.corpus.selection import DataSettings, of_channel
+from ser.errors import AudioError, CorpusError
+from ser.features import FeatureSettings, rows_of
+from ser.filterbanks import DELTA_WIDTH
+from ser.preparation import Prepared, Recipe, Sample, prepare
+from ser.stft import count_frames
+
+log = logging.getLogger(__name__)
+
+LEVELS = {"emotion": EMOTIONS, "channel": CHANNELS, "intensity": INTENSITIES, "gender": ("female", "male")}
+"""What a name says of the delivery and the speaker, in the order in which every table and figure shows it."""
+
+_POWER_FLOOR = 1e-10
+_LONGEST = 20.0
+"""Seconds that are looked at, three times the longest of RAVDESS: one misnamed lecture would fill the memory."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Observations:
+    """Recordings and the statistics of their features, row by row.
+
+    Attributes
+    ----------
+    recordings : a row a recording; see `read_headers`.
+    features : how the features were made.
+    means, deviations : float64 [recordings, features], over the frames of each recording; see `summarise_frames`.
+    failures : path -> why it could not be read.
+    """
+
+    recordings: pd.DataFrame
+    features: FeatureSettings
+    means: NDArray[np.float64]
+    deviations: NDArray[np.float64]
+    failures: Mapping[Path, str]
+
+
+def chosen_recordings(root: Path, data: DataSettings) -> list[Recording]:
+    """Return the recordings below `root` of the chosen channel and classes.
+
+    Raises
+    ------
+    CorpusError : there are none.
+    """
+    found = of_channel(find_recordings(root), data.channel)
+    chosen = [recording for recording in found if recording.name.emotion in data.classes]
+    if not chosen:
+        raise CorpusError(f"{root} holds no recording of data.channel={data.channel} in data.classes.")
+    return chosen
+
+
+def name_table(recordings: Iterable[Recording]) -> pd.DataFrame:
+    """Return what the names say, a row a recording.
+
+    The columns are file (without suffix), path, emotion, channel, intensity, gender (categories in the order of
+    `LEVELS`, those that do not occur left out), statement, repetition and actor.
+    """
+    table = pd.DataFrame(
+        {
+            "file": recording.stem,
+            "path": recording.path,
+            **{factor: getattr(recording.name, factor) for factor in LEVELS},
+            "statement": recording.name.statement,
+            "repetition": recording.name.repetition,
+            "actor": recording.name.actor,
+        }
+        for recording in recordings
+    )
+    for factor, levels in LEVELS.items():
+        present = [level for level in levels if (table[factor] == level).any()]
+        table[factor] = pd.Categorical(table[factor], categories=present, ordered=True)
+    return table
+
+
+def read_headers(recordings: Sequence[Recording]) -> tuple[pd.DataFrame, dict[Path, str]]:
+    """Return `name_table` with seconds, sample_rate (Hz) and n_channels from the headers, and what has no header.
+
+    Raises
+    ------
+    AudioError : no recording has a readable header.
+    """
+    headers, failures = {}, {}
+    for recording in recordings:
+        try:
+            headers[recording] = soundfile.info(recording.path)
+        except (RuntimeError, OSError) as error:  # libsndfile's own error is a RuntimeError
+            failures[recording.path] = f"{recording.path} cannot be read as sound ({_reason(error)})."
+    if not headers:
+        raise AudioError(f"None of {len(failures)} recordings could be read: {next(iter(failures.values()))}")
+    table = name_table(headers).assign(
+        seconds=[header.frames / header.samplerate for header in headers.values()],
+        sample_rate=[header.samplerate for header in headers.values()],
+        n_channels=[header.channels for header in headers.values()],
+    )
+    return table, failures
+
+
+def _reason(error: Exception) -> str:
+    return str(getattr(error, "error_string", error)).rstrip(". ")
+
+
+def observe(
+    recordings: Sequence[Recording], features: FeatureSettings, *, cache_dir: Path, workers: int
+) -> Observations:
+    """Read headers and features of whole recordings; those that cannot be read are left out and listed.
+
+    Parameters
+    ----------
+    workers : processes; 0 takes all cores.
+
+    Raises
+    ------
+    AudioError : no recording could be read.
+    """
+    table, failures = read_headers(recordings)
+    counts = frame_counts(table, features)
+    # Not cut to the network's length; cached entries are of any length, so this costs no second extraction.
+    whole = replace(features, max_length=int(counts.max()))
+    prepared = prepare_originals(
+        [recording for recording in recordings if recording.path not in failures],
+        whole,
+        cache_dir=cache_dir,
+        workers=workers,
+    )
+    kept = ~table["path"].isin(list(prepared.failures)).to_numpy()
+    table = table[kept].reset_index(drop=True)
+    for factor in LEVELS:
+        table[factor] = table[factor].cat.remove_unused_categories()
+    means, deviations = summarise_frames(prepared.features, counts[kept], features)
+    failures |= prepared.failures
+    for reason in failures.values():
+        log.warning("Left out: %s", reason)
+    return Observations(recordings=table, features=features, means=means, deviations=deviations, failures=failures)
+
+
+def prepare_originals(
+    recordings: Iterable[Recording], features: FeatureSettings, *, cache_dir: Path, workers: int
+) -> Prepared:
+    """Return the features of recordings as they are, without augmentation."""
+    recipe = Recipe(features=features, augment=AugmentSettings(), augment_seed=0)
+    return prepare([Sample(recording=r) for r in recordings], recipe, cache_dir=cache_dir, workers=workers)
+
+
+def frame_counts(table: pd.DataFrame, features: FeatureSettings) -> NDArray[np.int64]:
+    """Return how many frames `ser.features.extract` makes of (the first 20 s of) each recording, int64 [recordings]."""
+    seconds = np.minimum(table["seconds"].to_numpy(), _LONGEST)
+    # A product that should be whole may come out a trifle above it.
+    samples = np.ceil(seconds * features.sample_rate - 1e-6).astype(np.int64)
+    at_least = (DELTA_WIDTH - 1) * features.hop_length
+    return count_frames(np.maximum(samples, at_least), hop_length=features.hop_length)
+
+
+def summarise_frames(
+    padded: NDArray[np.float32], counts: NDArray[np.int64], features: FeatureSettings
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return mean and standard deviation over the frames of each recording, float64 [recordings, features] each.
+
+    The padding behind a recording's own frames is no part of it. Mel bands are taken in decibels
+    (`10 log10(power)`, from -100): as power, a few loud frames would decide every mean.
+
+    Parameters
+    ----------
+    padded : float32 [recordings, features, frames].
+    counts : int64 [recordings], the frames that are the recording's own.
+    """
+    mel = rows_of(features).get("mel", slice(0, 0))
+    means, deviations = np.empty((2, *padded.shape[:2]))
+    for row, (entry, count) in enumerate(zip(padded, counts, strict=True)):
+        frames = entry[:, :count].astype(np.float64)
+        frames[mel] = 10.0 * np.log10(np.maximum(frames[mel], _POWER_FLOOR))
+        means[row], deviations[row] = frames.mean(axis=1), frames.std(axis=1)
+    return means, deviations

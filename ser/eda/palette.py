@@ -1,0 +1,34 @@
+"""The colours of the figures, which colour-blind readers tell apart (Okabe and Ito 2008), and the features' units."""
+
+from ser.corpus.names import EMOTIONS
+
+_OKABE_ITO = ("#000000", "#56B4E9", "#E69F00", "#0072B2", "#D55E00", "#CC79A7", "#009E73", "#C9B500")
+# The last is Okabe and Ito's yellow, darkened: theirs is hardly seen on white.
+
+EMOTION_COLOURS = dict(zip(EMOTIONS, _OKABE_ITO, strict=True))
+EMOTION_MARKERS = dict(zip(EMOTIONS, "os^vDP*X", strict=True))
+CHANNEL_COLOURS = {"speech": "#0072B2", "song": "#D55E00"}
+
+FACTOR_STYLES = {
+    "emotion": ("#0072B2", "o"),
+    "actor": ("#D55E00", "D"),
+    "gender": ("#009E73", "^"),
+    "channel": ("#CC79A7", "s"),
+    "intensity": ("#000000", "x"),
+}
+
+UNITS = {
+    "mfcc": "dB",
+    "delta": "dB a frame",
+    "delta2": "dB a frame²",
+    "chroma": "share of the largest",
+    "mel": "dB",
+    "zcr": "crossings a sample",
+    "contrast": "dB",
+    "rms": "full scale: 1",
+}
+
+
+def actor_style(actor: int) -> tuple[str, str]:
+    """Return the colour and marker of an actor, 1 to 24: eight colours by three markers."""
+    return _OKABE_ITO[(actor - 1) % 8], "o^s"[(actor - 1) // 8]

@@ -1,0 +1,64 @@
+"""Nearest neighbours and maps, on points whose neighbours are known."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ser.eda import embedding
+
+
+def recordings_of(emotions, actors):
+    return pd.DataFrame({"emotion": pd.Categorical(emotions, ordered=True), "actor": actors})
+
+
+def test_neighbours_are_found_by_exhaustive_search():
+    rng = np.random.default_rng(3)
+    points, actors = rng.normal(size=(40, 5)), rng.integers(1, 5, 40)
+    found = embedding.nearest_neighbours(points, actors)
+    for here in range(40):
+        distances = {there: np.sum((points[here] - points[there]) ** 2) for there in range(40) if there != here}
+        assert found.of_anyone[here] == min(distances, key=distances.get)
+        others = {there: distance for there, distance in distances.items() if actors[there] != actors[here]}
+        assert found.of_others[here] == min(others, key=others.get)
+
+
+def test_shares_and_chances_of_a_corpus_that_can_be_counted():
+    # Two actors far apart on a line, who each say happy, happy, sad.
+    points = np.array([[0.0], [1.0], [2.5], [100.0], [101.0], [102.5]])
+    recordings = recordings_of(["happy", "happy", "sad"] * 2, [1, 1, 1, 2, 2, 2])
+    neighbours = embedding.nearest_neighbours(points, recordings["actor"].to_numpy())
+    table = embedding.neighbour_table(neighbours, recordings).set_index(["neighbour", "agreement"])
+    assert table.loc[("any recording", "same actor")].tolist() == pytest.approx([1.0, 2 / 5])
+    assert table.loc[("any recording", "same emotion")].tolist() == pytest.approx([4 / 6, (4 * 3 / 5 + 2 * 1 / 5) / 6])
+    # Actor 1's nearest stranger is the first happy of actor 2, whose nearest stranger is actor 1's sad.
+    other = table.loc[("another actor's", "same emotion")].tolist()
+    assert other == pytest.approx([(2 + 1) / 6, (4 * 2 / 3 + 2 * 1 / 3) / 6])
+    emotions = embedding.neighbour_emotions(neighbours, recordings).set_index("emotion")
+    assert emotions.loc["happy"].to_dict() == pytest.approx({"happy": 0.5, "sad": 0.5})
+    assert emotions.loc["sad"].to_dict() == pytest.approx({"happy": 0.5, "sad": 0.5})
+
+
+def test_one_actor_has_no_stranger():
+    points = np.arange(4.0)[:, None]
+    recordings = recordings_of(["happy", "sad"] * 2, [7] * 4)
+    neighbours = embedding.nearest_neighbours(points, recordings["actor"].to_numpy())
+    assert neighbours.of_others is None
+    assert set(embedding.neighbour_table(neighbours, recordings)["neighbour"]) == {"any recording"}
+
+
+def test_the_first_component_is_the_direction_of_most_variance():
+    rng = np.random.default_rng(0)
+    line = rng.normal(size=100)
+    points = np.outer(line, [3, 4, 0]) + 0.01 * rng.normal(size=(100, 3))
+    embedded = embedding.pca_embedding(points)
+    assert abs(np.corrcoef(embedded.points[:, 0], line)[0, 1]) > 0.999
+    assert "100%" in embedded.axis_labels[0]
+
+
+def test_tsne_keeps_two_crowds_apart_and_repeats_itself():
+    rng = np.random.default_rng(0)
+    points = rng.normal(size=(40, 6)) + 20 * (np.arange(40) < 20)[:, None]
+    embedded = embedding.tsne_embedding(points, seed=1).points
+    np.testing.assert_array_equal(embedded, embedding.tsne_embedding(points, seed=1).points)
+    neighbours = embedding.nearest_neighbours(embedded, np.ones(40))
+    assert ((neighbours.of_anyone < 20) == (np.arange(40) < 20)).all()

@@ -1,0 +1,179 @@
+"""Counts, durations, means, effect sizes and correlations, against other ways of computing them."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+from scipy import stats
+
+from ser.corpus.names import EMOTIONS, RecordingName, expected_names
+from ser.corpus.recordings import Recording, find_recordings
+from ser.eda import tables
+from ser.eda.observations import Observations, name_table, observe, read_headers, summarise_frames
+from ser.errors import AudioError
+from ser.features import FeatureSettings, extract, rows_of
+
+SMALL = FeatureSettings(groups=("mfcc", "mel", "zcr"), n_mfcc=3, n_mels=8, max_length=20)
+
+
+def recording(path, **changed):
+    name = {"channel": "speech", "emotion": "happy", "intensity": "normal", "statement": 1, "repetition": 1, "actor": 1}
+    return Recording(path=path, name=RecordingName(**(name | changed)))
+
+
+@pytest.fixture
+def made_up(ravdess_recordings):
+    """Random statistics of every seventh recording of RAVDESS."""
+    names = name_table(ravdess_recordings[::7])
+    rng = np.random.default_rng(1)
+    means, deviations = rng.normal(size=(2, len(names), SMALL.n_features))
+    means[:, 0] += 2.0 * names["emotion"].cat.codes.to_numpy()
+    means[:, 1] = 0.1
+    return Observations(recordings=names, features=SMALL, means=means, deviations=deviations, failures={})
+
+
+def test_the_labels_of_ravdess_are_counted_by_channel(ravdess_recordings):
+    labels = tables.label_distribution(name_table(ravdess_recordings))
+    assert list(labels["emotion"]) == list(EMOTIONS)
+    assert list(labels["speech"]) == [96, *[192] * 7]
+    assert list(labels["song"]) == [92, *[184] * 5, 0, 0]
+    assert list(labels["all"]) == [188, *[376] * 5, 192, 192]
+    assert labels["share"].to_numpy() == pytest.approx(labels["all"] / 2452)
+
+
+def test_speech_alone_makes_no_column_of_song(ravdess_recordings):
+    spoken = name_table(r for r in ravdess_recordings if r.name.channel == "speech")
+    assert list(tables.label_distribution(spoken)) == ["emotion", "speech", "all", "share"]
+
+
+def test_headers_give_seconds_and_the_unreadable_are_listed(tmp_path):
+    sound = np.full((11025, 2), 0.1)
+    soundfile.write(tmp_path / "a.wav", sound, 22050)
+    soundfile.write(tmp_path / "b.wav", sound[:, 0], 11025)
+    (tmp_path / "c.wav").write_bytes(b"no sound")
+    takes = [recording(tmp_path / "a.wav"), recording(tmp_path / "b.wav", repetition=2)]
+    damaged = recording(tmp_path / "c.wav", actor=2)
+    table, failures = read_headers([*takes, damaged])
+    assert list(table["seconds"]) == [0.5, 1.0]
+    assert list(table["n_channels"]) == [2, 1]
+    assert list(failures) == [damaged.path]
+    summary = tables.corpus_summary(table).set_index("statistic")["all"]
+    assert summary["seconds_mean"] == 0.75
+    assert summary["seconds_std"] == 0.25
+    assert summary["stereo_recordings"] == 1
+    assert (summary["sample_rate_min_hz"], summary["sample_rate_max_hz"]) == (11025, 22050)
+    with pytest.raises(AudioError, match=r"c\.wav"):
+        read_headers([damaged])
+
+
+def test_statistics_are_those_of_the_whole_recording_and_no_padding(tiny_corpus, tmp_path):
+    chosen = find_recordings(tiny_corpus)[:3]
+    observations = observe(chosen, SMALL, cache_dir=tmp_path, workers=1)
+    mel = rows_of(SMALL)["mel"]
+    for row, recording in enumerate(chosen):
+        waveform, _ = soundfile.read(recording.path, dtype="float32")
+        features = extract(waveform, SMALL)
+        assert features.shape[1] > SMALL.max_length
+        features[mel] = 10 * np.log10(features[mel])
+        np.testing.assert_allclose(observations.means[row], features.mean(axis=1), rtol=1e-4, atol=1e-3)
+        np.testing.assert_allclose(observations.deviations[row], features.std(axis=1), rtol=1e-4, atol=1e-3)
+
+
+def test_a_recording_that_cannot_be_read_leaves_the_others_in_place(tiny_corpus, tmp_path, caplog):
+    damaged, silent = tmp_path / "damaged.wav", tmp_path / "silent.wav"
+    damaged.write_bytes(b"RIFF")
+    soundfile.write(silent, np.zeros(22050), 22050)
+    good = find_recordings(tiny_corpus)[:3]
+    odd = [recording(damaged, actor=5), recording(silent, actor=6)]
+    observations = observe([good[0], *odd, *good[1:]], SMALL, cache_dir=tmp_path / "cache", workers=1)
+    assert list(observations.recordings["file"]) == [r.stem for r in good]
+    alone = observe(good, SMALL, cache_dir=tmp_path / "cache", workers=1)
+    np.testing.assert_array_equal(observations.means, alone.means)
+    assert set(observations.failures) == {damaged, silent}
+    assert caplog.text.count("Left out") == 2
+
+
+def test_silent_mel_bands_stand_at_the_floor():
+    padded = np.zeros((1, SMALL.n_features, 4), dtype=np.float32)
+    means, deviations = summarise_frames(padded, np.array([2]), SMALL)
+    assert means[0, rows_of(SMALL)["mel"]] == pytest.approx(-100)
+    assert deviations[0] == pytest.approx(0)
+
+
+def test_eta_squared_is_that_of_the_analysis_of_variance():
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 5, 200).astype(str)
+    values = rng.normal(size=(200, 3)) + np.outer(labels.astype(int), [0, 0.3, 5]) + 100
+    for column, found in zip(values.T, tables.eta_squared(values, labels), strict=True):
+        f, _ = stats.f_oneway(*(column[labels == label] for label in np.unique(labels)))
+        between, within = 5 - 1, 200 - 5
+        assert found == pytest.approx(f * between / (f * between + within))
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"), [([1, 1, 3, 3], 1.0), ([1, 3, 1, 3], 0.0), ([0.1, 0.1, 0.1, 0.1], np.nan)]
+)
+def test_eta_squared_at_its_ends(values, expected):
+    found = tables.eta_squared(np.array(values, dtype=float)[:, None], list("aabb"))
+    np.testing.assert_allclose(found, [expected])
+
+
+def test_the_most_telling_feature_comes_first(made_up):
+    effects = tables.effect_sizes(made_up)
+    first = effects.iloc[0]
+    assert (first["feature"], first["statistic"], first["group"]) == ("mfcc_0", "mean", "mfcc")
+    assert len(effects) == 2 * SMALL.n_features
+    assert effects["emotion"].dropna().is_monotonic_decreasing
+    assert effects["emotion"].isna().sum() == 1
+
+
+def test_a_factor_of_one_level_is_left_out(ravdess_recordings):
+    of_one = name_table([r for r in ravdess_recordings if r.name.actor == 1 and r.name.channel == "speech"])
+    means = np.random.default_rng(0).normal(size=(len(of_one), SMALL.n_features))
+    observations = Observations(recordings=of_one, features=SMALL, means=means, deviations=means, failures={})
+    assert set(tables.EFFECT_FACTORS) & set(tables.effect_sizes(observations)) == {"emotion", "intensity"}
+
+
+def test_mean_features_are_means_of_their_recordings(made_up):
+    of_groups = tables.mean_features(made_up)
+    assert list(of_groups) == ["mfcc", "mel", "zcr"]
+    mfcc = of_groups["mfcc"]
+    assert list(mfcc) == ["factor", "level", "recordings", "mfcc_0", "mfcc_1", "mfcc_2"]
+    assert len(mfcc) == 1 + 8 + 2 + 2 + 2
+    sung = (made_up.recordings["channel"] == "song").to_numpy()
+    row = mfcc[(mfcc["factor"] == "channel") & (mfcc["level"] == "song")].iloc[0]
+    assert row["recordings"] == sung.sum()
+    assert row["mfcc_2"] == pytest.approx(np.mean([m[2] for m, s in zip(made_up.means, sung, strict=True) if s]))
+    assert mfcc.at[0, "mfcc_0"] == pytest.approx(made_up.means[:, 0].mean())
+
+
+def test_correlations_are_pearsons_and_unknown_for_constants(made_up):
+    matrix = tables.correlations(made_up)
+    expected = stats.pearsonr(made_up.means[:, 0], made_up.means[:, 5]).statistic
+    assert matrix[0, 5] == pytest.approx(expected)
+    assert np.isnan(matrix[1]).all()
+    assert np.isnan(matrix[:, 1]).all()
+
+
+def test_group_correlations_leave_a_feature_with_itself_out(made_up):
+    blocks = tables.group_correlations(made_up).set_index("group")
+    r = stats.pearsonr(made_up.means[:, 0], made_up.means[:, 2]).statistic  # the second is constant
+    assert blocks.at["mfcc", "mfcc"] == pytest.approx(abs(r))
+    assert np.isnan(blocks.at["zcr", "zcr"])
+
+
+@pytest.mark.ravdess
+def test_the_real_corpus_is_as_long_as_it_is_known_to_be(ravdess_root):
+    recordings = find_recordings(ravdess_root)
+    table, failures = read_headers(recordings)
+    assert not failures
+    assert sorted(r.name for r in recordings) == sorted([*expected_names("speech"), *expected_names("song")])
+    summary = tables.corpus_summary(table).set_index("statistic")
+    facts = {"speech": (1440, 24, 3.70, 0.34, 2.94, 5.27), "song": (1012, 23, 4.65, 0.42, 3.50, 6.37)}
+    for channel, (n_recordings, n_actors, mean, deviation, shortest, longest) in facts.items():
+        found = summary[channel]
+        assert (found["recordings"], found["actors"]) == (n_recordings, n_actors)
+        expected = pd.Series(
+            {"seconds_mean": mean, "seconds_std": deviation, "seconds_min": shortest, "seconds_max": longest}
+        )
+        assert found[expected.index].astype(float).to_numpy() == pytest.approx(expected.to_numpy(), abs=0.0051)
