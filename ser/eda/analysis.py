@@ -132,7 +132,7 @@ def _figures(
         ),
         "feature_distributions": (
             feature_panels.distribution_figure(observations, effects),
-            "Distribution over the recordings of the most telling mean of each group.",
+            "Distribution over the recordings of the most telling mean or deviation of each group.",
         ),
         "effect_sizes": (
             feature_panels.effect_figure(effects),

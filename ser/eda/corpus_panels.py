@@ -64,7 +64,7 @@ def duration_figure(recordings: pd.DataFrame, *, window: float) -> Figure:
         histogram.axvline(window, color="black", linestyle="--", label=label)
         boxes.axhline(window, color="black", linestyle="--", linewidth=1)
     histogram.set(title="All recordings", xlabel=f"duration in s (bins of {_BIN} s)", ylabel="recordings")
-    histogram.legend(title="mean ± standard deviation", fontsize=9)
+    histogram.legend(title="mean ± standard deviation", fontsize=9, framealpha=1)
     _duration_boxes(boxes, recordings, channels)
     boxes.set(title="By emotion (box: quartiles, line: median)", ylabel="duration in s")
     for axes in (histogram, boxes):

@@ -21,22 +21,23 @@ _MOST_TELLING = 20
 
 
 def distribution_figure(observations: Observations, effects: pd.DataFrame) -> Figure:
-    """Draw, for each group, the distribution over recordings of the mean that tells emotions apart best.
+    """Draw, for each group, the distribution over recordings of the mean or deviation that tells emotions apart best.
 
     Parameters
     ----------
     effects : as `effect_sizes` returns them, the most telling first.
     """
     names = feature_names(observations.features)
-    of_means = effects[effects["statistic"] == "mean"].drop_duplicates("group").set_index("group")
+    most_telling = effects.drop_duplicates("group").set_index("group")
+    statistics = {"mean": observations.means, "deviation": observations.deviations}
     groups = observations.features.groups
     n_lines = -(-len(groups) // _COLUMNS)
     figure = Figure(figsize=(4.2 * min(_COLUMNS, len(groups)), 3.5 * n_lines + 0.6), layout="constrained")
     grid = figure.subplots(n_lines, min(_COLUMNS, len(groups)), squeeze=False).ravel()
     emotions = observations.recordings["emotion"]
     for axes, group in zip(grid, groups, strict=False):
-        feature = of_means.at[group, "feature"]
-        values = observations.means[:, names.index(feature)]
+        feature, statistic = most_telling.loc[group, ["feature", "statistic"]]
+        values = statistics[statistic][:, names.index(feature)]
         boxes = axes.boxplot(
             [values[emotions == emotion] for emotion in emotions.cat.categories],
             widths=0.7,
@@ -47,9 +48,9 @@ def distribution_figure(observations: Observations, effects: pd.DataFrame) -> Fi
         for box, emotion in zip(boxes["boxes"], emotions.cat.categories, strict=True):
             box.set_facecolor(EMOTION_COLOURS[emotion])
         axes.set_xticklabels(emotions.cat.categories, rotation=40, ha="right", rotation_mode="anchor")
-        share = f", η² = {of_means.at[group, 'emotion']:.2f}" if "emotion" in of_means else ""
+        share = f", η² = {most_telling.at[group, 'emotion']:.2f}" if "emotion" in most_telling else ""
         axes.set_title(f"{feature}{share}", fontsize=11)
-        axes.set_ylabel(f"mean over time ({UNITS[group]})")
+        axes.set_ylabel(f"{statistic} over time ({UNITS[group]})")
         axes.spines[["top", "right"]].set_visible(False)
     for axes in grid[len(groups) :]:
         axes.set_axis_off()

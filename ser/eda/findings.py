@@ -139,8 +139,8 @@ def neighbour_findings(table: pd.DataFrame, emotions: pd.DataFrame) -> list[str]
         one, other = others.idxmax()
         of_whom = "another actor's nearest" if stranger else "the nearest"
         sentences.append(
-            f"The emotion most often taken for another is {one}: {of_whom} recording is {other} in {others.max():.1%}, "
-            f"and {one} in {shared.at[one, one]:.1%}."
+            f"The largest confusion is {one} for {other}: of the recordings of {one}, {of_whom} is {other} in "
+            f"{others.max():.1%}, and {one} in {shared.at[one, one]:.1%}."
         )
     return sentences
 

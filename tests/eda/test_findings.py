@@ -78,4 +78,6 @@ def test_neighbours_are_told_with_their_chance():
     assert "same actor in 90.0% (chance 4.0%)" in text
     assert "same emotion in 70.0% (chance 15.0%)" in text
     assert "in 30.0% (chance 14.0%)" in text
-    assert "taken for another is sad: another actor's nearest recording is calm in 60.0%, and sad in 40.0%" in text
+    assert (
+        "is sad for calm: of the recordings of sad, another actor's nearest is calm in 60.0%, and sad in 40.0%" in text
+    )

@@ -51,6 +51,8 @@ def test_a_command_runs(
     arguments = shlex.split(line)[1:]
     if arguments[:3] == ["-m", "ser.corpus", "--download"]:
         pytest.skip("430 MB; tests/corpus/test_download.py runs it against a local server")
+    if arguments[:2] == ["-m", "ser.eda"]:
+        arguments += [*tiny_voices, f"paths.output_dir={folder}", f"paths.data_dir={folder}/data"]
     if arguments[0] == "train.py" and "ckpt_path=" not in line:
         small = (*tiny, *tiny_voices, f"paths.output_dir={folder}", f"paths.data_dir={folder}/data")
         own = {text.split("=")[0] for text in arguments}
