@@ -1,6 +1,8 @@
 """The one door for sound: a path or bytes in, a mono float32 waveform at the wanted rate out, or a clear error."""
 
 import io
+import math
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -22,7 +24,9 @@ SILENCE_PEAK = 1e-4
 """About three steps of 16-bit sound (-80 dBFS): below it there is nothing but the converter's own noise."""
 MAX_PEAK = 2.0**31
 """What 32-bit whole numbers saved as floats reach; the powers of much larger values overflow in the features."""
-_BLOCK_FRAMES = 1 << 18
+_FULL_SCALE = 0.999
+_CLIPPED_SHARE = 1e-3
+_BLOCK_FRAMES = 1 << 17
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,12 +38,14 @@ class Sound:
     waveform : float32 [samples], mono, finite, at `sample_rate` Hz, full scale 1.0.
     sample_rate : Hz, after resampling.
     duration : seconds of the original.
+    peak : the largest magnitude of the waveform.
     clipped : True where more than one in a thousand samples of the original stand at full scale.
     """
 
     waveform: np.ndarray
     sample_rate: int
     duration: float
+    peak: float
     clipped: bool
 
 
@@ -65,35 +71,46 @@ def read_sound(source: Path | bytes, *, sample_rate: int, name: str | None = Non
             _check_wav(raw, name)
             with soundfile.SoundFile(raw) as file:
                 _check_format(file.samplerate, file.channels, name)
-                original, rate = _read_bounded(file, name), file.samplerate
+                tally = _Tally()
+                waveform = resample(_mono_blocks(file, tally, name), file.samplerate, sample_rate)
+                duration = tally.frames / file.samplerate
     # libsndfile's own error is a RuntimeError; mutated headers also raise ValueError and TypeError from the wrapper.
     except (RuntimeError, ValueError, TypeError, OSError) as error:
         raise AudioError(f"{name} cannot be read as sound ({_reason(error)}); WAV, FLAC, OGG and MP3 can.") from error
-    duration = len(original) / rate
+    if not tally.frames:
+        raise AudioError(f"{name} holds no sound.")
     if duration < MIN_SECONDS:
         raise AudioError(f"{name} lasts {duration:.2f} s; at least {MIN_SECONDS} s are needed.")
-    if not np.isfinite(original).all():
-        raise AudioError(f"{name} holds values that are not numbers (NaN or infinity); export it again.")
-    if (peak := np.abs(original).max()) > MAX_PEAK:
-        raise AudioError(f"{name} reaches {peak:.0e} times full scale; export it again.")
-    mono = original.mean(axis=1, dtype=np.float32) if original.shape[1] > 1 else original[:, 0]
-    waveform = resample(mono, rate, sample_rate)
-    if np.abs(waveform).max() < SILENCE_PEAK:
+    peak = float(np.abs(waveform).max())
+    if peak < SILENCE_PEAK:
         raise AudioError(f"{name} is silent (its peak is below {SILENCE_PEAK:g} of full scale).")
-    clipped = float(np.mean(np.abs(original) >= 0.999)) > 1e-3
-    return Sound(waveform=waveform, sample_rate=sample_rate, duration=duration, clipped=clipped)
+    return Sound(
+        waveform=waveform,
+        sample_rate=sample_rate,
+        duration=duration,
+        peak=peak,
+        clipped=tally.clipped > _CLIPPED_SHARE * tally.samples,
+    )
 
 
-def resample(waveform: np.ndarray, source_rate: int, target_rate: int) -> np.ndarray:
-    """Resample float32 [samples] with soxr HQ to float32 [ceil(samples * target_rate / source_rate)].
+def resample(blocks: Iterable[np.ndarray], source_rate: int, target_rate: int) -> np.ndarray:
+    """Resample blocks of float32 [samples] with soxr HQ to one float32 [ceil(samples * target_rate / source_rate)].
 
-    The length, and the zeros that fill it, are those of `librosa.resample`.
+    The resampler carries its state over from block to block, so the answer is that of one call; its length, and the
+    zeros that fill it, are those of `librosa.resample`.
     """
+    nothing = np.empty(0, dtype=np.float32)
     if source_rate == target_rate:
-        return np.ascontiguousarray(waveform, dtype=np.float32)
-    length = int(np.ceil(len(waveform) * target_rate / source_rate))
-    resampled = soxr.resample(waveform, source_rate, target_rate, quality="HQ")[:length]
-    return np.pad(resampled, (0, length - len(resampled))).astype(np.float32, copy=False)
+        return np.concatenate([nothing, *blocks])
+    stream = soxr.ResampleStream(source_rate, target_rate, num_channels=1, dtype="float32", quality="HQ")
+    taken, resampled = 0, []
+    for block in blocks:
+        taken += len(block)
+        resampled.append(stream.resample_chunk(block))
+    resampled.append(stream.resample_chunk(nothing, last=True))
+    length = math.ceil(taken * target_rate / source_rate)
+    waveform = np.concatenate(resampled)[:length]
+    return np.pad(waveform, (0, length - len(waveform)))
 
 
 def find_sound_files(folder: Path) -> list[Path]:
@@ -127,18 +144,34 @@ def _check_format(rate: int, channels: int, name: str) -> None:
         raise AudioError(f"{name} has {channels} channels; 1 to {MAX_CHANNELS} can be read.")
 
 
-def _read_bounded(file: soundfile.SoundFile, name: str) -> np.ndarray:
-    """Return float32 [frames, channels]; reads in blocks, because a header may claim any length."""
+@dataclass
+class _Tally:
+    """What went through `_mono_blocks`: frames, samples of all channels, and those of them at full scale."""
+
+    frames: int = 0
+    samples: int = 0
+    clipped: int = 0
+
+
+def _mono_blocks(file: soundfile.SoundFile, tally: _Tally, name: str) -> Iterator[np.ndarray]:
+    """Yield the mean of the channels, float32 [samples], a block at a time.
+
+    A header may claim any length, and ten minutes in eight channels at 192 kHz would be 3.7 GB, so the original is
+    never held as a whole.
+    """
     limit = int(MAX_SECONDS * file.samplerate)
-    blocks, frames = [], 0
     while len(block := file.read(_BLOCK_FRAMES, dtype="float32", always_2d=True)):
-        blocks.append(block)
-        frames += len(block)
-        if frames > limit:
+        tally.frames += len(block)
+        tally.samples += block.size
+        if tally.frames > limit:
             raise AudioError(f"{name} lasts longer than {MAX_SECONDS:.0f} s; cut it into shorter recordings.")
-    if not blocks:
-        raise AudioError(f"{name} holds no sound.")
-    return blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
+        if not np.isfinite(block).all():
+            raise AudioError(f"{name} holds values that are not numbers (NaN or infinity); export it again.")
+        magnitude = np.abs(block)
+        if (peak := magnitude.max()) > MAX_PEAK:
+            raise AudioError(f"{name} reaches {peak:.0e} times full scale; export it again.")
+        tally.clipped += int(np.count_nonzero(magnitude >= _FULL_SCALE))
+        yield block.mean(axis=1, dtype=np.float32) if block.shape[1] > 1 else block[:, 0]
 
 
 def _reason(error: Exception) -> str:

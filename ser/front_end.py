@@ -1,6 +1,6 @@
 """A recording to what a network is fed, with what a person should know of it. Light: worker processes import it."""
 
-from collections.abc import Iterator
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +9,9 @@ import numpy as np
 from ser.audio import Sound, read_sound
 from ser.errors import AudioError
 from ser.features import FeatureSettings, extract, fit_length
+
+QUIET_PEAK = 10 ** (-50 / 20)
+"""Below it a recording is called very quiet; the quietest of RAVDESS peaks at -47 dBFS."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,8 +38,15 @@ def hear(source: Path | bytes, *, settings: FeatureSettings, name: str | None = 
     AudioError : as `ser.audio.read_sound`.
     """
     sound = read_sound(source, sample_rate=settings.sample_rate, name=name)
-    features = fit_length(extract(sound.waveform, settings), settings.max_length)
-    return Heard(features=features, duration=sound.duration, warnings=tuple(_warnings(sound, settings)))
+    warnings = warnings_of_level(sound)
+    if sound.duration > settings.duration:
+        warnings += (f"Only the first {settings.duration:.1f} of {sound.duration:.1f} seconds were heard.",)
+    return Heard(features=network_input(sound.waveform, settings), duration=sound.duration, warnings=warnings)
+
+
+def network_input(waveform: np.ndarray, settings: FeatureSettings) -> np.ndarray:
+    """Return float32 [features, max_length], not standardised, of float32 [samples]: cut, or padded at the end."""
+    return fit_length(extract(waveform, settings), settings.max_length)
 
 
 def try_to_hear(path: Path, *, settings: FeatureSettings) -> Heard | str:
@@ -47,8 +57,10 @@ def try_to_hear(path: Path, *, settings: FeatureSettings) -> Heard | str:
         return str(error)
 
 
-def _warnings(sound: Sound, settings: FeatureSettings) -> Iterator[str]:
+def warnings_of_level(sound: Sound) -> tuple[str, ...]:
+    """Return what a person should know of how loud a recording is, in sentences; mostly none."""
     if sound.clipped:
-        yield "The recording is clipped; record it at a lower level."
-    if sound.duration > settings.duration:
-        yield f"Only the first {settings.duration:.1f} of {sound.duration:.1f} seconds were heard."
+        return ("The recording is clipped; record it at a lower level.",)
+    if sound.peak < QUIET_PEAK:
+        return (f"The recording is very quiet (peak {20 * math.log10(sound.peak):.0f} dBFS); record it closer.",)
+    return ()

@@ -10,12 +10,14 @@ from typing import Protocol
 
 import numpy as np
 
-from ser.audio import find_sound_files
+from ser.audio import Sound, find_sound_files
 from ser.description import Description
 from ser.errors import AudioError
-from ser.front_end import Heard, hear, try_to_hear
+from ser.features import FeatureSettings
+from ser.front_end import Heard, hear, network_input, try_to_hear, warnings_of_level
 from ser.onnx_scorer import SUFFIX, load_onnx_scorer
 from ser.progress import track
+from ser.timeline import Window, attention_over_time, cut_windows, is_silent, mean_probabilities
 from ser.workers import map_in_workers
 
 _BATCH = 64
@@ -73,6 +75,23 @@ class Prediction:
         return float(np.max(self.probabilities))
 
 
+@dataclass(frozen=True, kw_only=True)
+class Timeline:
+    """What the model says of a recording of any length.
+
+    Attributes
+    ----------
+    overall : of the whole recording: the mean of the windows' probabilities, and of their attention, which here covers
+        the recording and no padding.
+    attention_seconds : float64 [weights], the moment in the middle of each stretch that `overall.attention` weighs.
+    windows : one, or overlapping ones where the recording is longer than what the network is given.
+    """
+
+    overall: Prediction
+    attention_seconds: np.ndarray
+    windows: tuple[Window, ...]
+
+
 class Predictor:
     """A recogniser ready to use.
 
@@ -114,6 +133,31 @@ class Predictor:
         heard = hear(source, settings=self.description.features, name=name)
         return self._judge([heard], [name or str(source if isinstance(source, Path) else "sound")])[0]
 
+    def follow(self, sound: Sound, *, name: str) -> Timeline:
+        """Judge a recording of any length: as `predict` where one window holds it, else in overlapping windows.
+
+        Parameters
+        ----------
+        sound : at the rate of `description.features`.
+        name : what to call the recording.
+        """
+        settings = self.description.features
+        windows: list[Window] = []
+        cuts = cut_windows(sound.waveform, settings)
+        for at_once in (cuts[start : start + _BATCH] for start in range(0, len(cuts), _BATCH)):
+            windows += self._judge_windows(at_once, settings)
+        seconds, attention = attention_over_time(windows, settings=settings, duration=sound.duration)
+        overall = Prediction(
+            source=name,
+            class_names=self.class_names,
+            probabilities=mean_probabilities(windows),
+            attention=attention,
+            duration=sound.duration,
+            warnings=warnings_of_level(sound),
+            uncertain_below=self.description.uncertain_below,
+        )
+        return Timeline(overall=overall, attention_seconds=seconds, windows=tuple(windows))
+
     def predict_files(self, paths: Sequence[Path], *, workers: int = 0) -> tuple[list[Prediction], dict[Path, str]]:
         """Judge many recordings, by all cores (`workers` 0) and with progress.
 
@@ -148,6 +192,22 @@ class Predictor:
         """
         starts = range(0, len(features), _BATCH)
         return np.concatenate([self.scorer(features[start : start + _BATCH])[0] for start in starts])
+
+    def _judge_windows(self, cuts: Sequence[tuple[int, np.ndarray]], settings: FeatureSettings) -> list[Window]:
+        heard = [row for row, (_, waveform) in enumerate(cuts) if not is_silent(waveform)]
+        answers = {}
+        if heard:
+            inputs = np.stack([network_input(cuts[row][1], settings) for row in heard])
+            answers = dict(zip(heard, zip(*self.scorer(inputs), strict=True), strict=True))
+        return [
+            Window(
+                start=start / settings.sample_rate,
+                end=(start + len(waveform)) / settings.sample_rate,
+                probabilities=answers[row][0] if row in answers else None,
+                attention=answers[row][1] if row in answers else None,
+            )
+            for row, (start, waveform) in enumerate(cuts)
+        ]
 
     def _judge_waiting(self, waiting: Sequence[tuple[Path, Heard]]) -> list[Prediction]:
         return self._judge([heard for _, heard in waiting], [str(path) for path, _ in waiting])

@@ -83,7 +83,24 @@ def test_equals_librosa_load_on_stereo_at_48_khz(tmp_path):
 def test_resample_equals_librosa(source, target, samples):
     waveform = np.random.default_rng(3).normal(size=samples).astype(np.float32)
     expected = librosa.resample(waveform, orig_sr=source, target_sr=target, res_type="soxr_hq")
-    np.testing.assert_array_equal(resample(waveform, source, target), expected)
+    np.testing.assert_array_equal(resample([waveform], source, target), expected)
+
+
+def test_resampling_in_blocks_equals_resampling_at_once():
+    waveform = np.random.default_rng(4).normal(size=20_011).astype(np.float32)
+    blocks = np.split(waveform, [1, 2000, 2000, 15_000])  # one of them empty
+    np.testing.assert_array_equal(resample(blocks, 48_000, 22_050), resample([waveform], 48_000, 22_050))
+
+
+def test_a_long_recording_is_decoded_as_a_short_one_is(tmp_path):
+    written = np.random.default_rng(5).uniform(-0.5, 0.5, (300_001, 2))  # three blocks
+    path = tmp_path / "long.wav"
+    soundfile.write(path, written, 16_000)
+    expected, _ = librosa.load(path, sr=RATE, mono=True)
+    sound = read_sound(path, sample_rate=RATE)
+    np.testing.assert_array_equal(sound.waveform, expected)
+    assert sound.peak == np.abs(expected).max()
+    assert sound.duration == pytest.approx(300_001 / 16_000)
 
 
 def test_bytes_and_path_give_the_same(voice_file):
@@ -185,13 +202,14 @@ def test_a_claim_in_the_header_takes_no_memory(content):
 
 
 def test_over_ten_minutes_is_refused_before_all_of_it_is_read():
-    content = encoded(np.full(4000 * 2400, 0.1, dtype=np.float32), 4000, format="FLAC")  # 40 minutes: 37 MiB as float32
+    forty_minutes = np.full(4000 * 2400, 0.1, dtype=np.float32)  # 202 MiB at our rate
+    content = encoded(forty_minutes, 4000, format="FLAC")
     tracemalloc.start()
     with pytest.raises(AudioError, match="longer than 600 s"):
         read_sound(content, sample_rate=RATE)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert peak < 16 * 2**20
+    assert peak < 64 * 2**20  # ten minutes are 50 MiB
 
 
 @pytest.mark.parametrize("format", ["WAV", "FLAC", "OGG"])

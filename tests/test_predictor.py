@@ -183,3 +183,11 @@ def test_a_description_may_name_two_classes_alone():
     probabilities, attention = TorchScorer(fresh_recogniser(description))(np.zeros((3, 1, 8), dtype=np.float32))
     assert probabilities.shape == (3, 2)
     assert attention.shape == (3, 4)
+
+
+@pytest.mark.parametrize(("gain", "warned"), [(1.0, False), (0.01, False), (0.001, True)])
+def test_a_very_quiet_recording_is_told_of(predictor, voice, tmp_path, gain, warned):
+    path = tmp_path / "quiet.wav"
+    soundfile.write(path, gain * voice, 22050, subtype="FLOAT")  # the voice peaks at -5 dBFS
+    warnings = [warning for warning in predictor.predict(path).warnings if "very quiet" in warning]
+    assert len(warnings) == warned
