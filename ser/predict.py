@@ -21,7 +21,9 @@ _CHECKPOINT = "checkpoint="
 def main(arguments: Sequence[str] | None = None) -> int:
     """Judge recordings, print a table (or JSON, or CSV); return 0, or 1 where a recording or the checkpoint failed."""
     parser = argparse.ArgumentParser(prog="python -m ser.predict", description=__doc__)
-    parser.add_argument("paths", nargs="+", help="sound files and folders of them, and checkpoint=<path>")
+    parser.add_argument(
+        "paths", nargs="+", help="sound files, folders of them, and checkpoint=<a run's folder, a .ckpt or .onnx file>"
+    )
     shape = parser.add_mutually_exclusive_group()
     shape.add_argument("--json", action="store_true", help="print JSON, one object a recording")
     shape.add_argument("--csv", action="store_true", help="print CSV, one line a recording")

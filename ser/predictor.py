@@ -12,7 +12,7 @@ import numpy as np
 
 from ser.audio import Sound, find_sound_files
 from ser.description import Description
-from ser.errors import AudioError
+from ser.errors import AudioError, CheckpointError
 from ser.features import FeatureSettings
 from ser.front_end import Heard, hear, network_input, try_to_hear, warnings_of_level
 from ser.onnx_scorer import SUFFIX, load_onnx_scorer
@@ -110,13 +110,19 @@ class Predictor:
 
         Raises
         ------
-        CheckpointError : missing, damaged, foreign or hostile; nothing of it is run.
+        CheckpointError : missing, damaged, foreign or hostile; nothing of it is run. Or what it runs on is not
+            installed.
         """
         if path.suffix == SUFFIX:
             return cls(*load_onnx_scorer(path))
 
-        from ser.torch_scorer import load_torch_scorer  # torch takes a second to import, and may not be there
-
+        try:
+            from ser.torch_scorer import load_torch_scorer  # torch takes a second to import, and may not be there
+        except ModuleNotFoundError as error:
+            raise CheckpointError(
+                f"{path} needs {error.name}, which is not installed here; where it is, write a model that does "
+                f"without: `python -m ser.export checkpoint={path} format=onnx`."
+            ) from error
         return cls(*load_torch_scorer(path))
 
     @property

@@ -1,3 +1,4 @@
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -9,7 +10,7 @@ from ser.audio import read_sound
 from ser.checkpoint import fresh_recogniser, load_recogniser
 from ser.corpus.names import EMOTIONS
 from ser.description import Description
-from ser.errors import AudioError
+from ser.errors import AudioError, CheckpointError
 from ser.features import FeatureSettings, extract
 from ser.front_end import hear
 from ser.predictor import Predictor, expand_folders, failure_table
@@ -191,3 +192,10 @@ def test_a_very_quiet_recording_is_told_of(predictor, voice, tmp_path, gain, war
     soundfile.write(path, gain * voice, 22050, subtype="FLOAT")  # the voice peaks at -5 dBFS
     warnings = [warning for warning in predictor.predict(path).warnings if "very quiet" in warning]
     assert len(warnings) == warned
+
+
+def test_without_pytorch_the_remedy_is_told(tiny_checkpoint, monkeypatch):
+    monkeypatch.delitem(sys.modules, "ser.torch_scorer")
+    monkeypatch.setitem(sys.modules, "torch", None)  # as if it were not installed
+    with pytest.raises(CheckpointError, match=r"tiny\.ckpt needs torch, which is not installed here.*ser\.export"):
+        Predictor.load(tiny_checkpoint)

@@ -1,0 +1,140 @@
+"""What a model says, drawn: confidences, and emotions over time. Light enough for a phone, legible in both themes."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import altair as alt
+import numpy as np
+import pandas as pd
+
+from ser.eda.palette import EMOTION_COLOURS
+from ser.predictor import Prediction, Timeline
+
+COLOURS = {**EMOTION_COLOURS, "neutral": "#636363"}
+"""The colours of the figures, but grey for their black, which a dark page would swallow."""
+SILENT = "silent"
+_SILENT_COLOUR = "#BBBBBB"
+AXIS_WIDTH = 62
+"""Pixels to the left of a plot, so that plots above each other begin at the same place."""
+FIT_WIDTH = alt.AutoSizeParams(type="fit-x", contains="padding")
+"""The width is that of the page, the height that of the plot itself: its axes come on top."""
+_ROW = 26
+_LANES = alt.Axis(minExtent=AXIS_WIDTH, labelOverlap=False, ticks=False, domain=False, grid=True, tickBand="extent")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stretch:
+    """The part of a long recording for which one window speaks.
+
+    Attributes
+    ----------
+    start, end : seconds; stretches follow each other without a gap.
+    emotion : the most probable class, or `SILENT`.
+    confidence : its probability; None where silent.
+    """
+
+    start: float
+    end: float
+    emotion: str
+    confidence: float | None
+
+
+def confidence_chart(prediction: Prediction) -> alt.LayerChart:
+    """Return a bar for the probability of every class, in the model's order, with its percentage to the right."""
+    names = list(prediction.class_names)
+    table = pd.DataFrame({"emotion": names, "confidence": prediction.probabilities.astype(float)})
+    base = alt.Chart(table).encode(
+        x=alt.X(
+            "confidence:Q",
+            title="confidence",
+            scale=alt.Scale(domain=[0, 1]),
+            axis=alt.Axis(format=".0%", values=[0, 0.25, 0.5, 0.75, 1]),
+        ),
+        tooltip=["emotion:N", alt.Tooltip("confidence:Q", format=".1%")],
+    )
+    bars = base.mark_bar(cornerRadiusEnd=3).encode(
+        y=alt.Y("emotion:N", sort=names, title=None, axis=_LANES), color=_emotion_colour(names)
+    )
+    # The numbers are labels of a second axis: unlike text in the plot, labels take the colour of the page's theme.
+    percent = {name: f"{share:.1%}" for name, share in zip(names, prediction.probabilities, strict=True)}
+    label = f"{json.dumps(percent)}[datum.value]"
+    numbers = alt.Axis(orient="right", labelExpr=label, labelFontWeight="bold", ticks=False, domain=False)
+    values = base.mark_bar(opacity=0).encode(y=alt.Y("emotion:N", sort=names, title=None, axis=numbers))
+    layers = [bars, values]
+    if prediction.uncertain_below > 0:
+        asked = pd.DataFrame({"confidence": [prediction.uncertain_below]})
+        layers.append(alt.Chart(asked).mark_rule(strokeDash=[4, 3], color="#888888").encode(x="confidence:Q"))
+    chart = alt.layer(*layers).resolve_axis(y="independent")
+    return chart.properties(height=_ROW * len(names), autosize=FIT_WIDTH)
+
+
+def stretches_of(timeline: Timeline) -> list[Stretch]:
+    """Return one stretch a window: windows overlap, so each speaks for the moments nearest to its middle."""
+    windows = timeline.windows
+    middles = np.array([(window.start + window.end) / 2 for window in windows])
+    edges = [0.0, *((middles[:-1] + middles[1:]) / 2), timeline.overall.duration]
+    stretches = []
+    for window, start, end in zip(windows, edges[:-1], edges[1:], strict=True):
+        heard = window.probabilities
+        stretches.append(
+            Stretch(
+                start=float(start),
+                end=float(end),
+                emotion=SILENT if heard is None else timeline.overall.class_names[int(np.argmax(heard))],
+                confidence=None if heard is None else float(np.max(heard)),
+            )
+        )
+    return stretches
+
+
+def timeline_chart(stretches: Sequence[Stretch], class_names: Sequence[str]) -> alt.Chart:
+    """Return bands of emotion over time, a lane for each class and one for silence; faint where confidence is low."""
+    lanes = [*class_names, SILENT]
+    table = pd.DataFrame(
+        {
+            "start": [stretch.start for stretch in stretches],
+            "end": [stretch.end for stretch in stretches],
+            "emotion": [stretch.emotion for stretch in stretches],
+            # A silent stretch is as sure as can be; a band without a number would not be drawn.
+            "strength": [1.0 if stretch.confidence is None else stretch.confidence for stretch in stretches],
+            "time": [f"{clock(stretch.start)} to {clock(stretch.end)}" for stretch in stretches],
+            "said": ["-" if stretch.confidence is None else f"{stretch.confidence:.0%}" for stretch in stretches],
+        }
+    )
+    end = stretches[-1].end
+    base = alt.Chart(table).encode(
+        x=alt.X(
+            "start:Q",
+            title="time",
+            scale=alt.Scale(domain=[0, end], nice=False),
+            axis=alt.Axis(labelExpr=CLOCK_LABEL, tickMinStep=1, labelOverlap=True),
+        ),
+        x2="end:Q",
+        y=alt.Y("emotion:N", sort=lanes, title=None, scale=alt.Scale(domain=lanes), axis=_LANES),
+        tooltip=["time:N", "emotion:N", alt.Tooltip("said:N", title="confidence")],
+    )
+    bands = base.mark_bar(cornerRadius=2, height=alt.RelativeBandSize(band=0.8)).encode(
+        color=_emotion_colour(lanes),
+        opacity=alt.Opacity("strength:Q", scale=alt.Scale(domain=[0, 1], range=[0.5, 1]), legend=None),
+    )
+    return bands.properties(height=_ROW * len(lanes), autosize=FIT_WIDTH)
+
+
+def clock(seconds: float) -> str:
+    """Return a moment as minutes and seconds.
+
+    >>> clock(75.46)
+    '1:15.5'
+    """
+    minutes, tenths = divmod(round(10 * seconds), 600)
+    return f"{minutes}:{tenths / 10:04.1f}"
+
+
+CLOCK_LABEL = "floor(datum.value / 60) + ':' + format(datum.value % 60, '02.0f')"
+"""A moment on an axis, in Vega's words: as `clock`, to whole seconds."""
+
+
+def _emotion_colour(names: Sequence[str]) -> alt.Color:
+    colours = [COLOURS.get(name, _SILENT_COLOUR) for name in names]
+    return alt.Color("emotion:N", scale=alt.Scale(domain=list(names), range=colours), legend=None)

@@ -1,0 +1,72 @@
+"""What is known of a model beside what it says of itself: how well it did when it was scored."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+
+from app.model_choice import ModelFile
+from ser.description import Description
+from ser.run_folder import LAST
+
+_SCORED = {"test": "Test", ".": "Validation"}
+"""Where `train.py` writes the figures in a run's folder, and what was scored there."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figures:
+    """How well a model did.
+
+    Attributes
+    ----------
+    part : what was scored, "Test" or "Validation".
+    protocol : one sentence on what that was and how the model was chosen.
+    n_recordings : how many.
+    accuracy, uar, weighted_f1 : shares in [0, 1].
+    """
+
+    part: str
+    protocol: str
+    n_recordings: int
+    accuracy: float
+    uar: float
+    weighted_f1: float
+
+
+def knows_made_up_voices_only(description: Description) -> bool:
+    """Whether the model was trained on the built-in synthetic corpus."""
+    data = description.configuration.get("data")
+    return isinstance(data, Mapping) and data.get("corpus") == "synthetic"
+
+
+def was_heard_before(file_name: str, description: Description) -> str:
+    """Return a sentence on whether the model was trained on the RAVDESS recording `file_name`."""
+    if knows_made_up_voices_only(description):
+        return "The model has heard made-up voices only, none of RAVDESS."
+    if PurePath(file_name).stem in description.held_out:
+        return "The model was not trained on this recording: it was held out."
+    return "The model may have been trained on this very recording; then a right answer proves nothing."
+
+
+def find_figures(model: ModelFile) -> list[Figures]:
+    """Return the figures in the folder of the model's run, those of unseen actors first; none of them is an error."""
+    if model.path.name == LAST:
+        return []  # the run scored its best checkpoint, which this is not
+    found = [_read_figures(model.run / folder / "metrics.json", part) for folder, part in _SCORED.items()]
+    return [figures for figures in found if figures is not None]
+
+
+def _read_figures(path: Path, part: str) -> Figures | None:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        overall = content["overall"]
+        return Figures(
+            part=part,
+            protocol=str(content["protocol"]),
+            n_recordings=int(content["n_recordings"]),
+            accuracy=float(overall["accuracy"]),
+            uar=float(overall["uar"]),
+            weighted_f1=float(overall["weighted_f1"]),
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return None  # missing, or written by something else

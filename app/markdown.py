@@ -1,0 +1,12 @@
+"""Text of visitors and of files in Markdown, as it stands."""
+
+import re
+
+
+def plain(text: str) -> str:
+    r"""Return Markdown that shows `text` as it is.
+
+    >>> plain("my_voice_*1*.wav")
+    'my\\_voice\\_\\*1\\*.wav'
+    """
+    return re.sub(r"([\\`*_{}\[\]()#|~<>$:&!])", r"\\\1", " ".join(text.split()))

@@ -1,0 +1,102 @@
+"""Which model the app runs: the one that is named, else one of those below `outputs/`."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from ser.errors import SettingsError
+from ser.onnx_scorer import SUFFIX, description_path
+from ser.predictor import Predictor
+from ser.run_folder import BEST, CHECKPOINTS, find_checkpoint
+
+ARGUMENT = "checkpoint="
+VARIABLE = "SER_CHECKPOINT"
+
+_RUN_TIME = re.compile(r"(\d{4}-\d\d-\d\d)_(\d\d)-(\d\d)-\d\d")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelFile:
+    """A model on disk, as it is now: one written anew at the same path is another.
+
+    Attributes
+    ----------
+    path : a .ckpt or .onnx file.
+    versions : modification time in nanoseconds and size in bytes, of the file and of what must lie beside it.
+    """
+
+    path: Path
+    versions: tuple[tuple[int, int], ...]
+
+    @property
+    def runtime(self) -> str:
+        """What it runs on."""
+        return "ONNX Runtime" if self.path.suffix == SUFFIX else "PyTorch"
+
+    @property
+    def run(self) -> Path:
+        """The folder of its run, if it lies where `train.py` and `ser.export` write."""
+        return self.path.parent.parent if self.path.parent.name == CHECKPOINTS else self.path.parent
+
+    @property
+    def written(self) -> datetime:
+        """When the file was written, in the server's time zone."""
+        return datetime.fromtimestamp(self.versions[0][0] / 1e9).astimezone()
+
+
+def named_model(arguments: Sequence[str], environment: Mapping[str, str]) -> Path | None:
+    """Return the model that the command line (`checkpoint=<path>`) or else `SER_CHECKPOINT` names, or None.
+
+    Parameters
+    ----------
+    arguments : what follows `--` in `streamlit run app/app.py -- checkpoint=<path>`.
+
+    Raises
+    ------
+    SettingsError : an argument that is none.
+    """
+    for argument in arguments:
+        if not argument.startswith(ARGUMENT):
+            raise SettingsError(f"{argument} is not an argument of the app; the only one is {ARGUMENT}<path>.")
+    named = [argument.removeprefix(ARGUMENT) for argument in arguments] or [environment.get(VARIABLE, "")]
+    return Path(named[-1]) if named[-1] else None
+
+
+def open_model(path: Path) -> ModelFile:
+    """Return the model at `path`: a run's folder, a checkpoint, or an .onnx file.
+
+    Raises
+    ------
+    CheckpointError : there is none.
+    """
+    path = find_checkpoint(path)
+    beside = [description_path(path)] if path.suffix == SUFFIX and description_path(path).is_file() else []
+    states = [file.stat() for file in (path, *beside)]
+    return ModelFile(path=path, versions=tuple((state.st_mtime_ns, state.st_size) for state in states))
+
+
+def find_models(outputs: Path) -> list[ModelFile]:
+    """Return the best checkpoint of every run below `outputs`, and every exported model; the newest first."""
+    exported = (path for path in outputs.rglob(f"*{SUFFIX}") if description_path(path).is_file())
+    models = [open_model(path) for path in (*outputs.rglob(f"{CHECKPOINTS}/{BEST}"), *exported)]
+    return sorted(models, key=lambda model: model.versions[0], reverse=True)
+
+
+def label_of(model: ModelFile, outputs: Path) -> str:
+    """Return what to call a model of `find_models`: its run, when it was trained, what it runs on.
+
+    >>> path = Path("outputs/train/2026-01-31_12-00-05/checkpoints/best.ckpt")
+    >>> label_of(ModelFile(path=path, versions=((0, 0),)), Path("outputs"))
+    'train · 2026-01-31 12:00 · PyTorch'
+    """
+    parts = [_RUN_TIME.sub(r"\1 \2:\3", part) for part in model.run.relative_to(outputs).parts]
+    if model.path.suffix == SUFFIX and model.path.name != f"model{SUFFIX}":
+        parts.append(model.path.name)
+    return " · ".join([*parts, model.runtime])
+
+
+def load_model(model: ModelFile) -> Predictor:
+    """Read a model; raises CheckpointError as `Predictor.load`."""
+    return Predictor.load(model.path)

@@ -1,0 +1,151 @@
+"""The page: choose the model, take recordings, show what it says of them."""
+
+import logging
+import os
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+import streamlit as st
+from streamlit.elements.widgets.audio_input import ALLOWED_SAMPLE_RATES
+
+from app.capacity import Capacity, hold_to_one_thread
+from app.facts_section import show_facts
+from app.markdown import plain
+from app.model_choice import (
+    ARGUMENT,
+    VARIABLE,
+    ModelFile,
+    find_models,
+    label_of,
+    load_model,
+    named_model,
+    open_model,
+)
+from app.reading import MAX_BYTES, MAX_FILES, Upload
+from app.results_section import show_results
+from ser.audio import MAX_SECONDS, SUFFIXES
+from ser.errors import SerError
+from ser.predictor import Predictor
+
+OUTPUTS = Path("outputs")
+_MODELS_KEPT = 3
+
+_INTRODUCTION = (
+    "Drop a recording of a voice here, or speak a sentence: see which emotion a model hears in it, and how sure it is."
+)
+_NO_MODEL = f"""
+There is no model yet: none is named, and there is none below `{OUTPUTS}/`. Train one where this app runs, in minutes
+on made-up voices, to see how it all works:
+
+```sh
+python train.py experiment=demo
+```
+
+Or train on real ones, with the 430 MB of RAVDESS from Zenodo:
+
+```sh
+python -m ser.corpus --download
+python train.py
+```
+
+Then reload this page: what is below `{OUTPUTS}/` can be chosen here. To run a model without PyTorch, export it:
+
+```sh
+python -m ser.export checkpoint=outputs/train/<run> format=onnx
+```
+
+Or name the model, a run's folder, a checkpoint or an `.onnx` file, in either of two ways:
+
+```sh
+streamlit run app/app.py -- {ARGUMENT}outputs/train/<run>
+{VARIABLE}=outputs/train/<run>/model.onnx streamlit run app/app.py
+```
+"""
+
+log = logging.getLogger(__name__)
+
+
+def show_page() -> None:
+    """Show everything; what goes wrong is one sentence to the visitor, and to the server's log if it is our fault."""
+    st.set_page_config(page_title="Emotion in speech")
+    st.title("Emotion in speech", anchor=False)
+    try:
+        _show_content()
+    except SerError as error:
+        st.error(plain(str(error)), icon=":material/error:")
+    except Exception:
+        log.exception("The page failed")
+        st.error("Something went wrong on the server; it has been logged. Reload the page to start again.")
+
+
+def _show_content() -> None:
+    model = _choose_model()
+    if model is None:
+        st.markdown(_NO_MODEL)
+        return
+    # Not as decorators: importing a part of the app calls nothing of Streamlit.
+    capacity = st.cache_resource(_shared_capacity, show_spinner=False)()
+    predictor = st.cache_resource(load_model, max_entries=_MODELS_KEPT, show_spinner="Loading the model …")(model)
+    with st.sidebar:
+        show_facts(model, predictor.description)
+    st.markdown(_INTRODUCTION)
+    upload, record = st.tabs([":material/upload: Upload", ":material/mic: Record"])
+    with upload:
+        _show_results("upload", _uploaded_files(), model, predictor, capacity)
+    with record:
+        _show_results("record", _recorded_sound(predictor), model, predictor, capacity)
+
+
+def _choose_model() -> ModelFile | None:
+    named = named_model(sys.argv[1:], os.environ)
+    if named is not None:
+        return open_model(named)
+    models = find_models(OUTPUTS)
+    if not models:
+        return None
+    # By path, which stays the same when a model is written anew.
+    by_path = {model.path: model for model in models}
+    chosen = st.sidebar.selectbox(
+        "Model", list(by_path), format_func=lambda path: label_of(by_path[path], OUTPUTS), key="model"
+    )
+    return by_path[chosen]
+
+
+def _shared_capacity() -> Capacity:
+    hold_to_one_thread()  # before a model brings PyTorch with it
+    return Capacity()
+
+
+def _uploaded_files() -> list[Upload]:
+    files = st.file_uploader(
+        f"WAV, FLAC, OGG or MP3, one or many (up to {MAX_FILES}): at most {MAX_BYTES // 2**20} MB and "
+        f"{MAX_SECONDS / 60:.0f} minutes each",
+        type=[suffix.removeprefix(".") for suffix in SUFFIXES],
+        accept_multiple_files=True,
+        max_upload_size=MAX_BYTES // 2**20,
+        key="files",
+    )
+    return [Upload(key=file.file_id, name=file.name, content=file.getvalue()) for file in files]
+
+
+def _recorded_sound(predictor: Predictor) -> list[Upload]:
+    rate = predictor.description.features.sample_rate
+    sound = st.audio_input(
+        "Speak a sentence: press the microphone, and again when you are done",
+        sample_rate=rate if rate in ALLOWED_SAMPLE_RATES else None,
+        key="sound",
+    )
+    if sound is None:
+        return []
+    return [Upload(key=sound.file_id, name="Your recording", content=sound.getvalue())]
+
+
+def _show_results(
+    section: str, uploads: Iterable[Upload], model: ModelFile, predictor: Predictor, capacity: Capacity
+) -> None:
+    known_by = f"known-{section}"
+    if st.session_state.get(f"model-{section}") != model:  # another model says other things
+        st.session_state[f"model-{section}"] = model
+        st.session_state[known_by] = {}
+    show_results(list(uploads), predictor, known=st.session_state[known_by], capacity=capacity, key=section)

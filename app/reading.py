@@ -1,0 +1,121 @@
+"""From an upload to what the page shows of it, or to the one sentence that says why there is nothing to show."""
+
+import logging
+from collections.abc import Callable, MutableMapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePath
+
+from app.capacity import Capacity
+from app.sound_picture import SoundPicture, draw
+from ser.audio import read_sound
+from ser.corpus.names import parse_stem
+from ser.errors import AudioError
+from ser.predictor import Predictor, Timeline
+
+MAX_FILES = 100
+"""Recordings that one visitor may have on the page; an actor of RAVDESS has 104, speech and song together."""
+MAX_BYTES = 20 * 1024 * 1024
+"""Of one file."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Upload:
+    """A file or recording of a visitor.
+
+    Attributes
+    ----------
+    key : unique among a visitor's uploads, the same as long as the content is.
+    name : the file's name.
+    content : the bytes of a sound file.
+    """
+
+    key: str
+    name: str
+    content: bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """What the model says of an upload, and how it looks. It holds no sound.
+
+    Attributes
+    ----------
+    timeline : the answer, overall and window by window.
+    picture : what is drawn.
+    truth : the emotion that a RAVDESS file name tells; None for other names.
+    """
+
+    timeline: Timeline
+    picture: SoundPicture
+    truth: str | None
+
+    @property
+    def is_right(self) -> bool:
+        """Whether the model recognised the emotion that the name tells."""
+        return self.timeline.overall.emotion == self.truth
+
+
+Outcome = Reading | str
+"""A reading, or the sentence that says why there is none."""
+
+
+def read(upload: Upload, predictor: Predictor) -> Reading:
+    """Decode, judge and draw one upload.
+
+    Raises
+    ------
+    AudioError : too large a file, or as `ser.audio.read_sound`.
+    """
+    if len(upload.content) > MAX_BYTES:
+        size = len(upload.content) / 2**20
+        raise AudioError(f"{upload.name} has {size:.0f} MB; at most {MAX_BYTES // 2**20} MB can be read. Cut it.")
+    rate = predictor.description.features.sample_rate
+    sound = read_sound(upload.content, sample_rate=rate, name=upload.name)
+    timeline = predictor.follow(sound, name=upload.name)
+    named = parse_stem(PurePath(upload.name).stem)
+    return Reading(
+        timeline=timeline,
+        picture=draw(sound.waveform, rate, timeline),
+        truth=named.emotion if named else None,
+    )
+
+
+def read_all(
+    uploads: Sequence[Upload],
+    predictor: Predictor,
+    *,
+    known: MutableMapping[str, Outcome],
+    capacity: Capacity,
+    report: Callable[[int, int], None],
+) -> None:
+    """Bring `known` up to date: read the uploads that it lacks, forget those that are gone.
+
+    Parameters
+    ----------
+    known : key of an upload to its outcome; filled one by one, so that an interrupted call is not lost.
+    report : told, before each recording, how many are done and how many there are.
+
+    Raises
+    ------
+    BusyError : the server is; the recordings read by then are known.
+    """
+    for gone in known.keys() - {upload.key for upload in uploads}:
+        del known[gone]
+    missing = [upload for upload in uploads if upload.key not in known]
+    for done, upload in enumerate(missing):
+        report(done, len(missing))
+        with capacity.turn():
+            known[upload.key] = _try_to_read(upload, predictor)
+
+
+def _try_to_read(upload: Upload, predictor: Predictor) -> Outcome:
+    try:
+        return read(upload, predictor)
+    except AudioError as error:
+        return str(error)
+    except Exception:
+        # Not the name: it is the visitor's own.
+        log.exception("A recording of %d bytes could not be read", len(upload.content))
+        return f"{upload.name} could not be read: something went wrong on the server. Other recordings may work."

@@ -1,0 +1,104 @@
+"""One recording on the page: player, answer, confidences, timeline, picture."""
+
+from pathlib import PurePath
+
+import streamlit as st
+
+from app.charts import Stretch, clock, confidence_chart, stretches_of, timeline_chart
+from app.facts import was_heard_before
+from app.markdown import plain
+from app.picture_chart import picture_chart
+from app.reading import Reading, Upload
+from app.table import column_formats, windows_table
+from ser.description import Description
+
+_MIME = {".wav": "audio/wav", ".flac": "audio/flac", ".ogg": "audio/ogg", ".mp3": "audio/mpeg"}
+_MOST_TOLD = 8
+
+
+def show_recording(upload: Upload, reading: Reading, description: Description, *, key: str) -> None:
+    """Show everything about one recording; `key` tells its elements from those of another on the same page."""
+    overall = reading.timeline.overall
+    st.markdown(f"**{plain(upload.name)}**")
+    st.audio(upload.content, format=_MIME.get(PurePath(upload.name).suffix.lower(), "audio/wav"), alt=upload.name)
+    st.subheader(
+        " ".join([f"{overall.emotion.capitalize()}, {overall.confidence:.0%}", *_badges(reading)]), anchor=False
+    )
+    for remark in _remarks(reading, description):
+        st.caption(remark)
+    for warning in overall.warnings:
+        st.warning(plain(warning), icon=":material/warning:")
+    st.altair_chart(confidence_chart(overall), alt=_confidences_in_words(reading), key=f"confidence-{key}")
+    if len(reading.timeline.windows) > 1:
+        _show_timeline(reading, key=key)
+    st.altair_chart(
+        picture_chart(reading.picture),
+        alt=f"Attention, waveform and mel spectrogram of {upload.name}",
+        key=f"picture-{key}",
+    )
+    st.caption(
+        "Orange: the attention of the network, the moments on which its answer leaned; 2 is twice the average moment. "
+        "It says where the network listened, not why it answered so."
+    )
+
+
+def _badges(reading: Reading) -> list[str]:
+    badges = [":orange-badge[:material/help: uncertain]"] if reading.timeline.overall.is_uncertain else []
+    if reading.truth is None:
+        return badges
+    if reading.truth not in reading.timeline.overall.class_names:
+        return [*badges, f":gray-badge[its name says {reading.truth}, which the model does not know]"]
+    if reading.is_right:
+        return [*badges, f":green-badge[:material/check: right: its name says {reading.truth}]"]
+    return [*badges, f":red-badge[:material/close: wrong: its name says {reading.truth}]"]
+
+
+def _remarks(reading: Reading, description: Description) -> list[str]:
+    overall, windows = reading.timeline.overall, reading.timeline.windows
+    length = f"{overall.duration:.1f} seconds" if overall.duration < 60 else f"{clock(overall.duration)} minutes"
+    remarks = [f"{length}."]
+    if len(windows) > 1:
+        remarks = [f"{length}, heard in {len(windows)} overlapping windows; this is their mean."]
+    if overall.uncertain_below > 0:
+        remarks.append(f"Below {overall.uncertain_below:.0%}, the dashed line, the model calls its answer uncertain.")
+    if reading.truth is not None:
+        remarks.append(was_heard_before(overall.source, description))
+    return remarks
+
+
+def _show_timeline(reading: Reading, *, key: str) -> None:
+    stretches = stretches_of(reading.timeline)
+    words = in_words(stretches)
+    st.markdown("**Over time**")
+    names = reading.timeline.overall.class_names
+    st.altair_chart(timeline_chart(stretches, names), alt=words, key=f"timeline-{key}")
+    st.caption(f"{words} Fainter bands are less confident.")
+    with st.expander("All windows"):
+        table = windows_table(reading)
+        st.dataframe(
+            table,
+            hide_index=True,
+            column_config=column_formats(table),
+            key=f"windows-{key}",
+            alt="One row for each window",
+        )
+
+
+def in_words(stretches: list[Stretch]) -> str:
+    """Return the emotions in their order with times, neighbours of the same one taken together."""
+    runs: list[tuple[float, float, str]] = []
+    for stretch in stretches:
+        if runs and runs[-1][2] == stretch.emotion:
+            runs[-1] = (runs[-1][0], stretch.end, stretch.emotion)
+        else:
+            runs.append((stretch.start, stretch.end, stretch.emotion))
+    told = [f"{clock(start)} to {clock(end)} {emotion}" for start, end, emotion in runs[:_MOST_TOLD]]
+    if len(runs) > _MOST_TOLD:
+        told.append(f"and {len(runs) - _MOST_TOLD} more")
+    return ", ".join(told) + "."
+
+
+def _confidences_in_words(reading: Reading) -> str:
+    overall = reading.timeline.overall
+    pairs = zip(overall.class_names, overall.probabilities, strict=True)
+    return "Confidences: " + ", ".join(f"{name} {share:.1%}" for name, share in pairs)

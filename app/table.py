@@ -1,0 +1,80 @@
+"""Many recordings as one table, on the page and as CSV."""
+
+import csv
+import io
+from collections.abc import Sequence
+
+import pandas as pd
+import streamlit as st
+
+from app.reading import Outcome, Reading, Upload
+from ser.predict import as_csv
+
+
+def summary_table(uploads: Sequence[Upload], outcomes: Sequence[Outcome], class_names: Sequence[str]) -> pd.DataFrame:
+    """Return a row for each upload: file, emotion, confidence, uncertain, duration, true, p_<class>, note.
+
+    Confidence and `p_<class>` are shares in [0, 1], duration is in seconds. `true` is there only if the name of one
+    recording at least tells its class. Of what could not be read, there is only the file and a note.
+    """
+    rows = [_row(upload, outcome) for upload, outcome in zip(uploads, outcomes, strict=True)]
+    columns = ["file", "emotion", "confidence", "uncertain", "duration"]
+    if any("true" in row for row in rows):
+        columns.append("true")
+    return pd.DataFrame(rows, columns=[*columns, *(f"p_{name}" for name in class_names), "note"])
+
+
+def _row(upload: Upload, outcome: Outcome) -> dict[str, object]:
+    if not isinstance(outcome, Reading):
+        return {"file": upload.name, "note": outcome}
+    overall = outcome.timeline.overall
+    row: dict[str, object] = {
+        "file": upload.name,
+        "emotion": overall.emotion,
+        "confidence": overall.confidence,
+        "uncertain": "yes" if overall.is_uncertain else "no",
+        "duration": overall.duration,
+        "note": " ".join(overall.warnings),
+    }
+    row |= {f"p_{name}": float(p) for name, p in zip(overall.class_names, overall.probabilities, strict=True)}
+    if outcome.truth is not None:
+        row["true"] = outcome.truth
+    return row
+
+
+def summary_csv(readings: Sequence[Reading]) -> str:
+    """Return the readings as `python -m ser.predict --csv` writes them, and two more columns: uncertain and true.
+
+    Parameters
+    ----------
+    readings : one at least.
+    """
+    header, *rows = csv.reader(io.StringIO(as_csv([reading.timeline.overall for reading in readings])))
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([*header, "uncertain", "true"])
+    for row, reading in zip(rows, readings, strict=True):
+        writer.writerow([*row, "yes" if reading.timeline.overall.is_uncertain else "no", reading.truth or ""])
+    return text.getvalue()
+
+
+def windows_table(reading: Reading) -> pd.DataFrame:
+    """Return a row for each window: start and end in seconds, emotion, confidence and p_<class>; none where silent."""
+    names = reading.timeline.overall.class_names
+    rows = []
+    for window in reading.timeline.windows:
+        row: dict[str, object] = {"start": window.start, "end": window.end, "emotion": "silent"}
+        if window.probabilities is not None:
+            row["emotion"] = names[int(window.probabilities.argmax())]
+            row["confidence"] = float(window.probabilities.max())
+            row |= {f"p_{name}": float(p) for name, p in zip(names, window.probabilities, strict=True)}
+        rows.append(row)
+    return pd.DataFrame(rows, columns=["start", "end", "emotion", "confidence", *(f"p_{name}" for name in names)])
+
+
+def column_formats(table: pd.DataFrame) -> dict[str, object]:
+    """Return how `st.dataframe` shows the columns: shares in percent, times in seconds."""
+    percent = st.column_config.NumberColumn(format="percent")
+    formats = {name: percent for name in table.columns if name.startswith("p_") or name == "confidence"}
+    times = [name for name in table.columns if name in ("duration", "start", "end")]
+    return formats | {name: st.column_config.NumberColumn(f"{name} (s)", format="%.1f") for name in times}

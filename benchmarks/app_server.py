@@ -1,0 +1,104 @@
+"""The app on its real server, in a process of its own; shared by the browser tests and the memory benchmark."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+HEALTH = "/_stcore/health"
+_SECONDS_TO_START = 90
+_SECONDS_TO_STOP = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class AppServer:
+    """A server that answers.
+
+    Attributes
+    ----------
+    url : of the page, without a slash at the end.
+    process : the server's.
+    log : the file that holds what it has printed.
+    """
+
+    url: str
+    process: subprocess.Popen[bytes]
+    log: Path
+
+
+@contextmanager
+def running_app(
+    log: Path,
+    *,
+    arguments: Sequence[str] = (),
+    variables: Mapping[str, str] | None = None,
+    python: str = sys.executable,
+    root: Path = ROOT,
+) -> Iterator[AppServer]:
+    """Start the app on a free port of this machine, wait until it is healthy, and stop it at the end.
+
+    Parameters
+    ----------
+    log : file to write what the server prints to.
+    arguments : of the app, such as `checkpoint=<path>`.
+    variables : of the environment, beside those of this process.
+    python : the interpreter; root : the folder that the command is run in, which holds app/.
+
+    Raises
+    ------
+    RuntimeError : it ended, or is not healthy after 90 s; the message holds the log.
+    """
+    port = _free_port()
+    url = f"http://127.0.0.1:{port}"
+    # Unwatched: sources that are edited meanwhile would be unloaded under the visitors' feet.
+    options = [f"--server.port={port}", "--server.address=127.0.0.1", "--server.fileWatcherType=none"]
+    with log.open("wb") as output:
+        process = subprocess.Popen(  # noqa: S603 - our own command
+            [python, "-m", "streamlit", "run", "app/app.py", *options, "--", *arguments],
+            cwd=root,
+            env={**os.environ, **(variables or {})},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        _wait_until_healthy(url, process, log)
+        yield AppServer(url=url, process=process, log=log)
+    finally:
+        process.terminate()
+        try:
+            process.wait(timeout=_SECONDS_TO_STOP)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def is_healthy(url: str) -> bool:
+    """Whether the server at `url` says that it is."""
+    try:
+        with urllib.request.urlopen(url + HEALTH, timeout=5) as answer:  # noqa: S310 - our own http address
+            return answer.status == 200
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def _wait_until_healthy(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + _SECONDS_TO_START
+    while not is_healthy(url):
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise RuntimeError(f"the app's server did not start:\n{log.read_text(errors='replace')}")
+        time.sleep(0.1)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]

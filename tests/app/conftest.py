@@ -1,0 +1,58 @@
+"""What the tests of the app share: a model to ask, sounds to upload, and the app itself."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from streamlit.testing.v1 import AppTest
+
+from app.model_choice import ARGUMENT, VARIABLE
+from ser.predictor import Predictor
+
+APP = Path(__file__).parents[2] / "app" / "app.py"
+
+
+@pytest.fixture(scope="session")
+def predictor(tiny_checkpoint):
+    """The model whose windows last 1.49 s."""
+    return Predictor.load(tiny_checkpoint)
+
+
+@pytest.fixture(scope="session")
+def short_wav(voice):
+    """A sound that one window holds, as the bytes of a WAV file."""
+    return wav(voice[:30000])
+
+
+@pytest.fixture(scope="session")
+def long_wav(voice):
+    """The voice twice (2 s each), with 4 s of silence between."""
+    return wav(np.concatenate([voice, np.zeros(4 * 22050, dtype=np.float32), voice]))
+
+
+@pytest.fixture
+def open_app(monkeypatch, tmp_path):
+    """A function that opens the app in an empty folder, its command line as given."""
+
+    def open_with(*arguments):
+        monkeypatch.setattr("sys.argv", ["app.py", *arguments])
+        monkeypatch.delenv(VARIABLE, raising=False)
+        monkeypatch.chdir(tmp_path)
+        return AppTest.from_file(APP, default_timeout=30).run()
+
+    return open_with
+
+
+@pytest.fixture
+def app(open_app, tiny_checkpoint):
+    """The app with that model."""
+    return open_app(f"{ARGUMENT}{tiny_checkpoint}")
+
+
+def wav(waveform, rate=22050):
+    """Return float [samples] as the bytes of a 16-bit WAV file."""
+    content = io.BytesIO()
+    soundfile.write(content, waveform, rate, format="WAV")
+    return content.getvalue()

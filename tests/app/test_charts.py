@@ -1,0 +1,108 @@
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from app.charts import COLOURS, SILENT, clock, confidence_chart, stretches_of, timeline_chart
+from app.picture_chart import picture_chart
+from app.reading import Upload, read
+from app.recording_section import in_words
+from ser.corpus.names import EMOTIONS
+
+
+@pytest.fixture(scope="module")
+def reading(predictor, long_wav):
+    return read(Upload(key="1", name="long.wav", content=long_wav), predictor)
+
+
+def rows_of(chart, layer=None):
+    """The data of a chart, or of one of its layers."""
+    view = chart if layer is None else chart.layer[layer]
+    return view.data.to_dict("records")
+
+
+def test_bars_stand_in_the_order_of_the_model(reading):
+    names = ("surprise", "calm", "angry")
+    shares = np.array([0.2, 0.5, 0.3], dtype=np.float32)
+    chart = confidence_chart(replace(reading.timeline.overall, class_names=names, probabilities=shares))
+    assert [row["emotion"] for row in rows_of(chart)] == list(names)
+    np.testing.assert_array_equal([row["confidence"] for row in rows_of(chart)], shares)
+    spec = chart.to_dict()
+    for layer in spec["layer"]:
+        assert layer["encoding"]["y"]["sort"] == list(names)
+    bars, numbers = (layer["encoding"] for layer in spec["layer"])
+    assert bars["x"]["scale"]["domain"] == [0, 1]
+    assert bars["color"]["scale"] == {"domain": list(names), "range": [COLOURS[name] for name in names]}
+    written = numbers["y"]["axis"]["labelExpr"].removesuffix("[datum.value]")
+    assert json.loads(written) == {"surprise": "20.0%", "calm": "50.0%", "angry": "30.0%"}
+
+
+def test_a_line_shows_what_the_model_asks_of_itself(reading):
+    overall = reading.timeline.overall
+    assert len(confidence_chart(overall).layer) == 2
+    chart = confidence_chart(replace(overall, uncertain_below=0.4))
+    assert rows_of(chart, layer=2) == [{"confidence": 0.4}]
+
+
+def test_every_moment_belongs_to_the_window_whose_middle_is_nearest(reading):
+    stretches, windows = stretches_of(reading.timeline), reading.timeline.windows
+    assert stretches[0].start == 0
+    assert stretches[-1].end == reading.timeline.overall.duration
+    assert [one.end for one in stretches[:-1]] == [other.start for other in stretches[1:]]
+    for moment in np.linspace(0.013, 7.97, 61):
+        nearest = int(np.argmin([abs((window.start + window.end) / 2 - moment) for window in windows]))
+        assert stretches[nearest].start <= moment <= stretches[nearest].end
+    for stretch, window in zip(stretches, windows, strict=True):
+        if window.probabilities is None:
+            assert (stretch.emotion, stretch.confidence) == (SILENT, None)
+        else:
+            assert stretch.confidence == window.probabilities.max()
+            assert EMOTIONS.index(stretch.emotion) == window.probabilities.argmax()
+
+
+def test_the_timeline_has_a_lane_for_each_class_and_one_for_silence(reading):
+    stretches = stretches_of(reading.timeline)
+    chart = timeline_chart(stretches, EMOTIONS)
+    rows = rows_of(chart)
+    assert [(row["start"], row["end"], row["emotion"]) for row in rows] == [
+        (one.start, one.end, one.emotion) for one in stretches
+    ]
+    silent = [row for row in rows if row["emotion"] == SILENT]
+    assert silent
+    assert all(row["strength"] == 1 and row["said"] == "-" for row in silent)
+    encoding = chart.to_dict()["encoding"]
+    assert encoding["y"]["scale"]["domain"] == [*EMOTIONS, SILENT]
+    assert encoding["x"]["scale"]["domain"] == [0, reading.timeline.overall.duration]
+
+
+def test_neighbours_of_the_same_emotion_are_told_together(reading):
+    one = stretches_of(reading.timeline)[0]
+    told = [("sad", 0, 2), ("sad", 2, 61.26), (SILENT, 61.26, 70), ("sad", 70, 71)]
+    stretches = [replace(one, emotion=emotion, start=start, end=end) for emotion, start, end in told]
+    assert in_words(stretches) == "0:00.0 to 1:01.3 sad, 1:01.3 to 1:10.0 silent, 1:10.0 to 1:11.0 sad."
+    many = [replace(one, emotion=EMOTIONS[n % 2], start=n, end=n + 1) for n in range(11)]
+    assert in_words(many).endswith(f"0:07.0 to 0:08.0 {EMOTIONS[1]}, and 3 more.")
+
+
+def test_a_clock_never_shows_sixty_seconds():
+    assert [clock(seconds) for seconds in (0, 59.94, 59.96, 599.99)] == ["0:00.0", "0:59.9", "1:00.0", "10:00.0"]
+
+
+def test_the_picture_holds_attention_waveform_and_decibels_on_one_axis(reading):
+    picture = reading.picture
+    chart = picture_chart(picture)
+    cells, columns = chart.layer[0].data, chart.layer[1].data
+    assert len(cells) == picture.decibels.size
+    cell = cells[(cells["low"] == np.float32(picture.hertz[20])) & (cells["start"] == np.float32(picture.seconds[30]))]
+    assert cell["decibels"].item() == picture.decibels[20, 30]
+    assert cell["end"].item() >= picture.seconds[31]  # it reaches under its neighbour
+    for name, values in (("low", picture.low), ("high", picture.high), ("attention", picture.attention)):
+        np.testing.assert_array_equal(columns[name], values)
+    for layer in chart.layer:
+        assert layer.encoding.x.to_dict()["scale"]["domain"] == [0, picture.seconds[-1]]
+
+
+def test_no_two_emotions_share_a_colour():
+    assert set(COLOURS) == set(EMOTIONS)
+    assert len(set(COLOURS.values())) == len(EMOTIONS)

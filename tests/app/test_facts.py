@@ -1,0 +1,63 @@
+import json
+from dataclasses import replace
+
+import pytest
+
+from app.facts import find_figures, knows_made_up_voices_only, was_heard_before
+from app.markdown import plain
+from app.model_choice import ModelFile
+
+OVERALL = {"accuracy": 0.75, "uar": 0.7, "weighted_f1": 0.74, "macro_f1": 0.69}
+
+
+@pytest.fixture
+def run(tmp_path):
+    content = {"protocol": "Random split.", "n_recordings": 491, "overall": OVERALL}
+    (tmp_path / "metrics.json").write_text(json.dumps(content))
+    return tmp_path
+
+
+def model_at(path):
+    return ModelFile(path=path, versions=((0, 0),))
+
+
+@pytest.mark.parametrize("name", ["checkpoints/best.ckpt", "model.onnx"])
+def test_figures_are_those_beside_the_run(run, name):
+    (figures,) = find_figures(model_at(run / name))
+    assert (figures.part, figures.protocol, figures.n_recordings) == ("Validation", "Random split.", 491)
+    assert (figures.accuracy, figures.uar, figures.weighted_f1) == (0.75, 0.7, 0.74)
+
+
+def test_figures_of_unseen_actors_come_first(run):
+    (run / "test").mkdir()
+    content = {"protocol": "Actors 1 to 4.", "n_recordings": 240, "overall": OVERALL | {"uar": 0.5}}
+    (run / "test/metrics.json").write_text(json.dumps(content))
+    assert [(one.part, one.uar) for one in find_figures(model_at(run / "model.onnx"))] == [
+        ("Test", 0.5),
+        ("Validation", 0.7),
+    ]
+
+
+def test_figures_of_another_checkpoint_are_not_shown(run):
+    assert find_figures(model_at(run / "checkpoints/last.ckpt")) == []
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"protocol": "x", "n_recordings": 1, "overall": {"uar": null}}'])
+def test_a_foreign_file_holds_no_figures(run, text):
+    (run / "metrics.json").write_text(text)
+    assert find_figures(model_at(run / "model.onnx")) == []
+
+
+def test_what_the_model_has_heard_is_told(tiny_description):
+    described = replace(tiny_description, held_out=("03-01-06-02-01-01-17",))
+    assert "was not trained on this recording" in was_heard_before("03-01-06-02-01-01-17.wav", described)
+    assert "may have been trained on" in was_heard_before("03-01-06-02-01-01-16.wav", described)
+    made_up = replace(described, configuration={"data": {"corpus": "synthetic"}})
+    assert "made-up voices only" in was_heard_before("03-01-06-02-01-01-17.wav", made_up)
+    assert knows_made_up_voices_only(made_up)
+    for configuration in ({}, {"data": None}, {"data": {"corpus": "ravdess"}}):
+        assert not knows_made_up_voices_only(replace(described, configuration=configuration))
+
+
+def test_markdown_of_visitors_is_shown_as_it_stands():
+    assert plain("a *b* [c](d) $e$\n:red[f]") == r"a \*b\* \[c\]\(d\) \$e\$ \:red\[f\]"

@@ -1,0 +1,78 @@
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from app.model_choice import find_models, label_of, load_model, named_model, open_model
+from ser.errors import CheckpointError, SettingsError
+
+
+def test_the_command_line_goes_before_the_environment():
+    environment = {"SER_CHECKPOINT": "from/environment"}
+    assert named_model(["checkpoint=from/line"], environment) == Path("from/line")
+    assert named_model([], environment) == Path("from/environment")
+    assert named_model([], {"SER_CHECKPOINT": ""}) is None
+    assert named_model([], {}) is None
+
+
+def test_a_misspelt_argument_is_refused():
+    with pytest.raises(SettingsError, match="chekpoint=x is not an argument"):
+        named_model(["chekpoint=x"], {})
+
+
+def test_a_run_is_opened_as_its_best_checkpoint(runs):
+    run = runs / "outputs/train/2026-01-31_12-00-05"
+    model = open_model(run)
+    assert model.path == run / "checkpoints/best.ckpt"
+    assert model.run == run
+    assert model.runtime == "PyTorch"
+    with pytest.raises(CheckpointError, match="no such checkpoint"):
+        open_model(runs / "missing.ckpt")
+
+
+def test_a_file_written_anew_is_another_model(tmp_path):
+    onnx, description = tmp_path / "model.onnx", tmp_path / "model.json"
+    onnx.write_bytes(b"graph")
+    description.write_text("{}")
+    first = open_model(onnx)
+    assert open_model(onnx) == first
+    description.write_text("{ }")
+    assert open_model(onnx) != first
+    second = open_model(onnx)
+    os.utime(onnx, ns=(1, 1))
+    assert open_model(onnx) != second
+
+
+def test_models_are_found_newest_first_and_labelled(runs):
+    outputs = runs / "outputs"
+    labels = [label_of(model, outputs) for model in find_models(outputs)]
+    assert labels == ["sweep · 2026-02-01 08:30 · 0 · PyTorch", "train · 2026-01-31 12:00 · ONNX Runtime",
+                      "light · small.onnx · ONNX Runtime", "train · 2026-01-31 12:00 · PyTorch"]  # fmt: skip
+    assert find_models(runs / "nothing") == []
+
+
+def test_a_model_is_read(tiny_checkpoint, tiny_description):
+    assert load_model(open_model(tiny_checkpoint)).description == tiny_description
+
+
+@pytest.fixture
+def runs(tmp_path):
+    """Four models of four ages, and files that are none."""
+    files = {
+        "train/2026-01-31_12-00-05/checkpoints/best.ckpt": 1,
+        "light/small.onnx": 2,
+        "train/2026-01-31_12-00-05/model.onnx": 3,
+        "sweep/2026-02-01_08-30-00/0/checkpoints/best.ckpt": 4,
+        "train/2026-01-31_12-00-05/checkpoints/last.ckpt": 9,
+        "light/without_description.onnx": 9,
+    }
+    for name, age in files.items():
+        path = tmp_path / "outputs" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+        os.utime(path, ns=(age, age))
+    for name in ("light/small", "train/2026-01-31_12-00-05/model"):
+        (tmp_path / "outputs" / f"{name}.json").touch()
+    yield tmp_path
+    shutil.rmtree(tmp_path / "outputs")

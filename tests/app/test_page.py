@@ -1,0 +1,275 @@
+"""The page as a visitor uses it, without a browser."""
+
+import csv
+import io
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import streamlit as st
+import torch
+
+from app import page, reading
+from app.capacity import Capacity
+from app.markdown import plain
+from ser.audio import read_sound
+from ser.checkpoint import save_atomically
+from ser.corpus.names import EMOTIONS
+from ser.predictor import Predictor
+
+NAMED = "03-01-06-02-01-01-17.wav"
+
+
+def give(app, *files):
+    """Upload files, given as name and content, and run the page."""
+    return app.file_uploader[0].set_value([(name, content, "audio/wav") for name, content in files]).run()
+
+
+def texts(app):
+    """Everything that is written on the page, but the side panel."""
+    return "\n".join(element.value for kind in ("title", "subheader", "markdown", "caption", "error", "warning")
+                     for element in app.main.get(kind))  # fmt: skip
+
+
+def specs(app):
+    return [json.loads(chart.proto.spec) for chart in app.get("vega_lite_chart")]
+
+
+def test_without_a_model_the_page_says_how_to_get_one(open_app):
+    app = open_app()
+    assert not app.exception
+    assert not app.error
+    assert not app.file_uploader
+    for command in ("python train.py experiment=demo", "python -m ser.export", "-- checkpoint=", "SER_CHECKPOINT="):
+        assert command in texts(app)
+
+
+def test_the_commands_of_that_page_exist():
+    root = Path(__file__).parents[2]
+    assert set(re.findall(r"python -m (\S+)", page._NO_MODEL)) == {"ser.corpus", "ser.export"}
+    assert all(find_spec(module) for module in re.findall(r"python -m (\S+)", page._NO_MODEL))
+    assert all((root / script).is_file() for script in re.findall(r"(?:python|run) (\S+\.py)", page._NO_MODEL))
+    assert all(
+        (root / f"conf/experiment/{name}.yaml").is_file() for name in re.findall(r"experiment=(\w+)", page._NO_MODEL)
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "told"), [(None, "no such checkpoint"), (b"not a checkpoint", "is damaged or not a checkpoint")]
+)
+def test_a_bad_checkpoint_is_one_sentence(open_app, tmp_path, content, told):
+    path = tmp_path / "bad_one.ckpt"
+    if content:
+        path.write_bytes(content)
+    app = open_app(f"checkpoint={path}")
+    assert not app.exception
+    (error,) = app.error
+    assert told in error.value
+    assert "bad\\_one.ckpt" in error.value
+    assert not app.file_uploader
+
+
+def test_an_unknown_argument_is_one_sentence(open_app):
+    (error,) = open_app("model=x").error
+    assert "model=x is not an argument" in error.value
+
+
+def test_one_voice_is_answered(app, predictor, short_wav):
+    give(app, ("my_voice.wav", short_wav))
+    assert not app.exception
+    assert not app.error
+    expected = predictor.follow(read_sound(short_wav, sample_rate=22050), name="my_voice.wav").overall
+    assert app.subheader[0].value == f"{expected.emotion.capitalize()}, {expected.confidence:.0%}"
+    assert "my\\_voice.wav" in texts(app)
+    assert "1.4 seconds." in texts(app)
+    assert len(app.get("audio")) == 1
+    bars, picture = specs(app)
+    assert bars["layer"][0]["encoding"]["y"]["sort"] == list(EMOTIONS)
+    percent = json.loads(bars["layer"][1]["encoding"]["y"]["axis"]["labelExpr"].removesuffix("[datum.value]"))
+    assert percent == {name: f"{p:.1%}" for name, p in zip(EMOTIONS, expected.probabilities, strict=True)}
+    assert picture["autosize"]["type"] == "fit-x"
+    assert not app.dataframe
+    assert "uncertain" not in texts(app)
+
+
+def test_a_long_recording_has_a_timeline(app, predictor, long_wav):
+    give(app, ("long.wav", long_wav))
+    timeline = predictor.follow(read_sound(long_wav, sample_rate=22050), name="long.wav")
+    assert f"heard in {len(timeline.windows)} overlapping windows" in texts(app)
+    assert len(specs(app)) == 3
+    assert specs(app)[1]["encoding"]["y"]["scale"]["domain"] == [*EMOTIONS, "silent"]
+    assert "silent" in app.main.caption[-2].value
+    (windows,) = app.dataframe
+    assert len(windows.value) == len(timeline.windows)
+
+
+def test_several_recordings_make_a_table_and_a_file(app, short_wav, long_wav, monkeypatch):
+    offered = []
+    monkeypatch.setattr(st, "download_button", lambda label, data, **options: offered.append(data))
+    give(app, ("first.wav", short_wav), ("words.wav", b"words"), (NAMED, long_wav))
+    assert not app.exception
+    (error,) = app.error
+    assert error.value.startswith("words.wav cannot be read as sound")
+    table = app.dataframe[0].value
+    assert list(table["file"]) == ["first.wav", "words.wav", NAMED]
+    assert table["true"].fillna("").tolist() == ["", "", "fearful"]
+    rows = list(csv.DictReader(io.StringIO(offered[-1])))
+    assert [row["file"] for row in rows] == ["first.wav", NAMED]
+    assert float(rows[1]["confidence"]) == pytest.approx(table["confidence"][2])
+    assert app.subheader[0].value.startswith(table["emotion"][0].capitalize())
+    assert app.selectbox[0].options == ["first.wav", NAMED]
+    app.selectbox[0].select_index(1).run()
+    assert f"**{NAMED}**" in texts(app)
+    assert "**first.wav**" not in texts(app)
+    assert app.subheader[0].value.startswith(table["emotion"][2].capitalize())
+
+
+def test_a_name_of_ravdess_tells_right_from_wrong(app, predictor, short_wav):
+    said = predictor.predict(short_wav).emotion
+    right = EMOTIONS.index(said) + 1
+    wrong = right % len(EMOTIONS) + 1
+    give(app, (f"03-01-{right:02d}-01-01-01-17.wav", short_wav))
+    assert f"right: its name says {said}" in app.subheader[0].value
+    assert "may have been trained on this very recording" in texts(app)
+    give(app, (f"03-01-{wrong:02d}-01-01-01-17.wav", short_wav))
+    assert f"wrong: its name says {EMOTIONS[wrong - 1]}" in app.subheader[0].value
+    give(app, ("hello.wav", short_wav))
+    assert "name says" not in texts(app)
+
+
+def test_what_the_model_calls_uncertain_is_marked(open_app, tiny_content, tmp_path, short_wav):
+    unsure = {**tiny_content, "ser": {**tiny_content["ser"], "uncertain_below": 0.99}}
+    save_atomically(unsure, tmp_path / "unsure.ckpt")
+    app = give(open_app(f"checkpoint={tmp_path}/unsure.ckpt"), ("a.wav", short_wav))
+    assert "uncertain]" in app.subheader[0].value
+    assert "Below 99%, the dashed line" in texts(app)
+
+
+def test_too_large_a_file_is_refused_by_the_server(app, short_wav, monkeypatch):
+    monkeypatch.setattr(reading, "MAX_BYTES", len(short_wav) - 1)
+    give(app, ("large.wav", short_wav))
+    (error,) = app.error
+    assert error.value.startswith("large.wav has")
+
+
+def test_too_many_files_are_cut_to_the_first(app, short_wav, monkeypatch):
+    monkeypatch.setattr("app.results_section.MAX_FILES", 2)
+    give(app, *((f"{number}.wav", short_wav) for number in range(3)))
+    assert "3 recordings are too many at once" in app.warning[0].value
+    assert list(app.dataframe[0].value["file"]) == ["0.wav", "1.wav"]
+
+
+def test_a_warning_of_the_recording_is_shown(app, voice):
+    content = io.BytesIO()
+    soundfile.write(content, np.clip(20 * voice[:30000], -1, 1), 22050, format="WAV")
+    give(app, ("loud.wav", content.getvalue()))
+    assert "clipped" in app.warning[0].value
+
+
+def test_a_recording_from_the_microphone_is_answered_at_the_rate_of_the_model(app, predictor, short_wav):
+    assert app.audio_input[0].sample_rate == 22050
+    app.audio_input[0].set_value(("audio.wav", short_wav, "audio/wav")).run()
+    assert "Your recording" in texts(app)
+    assert app.subheader[0].value.startswith(predictor.predict(short_wav).emotion.capitalize())
+
+
+def test_nothing_is_read_twice(app, short_wav, long_wav, monkeypatch):
+    asked = []
+    real = reading.read
+    monkeypatch.setattr(reading, "read", lambda upload, predictor: asked.append(upload.name) or real(upload, predictor))
+    give(app, ("1.wav", short_wav), ("2.wav", long_wav))
+    app.selectbox[0].select_index(1).run()
+    app.run()
+    assert asked == ["1.wav", "2.wav"]
+    assert len(app.session_state["known-upload"]) == 2
+    app.file_uploader[0].clear().run()
+    assert app.session_state["known-upload"] == {}
+
+
+def test_a_busy_server_asks_for_patience(open_app, tiny_checkpoint, short_wav, monkeypatch):
+    none_free = Capacity(at_once=1, max_waiting=0)
+    monkeypatch.setattr(page, "_shared_capacity", lambda: none_free)
+    app = open_app(f"checkpoint={tiny_checkpoint}")
+    with none_free.turn():
+        give(app, ("a.wav", short_wav))
+        assert "Many people" in app.warning[0].value
+        assert not app.subheader
+    app.button[0].click().run()
+    assert app.subheader
+    assert not app.warning
+
+
+def test_a_fault_of_ours_is_one_sentence(app, short_wav, monkeypatch):
+    def fail(*arguments, **options):
+        raise RuntimeError("secret detail")
+
+    monkeypatch.setattr(page, "show_results", fail)
+    app.run()
+    assert not app.exception
+    (error,) = app.error
+    assert "Something went wrong on the server" in error.value
+    assert "secret" not in texts(app)
+
+
+def test_runs_below_outputs_can_be_chosen(open_app, tiny_checkpoint, tiny_content, tmp_path, short_wav):
+    for age, name in enumerate(("old", "new")):
+        path = tmp_path / f"outputs/{name}/2026-01-31_12-00-00/checkpoints/best.ckpt"
+        path.parent.mkdir(parents=True)
+        shutil.copy(tiny_checkpoint, path)
+        os.utime(path, (age, age))
+    app = open_app()
+    assert app.sidebar.selectbox[0].options == ["new · 2026-01-31 12:00 · PyTorch", "old · 2026-01-31 12:00 · PyTorch"]
+    give(app, ("a.wav", short_wav))
+    first = app.subheader[0].value
+    # The same file, another model: with it, everything is read anew.
+    state = {name: torch.zeros_like(value) if "classify" in name else value
+             for name, value in tiny_content["state_dict"].items()}  # fmt: skip
+    save_atomically({**tiny_content, "state_dict": state}, path)
+    app.run()
+    assert app.subheader[0].value != first
+    assert app.subheader[0].value == "Neutral, 12%"
+
+
+def test_visitors_share_the_model_and_the_turns(open_app, tiny_checkpoint, tmp_path, monkeypatch):
+    made = []
+    real = Predictor.load
+    monkeypatch.setattr(Predictor, "load", lambda path: made.append("model") or real(path))
+    monkeypatch.setattr(page, "Capacity", lambda: made.append("capacity") or Capacity())
+    shutil.copy(tiny_checkpoint, tmp_path / "mine.ckpt")
+    for _ in range(3):
+        assert open_app(f"checkpoint={tmp_path}/mine.ckpt").file_uploader
+    assert made.count("model") == 1
+    assert made.count("capacity") <= 1  # none if an earlier test made it
+
+
+def test_the_side_panel_says_what_the_model_is(app, tiny_description):
+    shown = "\n".join(element.value for element in app.sidebar.markdown)
+    assert plain(tiny_description.protocol) in shown
+    for fact in (*EMOTIONS, "cnn\\_bilstm\\_luong", "22,050 Hz", "PyTorch", "lie detector", "24 actors"):
+        assert fact in shown
+    assert "No figures are known" in app.sidebar.caption[0].value
+
+
+def test_visitors_see_only_their_own(open_app, tiny_checkpoint, short_wav, long_wav):
+    one, other = (open_app(f"checkpoint={tiny_checkpoint}") for _ in range(2))
+    give(one, ("mine.wav", short_wav))
+    give(other, ("theirs.wav", long_wav))
+    one.run()
+    assert "mine.wav" in texts(one)
+    assert "theirs.wav" not in texts(one)
+    assert "mine.wav" not in texts(other)
+
+
+def test_the_app_brings_in_nothing_heavy():
+    code = "import sys, app.page; print(*{name.partition('.')[0] for name in sys.modules})"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert "onnxruntime" not in loaded  # a model's own runtime, only once it is read
+    assert not {"torch", "lightning", "hydra", "omegaconf", "librosa", "matplotlib", "sklearn", "seaborn"} & set(loaded)

@@ -1,0 +1,95 @@
+import logging
+from contextlib import ExitStack
+
+import numpy as np
+import pytest
+
+from app import reading
+from app.capacity import BusyError, Capacity
+from app.reading import Reading, Upload, read, read_all
+from ser.audio import read_sound
+from ser.errors import AudioError
+
+
+def test_a_reading_is_what_the_predictor_says(predictor, long_wav):
+    sound = read_sound(long_wav, sample_rate=22050)
+    expected = predictor.follow(sound, name="talk.wav")
+    answer = read(upload("talk.wav", long_wav), predictor)
+    np.testing.assert_array_equal(answer.timeline.overall.probabilities, expected.overall.probabilities)
+    assert len(answer.timeline.windows) == len(expected.windows) > 2
+    assert answer.timeline.overall.source == "talk.wav"
+    assert answer.picture.seconds[-1] == pytest.approx(8)
+    assert answer.truth is None
+
+
+@pytest.mark.parametrize(
+    ("name", "truth"),
+    [("03-01-06-02-01-01-17.wav", "fearful"), ("03-02-01-01-01-01-02.FLAC", "neutral"), ("03-01-06.wav", None)],
+)
+def test_the_name_of_a_ravdess_recording_tells_the_truth(predictor, short_wav, name, truth):
+    answer = read(upload(name, short_wav), predictor)
+    assert answer.truth == truth
+    assert answer.is_right == (answer.timeline.overall.emotion == truth)
+
+
+def test_too_many_bytes_are_refused_before_they_are_decoded(predictor, short_wav, monkeypatch):
+    monkeypatch.setattr(reading, "MAX_BYTES", len(short_wav))
+    assert isinstance(read(upload("just.wav", short_wav), predictor), Reading)
+    monkeypatch.setattr(reading, "read_sound", None)
+    with pytest.raises(AudioError, match=r"more\.wav has .* MB"):
+        read(upload("more.wav", short_wav + b"0"), predictor)
+
+
+def test_only_what_is_new_is_read_and_what_is_gone_is_forgotten(predictor, short_wav, monkeypatch):
+    asked = []
+    monkeypatch.setattr(reading, "read", lambda upload, predictor: asked.append(upload.name) or f"read {upload.name}")
+    first, second, third = (upload(name, short_wav) for name in ("1.wav", "2.wav", "3.wav"))
+    known, told = {}, []
+    options = {"known": known, "capacity": Capacity(), "report": lambda done, total: told.append((done, total))}
+    read_all([first, second], predictor, **options)
+    read_all([second, first], predictor, **options)
+    assert asked == ["1.wav", "2.wav"]
+    assert told == [(0, 2), (1, 2)]
+    read_all([second, third], predictor, **options)
+    assert asked == ["1.wav", "2.wav", "3.wav"]
+    assert known == {second.key: "read 2.wav", third.key: "read 3.wav"}
+
+
+def test_a_bad_one_does_not_disturb_the_others(predictor, short_wav):
+    uploads = [upload("words.wav", b"words"), upload("good.wav", short_wav)]
+    known = {}
+    read_all(uploads, predictor, known=known, capacity=Capacity(), report=lambda done, total: None)
+    assert known[uploads[0].key].startswith("words.wav cannot be read as sound")
+    assert isinstance(known[uploads[1].key], Reading)
+
+
+def test_a_fault_of_ours_is_one_sentence_and_the_log_has_the_rest(predictor, short_wav, monkeypatch, caplog):
+    def fail(*arguments, **options):
+        raise RuntimeError("secret detail")
+
+    monkeypatch.setattr(reading, "draw", fail)
+    known, one = {}, upload("my diary.wav", short_wav)
+    with caplog.at_level(logging.ERROR):
+        read_all([one], predictor, known=known, capacity=Capacity(), report=lambda done, total: None)
+    assert "something went wrong on the server" in known[one.key]
+    assert "secret" not in known[one.key]
+    assert "secret detail" in caplog.text
+    assert "diary" not in caplog.text
+
+
+def test_a_busy_server_keeps_what_was_read(predictor, short_wav):
+    capacity = Capacity(at_once=1, max_waiting=0)
+    uploads = [upload("1.wav", short_wav), upload("2.wav", short_wav)]
+    known, somebody = {}, ExitStack()
+
+    def let_somebody_in_after_the_first(done, total):
+        if done == 1:
+            somebody.enter_context(capacity.turn())
+
+    with somebody, pytest.raises(BusyError):
+        read_all(uploads, predictor, known=known, capacity=capacity, report=let_somebody_in_after_the_first)
+    assert list(known) == [uploads[0].key]
+
+
+def upload(name, content):
+    return Upload(key=f"key of {name}", name=name, content=content)

@@ -1,0 +1,70 @@
+import csv
+import io
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from app.reading import Upload, read
+from app.table import summary_csv, summary_table, windows_table
+from ser.corpus.names import EMOTIONS
+from ser.predict import as_csv
+
+
+@pytest.fixture(scope="module")
+def readings(predictor, short_wav, long_wav):
+    contents = {"a,b.wav": short_wav, "03-01-06-02-01-01-17.wav": long_wav}
+    return [read(Upload(key=name, name=name, content=content), predictor) for name, content in contents.items()]
+
+
+def uncertain(reading):
+    timeline = reading.timeline
+    return replace(reading, timeline=replace(timeline, overall=replace(timeline.overall, uncertain_below=1.0)))
+
+
+def test_csv_begins_as_that_of_the_command_line(readings):
+    rows = list(csv.reader(io.StringIO(summary_csv([readings[0], uncertain(readings[1])]))))
+    ours = list(csv.reader(io.StringIO(as_csv([reading.timeline.overall for reading in readings]))))
+    assert [row[: len(ours[0])] for row in rows] == ours
+    assert [row[len(ours[0]) :] for row in rows] == [["uncertain", "true"], ["no", ""], ["yes", "fearful"]]
+    assert rows[1][0] == "a,b.wav"
+
+
+def test_the_table_has_a_row_for_each_recording_and_failure(readings):
+    names = ["a,b.wav", "bad.wav", "03-01-06-02-01-01-17.wav"]
+    uploads = [Upload(key=name, name=name, content=b"") for name in names]
+    table = summary_table(uploads, [readings[0], "bad.wav is bad.", uncertain(readings[1])], EMOTIONS)
+    assert list(table.columns) == [
+        *("file", "emotion", "confidence", "uncertain", "duration", "true"),
+        *(f"p_{name}" for name in EMOTIONS),
+        "note",
+    ]
+    assert list(table["file"]) == names
+    good, bad, named = (table.iloc[row] for row in range(3))
+    overall = readings[0].timeline.overall
+    assert (good["emotion"], good["uncertain"], good["note"]) == (overall.emotion, "no", "")
+    assert good["confidence"] == overall.confidence
+    assert [good[f"p_{name}"] for name in EMOTIONS] == list(overall.probabilities)
+    assert bad["note"] == "bad.wav is bad."
+    assert bad.drop(["file", "note"]).isna().all()
+    assert (named["true"], named["uncertain"], named["duration"]) == ("fearful", "yes", pytest.approx(8))
+
+
+def test_the_table_has_no_truth_where_none_is_known(readings):
+    table = summary_table([Upload(key="1", name="a,b.wav", content=b"")], [readings[0]], EMOTIONS)
+    assert "true" not in table.columns
+
+
+def test_windows_are_listed_with_their_times(readings):
+    windows = readings[1].timeline.windows
+    table = windows_table(readings[1])
+    assert list(table["start"]) == [window.start for window in windows]
+    assert list(table["end"]) == [window.end for window in windows]
+    for row, window in enumerate(windows):
+        if window.probabilities is None:
+            assert table.loc[row, "emotion"] == "silent"
+            assert table.loc[row].drop(["start", "end", "emotion"]).isna().all()
+        else:
+            assert table.loc[row, "emotion"] == EMOTIONS[window.probabilities.argmax()]
+            np.testing.assert_array_equal(table.loc[row, [f"p_{name}" for name in EMOTIONS]], window.probabilities)
+    assert (table["emotion"] == "silent").any()

@@ -1,0 +1,260 @@
+"""What a person sees who uploads recordings: the answers are `Predictor`'s, and legible on any screen."""
+
+import csv
+import io
+import re
+import struct
+import urllib.parse
+from pathlib import Path
+
+import numpy as np
+import pytest
+from playwright.sync_api import expect
+
+from benchmarks.app_server import is_healthy, running_app
+from benchmarks.app_visitor import (
+    bar_lengths,
+    confidences,
+    expected_confidences,
+    file_input,
+    sentences,
+    upload,
+    visit,
+    wait_until_idle,
+)
+from ser.corpus.names import EMOTIONS, parse_stem
+
+PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True, "device_scale_factor": 2}
+
+# The least contrast (WCAG 2) between the texts of the charts and the page behind them.
+LEAST_CONTRAST = """
+() => {
+  const parts = colour => colour.match(/[0-9.]+/g).slice(0, 3).map(Number);
+  const light = colour => {
+    const [red, green, blue] = parts(colour).map(part => part / 255)
+      .map(part => part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4);
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue;
+  };
+  const page = light(getComputedStyle(document.querySelector("[data-testid=stApp]")).backgroundColor);
+  const texts = [...document.querySelectorAll("[data-testid=stVegaLiteChart] text")].filter(text => text.textContent);
+  return Math.min(...texts.map(text => light(getComputedStyle(text).fill)).map(
+    text => (Math.max(text, page) + 0.05) / (Math.min(text, page) + 0.05)));
+}
+"""
+
+
+def lying_wav():
+    """A WAV file of 4 kB whose header claims 44 million samples."""
+    claimed = 2 * 44_000_000
+    form = struct.pack("<HHIIHH", 1, 1, 44100, 88200, 2, 16)
+    head = b"RIFF" + struct.pack("<I", claimed + 36) + b"WAVEfmt " + struct.pack("<I", 16) + form
+    return (head + b"data" + struct.pack("<I", claimed)).ljust(4096, b"\1")
+
+
+def many_channels_wav():
+    """A tenth of a second in 1,000 channels."""
+    frames = np.full((4800, 1000), 1000, dtype="<i2").tobytes()
+    form = struct.pack("<HHIIHH", 1, 1000, 48000, 96_000_000, 2000, 16)
+    head = b"RIFF" + struct.pack("<I", len(frames) + 36) + b"WAVEfmt " + struct.pack("<I", 16) + form
+    return head + b"data" + struct.pack("<I", len(frames)) + frames
+
+
+def test_bars_are_those_of_predictor_in_the_models_order(server, context, timeline_of, voice_wav, keep):
+    content = voice_wav(3)
+    page = visit(context(), server.url)
+    upload(page, {"hello.wav": content})
+    shown = confidences(page)
+    overall = timeline_of(content).overall
+    assert shown == expected_confidences(overall)
+    assert [emotion for emotion, _ in shown] == list(EMOTIONS)
+    lengths = np.array(bar_lengths(page))
+    np.testing.assert_allclose(lengths / lengths.sum(), overall.probabilities, atol=0.01)
+    expect(page.get_by_text(f"{overall.emotion.capitalize()}, {overall.confidence:.0%}")).to_be_visible()
+    keep(page, "answer")
+
+
+def test_checkpoint_on_pytorch_is_answered_alike(checkpoint, context, timeline_of, voice_wav, tmp_path):
+    with running_app(tmp_path / "log.txt", variables={"SER_CHECKPOINT": str(checkpoint)}) as server:
+        page = visit(context(), server.url)
+        upload(page, {"hello.wav": voice_wav(4)})
+        assert confidences(page) == expected_confidences(timeline_of(voice_wav(4)).overall)
+
+
+@pytest.mark.ravdess
+def test_originals_at_48_khz_are_answered_and_their_emotion_is_told(server, context, timeline_of, ravdess_root, keep):
+    folder = Path(f"{ravdess_root}-48k")
+    if not folder.is_dir():
+        pytest.skip(f"the publisher's WAV files are not in {folder}")
+    files = {path.name: path.read_bytes() for path in sorted(folder.rglob("*.wav"))}
+    page = visit(context(), server.url)
+    name, content = next(iter(files.items()))
+    upload(page, {name: content})
+    assert confidences(page) == expected_confidences(timeline_of(content).overall)
+    expect(page.get_by_text(re.compile(f"its name says {parse_stem(Path(name).stem).emotion}"))).to_be_visible()
+    keep(page, "original-recording")
+    page = visit(context(), server.url)
+    upload(page, files)
+    rows = {row["file"]: row for row in download_csv(page)}
+    assert rows.keys() == files.keys()
+    for name, row in rows.items():
+        check_row(row, timeline_of(files[name]).overall)
+        assert row["true"] == parse_stem(Path(name).stem).emotion
+
+
+def test_several_recordings_get_a_table_a_csv_and_details_by_choice(server, context, timeline_of, voice_wav, keep):
+    good = {"one.wav": voice_wav(5), "03-01-03-02-02-01-12.wav": voice_wav(7)}
+    page = visit(context(), server.url)
+    upload(page, {**good, "notes.wav": b"Only some words.\n" * 40})
+    rows = {row["file"]: row for row in download_csv(page)}
+    assert rows.keys() == good.keys()
+    for name, content in good.items():
+        check_row(rows[name], timeline_of(content).overall)
+    assert [rows[name]["true"] for name in good] == ["", "happy"]
+    cells = page.locator('[data-testid^="glide-cell-"]')
+    assert {*good, "notes.wav"} <= set(cells.all_text_contents())
+    keep(page, "several")
+    page.get_by_test_id("stSelectbox").locator("input").click()
+    page.get_by_role("option", name="03-01-03-02-02-01-12.wav").click()
+    # The first one's bars stand until the second one's take their place.
+    expect(page.get_by_text("its name says happy")).to_be_visible()
+    wait_until_idle(page)
+    assert confidences(page) == expected_confidences(timeline_of(good["03-01-03-02-02-01-12.wav"]).overall)
+
+
+def test_long_recording_is_followed_window_by_window(server, context, timeline_of, voice_wav, as_wav, keep):
+    waves = [np.frombuffer(voice_wav(seed)[44:], dtype="<i2") / 2**15 for seed in (5, 5, 7, 8, 8)]
+    content = as_wav(np.concatenate([*waves[:3], np.zeros(10 * 48000), *waves[3:]]))
+    timeline = timeline_of(content)
+    expected = [
+        "silent" if window.probabilities is None else EMOTIONS[int(window.probabilities.argmax())]
+        for window in timeline.windows
+    ]
+    assert len(set(expected)) >= 3
+    assert "silent" in expected
+    page = visit(context(), server.url)
+    upload(page, {"long.wav": content})
+    assert confidences(page) == expected_confidences(timeline.overall)
+    chart = page.locator('[data-testid="stVegaLiteChart"][aria-label^="0:00"]')
+    expect(chart).to_be_visible()
+    bands = chart.locator(".mark-rect.role-mark path").evaluate_all(
+        "bands => bands.map(band => [band.getBoundingClientRect().x, band.getAttribute('aria-label')])"
+    )
+    assert [re.search(r"emotion: (\w+)", label)[1] for _, label in sorted(bands)] == expected
+    words = chart.get_attribute("aria-label")
+    assert re.findall(r"[a-z]{3,}", words.partition(".")[2] or words), words
+    keep(page, "long")
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_charts_are_legible_in_both_themes(server, context, voice_wav, as_wav, keep, theme):
+    page = visit(context(color_scheme=theme), server.url)
+    upload(page, {"long.wav": voice_wav(5, seconds=12)})
+    confidences(page)
+    wait_until_idle(page)
+    brightness = page.evaluate("getComputedStyle(document.querySelector('[data-testid=stApp]')).backgroundColor")
+    assert (max(map(int, re.findall(r"\d+", brightness)[:3])) < 60) == (theme == "dark")
+    assert page.evaluate(LEAST_CONTRAST) >= 3
+    keep(page, f"theme-{theme}")
+
+
+def test_nothing_is_wider_than_a_phone(server, context, timeline_of, voice_wav, keep):
+    contents = {"one.wav": voice_wav(6), "03-01-05-02-01-01-12.wav": voice_wav(5, seconds=12)}
+    page = visit(context(**PHONE), server.url)
+    upload(page, contents)
+    assert confidences(page) == expected_confidences(timeline_of(contents["one.wav"]).overall)
+    wait_until_idle(page)
+    main = page.get_by_test_id("stMain")
+    assert main.evaluate("main => main.scrollWidth <= main.clientWidth && main.clientWidth === 390")
+    right_edges = main.locator("svg:visible, p:visible, h1:visible, h3:visible, audio:visible").evaluate_all(
+        "elements => elements.map(element => element.getBoundingClientRect().right)"
+    )
+    assert max(right_edges) <= 390
+    keep(page, "phone")
+
+
+def test_each_bad_file_gets_one_sentence_and_disturbs_nobody(server, context, timeline_of, voice_wav, as_wav, keep):
+    speech = np.frombuffer(voice_wav(9)[44:], dtype="<i2") / 2**15
+    bad = {
+        "empty.wav": (b"", "cannot be read as sound"),
+        "words.wav": (b"Only some words.\n" * 40, "cannot be read as sound"),
+        "lying.wav": (lying_wav(), "cut short"),
+        "holes.wav": (as_wav(np.where(speech > 0.2, np.nan, speech), subtype="FLOAT"), "not numbers"),
+        "silence.wav": (as_wav(np.zeros(48000)), "is silent"),
+        "orchestra.wav": (many_channels_wav(), "1000 channels"),
+    }
+    page = visit(context(), server.url)
+    other = visit(context(), server.url)
+    upload(page, {name: content for name, (content, _) in bad.items()} | {"good.wav": voice_wav(9)})
+    upload(other, {"good.wav": voice_wav(10)})
+    assert confidences(page) == expected_confidences(timeline_of(voice_wav(9)).overall)
+    assert confidences(other) == expected_confidences(timeline_of(voice_wav(10)).overall)
+    told = sentences(page)
+    for name, (_, reason) in bad.items():
+        (sentence,) = [sentence for sentence in told if sentence.startswith(name)]
+        assert reason in sentence
+        assert "Traceback" not in sentence
+    assert len(told) == len(bad)
+    assert is_healthy(server.url)
+    keep(page, "bad-files")
+
+
+def test_text_renamed_to_wav_is_refused_in_one_sentence(server, context, keep):
+    page = visit(context(), server.url)
+    upload(page, {"words.wav": b"Only some words.\n" * 40})
+    (sentence,) = sentences(page)
+    assert sentence.startswith("words.wav cannot be read as sound")
+    assert page.get_by_test_id("stVegaLiteChart").count() == 0
+    keep(page, "refused")
+
+
+def test_file_over_20_mb_never_reaches_the_server(server, context, tmp_path):
+    huge = tmp_path / "huge.wav"
+    huge.write_bytes(bytes(20 * 2**20 + 1))
+    sent = []
+    page = visit(context(), server.url)
+    page.on("request", lambda request: sent.append(request.url) if request.method == "PUT" else None)
+    file_input(page).set_input_files(huge)
+    expect(page.get_by_test_id("stFileUploader")).to_contain_text(re.compile("20.*MB or smaller"))
+    assert sent == []
+
+
+def test_microphone_is_heard(server, context, keep):
+    page = visit(context(permissions=["microphone"]), server.url)
+    page.get_by_role("tab", name="Record").click()
+    page.get_by_role("button", name="Record", exact=True).click()
+    page.wait_for_timeout(2500)  # of speech
+    page.get_by_role("button", name="Stop recording").click()
+    shown = confidences(page)
+    assert [emotion for emotion, _ in shown] == list(EMOTIONS)
+    assert sum(float(percent.rstrip("%")) for _, percent in shown) == pytest.approx(100, abs=0.5)
+    expect(page.get_by_text(re.compile(r"^[12]\.\d s"))).to_be_visible()
+    keep(page, "microphone")
+
+
+def test_the_page_talks_to_its_own_server_alone(server, context, voice_wav):
+    browser = context()
+    hosts = set()
+    browser.on("request", lambda request: hosts.add(urllib.parse.urlsplit(request.url).netloc))
+    page = visit(browser, server.url)
+    upload(page, {"hello.wav": voice_wav(11)})
+    confidences(page)
+    wait_until_idle(page)
+    assert hosts - {""} == {urllib.parse.urlsplit(server.url).netloc}
+
+
+def download_csv(page):
+    """The rows of the file behind the download button."""
+    button = page.get_by_test_id("stDownloadButton").get_by_role("button")
+    expect(button).to_be_visible()
+    wait_until_idle(page)
+    with page.expect_download() as download:
+        button.click()
+    return list(csv.DictReader(io.StringIO(Path(download.value.path()).read_text())))
+
+
+def check_row(row, prediction):
+    """Compare a row of the CSV file with a prediction."""
+    assert row["emotion"] == prediction.emotion
+    told = [float(row[f"p_{name}"]) for name in prediction.class_names]
+    np.testing.assert_allclose(told, prediction.probabilities, rtol=1e-5, atol=1e-7)
+    assert float(row["duration"]) == pytest.approx(prediction.duration, abs=1e-3)
