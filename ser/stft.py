@@ -1,4 +1,4 @@
-"""The short-time Fourier transform that features and the phase vocoder share."""
+"""The short-time Fourier transform: what features and the phase vocoder share of it."""
 
 from functools import lru_cache
 
@@ -22,13 +22,28 @@ def count_frames(n_samples: int, *, hop_length: int) -> int:
     return 1 + n_samples // hop_length
 
 
+def centred_frames(waveform: NDArray[np.float32], *, n_fft: int, hop_length: int) -> NDArray[np.float32]:
+    """Return the frames that `librosa.stft` transforms, before the window.
+
+    The middle of frame t is sample `t * hop_length`, and zeros lie beyond both ends.
+
+    Returns
+    -------
+    float32 `[frames, n_fft]`, a read-only view in which frames overlap.
+    """
+    padded = np.zeros(len(waveform) + n_fft, dtype=np.float32)
+    padded[n_fft // 2 : n_fft // 2 + len(waveform)] = waveform
+    shape = (count_frames(len(waveform), hop_length=hop_length), n_fft)
+    strides = (hop_length * padded.itemsize, padded.itemsize)
+    return np.lib.stride_tricks.as_strided(padded, shape, strides, writeable=False)
+
+
 class SpectrumReader:
     """The short-time Fourier transform of a waveform, read a few frames at a time.
 
-    Frames are centred, as `librosa.stft` has them: the middle of frame t is sample `t * hop_length`, and zeros lie
-    beyond both ends. The transform is in double precision and then rounded, as librosa's is; in single precision the
-    quiet bins would differ, and with them valleys, tunings and phases. Every reading goes through the same buffers,
-    because fresh memory costs more than the arithmetic.
+    The transform is in double precision and then rounded, as librosa's is; in single precision the quiet bins would
+    differ, and with them valleys and tunings. Every reading goes through the same buffers, because fresh memory costs
+    more than the arithmetic.
 
     Attributes
     ----------
@@ -37,21 +52,18 @@ class SpectrumReader:
     """
 
     def __init__(self, waveform: NDArray[np.float32], *, n_fft: int, hop_length: int) -> None:
-        self.n_frames = count_frames(len(waveform), hop_length=hop_length)
+        self._frames = centred_frames(waveform, n_fft=n_fft, hop_length=hop_length)
+        self.n_frames = len(self._frames)
         self.n_bins = 1 + n_fft // 2
-        padded = np.zeros(len(waveform) + n_fft, dtype=np.float32)
-        padded[n_fft // 2 : n_fft // 2 + len(waveform)] = waveform
-        self._frames = np.lib.stride_tricks.sliding_window_view(padded, n_fft)[::hop_length]
         self._windowed = np.empty((FRAMES_AT_ONCE, n_fft))
         self._spectrum = np.empty((FRAMES_AT_ONCE, self.n_bins), dtype=np.complex128)
 
     def read(self, first: int, out: NDArray[np.complex64]) -> None:
-        """Fill `out`, complex64 `[frames, n_bins]`, with the frames from `first` on, and with zeros after the last."""
+        """Fill `out`, complex64 `[frames, n_bins]`, with the frames from `first` on."""
         for start in range(0, len(out), FRAMES_AT_ONCE):
             part = out[start : start + FRAMES_AT_ONCE]
             frames = self._frames[first + start : first + start + len(part)]
-            n = len(frames)
-            np.multiply(frames, hann_window(frames.shape[1]), out=self._windowed[:n])
-            np.fft.rfft(self._windowed[:n], axis=1, out=self._spectrum[:n])
-            part[:n] = self._spectrum[:n]
-            part[n:] = 0
+            windowed, spectrum = self._windowed[: len(part)], self._spectrum[: len(part)]
+            np.multiply(frames, hann_window(frames.shape[1]), out=windowed)
+            np.fft.rfft(windowed, axis=1, out=spectrum)
+            part[:] = spectrum

@@ -17,11 +17,14 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
-from ser.stft import FRAMES_AT_ONCE, SpectrumReader, count_frames, hann_window
+from ser.stft import centred_frames, count_frames, hann_window
 
 N_FFT = 2048
 HOP_LENGTH = 512
 _OVERLAP = N_FFT // HOP_LENGTH
+_STEPS_AT_ONCE = 64
+"""How many steps are worked on together: enough to outweigh the calls, few enough to hold little memory."""
+
 _QUIET = np.float32(1e-18)
 """Below this magnitude a phase is noise; products and quotients of larger ones stay in single precision's range."""
 
@@ -29,7 +32,8 @@ _QUIET = np.float32(1e-18)
 def time_stretch(waveform: NDArray[np.float32], *, rate: float) -> NDArray[np.float32]:
     """Return the waveform played `rate` times as fast at the same pitch (`librosa.effects.time_stretch`).
 
-    The forward transform is in double precision, so that quiet bins keep their phase; the rest is in single precision.
+    Only what adds up is in double precision: the transforms whose phases stay in C until the end. In single precision
+    the phase of a quiet bin is rough; elsewhere that is heard in one frame alone, and while the bin is quiet.
 
     Parameters
     ----------
@@ -79,52 +83,66 @@ def _spectra_at(
 ) -> Iterator[tuple[int, NDArray[np.complex64]]]:
     """Yield the spectrum at `steps` (in frames of the waveform, rising), some at a time, with the place of the first.
 
-    What is yielded is a buffer that the next one overwrites. In the terms of the module's docstring, `played` is j,
-    `due` is i + 1, `gathered` is C, and `turns` are the products that change it.
+    In the terms of the module's docstring, `played` is j, `due` is i + 1, `gathered` is C, and `turns` are the
+    products that change it.
     """
+    frames = centred_frames(waveform, n_fft=N_FFT, hop_length=HOP_LENGTH)
     played = steps.astype(np.intp)
     weight = (steps - played).astype(np.float32)[:, None]
     due = np.concatenate(([0], played[:-1] + 1))
-    firsts = np.minimum(played, due)[::FRAMES_AT_ONCE]
-    lasts = played[[*range(FRAMES_AT_ONCE - 1, len(played) - 1, FRAMES_AT_ONCE), -1]] + 1
-    most = int((lasts - firsts).max()) + 1
-    reader = SpectrumReader(waveform, n_fft=N_FFT, hop_length=HOP_LENGTH)
-    held = np.empty((most, reader.n_bins), dtype=np.complex64)
-    sizes = np.empty((most, reader.n_bins), dtype=np.float32)
-    stretched = np.empty((FRAMES_AT_ONCE, reader.n_bins), dtype=np.complex64)
-    gain = np.empty((FRAMES_AT_ONCE, reader.n_bins), dtype=np.float32)
-    gathered = np.ones(reader.n_bins, dtype=np.complex64)
-    for block, (first, last) in enumerate(zip(firsts, lasts, strict=True)):
-        here = slice(block * FRAMES_AT_ONCE, (block + 1) * FRAMES_AT_ONCE)
-        spectrum, magnitude = held[: last - first + 1], sizes[: last - first + 1]
-        reader.read(first, out=spectrum)
-        np.abs(spectrum, out=magnitude)
+    gathered = np.ones(1 + N_FFT // 2, dtype=np.complex64)
+    for start in range(0, len(steps), _STEPS_AT_ONCE):
+        here = slice(start, start + _STEPS_AT_ONCE)
+        first = min(played[start], due[start])
+        now, expected = played[here] - first, due[here] - first
+        jumps = np.flatnonzero(now != expected)
+        left, entered = expected[jumps], now[jumps]
+        spectrum = _transform(frames[first:], n_frames=now[-1] + 2, exact=np.concatenate((left, entered)))
+        magnitude = np.abs(spectrum)
         if magnitude.min() < _QUIET:
             quiet = magnitude < _QUIET
             spectrum[quiet] = magnitude[quiet] = _QUIET  # phase 0, as an angle function gives it for zero
 
-        now, expected = played[here] - first, due[here] - first
-        jumps = np.flatnonzero(now != expected)
-        left, entered = expected[jumps], now[jumps]
         turns = spectrum[left] * np.conj(spectrum[entered])
         turns *= 1 / (magnitude[left] * magnitude[entered])
+        stretched = np.empty((len(now), spectrum.shape[1]), dtype=np.complex64)
+        gain = np.empty(stretched.shape, dtype=np.float32)
         for run, (low, high) in enumerate(pairwise((0, *jumps, len(now)))):
             if run:
                 gathered = gathered * turns[run - 1]
-            frames = slice(now[low], now[low] + high - low)
-            after = slice(frames.start + 1, frames.stop + 1)
-            np.multiply(spectrum[frames], gathered, out=stretched[low:high])
-            np.divide(magnitude[after], magnitude[frames], out=gain[low:high])
-        gain[: len(now)] *= weight[here]
-        gain[: len(now)] += 1 - weight[here]
-        stretched[: len(now)] *= gain[: len(now)]
-        yield here.start, stretched[: len(now)]
+            run_frames = slice(now[low], now[low] + high - low)
+            after = slice(run_frames.start + 1, run_frames.stop + 1)
+            np.multiply(spectrum[run_frames], gathered, out=stretched[low:high])
+            np.divide(magnitude[after], magnitude[run_frames], out=gain[low:high])
+        gain *= weight[here]
+        gain += 1 - weight[here]
+        stretched *= gain
+        yield start, stretched
+
+
+def _transform(frames: NDArray[np.float32], *, n_frames: int, exact: NDArray[np.intp]) -> NDArray[np.complex64]:
+    """Return the transform of the first `n_frames` of `frames`, complex64 `[n_frames, 1 + N_FFT // 2]`.
+
+    It is in double precision and then rounded at the places `exact`, in single precision elsewhere, and zero beyond the
+    last frame.
+    """
+    from scipy import fft  # in single precision twice as fast as numpy's, but slow to import
+
+    frames = frames[:n_frames]
+    windowed = np.zeros((n_frames, N_FFT), dtype=np.float32)
+    np.multiply(frames, _analysis_window(), out=windowed[: len(frames)])
+    spectrum = fft.rfft(windowed, axis=1)
+    exact = exact[exact < len(frames)]
+    spectrum[exact] = np.fft.rfft(frames[exact] * hann_window(N_FFT), axis=1)
+    return spectrum
 
 
 def _overlap_add(sound: NDArray[np.float32], spectrum: NDArray[np.complex64]) -> None:
     """Add the windowed inverse transforms of `spectrum` to `sound`, float32 `[blocks, HOP_LENGTH]`."""
+    from scipy import fft  # see `_transform`
+
     window, _ = _synthesis_windows()
-    frames = np.fft.irfft(spectrum, axis=1)
+    frames = fft.irfft(spectrum, axis=1)
     frames *= window
     for quarter in range(_OVERLAP):
         sound[quarter : quarter + len(frames)] += frames[:, quarter * HOP_LENGTH : (quarter + 1) * HOP_LENGTH]
@@ -137,6 +155,12 @@ def _mend_ends(sound: NDArray[np.float32], *, n_frames: int) -> None:
     for block in {*margin, *(n_frames + place for place in margin)}:
         share = shares[max(block - n_frames + 1, 0) : block + 1].sum(axis=0)
         np.divide(sound[block], share, out=sound[block], where=share > np.finfo(np.float32).tiny)
+
+
+@lru_cache(maxsize=1)
+def _analysis_window() -> NDArray[np.float32]:
+    """Return `hann_window(N_FFT)` in single precision, float32 `[N_FFT]`."""
+    return hann_window(N_FFT).astype(np.float32)
 
 
 @lru_cache(maxsize=1)
@@ -153,7 +177,9 @@ def _synthesis_windows() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
 
 
 def _fit(waveform: NDArray[np.float32], *, length: int) -> NDArray[np.float32]:
-    """Return a new float32 `[length]`: later samples cut off, or zeros added at the end."""
+    """Return float32 `[length]`: later samples cut off, or zeros added at the end."""
+    if len(waveform) >= length:
+        return waveform[:length]
     fitted = np.zeros(length, dtype=np.float32)
-    fitted[: len(waveform)] = waveform[:length]
+    fitted[: len(waveform)] = waveform
     return fitted
