@@ -78,7 +78,7 @@ def measure(root: Path | None, count: int) -> list[dict[str, Any]]:
         assert difference <= LARGEST_DIFFERENCE[group], f"{group} differs by {difference:.1e}"
     assert mismatches == 0, f"{mismatches} tunings differ"
     row = timing_row("187 features", ours, librosas)
-    return [row | {"recordings": count, "differences": differences, "tuning_mismatches": mismatches}]
+    return [row | {"recordings": count, "differences": differences, "tuning_mismatches": int(mismatches)}]
 
 
 def main() -> list[dict[str, Any]]:

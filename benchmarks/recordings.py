@@ -3,17 +3,22 @@
 import argparse
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import soundfile
 import soxr
 from numpy.typing import NDArray
 
+from ser.corpus.synthetic import SyntheticSettings, write_synthetic_corpus
+
 SAMPLE_RATE = 22050
+PROJECT = Path(__file__).resolve().parents[1]
+
+Item = TypeVar("Item")
 
 
 def load_waveforms(root: Path | None, count: int) -> list[NDArray[np.float32]]:
@@ -25,8 +30,8 @@ def load_waveforms(root: Path | None, count: int) -> list[NDArray[np.float32]]:
         return [_voice(seconds=3 + 2 * place / count, seed=place) for place in range(count)]
     paths = sorted(path for path in root.rglob("03-0*") if path.suffix in (".flac", ".wav"))
     waveforms = []
-    for place in np.linspace(0, len(paths), count, endpoint=False).astype(int):
-        sound, rate = soundfile.read(paths[place], dtype="float32", always_2d=True)
+    for path in spread(paths, count):
+        sound, rate = soundfile.read(path, dtype="float32", always_2d=True)
         waveforms.append(soxr.resample(sound.mean(axis=1), rate, SAMPLE_RATE))
     return waveforms
 
@@ -55,13 +60,42 @@ def print_timings(rows: list[dict[str, Any]]) -> None:
         print(f"| {row['work']} | {row['ser_ms']:.2f} | {row['librosa_ms']:.2f} | {row['ratio']:.1f} |")
 
 
+def parser_of(description: str, *, count: int) -> argparse.ArgumentParser:
+    """Return a parser of `--root`, a folder or None, and `--count`."""
+    default = os.environ.get("RAVDESS_ROOT")
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--root", type=Path, default=Path(default) if default else None, help="the corpus")
+    parser.add_argument("--count", type=int, default=count, help="recordings to measure on")
+    return parser
+
+
 def parse_arguments(description: str) -> argparse.Namespace:
     """Return `root`, a folder or None, and `count`."""
-    default = os.environ.get("RAVDESS_ROOT")
-    parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--root", type=Path, default=Path(default) if default else None, help="the corpus")
-    parser.add_argument("--count", type=int, default=200, help="recordings to measure on")
-    return parser.parse_args()
+    return parser_of(description, count=200).parse_args()
+
+
+def corpus_in(root: Path | None, folder: Path) -> Path:
+    """Return `root`, or without one a small synthetic corpus that is written below `folder`."""
+    if root is not None:
+        return root.resolve()
+    return write_synthetic_corpus(folder / "synthetic", SyntheticSettings(n_actors=3, n_statements=1, n_repetitions=1))
+
+
+def spread(items: Sequence[Item], count: int) -> list[Item]:
+    """Return `count` of `items`, or all if there are fewer, spread evenly over them."""
+    count = min(count, len(items))
+    return [items[place] for place in np.linspace(0, len(items), count, endpoint=False).astype(int)]
+
+
+def one_thread() -> dict[str, str]:
+    """Return the environment of a process whose BLAS and OpenMP keep to one thread, and which can import ser."""
+    threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+    return importing_ser() | threads
+
+
+def importing_ser() -> dict[str, str]:
+    """Return the environment of a process that imports ser from this folder, installed or not."""
+    return os.environ | {"PYTHONPATH": str(PROJECT)}
 
 
 def _voice(*, seconds: float, seed: int) -> NDArray[np.float32]:

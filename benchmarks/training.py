@@ -11,10 +11,8 @@ import contextlib
 import copy
 import logging
 import statistics
-import sys
 import time
 import warnings
-from collections.abc import Sequence
 
 import lightning as L
 import torch
@@ -125,13 +123,13 @@ def measure(*, samples: int, repeats: int) -> list[dict[str, float | str]]:
     ]
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure and print a table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def main() -> list[dict[str, float | str]]:
+    """Measure, print a table, and return its rows."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--samples", type=int, default=800)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
-    options = parser.parse_args(arguments)
+    options = parser.parse_args()
     torch.set_num_threads(options.threads)
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore")
@@ -140,7 +138,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print("| side | seconds (median) | samples/s | ratio |\n|---|---|---|---|")
     for row in rows:
         print(f"| {row['side']} | {row['seconds']:.2f} | {row['samples/s']:.1f} | {row['ratio']:.2f} |")
+    return rows
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -18,10 +18,9 @@ from ser.corpus.selection import DataSettings, copies_of, locate_corpus, select
 from ser.corpus.splits import Split
 from ser.features import FeatureSettings
 from ser.preparation import Prepared, Recipe, Sample, prepare
+from ser.scaling import fit_scaler
 
 log = logging.getLogger(__name__)
-
-_SCALER_CHUNK = 256
 
 
 class EpochOrder:
@@ -165,15 +164,6 @@ class EmotionData(L.LightningDataModule):
 
     def _prepare(self, samples: Sequence[Sample]) -> Prepared:
         return prepare(samples, self.recipe, cache_dir=self.cache_dir, workers=self.data.workers)
-
-
-def fit_scaler(features: np.ndarray) -> StandardScaler:
-    """Fit mean and scale of every column of float32 [samples, features, frames], in one pass and float64."""
-    scaler = StandardScaler()
-    for start in range(0, len(features), _SCALER_CHUNK):
-        chunk = features[start : start + _SCALER_CHUNK]
-        scaler.partial_fit(chunk.reshape(len(chunk), -1))
-    return scaler
 
 
 def format_split(split: Split) -> str:

@@ -8,13 +8,18 @@ from pathlib import Path
 
 
 @contextmanager
-def replace_when_complete(path: Path) -> Iterator[Path]:
+def replace_when_complete(path: Path, *, durable: bool = True) -> Iterator[Path]:
     """Yield a temporary path in the folder of `path`; move what was written there onto `path` if the block succeeds.
 
     The folder is created if need be. A reader of `path` sees the old file or the new one, never a part. If the block
     raises, `path` is as it was and the temporary file is gone. The temporary path ends in `.partial`, so that a
     leftover of a killed process is not taken for a finished file: a writer that reads the format from the suffix has
     to be told the format.
+
+    Parameters
+    ----------
+    durable : wait until the content is on the disk, so that not even a power cut leaves the name on a part of it. What
+        carries a checksum and can be made again need not wait.
 
     Raises
     ------
@@ -25,7 +30,8 @@ def replace_when_complete(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         with temporary.open("rb+") as file:
-            os.fsync(file.fileno())  # else a power cut after the move may leave the new name on an empty file
+            if durable:
+                os.fsync(file.fileno())  # else a power cut after the move may leave the new name on an empty file
         temporary.replace(path)
     except OSError as error:
         if str(error.filename) != str(temporary):

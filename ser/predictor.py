@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from ser.audio import Sound, find_sound_files
 from ser.description import Description
@@ -179,15 +180,17 @@ class Predictor:
         predictions: list[Prediction] = []
         failures: dict[Path, str] = {}
         waiting: list[tuple[Path, Heard]] = []
-        for path, outcome in zip(paths, attempts, strict=True):
-            if isinstance(outcome, str):
-                failures[path] = outcome
-                continue
-            waiting.append((path, outcome))
-            if len(waiting) == _BATCH:
-                predictions += self._judge_waiting(waiting)
-                waiting.clear()
-        return predictions + self._judge_waiting(waiting), failures
+        # One thread for the network: the workers have the cores, and threads that wait for one only spin.
+        with threadpool_limits(1):
+            for path, outcome in zip(paths, attempts, strict=True):
+                if isinstance(outcome, str):
+                    failures[path] = outcome
+                    continue
+                waiting.append((path, outcome))
+                if len(waiting) == _BATCH:
+                    predictions += self._judge_waiting(waiting)
+                    waiting.clear()
+            return predictions + self._judge_waiting(waiting), failures
 
     def score(self, features: np.ndarray) -> np.ndarray:
         """Return probabilities float32 [samples, classes], a batch at a time.

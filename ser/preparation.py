@@ -5,6 +5,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -19,7 +20,7 @@ from ser.errors import AudioError
 from ser.features import FeatureSettings, fit_length
 from ser.progress import track
 from ser.settings import as_plain
-from ser.workers import map_in_workers
+from ser.workers import core_count, map_in_workers
 
 log = logging.getLogger(__name__)
 
@@ -82,8 +83,9 @@ def prepare(samples: Sequence[Sample], recipe: Recipe, *, cache_dir: Path, worke
     shape = (recipe.features.n_features, recipe.features.max_length)
     # One allocation that the entries are read into: a second copy would double the peak of memory.
     matrix = np.empty((len(samples), *shape), dtype=np.float32)
-    rows = track(range(len(paths)), total=len(paths), description="Cache", unit="samples")
-    missing = [row for row in rows if not _read_into(matrix[row], paths[row])]
+    with ThreadPoolExecutor(core_count()) as pool:  # reading, checksums and copies all let go of the interpreter
+        found = track(pool.map(_read_into, matrix, paths), total=len(paths), description="Cache", unit="samples")
+        missing = [row for row, is_there in enumerate(found) if not is_there]
     failures = _fill(missing, samples, paths, matrix, recipe, workers) if missing else {}
     kept = [row for row, sample in enumerate(samples) if sample.recording.path not in failures]
     log.info("%d samples, the features of %d from the cache", len(kept), len(samples) - len(missing))
@@ -145,9 +147,11 @@ def _entry_keys(samples: Sequence[Sample], recipe: Recipe) -> list[str]:
     settings = as_plain(recipe.features)
     del settings["max_length"]  # entries are whole recordings: runs of any length share them
     base = json.dumps([settings, _versions()], sort_keys=True)
-    digest = functools.cache(content_digest)  # copies share their recording's
+    sounds = list(dict.fromkeys(sample.recording.path for sample in samples))  # copies share their recording's
+    with ThreadPoolExecutor(core_count()) as pool:
+        digests = dict(zip(sounds, pool.map(content_digest, sounds), strict=True))
     return [
-        hashlib.sha256("\n".join([base, digest(s.recording.path), *_copy_key(s, recipe)]).encode()).hexdigest()
+        hashlib.sha256("\n".join([base, digests[s.recording.path], *_copy_key(s, recipe)]).encode()).hexdigest()
         for s in samples
     ]
 

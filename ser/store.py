@@ -23,10 +23,10 @@ def entry_path(cache_dir: Path, key: str) -> Path:
 
 
 def write_entry(path: Path, features: np.ndarray) -> None:
-    """Write float32 [features, frames] atomically."""
+    """Write float32 [features, frames] atomically; after a power cut `read_entry` may find it damaged, so absent."""
     values = np.ascontiguousarray(features, dtype="<f4")
     path.parent.mkdir(parents=True, exist_ok=True)
-    with replace_when_complete(path) as partial:
+    with replace_when_complete(path, durable=False) as partial:
         header = _HEADER.pack(_MAGIC, *values.shape, zlib.crc32(values))
         partial.write_bytes(header + values.tobytes())
 

@@ -8,7 +8,7 @@ from sklearn.preprocessing import StandardScaler
 from ser.augment import AugmentSettings
 from ser.corpus.names import EMOTIONS
 from ser.corpus.selection import DataSettings
-from ser.datamodule import EmotionData, EpochOrder, TensorBatches, epoch_seed, fit_scaler
+from ser.datamodule import EmotionData, EpochOrder, TensorBatches, epoch_seed
 from ser.errors import AudioError
 from ser.features import FeatureSettings
 
@@ -65,18 +65,6 @@ def test_batches_keep_features_and_labels_together_in_the_epochs_order():
     assert torch.equal(torch.cat([label for _, label in seen]), expected)
     batches.sampler.set_epoch(1)
     assert not torch.equal(torch.cat([label for _, label in batches]), expected)
-
-
-def test_the_scaler_is_scikit_learns_on_the_whole_matrix():
-    rng = np.random.default_rng(0)
-    features = (rng.normal(size=(600, 3, 4)) * rng.uniform(0.01, 1e4, (3, 4)) + 100).astype(np.float32)
-    features[:, 1, 1] = 0.1  # a column that never varies has scale 1
-    whole = StandardScaler().fit(features.reshape(600, -1).astype(np.float64))
-    scaler = fit_scaler(features)
-    np.testing.assert_allclose(scaler.mean_, whole.mean_, rtol=1e-9)
-    np.testing.assert_allclose(scaler.scale_, whole.scale_, rtol=1e-9)
-    assert scaler.scale_[5] == 1.0
-    assert scaler.n_samples_seen_ == 600
 
 
 @pytest.fixture(scope="module")

@@ -1,3 +1,5 @@
+import os
+
 import pytest
 
 from ser.files import replace_when_complete, write_text_atomically
@@ -25,6 +27,16 @@ def test_the_old_file_stays_until_the_block_ends(tmp_path):
         assert temporary.parent == tmp_path
         assert path.read_text() == "old"
     assert path.read_text() == "new"
+
+
+@pytest.mark.parametrize("durable", [True, False])
+def test_only_a_durable_file_waits_for_the_disk(tmp_path, monkeypatch, durable):
+    waited = []
+    monkeypatch.setattr(os, "fsync", waited.append)
+    with replace_when_complete(tmp_path / "notes.txt", durable=durable) as temporary:
+        temporary.write_text("new")
+    assert len(waited) == durable
+    assert (tmp_path / "notes.txt").read_text() == "new"
 
 
 def test_a_failing_block_changes_nothing_and_leaves_nothing(tmp_path):

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -53,7 +55,12 @@ def test_foreign_content_is_noticed(entry):
 
 
 def test_a_write_that_fails_leaves_the_entry_as_it_was(entry, monkeypatch):
-    monkeypatch.setattr("os.fsync", lambda descriptor: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    def fill_the_disk(path, content):
+        with path.open("wb") as file:
+            file.write(content[:10])
+        raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr(Path, "write_bytes", fill_the_disk)
     with pytest.raises(OSError, match="No space"):
         write_entry(entry, FEATURES + 1)
     np.testing.assert_array_equal(read_entry(entry), FEATURES)
