@@ -79,6 +79,7 @@ class RunSettings:
     run_name: str
     optimized_metric: str = "val/loss"
     ckpt_path: str | None = None
+    score_test: bool = True
     original_files: bool = True
 
     def __post_init__(self) -> None:

@@ -61,14 +61,7 @@ def train(settings: RunSettings, configuration: Mapping[str, Any]) -> dict[str, 
     resume_from = _resume_point(settings)
     trainer = build_trainer(settings)  # first, because it refuses hardware that is not there
     L.seed_everything(settings.seed, verbose=False)
-    data = EmotionData(
-        settings.data,
-        features=settings.features,
-        augment=settings.augment,
-        data_dir=Path(settings.paths.data_dir),
-        cache_dir=Path(settings.paths.cache_dir),
-        seed=settings.seed,
-    )
+    data = build_data(settings)
     data.setup()
     _write_split(run_dir / "split.csv", data.split, resumes=resume_from is not None)
     if data.failures:
@@ -82,6 +75,18 @@ def train(settings: RunSettings, configuration: Mapping[str, Any]) -> dict[str, 
         log.warning("Interrupted; go on with: python train.py ckpt_path=%s", run_dir)
         raise
     return _report(settings, data, classifier, trainer)
+
+
+def build_data(settings: RunSettings) -> EmotionData:
+    """Return the data of a run, not yet set up."""
+    return EmotionData(
+        settings.data,
+        features=settings.features,
+        augment=settings.augment,
+        data_dir=Path(settings.paths.data_dir),
+        cache_dir=Path(settings.paths.cache_dir),
+        seed=settings.seed,
+    )
 
 
 def _write_split(path: Path, split: Split, *, resumes: bool) -> None:
@@ -182,7 +187,7 @@ def _resume_point(settings: RunSettings) -> Path | None:
         return find_checkpoint(Path(settings.ckpt_path), which=LAST)
     except CheckpointError:
         # The settings were found, so the run is there: it was killed within its first epoch.
-        log.warning("%s has no complete checkpoint yet; it starts again from the first epoch", settings.ckpt_path)
+        log.warning("%s has no complete checkpoint yet; it starts from the first epoch", settings.ckpt_path)
         return None
 
 
@@ -198,7 +203,7 @@ def _report(
     evaluation = _evaluate(predictor, data, "validation")
     write_evaluation(evaluation, run_dir, prefix="val")
     log.info("Validation, best epoch\n%s", format_metrics(evaluation))
-    if data.split.test:
+    if data.split.test and settings.score_test:
         test = _evaluate(predictor, data, "test")
         write_evaluation(test, run_dir / "test", prefix="test")
         log.info("Test\n%s", format_metrics(test))

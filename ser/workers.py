@@ -16,7 +16,8 @@ from ser.errors import SerError
 
 log = logging.getLogger(__name__)
 
-_THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+"""What holds numerical libraries to one thread each, where it is set to 1 before they are loaded."""
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -60,7 +61,7 @@ def map_in_workers(
 def _start_worker() -> None:
     # With as many processes as cores, threads of BLAS and OpenMP inside each only fight each other. The limit reaches
     # the libraries that are loaded by now, the variables those that the first task will load: mostly all of them.
-    os.environ.update(dict.fromkeys(_THREAD_VARIABLES, "1"))
+    os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))
     threadpool_limits(1)
     # Ctrl-C reaches the whole group; the parent alone decides what to do about it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
