@@ -31,6 +31,9 @@ test: $(VENV)/.installed-dev  ## lint, then the whole test suite
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
+bench: $(VENV)/.installed-dev  ## measure everything and write docs/benchmarks.md
+	$(BIN)/python benchmarks/all.py
+
 lint: $(VENV)/.installed-dev  ## lint and format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
