@@ -22,6 +22,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
+from preparation import LOWEST_SNR_DB
 from recordings import PROJECT, importing_ser
 
 from ser.files import write_text_atomically
@@ -224,7 +225,10 @@ def write_report(results: Mapping[str, Any], machine: str, output: Path) -> None
             + [f"| {row['work']} | {row['ser_snr_db']:.0f} | {row['librosa_snr_db']:.0f} |" for row in (stretch, shift)]
         ),
         preparation=f"{preparation['difference']:.1e}",
-        copies=f"{preparation['lowest_snr_db']:.0f} dB or more (median {preparation['median_snr_db']:.0f} dB)",
+        copies=(
+            f"{preparation['snr_db']:.0f} dB (median), 95% of them to {preparation['low_snr_db']:.0f} dB or more; "
+            f"{preparation['copies_apart']} of {preparation['copies']} agree to less than {LOWEST_SNR_DB:.0f} dB"
+        ),
         runtimes="\n".join(runtimes),
     )
     write_text_atomically(output, text)

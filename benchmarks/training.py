@@ -1,6 +1,6 @@
 """One epoch of training, the plain loop that the original's notebook has against ours: samples per second.
 
-    python benchmarks/training.py [--samples 800] [--repeats 3] [--threads 2]
+    python benchmarks/training.py [--samples 1600] [--repeats 2] [--threads 2]
 
 Both sides train the same network from the same weights on the same batches with the same dropout, in this process, in
 turn. They must end with the same weights, or the figures would compare different work.
@@ -126,8 +126,8 @@ def measure(*, samples: int, repeats: int) -> list[dict[str, float | str]]:
 def main() -> list[dict[str, float | str]]:
     """Measure, print a table, and return its rows."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--samples", type=int, default=800)
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--samples", type=int, default=1600)
+    parser.add_argument("--repeats", type=int, default=2)
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
