@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from starlette.formparsers import MultiPartParser
 from threadpoolctl import threadpool_limits
 
 AT_ONCE = 2
@@ -57,6 +58,11 @@ class Capacity:
                 self._turns.release()
         finally:
             self._places.release()
+
+
+def keep_uploads_in_memory(max_bytes: int) -> None:
+    """Tell Starlette, on which Streamlit stands, not to spool uploads of up to `max_bytes` to temporary files."""
+    MultiPartParser.spool_max_size = max_bytes
 
 
 def hold_to_one_thread() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import streamlit as st
 from streamlit.elements.widgets.audio_input import ALLOWED_SAMPLE_RATES
 
-from app.capacity import Capacity, hold_to_one_thread
+from app.capacity import Capacity, hold_to_one_thread, keep_uploads_in_memory
 from app.facts_section import show_facts
 from app.markdown import plain
 from app.model_choice import (
@@ -114,6 +114,7 @@ def _choose_model() -> ModelFile | None:
 
 def _shared_capacity() -> Capacity:
     hold_to_one_thread()  # before a model brings PyTorch with it
+    keep_uploads_in_memory(MAX_BYTES)
     return Capacity()
 
 

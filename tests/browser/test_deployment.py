@@ -95,7 +95,8 @@ def test_versions_are_those_that_the_project_is_tested_with():
 
 def test_requirements_are_complete_and_hold_no_more_than_is_needed():
     pinned = set(read_requirements(APP_REQUIREMENTS))
-    needed = {"numpy", "onnxruntime", "soundfile", "soxr", "streamlit", "threadpoolctl"}  # what app/ and ser import
+    imported = "altair numpy onnxruntime pandas soundfile soxr starlette streamlit threadpoolctl"  # by app/ and ser
+    needed = set(imported.split())
     reached: set[str] = set()
     while needed - reached:
         name = (needed - reached).pop()
@@ -151,9 +152,12 @@ def test_image_answers_an_upload_with_its_own_packages_alone(
     image, guard, model, context, timeline_of, voice_wav, tmp_path
 ):
     assert arguments_of("CMD")[:3] == ["streamlit", "run", "app/app.py"]
-    log = tmp_path / "server.log"
-    variables = {"PYTHONPATH": str(guard), "SER_CHECKPOINT": str(model), "HOME": str(tmp_path)}
-    with running_app(log, variables=variables, root=image) as server:
+    home = tmp_path / "home"
+    home.mkdir()
+    (settings,) = [rest for name, rest in read_dockerfile() if name == "ENV"]
+    variables = dict(setting.split("=") for setting in settings.split())
+    variables |= {"PYTHONPATH": str(guard), "HOME": str(home), "SER_CHECKPOINT": str(model)}
+    with running_app(tmp_path / "server.log", variables=variables, root=image) as server:
         page = visit(context(), server.url)
         upload(page, {"hello.wav": voice_wav(3)})
         assert confidences(page) == expected_confidences(timeline_of(voice_wav(3)).overall)
@@ -163,3 +167,4 @@ def test_image_answers_an_upload_with_its_own_packages_alone(
         command = [sys.executable, *(part.replace("8501", port) for part in check[1:])]
         assert subprocess.run(command, check=False).returncode == 0
     assert subprocess.run(command, check=False, stderr=subprocess.DEVNULL).returncode != 0
+    assert not list(home.iterdir()), "something is kept in the home folder"
