@@ -19,9 +19,8 @@ COPY .streamlit/config.toml .streamlit/config.toml
 COPY ser ser
 COPY app app
 
-# Nothing of the image changes, so nothing is watched; what the server prints is seen at once; and ONNX Runtime, which
-# else reports its use to its makers and keeps a mark of the machine in the home folder, is told not to.
-ENV STREAMLIT_SERVER_FILE_WATCHER_TYPE=none PYTHONUNBUFFERED=1 ORT_DISABLE_TELEMETRY=1
+# Nothing of the image changes, so nothing is watched; and what the server prints is seen at once.
+ENV STREAMLIT_SERVER_FILE_WATCHER_TYPE=none PYTHONUNBUFFERED=1
 USER 10001
 EXPOSE 8501
 HEALTHCHECK --interval=30s --timeout=5s --start-period=30s \

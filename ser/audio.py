@@ -81,7 +81,7 @@ def read_sound(source: Path | bytes, *, sample_rate: int, name: str | None = Non
         raise AudioError(f"{name} holds no sound.")
     if duration < MIN_SECONDS:
         raise AudioError(f"{name} lasts {duration:.2f} s; at least {MIN_SECONDS} s are needed.")
-    peak = float(np.abs(waveform).max())
+    peak = float(max(waveform.max(), -waveform.min()))  # np.abs would copy ten minutes
     if peak < SILENCE_PEAK:
         raise AudioError(f"{name} is silent (its peak is below {SILENCE_PEAK:g} of full scale).")
     return Sound(
@@ -99,18 +99,28 @@ def resample(blocks: Iterable[np.ndarray], source_rate: int, target_rate: int) -
     The resampler carries its state over from block to block, so the answer is that of one call; its length, and the
     zeros that fill it, are those of `librosa.resample`.
     """
-    nothing = np.empty(0, dtype=np.float32)
     if source_rate == target_rate:
-        return np.concatenate([nothing, *blocks])
+        blocks = list(blocks)
+        return _join(blocks, length=sum(map(len, blocks)))
     stream = soxr.ResampleStream(source_rate, target_rate, num_channels=1, dtype="float32", quality="HQ")
     taken, resampled = 0, []
     for block in blocks:
         taken += len(block)
         resampled.append(stream.resample_chunk(block))
-    resampled.append(stream.resample_chunk(nothing, last=True))
-    length = math.ceil(taken * target_rate / source_rate)
-    waveform = np.concatenate(resampled)[:length]
-    return np.pad(waveform, (0, length - len(waveform)))
+    resampled.append(stream.resample_chunk(np.empty(0, dtype=np.float32), last=True))
+    return _join(resampled, length=math.ceil(taken * target_rate / source_rate))
+
+
+def _join(blocks: list[np.ndarray], *, length: int) -> np.ndarray:
+    """Return float32 [length], cut or with zeros at the end. Empties `blocks` meanwhile, so that no copy is held."""
+    joined = np.zeros(length, dtype=np.float32)
+    place = 0
+    blocks.reverse()
+    while blocks:
+        block = blocks.pop()[: length - place]
+        joined[place : place + len(block)] = block
+        place += len(block)
+    return joined
 
 
 def find_sound_files(folder: Path) -> list[Path]:
@@ -126,6 +136,8 @@ def find_sound_files(folder: Path) -> list[Path]:
 
 def _check_wav(raw: BinaryIO, name: str) -> None:
     size = raw.seek(0, io.SEEK_END)
+    if not size:
+        raise AudioError(f"{name} is empty.")
     raw.seek(0)
     header = read_wav_header(raw, size=size, name=name)
     raw.seek(0)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -9,6 +10,10 @@ import numpy as np
 
 from ser.description import Description, read_description
 from ser.errors import CheckpointError
+
+# Before ONNX Runtime is imported, here or elsewhere: else it reports its use to its makers, and keeps a mark of the
+# machine in the home folder. Whoever wants that can set the variable to 0.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 SUFFIX = ".onnx"
 FEATURES, PROBABILITIES, ATTENTION = "features", "probabilities", "attention"

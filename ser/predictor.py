@@ -22,6 +22,8 @@ from ser.timeline import Window, attention_over_time, cut_windows, is_silent, me
 from ser.workers import map_in_workers
 
 _BATCH = 64
+_WINDOWS_AT_ONCE = 16
+"""Fewer than recordings in a batch: ten minutes then take 28 MB beside their sound, and no longer."""
 
 
 class Scorer(Protocol):
@@ -151,8 +153,8 @@ class Predictor:
         settings = self.description.features
         windows: list[Window] = []
         cuts = cut_windows(sound.waveform, settings)
-        for at_once in (cuts[start : start + _BATCH] for start in range(0, len(cuts), _BATCH)):
-            windows += self._judge_windows(at_once, settings)
+        for first in range(0, len(cuts), _WINDOWS_AT_ONCE):
+            windows += self._judge_windows(cuts[first : first + _WINDOWS_AT_ONCE], settings)
         seconds, attention = attention_over_time(windows, settings=settings, duration=sound.duration)
         overall = Prediction(
             source=name,

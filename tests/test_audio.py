@@ -139,7 +139,7 @@ def wav_claiming(total_samples):
 
 
 HOSTILE = {
-    "empty": (b"", "cannot be read"),
+    "empty": (b"", "is empty"),
     "text": (b"These are words, not sound.\n" * 400, "cannot be read"),
     "header alone": (encoded(sine(RATE))[:44], "holds 0% of the sound"),
     "half a header": (encoded(sine(RATE))[:20], "no data chunk"),

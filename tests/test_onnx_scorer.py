@@ -1,5 +1,6 @@
 import hashlib
 import json
+import os
 import subprocess
 import sys
 
@@ -46,6 +47,15 @@ def test_a_recording_is_judged_as_by_pytorch(model, tiny_checkpoint, voice_file)
     np.testing.assert_allclose(ours.probabilities, theirs.probabilities, rtol=0, atol=1e-5)
     np.testing.assert_allclose(ours.attention, theirs.attention, rtol=0, atol=1e-5)
     assert (ours.class_names, ours.emotion, ours.warnings) == (theirs.class_names, theirs.emotion, theirs.warnings)
+
+
+def test_the_runtime_reports_to_nobody(model, voice_file, tmp_path):
+    home = tmp_path / "home"
+    home.mkdir()
+    environment = {"HOME": str(home), "PATH": os.environ["PATH"]}  # without CI, which silences the runtime too
+    command = [sys.executable, "-B", "-c", PREDICT, str(model), str(voice_file)]
+    subprocess.run(command, env=environment, check=True, capture_output=True)
+    assert not list(home.iterdir())
 
 
 def test_the_predictor_takes_the_runtime_by_the_suffix(model):

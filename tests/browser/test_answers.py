@@ -176,7 +176,7 @@ def test_nothing_is_wider_than_a_phone(server, context, timeline_of, voice_wav, 
 def test_each_bad_file_gets_one_sentence_and_disturbs_nobody(server, context, timeline_of, voice_wav, as_wav, keep):
     speech = np.frombuffer(voice_wav(9)[44:], dtype="<i2") / 2**15
     bad = {
-        "empty.wav": (b"", "cannot be read as sound"),
+        "empty.wav": (b"", "is empty"),
         "words.wav": (b"Only some words.\n" * 40, "cannot be read as sound"),
         "lying.wav": (lying_wav(), "cut short"),
         "holes.wav": (as_wav(np.where(speech > 0.2, np.nan, speech), subtype="FLOAT"), "not numbers"),
