@@ -22,7 +22,7 @@ def show_recording(upload: Upload, reading: Reading, description: Description, *
     st.markdown(f"**{plain(upload.name)}**")
     st.audio(upload.content, format=_MIME.get(PurePath(upload.name).suffix.lower(), "audio/wav"), alt=upload.name)
     st.subheader(
-        " ".join([f"{overall.emotion.capitalize()}, {overall.confidence:.0%}", *_badges(reading)]), anchor=False
+        " ".join([f"{overall.emotion.capitalize()}, {_percent(overall.confidence)}", *_badges(reading)]), anchor=False
     )
     for remark in _remarks(reading, description):
         st.caption(remark)
@@ -96,6 +96,10 @@ def in_words(stretches: list[Stretch]) -> str:
     if len(runs) > _MOST_TOLD:
         told.append(f"and {len(runs) - _MOST_TOLD} more")
     return ", ".join(told) + "."
+
+
+def _percent(confidence: float) -> str:
+    return "over 99%" if confidence > 0.99 else f"{confidence:.0%}"  # rounded to 100% it would claim to know
 
 
 def _confidences_in_words(reading: Reading) -> str:
