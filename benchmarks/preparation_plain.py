@@ -52,24 +52,26 @@ def features(y: np.ndarray) -> np.ndarray:
     return librosa.util.fix_length(np.vstack(rows), size=N_FRAMES).astype(np.float32)
 
 
-def prepare(task: tuple[str, int, int]) -> np.ndarray:
-    """Return the features of a recording (copy 0) or of its augmented copy."""
-    path, copy, seed = task
+def prepare(task: tuple[str, bool, int]) -> list[np.ndarray]:
+    """Return the features of a recording and, where it is trained on, of its augmented copy."""
+    path, train, seed = task
     y, _ = librosa.load(path, sr=SAMPLE_RATE)
-    if copy:
-        y = change(y, recording_rng(seed=seed, name=Path(path).stem, copy=copy))
-    return features(y)
+    if not train:
+        return [features(y)]
+    return [features(y), features(change(y, recording_rng(seed=seed, name=Path(path).stem, copy=1)))]
 
 
 def main() -> None:
     """Prepare, scale, store, and print the seconds that it took; imports do not count."""
     started = time.perf_counter()
     work, folder = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")), Path(sys.argv[2])
-    tasks = [(path, copy, work["seed"]) for copy in (0, 1) for path in work["train"]]
-    tasks += [(path, 0, work["seed"]) for path in work["validation"]]
+    tasks = [(path, part == "train", work["seed"]) for part in ("train", "validation") for path in work[part]]
     with Pool(2) as pool:
-        columns = np.stack(pool.map(prepare, tasks)).reshape(len(tasks), -1)
-    n_train = 2 * len(work["train"])
+        made = pool.map(prepare, tasks)
+    train, validation = made[: len(work["train"])], made[len(work["train"]) :]
+    originals, copies = zip(*train, strict=True)
+    columns = np.stack([*originals, *copies, *(original for (original,) in validation)])
+    columns, n_train = columns.reshape(len(columns), -1), 2 * len(train)
     scaler = StandardScaler().fit(columns[:n_train])
     np.save(folder / "features.npy", scaler.transform(columns))
     np.savez(folder / "scaler.npz", mean=scaler.mean_, scale=scaler.scale_)

@@ -12,20 +12,21 @@ from pathlib import Path
 
 import numpy as np
 
-from ser import audio, augment, features, filterbanks, stft, store, tuning, vocoder, wav_header
+from ser import store
 from ser.audio import read_sound
-from ser.augment import AugmentSettings, recording_rng
+from ser.augment import AugmentSettings, augment, recording_rng
 from ser.corpus.recordings import Recording, content_digest
 from ser.errors import AudioError
-from ser.features import FeatureSettings, fit_length
+from ser.features import FeatureSettings, extract, fit_length
 from ser.progress import track
 from ser.settings import as_plain
 from ser.workers import core_count, map_in_workers
 
 log = logging.getLogger(__name__)
 
-_CODE = (audio, wav_header, features, filterbanks, stft, tuning, augment, vocoder)
-_LIBRARIES = ("numpy", "scipy", "soundfile", "soxr")
+_CODE = ("audio", "wav_header", "features", "filterbanks", "stft", "tuning", "augment", "vocoder", "vocoder_kernels")
+"""The modules that a feature's value depends on."""
+_LIBRARIES = ("numpy", "numba", "scipy", "soundfile", "soxr")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,31 +107,36 @@ def _fill(
     workers: int,
 ) -> dict[Path, str]:
     """Make the missing entries, read them into their rows, and return the recordings that cannot be read."""
-    tasks = [(samples[row], paths[row]) for row in missing]
-    made = map_in_workers(functools.partial(_make_entry, recipe=recipe), tasks, workers=workers)
+    rows_of: dict[Recording, list[int]] = {}
+    for row in missing:  # a recording and its copies are one task, so that it is decoded once
+        rows_of.setdefault(samples[row].recording, []).append(row)
+    tasks = [(recording, [(samples[row].copy, paths[row]) for row in rows]) for recording, rows in rows_of.items()]
+    made = map_in_workers(functools.partial(_make_entries, recipe=recipe), tasks, workers=workers)
+    made = track(made, total=len(tasks), description="Features", unit="recordings")
     failures: dict[Path, str] = {}
-    for row, reason in zip(
-        missing, track(made, total=len(tasks), description="Features", unit="recordings"), strict=True
-    ):
-        if reason is None and not _read_into(matrix[row], paths[row]):
-            reason = f"its features could not be read back from {paths[row]}; is the disk full?"
+    for (recording, rows), reason in zip(rows_of.items(), made, strict=True):
+        for row in rows:
+            if reason is None and not _read_into(matrix[row], paths[row]):
+                reason = f"its features could not be read back from {paths[row]}; is the disk full?"
         if reason is not None:
-            failures[samples[row].recording.path] = reason
+            failures[recording.path] = reason
     return failures
 
 
-def _make_entry(task: tuple[Sample, Path], *, recipe: Recipe) -> str | None:
-    """Write the entry of a sample; return None, or why the recording cannot be read."""
-    sample, path = task
+def _make_entries(task: tuple[Recording, list[tuple[int, Path]]], *, recipe: Recipe) -> str | None:
+    """Write the entries of a recording's copies; return None, or why the recording cannot be read."""
+    recording, copies = task
     rate = recipe.features.sample_rate
     try:
-        waveform = read_sound(sample.recording.path, sample_rate=rate).waveform
+        waveform = read_sound(recording.path, sample_rate=rate).waveform
     except AudioError as error:
         return str(error)
-    if sample.copy:
-        rng = recording_rng(seed=recipe.augment_seed, name=sample.recording.stem, copy=sample.copy)
-        waveform = augment.augment(waveform, recipe.augment, sample_rate=rate, rng=rng)
-    store.write_entry(path, features.extract(waveform, recipe.features))
+    for copy, path in copies:
+        changed = waveform
+        if copy:
+            rng = recording_rng(seed=recipe.augment_seed, name=recording.stem, copy=copy)
+            changed = augment(waveform, recipe.augment, sample_rate=rate, rng=rng)
+        store.write_entry(path, extract(changed, recipe.features))
     return None
 
 
@@ -164,5 +170,6 @@ def _copy_key(sample: Sample, recipe: Recipe) -> list[str]:
 
 
 def _versions() -> dict[str, str]:
-    code = {module.__name__: hashlib.sha256(Path(module.__file__).read_bytes()).hexdigest() for module in _CODE}
+    sources = {name: Path(__file__).with_name(f"{name}.py") for name in _CODE}
+    code = {name: hashlib.sha256(source.read_bytes()).hexdigest() for name, source in sources.items()}
     return code | {name: version(name) for name in _LIBRARIES}

@@ -11,7 +11,6 @@ therefore gathers over those few frames only, so little that C needs no renormal
 
 from collections.abc import Iterator
 from functools import lru_cache
-from itertools import pairwise
 
 import numpy as np
 import soxr
@@ -22,11 +21,8 @@ from ser.stft import centred_frames, count_frames, hann_window
 N_FFT = 2048
 HOP_LENGTH = 512
 _OVERLAP = N_FFT // HOP_LENGTH
-_STEPS_AT_ONCE = 128
-"""How many steps are worked on together: enough to outweigh the calls, few enough to hold little memory."""
-
-_QUIET = np.float32(1e-18)
-"""Below this magnitude a phase is noise; products and quotients of larger ones stay in single precision's range."""
+_STEPS_AT_ONCE = 256
+"""How many steps are worked on together: a recording of six seconds, and for ten minutes still little memory."""
 
 
 def time_stretch(waveform: NDArray[np.float32], *, rate: float) -> NDArray[np.float32]:
@@ -83,40 +79,24 @@ def _spectra_at(
 ) -> Iterator[tuple[int, NDArray[np.complex64]]]:
     """Yield the spectrum at `steps` (in frames of the waveform, rising), some at a time, with the place of the first.
 
-    In the terms of the module's docstring, `played` is j, `due` is i + 1, `gathered` is C, and `turns` are the
-    products that change it.
+    In the terms of the module's docstring, `played` is j, `due` is i + 1 and `gathered` is C.
     """
+    from ser.vocoder_kernels import play  # numba is slow to import, and only who changes sound needs it
+
     frames = centred_frames(waveform, n_fft=N_FFT, hop_length=HOP_LENGTH)
     played = steps.astype(np.intp)
-    weight = (steps - played).astype(np.float32)[:, None]
+    weight = (steps - played).astype(np.float32)
     due = np.concatenate(([0], played[:-1] + 1))
     gathered = np.ones(1 + N_FFT // 2, dtype=np.complex64)
     for start in range(0, len(steps), _STEPS_AT_ONCE):
         here = slice(start, start + _STEPS_AT_ONCE)
         first = min(played[start], due[start])
         now, expected = played[here] - first, due[here] - first
-        jumps = np.flatnonzero(now != expected)
-        left, entered = expected[jumps], now[jumps]
-        spectrum = _transform(frames[first:], n_frames=now[-1] + 2, exact=np.concatenate((left, entered)))
-        magnitude = np.abs(spectrum)
-        if magnitude.min() < _QUIET:
-            quiet = magnitude < _QUIET
-            spectrum[quiet] = magnitude[quiet] = _QUIET  # phase 0, as an angle function gives it for zero
-
-        turns = spectrum[left] * np.conj(spectrum[entered])
-        turns *= 1 / (magnitude[left] * magnitude[entered])
+        jumps = now != expected
+        exact = np.concatenate((expected[jumps], now[jumps]))
+        spectrum = _transform(frames[first:], n_frames=now[-1] + 2, exact=exact)
         stretched = np.empty((len(now), spectrum.shape[1]), dtype=np.complex64)
-        gain = np.empty(stretched.shape, dtype=np.float32)
-        for run, (low, high) in enumerate(pairwise((0, *jumps, len(now)))):
-            if run:
-                gathered = gathered * turns[run - 1]
-            run_frames = slice(now[low], now[low] + high - low)
-            after = slice(run_frames.start + 1, run_frames.stop + 1)
-            np.multiply(spectrum[run_frames], gathered, out=stretched[low:high])
-            np.divide(magnitude[after], magnitude[run_frames], out=gain[low:high])
-        gain *= weight[here]
-        gain += 1 - weight[here]
-        stretched *= gain
+        play(spectrum, now, expected, weight[here], gathered, stretched)
         yield start, stretched
 
 
@@ -142,11 +122,10 @@ def _overlap_add(sound: NDArray[np.float32], spectrum: NDArray[np.complex64]) ->
     """Add the windowed inverse transforms of `spectrum` to `sound`, float32 `[blocks, HOP_LENGTH]`."""
     from scipy import fft  # see `_transform`
 
+    from ser.vocoder_kernels import overlap_add  # see `_spectra_at`
+
     window, _ = _synthesis_windows()
-    frames = fft.irfft(spectrum, axis=1)
-    frames *= window
-    for quarter in range(_OVERLAP):
-        sound[quarter : quarter + len(frames)] += frames[:, quarter * HOP_LENGTH : (quarter + 1) * HOP_LENGTH]
+    overlap_add(fft.irfft(spectrum, axis=1), window, sound)
 
 
 def _mend_ends(sound: NDArray[np.float32], *, n_frames: int) -> None:

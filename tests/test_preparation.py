@@ -48,15 +48,16 @@ def cache_dir(filled, tmp_path):
 @pytest.fixture
 def made(monkeypatch):
     """The samples whose features are made, rather than read from the cache; by one worker, as this is no pickle."""
-    tasks = []
-    make_entry = preparation._make_entry
+    made = []
+    make_entries = preparation._make_entries
 
     def remember(task, *, recipe):
-        tasks.append(task[0])
-        return make_entry(task, recipe=recipe)
+        recording, copies = task
+        made.extend(Sample(recording=recording, copy=copy) for copy, _ in copies)
+        return make_entries(task, recipe=recipe)
 
-    monkeypatch.setattr(preparation, "_make_entry", remember)
-    return tasks
+    monkeypatch.setattr(preparation, "_make_entries", remember)
+    return made
 
 
 def entries(cache_dir):
@@ -207,7 +208,25 @@ def test_nothing_readable_is_refused(recordings, tmp_path, copies):
     assert str(bad[0].path) in str(refused.value)
 
 
+def test_a_recording_and_its_copies_are_decoded_once(samples, tmp_path, monkeypatch):
+    decoded = []
+
+    def remember(path, *, sample_rate):
+        decoded.append(path)
+        return read_sound(path, sample_rate=sample_rate)
+
+    monkeypatch.setattr(preparation, "read_sound", remember)
+    prepare(samples, RECIPE, cache_dir=tmp_path, workers=1)
+    assert sorted(decoded) == sorted({sample.recording.path for sample in samples})
+
+
 def test_entries_depend_on_all_code_that_makes_them():
-    code = "import sys, ser.audio, ser.augment, ser.features; print(*(m for m in sys.modules if m.startswith('ser.')))"
+    code = """
+import sys, numpy as np, ser.audio, ser.features
+from ser.augment import AugmentSettings, augment
+every_change = AugmentSettings(min_steps=4, max_steps=4)
+augment(np.ones(4096, dtype=np.float32), every_change, sample_rate=22050, rng=np.random.default_rng(0))
+print(*(name.removeprefix("ser.") for name in sys.modules if name.startswith("ser.")))
+"""
     loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
-    assert {module.__name__ for module in preparation._CODE} == set(loaded) - {"ser.errors", "ser.settings"}
+    assert set(preparation._CODE) == set(loaded) - {"errors", "settings"}
