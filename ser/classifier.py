@@ -80,7 +80,8 @@ class EmotionClassifier(L.LightningModule):
         return self.recogniser(features)
 
     def configure_optimizers(self) -> dict[str, Any]:
-        optimizer = Adam(self.parameters(), lr=self.settings.lr)
+        # Fused, all parameters are one launch; on a CPU it would gain 7%, but round otherwise than the plain optimiser.
+        optimizer = Adam(self.parameters(), lr=self.settings.lr, fused=self.device.type == "cuda")
         scheduler = self.settings.scheduler
         plateau = ReduceLROnPlateau(
             optimizer, factor=scheduler.factor, patience=scheduler.patience, min_lr=scheduler.min_lr
@@ -128,8 +129,9 @@ class EmotionClassifier(L.LightningModule):
         loss = F.cross_entropy(logits, labels)
         with torch.no_grad():
             n_classes = logits.shape[1]
-            cells = torch.bincount(labels * n_classes + logits.argmax(dim=1), minlength=n_classes**2)
-            getattr(self, f"{part}_confusion").add_(cells.view(n_classes, n_classes))
+            cells = labels * n_classes + logits.argmax(dim=1)
+            # Not bincount, which makes a GPU wait for its largest value.
+            getattr(self, f"{part}_confusion").view(-1).index_add_(0, cells, torch.ones_like(cells))
             getattr(self, f"{part}_loss_sum").add_(loss.detach() * len(labels))
         return loss
 
