@@ -1,6 +1,6 @@
 """The whole preparation (read, augment, extract, scale, store) against the plain librosa script, two processes each.
 
-    python benchmarks/preparation.py [--root FOLDER] [--count 2452] [--turns 1]
+    python benchmarks/preparation.py [--root FOLDER] [--count 800] [--turns 3]
 
 Of every five recordings four are trained on, with one augmented copy each, and one is held out. Both sides start as
 programs of their own, in turn, with nothing in ser's cache; imports do not count, the start of workers does. The run
@@ -127,8 +127,8 @@ def measure(root: Path | None, *, count: int, turns: int) -> list[dict[str, Any]
 
 def main() -> list[dict[str, Any]]:
     """Measure, print a table, and return its row."""
-    parser = parser_of(__doc__, count=2452)
-    parser.add_argument("--turns", type=int, default=1)
+    parser = parser_of(__doc__, count=800)
+    parser.add_argument("--turns", type=int, default=3)
     options = parser.parse_args()
     rows = measure(options.root, count=options.count, turns=options.turns)
     print("| recordings | copies | ser, s | plain script, s | times as fast | largest difference | copies, dB |")
