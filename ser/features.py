@@ -19,8 +19,10 @@ from ser.settings import require, suggestion
 from ser.stft import FRAMES_AT_ONCE, SpectrumReader, count_frames
 from ser.tuning import estimate_tuning
 
-GROUPS = ("mfcc", "delta", "delta2", "chroma", "mel", "zcr", "contrast", "rms")
-"""Every group of features; all but "rms" make the original recipe, in this order."""
+ORIGINAL_GROUPS = ("mfcc", "delta", "delta2", "chroma", "mel", "zcr", "contrast")
+"""The original recipe's groups of features, in the order of its rows."""
+GROUPS = (*ORIGINAL_GROUPS, "rms", "logmel")
+"""Every group of features."""
 
 _DB_FLOOR = 1e-10
 _DB_RANGE = 80.0
@@ -36,11 +38,13 @@ class FeatureSettings:
     ----------
     sample_rate : samples a second of the waveforms.
     n_fft, hop_length : samples of a frame (even), and from one frame to the next.
-    n_mfcc, n_mels, n_chroma : rows of these groups; the deltas have `n_mfcc` rows each.
+    n_mfcc, n_mels, n_chroma : rows of these groups; the deltas have `n_mfcc` rows each, "mel" and "logmel" `n_mels`.
     n_bands : octave bands of the spectral contrast above the lowest, so that it has `n_bands + 1` rows.
     max_length : frames that the network is given: longer recordings are cut, shorter ones padded with zeros.
     groups : which of `GROUPS`, in the order of the rows.
     tuning : deviation from A440 in chroma steps, -0.5 to 0.5, or "estimate" to find it in each recording.
+    trim, level_db : what `ser.conditioning` does to a waveform beforehand: whether the silence around the voice is cut
+        off, and the level that the voice is brought to, in dB below full scale; None leaves it as it is.
     """
 
     sample_rate: int = 22050
@@ -51,8 +55,10 @@ class FeatureSettings:
     n_chroma: int = 12
     n_bands: int = 6
     max_length: int = 216
-    groups: tuple[str, ...] = GROUPS[:-1]
+    groups: tuple[str, ...] = ORIGINAL_GROUPS
     tuning: float | Literal["estimate"] = "estimate"
+    trim: bool = False
+    level_db: float | None = None
 
     def __post_init__(self) -> None:
         for key in ("sample_rate", "hop_length", "n_mfcc", "n_mels", "n_chroma", "n_bands", "max_length"):
@@ -73,6 +79,8 @@ class FeatureSettings:
             require(
                 -0.5 <= self.tuning <= 0.5, f"tuning is {self.tuning}, but should be from -0.5 to 0.5, or 'estimate'."
             )
+        if self.level_db is not None:
+            require(-60 <= self.level_db <= 0, f"level_db is {self.level_db}, but should be from -60 to 0, or null.")
         if "contrast" in self.groups:
             self._check_bands()
 
@@ -103,7 +111,12 @@ class FeatureSettings:
 def _rows(group: str, settings: FeatureSettings) -> int:
     if group in _CEPSTRAL:
         return settings.n_mfcc
-    counts = {"mel": settings.n_mels, "chroma": settings.n_chroma, "contrast": settings.n_bands + 1}
+    counts = {
+        "mel": settings.n_mels,
+        "logmel": settings.n_mels,
+        "chroma": settings.n_chroma,
+        "contrast": settings.n_bands + 1,
+    }
     return counts.get(group, 1)
 
 
@@ -148,7 +161,8 @@ def extract(waveform: NDArray[np.float32], settings: FeatureSettings) -> NDArray
     Frames are centred, as librosa's are: the first one's middle is the first sample, and zeros lie beyond both ends.
     Each group equals the function of `librosa.feature` called with the same sizes and otherwise its defaults:
     `mfcc`, `delta` (of order 1 and 2, of the whole recording's MFCC), `chroma_stft`, `melspectrogram`,
-    `zero_crossing_rate`, `spectral_contrast`, `rms`. Mel is power, not decibels.
+    `zero_crossing_rate`, `spectral_contrast`, `rms`. "mel" is power; "logmel" is the same in decibels, no lower than 80
+    dB under its largest value (`librosa.power_to_db`).
 
     Parameters
     ----------
@@ -184,10 +198,12 @@ def _fill_spectral(
 ) -> None:
     """Fill the rows of every group that begins with the transform."""
     power = _power_spectrum(waveform, settings)
-    if rows.keys() & {"mel", *_CEPSTRAL}:
+    if rows.keys() & {"mel", "logmel", *_CEPSTRAL}:
         mel = _mel(power, settings)
         if "mel" in rows:
             features[rows["mel"]] = mel.T
+        if "logmel" in rows:
+            features[rows["logmel"]] = _decibels(mel).T
         if rows.keys() & set(_CEPSTRAL):
             _fill_cepstral(features, mel, settings, rows)
     if "chroma" in rows:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from ser.audio import Sound, read_sound
+from ser.conditioning import Conditioned, condition
 from ser.errors import AudioError
 from ser.features import FeatureSettings, extract, fit_length
 
@@ -21,11 +22,13 @@ class Heard:
     Attributes
     ----------
     features : float32 [features, max_length], not standardised.
+    heard_from : seconds into the recording at which the first frame lies.
     duration : seconds of the recording.
     warnings : what to bear in mind about it, in sentences; mostly empty.
     """
 
     features: np.ndarray
+    heard_from: float
     duration: float
     warnings: tuple[str, ...]
 
@@ -38,15 +41,21 @@ def hear(source: Path | bytes, *, settings: FeatureSettings, name: str | None = 
     AudioError : as `ser.audio.read_sound`.
     """
     sound = read_sound(source, sample_rate=settings.sample_rate, name=name)
+    conditioned = condition(sound.waveform, settings)
     warnings = warnings_of_level(sound)
-    if sound.duration > settings.duration:
+    if len(conditioned.waveform) > settings.duration * settings.sample_rate:
         warnings += (f"Only the first {settings.duration:.1f} of {sound.duration:.1f} seconds were heard.",)
-    return Heard(features=network_input(sound.waveform, settings), duration=sound.duration, warnings=warnings)
+    return Heard(
+        features=network_input(conditioned, settings),
+        heard_from=conditioned.start / settings.sample_rate,
+        duration=sound.duration,
+        warnings=warnings,
+    )
 
 
-def network_input(waveform: np.ndarray, settings: FeatureSettings) -> np.ndarray:
-    """Return float32 [features, max_length], not standardised, of float32 [samples]: cut, or padded at the end."""
-    return fit_length(extract(waveform, settings), settings.max_length)
+def network_input(conditioned: Conditioned, settings: FeatureSettings) -> np.ndarray:
+    """Return float32 [features, max_length], not standardised: cut, or padded with zeros at the end."""
+    return fit_length(extract(conditioned.waveform, settings), settings.max_length)
 
 
 def try_to_hear(path: Path, *, settings: FeatureSettings) -> Heard | str:

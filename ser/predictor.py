@@ -12,6 +12,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from ser.audio import Sound, find_sound_files
+from ser.conditioning import condition
 from ser.description import Description
 from ser.errors import AudioError, CheckpointError
 from ser.features import FeatureSettings
@@ -48,7 +49,8 @@ class Prediction:
     source : the file, or the name that was given.
     class_names : in the order of `probabilities`.
     probabilities : float32 [classes], not negative, summing to 1.
-    attention : float32 [weights], how much each stretch of `frames` counted, summing to 1.
+    attention : float32 [weights], how much each stretch of the network's `max_length` frames counted, summing to 1.
+    heard_from : seconds into the recording at which those frames begin.
     duration : seconds of the recording.
     warnings : what to bear in mind, in sentences; mostly empty.
     uncertain_below : the confidence that the model asks of itself.
@@ -59,6 +61,7 @@ class Prediction:
     probabilities: np.ndarray
     attention: np.ndarray
     duration: float
+    heard_from: float = 0.0
     warnings: tuple[str, ...] = ()
     uncertain_below: float = 0.0
 
@@ -206,9 +209,10 @@ class Predictor:
 
     def _judge_windows(self, cuts: Sequence[tuple[int, np.ndarray]], settings: FeatureSettings) -> list[Window]:
         heard = [row for row, (_, waveform) in enumerate(cuts) if not is_silent(waveform)]
+        conditioned = {row: condition(cuts[row][1], settings) for row in heard}
         answers = {}
         if heard:
-            inputs = np.stack([network_input(cuts[row][1], settings) for row in heard])
+            inputs = np.stack([network_input(conditioned[row], settings) for row in heard])
             answers = dict(zip(heard, zip(*self.scorer(inputs), strict=True), strict=True))
         return [
             Window(
@@ -216,6 +220,7 @@ class Predictor:
                 end=(start + len(waveform)) / settings.sample_rate,
                 probabilities=answers[row][0] if row in answers else None,
                 attention=answers[row][1] if row in answers else None,
+                heard_from=(start + (conditioned[row].start if row in answers else 0)) / settings.sample_rate,
             )
             for row, (start, waveform) in enumerate(cuts)
         ]
@@ -233,6 +238,7 @@ class Predictor:
                 class_names=self.class_names,
                 probabilities=probabilities[row],
                 attention=attention[row],
+                heard_from=one.heard_from,
                 duration=one.duration,
                 warnings=one.warnings,
                 uncertain_below=self.description.uncertain_below,

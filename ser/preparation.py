@@ -15,6 +15,7 @@ import numpy as np
 from ser import store
 from ser.audio import read_sound
 from ser.augment import AugmentSettings, augment, recording_rng
+from ser.conditioning import condition
 from ser.corpus.recordings import Recording, content_digest
 from ser.errors import AudioError
 from ser.features import FeatureSettings, extract, fit_length
@@ -24,7 +25,18 @@ from ser.workers import core_count, map_in_workers
 
 log = logging.getLogger(__name__)
 
-_CODE = ("audio", "wav_header", "features", "filterbanks", "stft", "tuning", "augment", "vocoder", "vocoder_kernels")
+_CODE = (
+    "audio",
+    "wav_header",
+    "conditioning",
+    "features",
+    "filterbanks",
+    "stft",
+    "tuning",
+    "augment",
+    "vocoder",
+    "vocoder_kernels",
+)
 """The modules that a feature's value depends on."""
 _LIBRARIES = ("numpy", "numba", "scipy", "soundfile", "soxr")
 
@@ -136,7 +148,7 @@ def _make_entries(task: tuple[Recording, list[tuple[int, Path]]], *, recipe: Rec
         if copy:
             rng = recording_rng(seed=recipe.augment_seed, name=recording.stem, copy=copy)
             changed = augment(waveform, recipe.augment, sample_rate=rate, rng=rng)
-        store.write_entry(path, extract(changed, recipe.features))
+        store.write_entry(path, extract(condition(changed, recipe.features).waveform, recipe.features))
     return None
 
 

@@ -21,13 +21,15 @@ class Window:
     ----------
     start, end : seconds from the beginning of the recording.
     probabilities : float32 [classes]; None where the stretch is silent.
-    attention : float32 [weights], evenly over the network's `max_length` frames from `start` on; None likewise.
+    attention : float32 [weights], evenly over the network's `max_length` frames from `heard_from` on; None likewise.
+    heard_from : seconds from the beginning of the recording; `start`, or later where a silence was cut off.
     """
 
     start: float
     end: float
     probabilities: np.ndarray | None
     attention: np.ndarray | None
+    heard_from: float
 
 
 def cut_windows(waveform: np.ndarray, settings: FeatureSettings) -> list[tuple[int, np.ndarray]]:
@@ -73,7 +75,7 @@ def attention_over_time(
     seconds = (np.arange(max(1, math.ceil(duration / step))) + 0.5) * step
     total, heard = np.zeros(len(seconds)), np.zeros(len(seconds))
     for window in windows:
-        places = np.floor((seconds - window.start) / step).astype(int)
+        places = np.floor((seconds - window.heard_from) / step).astype(int)
         inside = (places >= 0) & (places < n_weights)
         heard += inside
         if window.attention is not None:

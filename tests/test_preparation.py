@@ -222,7 +222,7 @@ def test_a_recording_and_its_copies_are_decoded_once(samples, tmp_path, monkeypa
 
 def test_entries_depend_on_all_code_that_makes_them():
     code = """
-import sys, numpy as np, ser.audio, ser.features
+import sys, numpy as np, ser.audio, ser.conditioning, ser.features
 from ser.augment import AugmentSettings, augment
 every_change = AugmentSettings(min_steps=4, max_steps=4)
 augment(np.ones(4096, dtype=np.float32), every_change, sample_rate=22050, rng=np.random.default_rng(0))

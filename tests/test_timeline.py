@@ -1,3 +1,4 @@
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -108,7 +109,9 @@ def test_many_windows_are_judged_in_bounded_batches(predictor, voice):
 
 def test_attention_falls_where_the_windows_put_it():
     def window(start, attention):
-        return Window(start=start, end=start + 4, probabilities=np.ones(1), attention=np.array(attention))
+        return Window(
+            start=start, end=start + 4, probabilities=np.ones(1), attention=np.array(attention), heard_from=start
+        )
 
     settings = SimpleNamespace(duration=4.0)  # four weights of a second each
     windows = [window(0.0, [0.1, 0.2, 0.3, 0.4]), window(2.0, [0.5, 0.2, 0.2, 0.1])]
@@ -125,3 +128,19 @@ def test_attention_covers_the_recording_and_no_padding(predictor, voice):
     assert 15_000 / RATE - step < timeline.attention_seconds[-1] < 15_000 / RATE + step
     inside = timeline.windows[0].attention[: len(timeline.attention_seconds)]
     np.testing.assert_allclose(timeline.overall.attention, inside / inside.sum(), rtol=1e-5)
+
+
+def test_attention_begins_where_a_silence_was_cut_off():
+    settings = SimpleNamespace(duration=4.0)
+    attention = np.array([0.4, 0.3, 0.2, 0.1])
+    window = Window(start=0.0, end=6.0, probabilities=np.ones(1), attention=attention, heard_from=2.0)
+    _, over_time = attention_over_time([window], settings=settings, duration=6.0)
+    np.testing.assert_allclose(over_time, [0, 0, 0.4, 0.3, 0.2, 0.1], rtol=1e-6)
+
+
+def test_the_silence_before_a_voice_is_no_part_of_the_frames(voice, predictor):
+    trimming = Predictor(predictor.scorer, replace(predictor.description, features=replace(SETTINGS, trim=True)))
+    late = np.concatenate([np.zeros(RATE, dtype=np.float32), voice[:10_000]])
+    window = trimming.follow(as_sound(late), name="late").windows[0]
+    begins = np.flatnonzero(np.abs(voice) > 0.01 * np.abs(voice[:10_000]).max())[0] / RATE
+    assert 1 + begins - 0.2 < window.heard_from <= 1 + begins
