@@ -19,10 +19,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Sampler, TensorDataset
 
+from ser.batches import EpochOrder, TensorBatches, epoch_seed
 from ser.checkpoint import fresh_recogniser
 from ser.classifier import EmotionClassifier, ModelSettings
 from ser.corpus.names import EMOTIONS
-from ser.datamodule import EpochOrder, TensorBatches, epoch_seed
 from ser.description import Description
 from ser.features import FeatureSettings
 

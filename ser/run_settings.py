@@ -11,18 +11,21 @@ from ser.classifier import MONITORED, ModelSettings
 from ser.corpus.selection import DataSettings
 from ser.errors import SettingsError
 from ser.features import FeatureSettings
-from ser.nets import check_architecture
+from ser.nets import check_architecture, is_by_band
 from ser.settings import check_keys, read_settings, require, suggestion
+from ser.spectrogram_augment import SpectrogramAugmentSettings
 
 
 @dataclass(frozen=True, kw_only=True)
 class MonitorSettings:
-    """What early stopping and the choice of the best checkpoint look at; `patience` counts epochs."""
+    """What the choice of the best checkpoint looks at; None chooses the last epoch."""
 
-    monitor: str = "val/loss"
+    monitor: str | None = "val/loss"
     mode: Literal["min", "max"] = "min"
 
     def __post_init__(self) -> None:
+        if self.monitor is None:
+            return
         known = self.monitor in MONITORED
         require(known, f"monitor is {self.monitor!r}, which is never logged; {suggestion(self.monitor, MONITORED)}.")
         better = "min" if self.monitor.endswith("loss") else "max"
@@ -31,6 +34,8 @@ class MonitorSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class EarlyStoppingSettings(MonitorSettings):
+    """What stops a run early, after `patience` epochs without a gain of `min_delta`; `monitor` None never does."""
+
     patience: int = 10
     min_delta: float = 0.0
 
@@ -70,6 +75,7 @@ class RunSettings:
     data: DataSettings
     features: FeatureSettings
     augment: AugmentSettings
+    spectrogram: SpectrogramAugmentSettings = field(default_factory=SpectrogramAugmentSettings)
     model: ModelSettings
     trainer: dict[str, Any]
     callbacks: CallbackSettings
@@ -88,6 +94,10 @@ class RunSettings:
         require(
             known, f"optimized_metric is {self.optimized_metric!r}; {suggestion(self.optimized_metric, MONITORED)}."
         )
+
+    def describe_protocol(self) -> str:
+        """Return one sentence on who was held out and what chose the checkpoint."""
+        return self.data.describe_split(keeps_last=self.callbacks.checkpoint.monitor is None)
 
     @property
     def run_dir(self) -> Path:
@@ -120,7 +130,19 @@ def read_run_settings(configuration: Mapping[str, Any]) -> RunSettings:
         raise SettingsError(str(error).removeprefix("settings.")) from None
     _check_trainer(settings.trainer)
     check_architecture(settings.model.name, settings.model.network, max_length=settings.features.max_length)
+    _check_fit(settings)
     return settings
+
+
+def _check_fit(settings: RunSettings) -> None:
+    """Check what one group of settings asks of another."""
+    by_band = is_by_band(settings.model.name)
+    if settings.spectrogram.changes_anything and not (by_band and settings.features.groups == ("logmel",)):
+        raise SettingsError(
+            f"spectrogram changes log-mel features of a network that standardises by band, but features.groups is "
+            f"{list(settings.features.groups)} and model.name {settings.model.name}: give features=logmel "
+            "model=residual_bilstm, or spectrogram=none."
+        )
 
 
 def _check_trainer(values: Mapping[str, Any]) -> None:

@@ -32,3 +32,15 @@ def _fit_block(columns: np.ndarray) -> StandardScaler:
     for start in range(0, len(columns), _SAMPLES):
         scaler.partial_fit(columns[start : start + _SAMPLES])
     return scaler
+
+
+def fit_band_scaler(features: np.ndarray) -> StandardScaler:
+    """Fit mean and scale of every row of float32 [samples, features, frames], over the frames that are not padding.
+
+    Padding is zeros in every row, as `ser.features.fit_length` adds it.
+    """
+    scaler = StandardScaler()
+    for start in range(0, len(features), _SAMPLES):
+        block = features[start : start + _SAMPLES]
+        scaler.partial_fit(block.transpose(0, 2, 1)[block.any(axis=1)])  # [real frames, features]
+    return scaler

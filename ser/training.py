@@ -4,6 +4,7 @@ import logging
 import platform
 import sys
 import warnings
+from collections import Counter
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -25,8 +26,9 @@ from ser.description import Description
 from ser.errors import CheckpointError, CorpusError, SettingsError
 from ser.files import write_text_atomically
 from ser.interchange import write_original_files
+from ser.nets import is_by_band
 from ser.predictor import Predictor, failure_table
-from ser.preparation import Sample
+from ser.preparation import Prepared, Sample
 from ser.report import Evaluation, ScoredRecording, format_metrics, write_evaluation
 from ser.resuming import AtomicCheckpointIO, ResumableEarlyStopping
 from ser.run_folder import BEST, CHECKPOINTS, LAST, find_checkpoint
@@ -86,6 +88,7 @@ def build_data(settings: RunSettings) -> EmotionData:
         data_dir=Path(settings.paths.data_dir),
         cache_dir=Path(settings.paths.cache_dir),
         seed=settings.seed,
+        by_band=is_by_band(settings.model.name),
     )
 
 
@@ -117,13 +120,13 @@ def build_trainer(settings: RunSettings) -> L.Trainer:
 
 
 def _build_classifier(settings: RunSettings, data: EmotionData, configuration: Mapping[str, Any]) -> EmotionClassifier:
-    held_out = data.split.test or data.split.validation
+    held_out = () if settings.data.split == "all" else data.split.test or data.split.validation
     description = Description(
         architecture=settings.model.name,
         network=settings.model.network,
         class_names=settings.data.classes,
         features=settings.features,
-        protocol=settings.data.describe_split(),
+        protocol=settings.describe_protocol(),
         held_out=tuple(recording.stem for recording in held_out),
         corpus_root=str(data.root),
         configuration=dict(configuration),
@@ -134,7 +137,15 @@ def _build_classifier(settings: RunSettings, data: EmotionData, configuration: M
     recogniser.standardiser.set_statistics(
         torch.from_numpy(data.scaler.mean_.reshape(shape)), torch.from_numpy(data.scaler.scale_.reshape(shape))
     )
-    return EmotionClassifier(recogniser, description=description, settings=settings.model, seed=settings.seed)
+    counts = Counter(sample.recording.name.emotion for sample in data.prepared["train"].samples)
+    return EmotionClassifier(
+        recogniser,
+        description=description,
+        settings=settings.model,
+        seed=settings.seed,
+        spectrogram=settings.spectrogram,
+        class_counts=[counts[name] for name in settings.data.classes],
+    )
 
 
 def _callbacks(settings: RunSettings) -> list[Callback]:
@@ -154,12 +165,16 @@ def _callbacks(settings: RunSettings) -> list[Callback]:
         )
 
     callbacks: list[Callback] = [
-        ResumableEarlyStopping(
-            monitor=stopping.monitor, mode=stopping.mode, patience=stopping.patience, min_delta=stopping.min_delta
-        ),
-        checkpoint(BEST, monitor=choice.monitor, mode=choice.mode),
+        # The epoch's number always gains, so the last epoch is the best where nothing else is asked for.
+        checkpoint(BEST, monitor=choice.monitor or "epoch", mode=choice.mode if choice.monitor else "max"),
         checkpoint(LAST, monitor=None),  # after the best, whose state it holds
     ]
+    if stopping.monitor is not None:
+        callbacks.append(
+            ResumableEarlyStopping(
+                monitor=stopping.monitor, mode=stopping.mode, patience=stopping.patience, min_delta=stopping.min_delta
+            )
+        )
     if settings.logger.tensorboard or settings.logger.csv:
         callbacks.append(LearningRateMonitor(logging_interval="epoch"))
     if _shows_progress(settings):
@@ -200,20 +215,23 @@ def _report(
     # What people will use is what is scored: the file, read as they will read it.
     recogniser, description = load_recogniser(run_dir / CHECKPOINTS / BEST)
     predictor = Predictor(TorchScorer(recogniser), description)
-    evaluation = _evaluate(predictor, data, "validation")
+    evaluation = _evaluate(predictor, data.prepared["validation"])
     write_evaluation(evaluation, run_dir, prefix="val")
     log.info("Validation, best epoch\n%s", format_metrics(evaluation))
     if data.split.test and settings.score_test:
-        test = _evaluate(predictor, data, "test")
+        test = _evaluate(predictor, data.prepared["test"])
         write_evaluation(test, run_dir / "test", prefix="test")
         log.info("Test\n%s", format_metrics(test))
     save_figure(learning_curve_figure(classifier.history), run_dir / "learning_curve.png")
-    if settings.original_files:
+    if settings.original_files and not is_by_band(settings.model.name):
         write_original_files(run_dir, recogniser, data.scaler, class_names=description.class_names)
 
     choice = settings.callbacks.checkpoint
-    choose = min if choice.mode == "min" else max
-    best = choose(classifier.history, key=lambda row: row[choice.monitor])
+    if choice.monitor is None:
+        best = classifier.history[-1]
+    else:
+        choose = min if choice.mode == "min" else max
+        best = choose(classifier.history, key=lambda row: row[choice.monitor])
     for logger in trainer.loggers:
         if isinstance(logger, TensorBoardLogger):
             _log_outcome(logger, evaluation, description, epoch=int(best["epoch"]))
@@ -232,13 +250,12 @@ def _log_outcome(logger: TensorBoardLogger, evaluation: Evaluation, description:
     logger.log_hyperparams(_flat(description.configuration), metrics=final)
 
 
-def _evaluate(predictor: Predictor, data: EmotionData, part: str) -> Evaluation:
-    prepared = data.prepared[part]
+def _evaluate(predictor: Predictor, prepared: Prepared) -> Evaluation:
     probabilities = predictor.score(prepared.features)
     return Evaluation(
         class_names=predictor.class_names,
         recordings=tuple(map(_scored, prepared.samples, probabilities)),
-        protocol=data.data.describe_split(),
+        protocol=predictor.description.protocol,
     )
 
 

@@ -96,7 +96,8 @@ def test_every_experiment_is_a_valid_run(experiment):
 
 
 @pytest.mark.parametrize(
-    "choice", [f"{group}={name}" for group in ("data", "features", "augment", "model") for name in names(group)]
+    "choice",
+    [f"{group}={name}" for group in ("data", "features", "augment", "model", "callbacks") for name in names(group)],
 )
 def test_every_choice_of_a_group_is_a_valid_run(choice):
     read_run_settings(composed(choice))

@@ -1,7 +1,7 @@
 import numpy as np
 from sklearn.preprocessing import StandardScaler
 
-from ser.scaling import fit_scaler
+from ser.scaling import fit_band_scaler, fit_scaler
 
 
 def test_the_scaler_is_scikit_learns_on_the_whole_matrix():
@@ -25,3 +25,15 @@ def test_sharing_out_the_columns_changes_no_bit():
     assert vars(scaler).keys() == vars(whole).keys()
     for name, value in vars(whole).items():
         np.testing.assert_array_equal(getattr(scaler, name), value, err_msg=name)
+
+
+def test_padding_has_no_part_in_the_statistics_by_band():
+    rng = np.random.default_rng(0)
+    lengths = rng.integers(5, 41, 300)  # more samples than a block
+    features = np.zeros((300, 3, 40), dtype=np.float32)
+    for sample, length in zip(features, lengths, strict=True):
+        sample[:, :length] = rng.normal([[-50], [0], [7]], [[2], [5], [0.1]], (3, length))
+    real = np.concatenate([sample[:, :length] for sample, length in zip(features, lengths, strict=True)], axis=1)
+    scaler = fit_band_scaler(features)
+    np.testing.assert_allclose(scaler.mean_, real.mean(axis=1, dtype=np.float64), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(scaler.scale_, real.std(axis=1, dtype=np.float64), rtol=1e-5)

@@ -27,7 +27,7 @@ class DataSettings:
     channel: Channel = "both"
     score_channel: Channel | None = None
     classes: tuple[str, ...] = EMOTIONS
-    split: Literal["random", "speaker"] = "random"
+    split: Literal["random", "speaker", "all"] = "random"
     split_seed: int = 42
     held_out: float = 0.2
     validation_fraction: float = 0.0
@@ -60,7 +60,9 @@ class DataSettings:
             check_fold(self.held_out_actors)
         else:
             named = self.fold is not None or self.validation_actors or self.test_actors
-            require(not named, "split is 'random', which has no folds or actors; say data.split=speaker as well.")
+            require(
+                not named, f"split is {self.split!r}, which has no folds or actors; say data.split=speaker as well."
+            )
 
     @property
     def held_out_actors(self) -> Fold:
@@ -86,22 +88,36 @@ class DataSettings:
     def scored_channel(self) -> Channel:
         return self.score_channel or self.channel
 
-    def describe_split(self) -> str:
-        """Return one sentence on who was held out and what chose the checkpoint; printed above every figure."""
+    def describe_split(self, *, keeps_last: bool = False) -> str:
+        """Return one sentence on who was held out and what chose the checkpoint; printed above every figure.
+
+        Parameters
+        ----------
+        keeps_last : whether nothing chose it: the run's last epoch was kept.
+        """
         channels = {"both": "speech and song", "speech": "speech", "song": "song"}
         scored = channels[self.scored_channel]
+        if self.split == "all":
+            return (
+                f"Trained on every recording of the corpus. Figures on {scored} of the corpus itself are of recordings "
+                "it has heard, and say nothing of a new voice."
+            )
         if self.split == "speaker":
             fold = self.held_out_actors
+            chosen = (
+                f"neither were validation actors {_listed(fold.validation)}; the last epoch was kept"
+                if keeps_last
+                else f"the checkpoint was chosen on actors {_listed(fold.validation)}"
+            )
             return (
                 f"Speaker-independent, {scored}: test actors {_listed(fold.test)} were never heard in training; "
-                f"the checkpoint was chosen on actors {_listed(fold.validation)}."
+                f"{chosen}."
             )
         share = f"{self.held_out:.0%} of the recordings held out at random (seed {self.split_seed})"
-        if self.validation_fraction:
-            return (
-                f"Random split, {scored}: {share}, so every test speaker was heard in training; the checkpoint was "
-                "chosen on an inner part of the training recordings."
-            )
+        if self.validation_fraction or keeps_last:
+            chosen = "the last epoch was kept" if keeps_last else "the checkpoint was chosen on an inner part of the"
+            chosen += "" if keeps_last else " training recordings"
+            return f"Random split, {scored}: {share}, so every test speaker was heard in training; {chosen}."
         return (
             f"Random split, {scored}: {share}, so every speaker was heard in training, and the checkpoint was chosen "
             "on these same recordings, as the original did; expect far less on a new voice."
@@ -123,7 +139,9 @@ def select(recordings: Sequence[Recording], settings: DataSettings) -> Split:
     pool = [r for r in recordings if r.name.channel in wanted and r.name.emotion in settings.classes]
     if not pool:
         raise CorpusError(f"The corpus holds no recording of {'/'.join(sorted(wanted))} in data.classes.")
-    if settings.split == "speaker":
+    if settings.split == "all":
+        split = Split(train=tuple(pool), validation=(), test=())
+    elif settings.split == "speaker":
         split = speaker_split(pool, settings.held_out_actors)
     else:
         split = random_split(
@@ -138,7 +156,8 @@ def select(recordings: Sequence[Recording], settings: DataSettings) -> Split:
         "test": of_channel(split.test, settings.scored_channel),
     }
     for part, left in parts.items():
-        if not left and (part != "test" or split.test):
+        may_be_empty = (part == "test" and not split.test) or (part == "validation" and settings.split == "all")
+        if not left and not may_be_empty:
             raise CorpusError(f"The {part} part holds no recordings in the chosen channel; see data.channel.")
     return Split(train=parts["training"], validation=parts["validation"], test=parts["test"])
 

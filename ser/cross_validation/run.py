@@ -56,7 +56,7 @@ def cross_validate(
         data = runs[0].settings.data
         summary = summarise(
             [read_model(run, kept_accuracy=settings.kept_accuracy) for run in runs],
-            protocol=describe_protocol(settings, data, scored=runs[0].parts),
+            protocol=describe_protocol(settings, runs[0].settings, scored=runs[0].parts),
             settings=settings,
             class_names=data.classes,
         )

@@ -4,9 +4,9 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Literal
 
-from ser.corpus.selection import DataSettings
 from ser.corpus.splits import FOLDS
 from ser.errors import SettingsError
+from ser.run_settings import RunSettings
 from ser.settings import require, suggestion
 
 Part = Literal["validation", "test"]
@@ -70,25 +70,28 @@ class CrossValidationSettings:
         return names
 
 
-def describe_protocol(settings: CrossValidationSettings, data: DataSettings, *, scored: tuple[Part, ...]) -> str:
+def describe_protocol(settings: CrossValidationSettings, run: RunSettings, *, scored: tuple[Part, ...]) -> str:
     """Return what was trained, tested and chosen on whom, in a few sentences; printed above every figure.
 
     Parameters
     ----------
-    data : the settings of any one of the runs.
+    run : the settings of any one of the runs.
     scored : the parts that have figures.
     """
+    data = run.data
     channels = {"both": "speech and song", "speech": "speech", "song": "song"}
     number = "seeds" if len(settings.seeds) > 1 else "seed"
     seeds = f"{len(data.classes)} classes, trained on {channels[data.channel]}, {number} {_listed(settings.seeds)}."
     unscored = "" if "test" in scored else " The test part was left unscored."
     if data.split == "random":
         nothing_left = not data.validation_fraction  # the test part is empty: it chose the checkpoint
-        return f"{data.describe_split()} {seeds}{'' if nothing_left else unscored}"
+        return f"{run.describe_protocol()} {seeds}{'' if nothing_left else unscored}"
     folds = _FOLD_SET_NAMES.get(str(settings.folds), f"the folds {_listed(settings.fold_names)}")
+    last = run.callbacks.checkpoint.monitor is None
+    chosen = "the last epoch was kept; the temperature" if last else "the checkpoint, the temperature"
     return (
         f"Speaker-independent, {channels[data.scored_channel]}, {folds}: neither test nor validation actors were heard "
-        f"in training; the checkpoint, the temperature and the threshold of each run were chosen on its validation "
+        f"in training; {chosen} and the threshold of each run were chosen on its validation "
         f"actors alone. {seeds[0].upper()}{seeds[1:]}{unscored}"
     )
 

@@ -11,11 +11,21 @@ from torch import Tensor, nn
 
 from ser.errors import SettingsError
 from ser.nets.cnn_bilstm_luong import CnnBiLstmLuong, CnnBiLstmLuongSettings
+from ser.nets.residual_bilstm import ResidualBiLstm, ResidualBiLstmSettings
 from ser.nets.standardiser import Standardiser
 from ser.settings import read_settings, suggestion
 
-ARCHITECTURES = {"cnn_bilstm_luong": (CnnBiLstmLuong, CnnBiLstmLuongSettings)}
-"""Name -> (network, its settings). A new architecture is a file beside this one and a line here."""
+ARCHITECTURES = {
+    "cnn_bilstm_luong": (CnnBiLstmLuong, CnnBiLstmLuongSettings),
+    "residual_bilstm": (ResidualBiLstm, ResidualBiLstmSettings),
+}
+"""Name -> (network, its settings). A new architecture is a file beside this one and a line here.
+
+A network says of itself how few frames it can take (`min_frames`), and how its features are standardised (`by_band`).
+False: each feature in each frame on its own, padding included, as in the original recipe; every input then has
+`max_length` frames. True: each feature over all frames that are not padding; inputs may be of any length, padding is 0,
+and the network is told by a mask which frames are real.
+"""
 
 
 class Recogniser(nn.Module):
@@ -27,8 +37,29 @@ class Recogniser(nn.Module):
         self.network = network
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """Map float32 [batch, features, frames] to logits [batch, classes] and weights [batch, frames']."""
-        return self.network(self.standardiser(features))
+        """Map float32 [batch, features, frames] to logits [batch, classes] and weights [batch, frames'].
+
+        Frames of zeros at the end are padding.
+        """
+        if not self.network.by_band:
+            return self.network(self.standardiser(features))
+        return self.network(*self.standardise(features))
+
+    def standardise(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what a network that standardises by band is given: features, 0 where padded, and the mask."""
+        mask = real_frames(features)  # [b, frames]
+        return self.standardiser(features) * mask.unsqueeze(1), mask
+
+
+def real_frames(features: Tensor) -> Tensor:
+    """Return which frames of float32 [batch, features, frames] are not padding, bool [batch, frames]."""
+    return (features != 0).any(dim=1)
+
+
+def is_by_band(name: str) -> bool:
+    """Whether the architecture's features are standardised by band (see `ARCHITECTURES`)."""
+    network, _ = ARCHITECTURES[name]
+    return network.by_band
 
 
 def check_architecture(name: str, settings: Mapping[str, Any], *, max_length: int) -> None:
@@ -60,7 +91,7 @@ def build_recogniser(
     check_architecture(name, settings, max_length=max_length)
     network, settings_class = ARCHITECTURES[name]
     return Recogniser(
-        Standardiser((n_features, max_length)),
+        Standardiser((n_features, 1 if network.by_band else max_length)),
         network(
             read_settings(settings_class, settings, where="model.network"), n_features=n_features, n_classes=n_classes
         ),

@@ -1,11 +1,19 @@
-"""Luong attention: which frames a decision leans on (Luong, Pham and Manning 2015, arXiv:1508.04025)."""
+"""Attention: which frames a decision leans on."""
 
 import torch
 from torch import Tensor, nn
 
+_NEVER = -1e4
+"""A score that softmax turns into 0, and no less: minus infinity throughout would give NaN."""
+_LEAST_VARIANCE = 1e-5
+"""Keeps the slope of the square root finite where nothing varies."""
+
 
 class LuongDotAttention(nn.Module):
-    """Global attention with the dot score: softmax over time of the query's product with every state."""
+    """Global attention with the dot score: softmax over time of the query's product with every state.
+
+    Luong, Pham and Manning (2015), arXiv:1508.04025.
+    """
 
     def forward(self, query: Tensor, states: Tensor) -> tuple[Tensor, Tensor]:
         """Return the context and the weights.
@@ -24,3 +32,33 @@ class LuongDotAttention(nn.Module):
         weights = torch.softmax(scores, dim=1)  # [batch, frames]
         context = torch.bmm(weights.unsqueeze(1), states).squeeze(1)  # [batch, hidden]
         return context, weights
+
+
+class AttentivePooling(nn.Module):
+    """The mean and the standard deviation of the states over time, each frame as heavy as a small network finds it.
+
+    Okabe, Koshinaka and Shinoda (2018), arXiv:1803.10963.
+
+    Parameters
+    ----------
+    n_states : numbers of a state.
+    n_hidden : units of the layer that scores it.
+    """
+
+    def __init__(self, n_states: int, n_hidden: int) -> None:
+        super().__init__()
+        self.score = nn.Sequential(nn.Linear(n_states, n_hidden), nn.Tanh(), nn.Linear(n_hidden, 1))
+
+    def forward(self, states: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return mean and deviation, float32 [batch, states], and the weights, float32 [batch, frames].
+
+        Parameters
+        ----------
+        states : float32 [batch, frames, states]
+        mask : bool [batch, frames]; frames where it is false weigh nothing, unless it is false throughout.
+        """
+        scores = self.score(states).squeeze(2)  # [batch, frames]
+        weights = torch.softmax(scores.masked_fill(~mask, _NEVER), dim=1)
+        mean = torch.bmm(weights.unsqueeze(1), states).squeeze(1)  # [batch, states]
+        squares = torch.bmm(weights.unsqueeze(1), (states - mean.unsqueeze(1)).square()).squeeze(1)
+        return mean, (squares + _LEAST_VARIANCE).sqrt(), weights

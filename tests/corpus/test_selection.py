@@ -120,6 +120,18 @@ def test_the_protocol_names_who_was_held_out():
     assert "20% of the recordings held out at random (seed 42)" in original
     assert "chosen on these same recordings" in original
     assert "inner part of the training" in DataSettings(validation_fraction=0.1).describe_split()
+    last = DataSettings(split="speaker", fold=0).describe_split(keeps_last=True)
+    assert "neither were validation actors 3, 6; the last epoch was kept" in last
+
+
+def test_a_model_to_be_used_hears_everything(ravdess_recordings):
+    settings = DataSettings(split="all", score_channel="speech")
+    split = select(ravdess_recordings, settings)
+    assert split.train == tuple(ravdess_recordings)
+    assert split.validation == split.test == ()
+    assert "recordings it has heard" in settings.describe_split()
+    with pytest.raises(SettingsError, match="split is 'all', which has no folds"):
+        DataSettings(split="all", fold=0)
 
 
 def test_a_named_root_is_never_downloaded_into(tmp_path, monkeypatch):

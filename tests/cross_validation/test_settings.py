@@ -4,10 +4,14 @@ from pathlib import Path
 import pytest
 import yaml
 
+from ser.augment import AugmentSettings
+from ser.classifier import ModelSettings
 from ser.corpus.selection import DataSettings
 from ser.corpus.splits import FOLDS
 from ser.cross_validation.settings import CrossValidationSettings, describe_protocol
 from ser.errors import SettingsError
+from ser.features import FeatureSettings
+from ser.run_settings import CallbackSettings, LoggerSettings, MonitorSettings, PathSettings, RunSettings
 from ser.settings import as_plain, read_settings
 
 CONF = Path(__file__).parents[2] / "conf" / "cross_validate.yaml"
@@ -66,22 +70,47 @@ def test_wrong_settings_are_refused_by_name(values, sentence):
     assert sentence in str(caught.value)
 
 
+def run_on(data, *, monitor="val/loss"):
+    return RunSettings(
+        data=data,
+        features=FeatureSettings(),
+        augment=AugmentSettings(),
+        model=ModelSettings(),
+        trainer={"max_epochs": 1},
+        callbacks=CallbackSettings(checkpoint=MonitorSettings(monitor=monitor)),
+        logger=LoggerSettings(),
+        paths=PathSettings(output_dir="", run_dir="", cache_dir="", data_dir=""),
+        seed=0,
+        run_name="run",
+    )
+
+
 def test_the_protocol_says_who_was_heard_and_what_was_chosen_on_whom():
     data = DataSettings(split="speaker", fold=0, channel="both", score_channel="speech")
-    said = describe_protocol(CrossValidationSettings(), data, scored=BOTH)
+    said = describe_protocol(CrossValidationSettings(), run_on(data), scored=BOTH)
     assert said.startswith("Speaker-independent, speech, the 5 subject-wise folds: neither test nor validation actors")
     assert said.endswith("8 classes, trained on speech and song, seeds 42, 43, 44.")
     assert "validation actors of our own" in describe_protocol(
-        CrossValidationSettings(folds="emobox"), data, scored=BOTH
+        CrossValidationSettings(folds="emobox"), run_on(data), scored=BOTH
     )
-    listed = describe_protocol(CrossValidationSettings(folds=(0, 4), seeds=(7,)), data, scored=BOTH)
+    listed = describe_protocol(CrossValidationSettings(folds=(0, 4), seeds=(7,)), run_on(data), scored=BOTH)
     assert "the folds subject_wise_0, subject_wise_4:" in listed
     assert listed.endswith("seed 7.")
 
 
+def test_the_protocol_says_when_the_last_epoch_was_kept():
+    speaker = DataSettings(split="speaker", fold=0)
+    said = describe_protocol(CrossValidationSettings(), run_on(speaker, monitor=None), scored=BOTH)
+    assert "the last epoch was kept; the temperature and the threshold of each run were chosen on" in said
+    random = run_on(DataSettings(split="random"), monitor=None)
+    said = describe_protocol(CrossValidationSettings(folds="random"), random, scored=("validation",))
+    assert "the last epoch was kept" in said
+    assert "chosen" not in said
+
+
 def test_the_protocol_says_when_the_test_part_was_left_alone():
     data = DataSettings(split="speaker", fold=0)
-    said = describe_protocol(CrossValidationSettings(), data, scored=("validation",))
+    said = describe_protocol(CrossValidationSettings(), run_on(data), scored=("validation",))
     assert said.endswith("The test part was left unscored.")
 
 
@@ -89,7 +118,7 @@ def test_the_protocol_says_when_the_test_part_was_left_alone():
 def test_the_protocol_of_a_random_split_says_what_chose_the_checkpoint(fraction, words):
     settings = CrossValidationSettings(folds="random")
     data = DataSettings(split="random", validation_fraction=fraction)
-    said = describe_protocol(settings, data, scored=BOTH if fraction else ("validation",))
+    said = describe_protocol(settings, run_on(data), scored=BOTH if fraction else ("validation",))
     assert said.startswith("Random split")
     assert words in said
     assert "unscored" not in said
