@@ -130,7 +130,10 @@ class ResidualBlock(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.second = nn.Conv2d(n_out, n_out, kernel_size=3, padding=1, bias=False)
         self.second_norm = nn.BatchNorm2d(n_out)
-        self.shortcut = nn.Conv2d(n_in, n_out, kernel_size=1, stride=stride, bias=False)
+        self.stride = stride
+        # Without a stride of its own: one of 1 x 1 with a stride, channels last and fewer than 16 channels, writes past
+        # its memory in the backward pass (oneDNN issue 6035).
+        self.shortcut = nn.Conv2d(n_in, n_out, kernel_size=1, bias=False)
         self.shortcut_norm = nn.BatchNorm2d(n_out)
 
     def forward(self, maps: Tensor, mask: Tensor) -> Tensor:
@@ -142,7 +145,10 @@ class ResidualBlock(nn.Module):
         """
         inner = self.dropout(F.relu(self.first_norm(self.first(maps)))) * mask
         inner = self.second_norm(self.second(inner))
-        return F.relu(inner + self.shortcut_norm(self.shortcut(maps))) * mask
+        bands, frames = self.stride
+        # Bands are averaged, frames left out: a mean over frames would reach into the padding.
+        outer = F.avg_pool2d(maps, (bands, 1), ceil_mode=True)[..., ::frames]
+        return F.relu(inner + self.shortcut_norm(self.shortcut(outer))) * mask
 
 
 def _over_maps(mask: Tensor) -> Tensor:

@@ -95,6 +95,29 @@ def test_a_killed_run_ends_with_the_same_weights(epoch: int, folder: Path, setti
     assert (run_dir / "val_metrics.txt").read_bytes() == (unbroken / "val_metrics.txt").read_bytes()
 
 
+def test_a_killed_run_of_the_recommended_recipe_ends_with_the_same_weights(folder: Path) -> None:
+    # One cycle by step, averaged weights, batches of like length, changes drawn from a generator of their own.
+    small = ["data=synthetic", "data.split=random", "data.fold=null", "data.synthetic.n_actors=2", "data.batch_size=16"]
+    small += ["data.channel=speech", "model.network.channels=[8, 8]", "model.network.lstm_hidden=8"]
+    settings = ["experiment=recommended", *small, "spectrogram.mixup_share=0.5", "trainer.max_epochs=6"]
+    settings += ["trainer.accelerator=cpu", "logger.tensorboard=false", f"paths.output_dir={folder}"]
+    settings += [f"paths.data_dir={folder}/data"]
+    unbroken, killed = folder / "recommended", folder / "recommended_killed"
+    run([*settings, f"hydra.run.dir={unbroken}"], folder)
+    kill_after_epoch([*settings, f"hydra.run.dir={killed}"], killed, 1)
+    assert read_checkpoint(killed / "checkpoints" / "last.ckpt")["epoch"] < 5, "killed too late to mean anything"
+    run([f"ckpt_path={killed}"], folder)
+    assert_same_end(killed, unbroken)
+    end = read_checkpoint(unbroken / "checkpoints" / "best.ckpt")
+    assert end["epoch"] == 5
+    learner = {name for name in end["state_dict"] if name.startswith("own_learner.")}
+    assert any(
+        not torch.equal(end["state_dict"][n], end["state_dict"][n.replace("own_learner", "recogniser")])
+        for n in learner
+    )
+    assert len({row["lr"] for row in end["history"]}) == 6
+
+
 def test_a_finished_run_resumed_with_more_epochs_goes_on(folder: Path, settings: list[str], unbroken: Path) -> None:
     run_dir = folder / "short"
     run([*settings, "trainer.max_epochs=3", f"hydra.run.dir={run_dir}"], folder)
