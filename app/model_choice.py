@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from ser.description_file import ONNX, description_path
 from ser.errors import SettingsError
-from ser.onnx_scorer import SUFFIX, description_path
 from ser.predictor import Predictor
 from ser.run_folder import BEST, CHECKPOINTS, find_checkpoint
 
@@ -33,7 +33,7 @@ class ModelFile:
     @property
     def runtime(self) -> str:
         """What it runs on."""
-        return "ONNX Runtime" if self.path.suffix == SUFFIX else "PyTorch"
+        return "ONNX Runtime" if self.path.suffix == ONNX else "PyTorch"
 
     @property
     def run(self) -> Path:
@@ -72,14 +72,14 @@ def open_model(path: Path) -> ModelFile:
     CheckpointError : there is none.
     """
     path = find_checkpoint(path)
-    beside = [description_path(path)] if path.suffix == SUFFIX and description_path(path).is_file() else []
+    beside = [description_path(path)] if path.suffix == ONNX and description_path(path).is_file() else []
     states = [file.stat() for file in (path, *beside)]
     return ModelFile(path=path, versions=tuple((state.st_mtime_ns, state.st_size) for state in states))
 
 
 def find_models(outputs: Path) -> list[ModelFile]:
     """Return the best checkpoint of every run below `outputs`, and every exported model; the newest first."""
-    exported = (path for path in outputs.rglob(f"*{SUFFIX}") if description_path(path).is_file())
+    exported = (path for path in outputs.rglob(f"*{ONNX}") if description_path(path).is_file())
     models = [open_model(path) for path in (*outputs.rglob(f"{CHECKPOINTS}/{BEST}"), *exported)]
     return sorted(models, key=lambda model: model.versions[0], reverse=True)
 
@@ -92,7 +92,7 @@ def label_of(model: ModelFile, outputs: Path) -> str:
     'train · 2026-01-31 12:00 · PyTorch'
     """
     parts = [_RUN_TIME.sub(r"\1 \2:\3", part) for part in model.run.relative_to(outputs).parts]
-    if model.path.suffix == SUFFIX and model.path.name != f"model{SUFFIX}":
+    if model.path.suffix == ONNX and model.path.name != f"model{ONNX}":
         parts.append(model.path.name)
     return " · ".join([*parts, model.runtime])
 

@@ -6,14 +6,14 @@ the two together; `python -m ser.predict checkpoint=<model.onnx>` reads them.
 
 import argparse
 import importlib
-import json
+import io
 import logging
 import sys
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Any, Literal
+from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -21,22 +21,13 @@ from torch import Tensor, nn
 
 from ser.checkpoint import load_recogniser
 from ser.description import Description
+from ser.description_file import ONNX, write_description_of
 from ser.errors import CheckpointError, SerError, SettingsError
-from ser.files import replace_when_complete, write_text_atomically
+from ser.files import write_bytes_atomically
 from ser.nets import Recogniser
-from ser.onnx_scorer import (
-    ATTENTION,
-    DESCRIPTION,
-    DIGEST,
-    FEATURES,
-    PROBABILITIES,
-    SUFFIX,
-    OnnxScorer,
-    description_path,
-    digest_of,
-)
+from ser.onnx_scorer import ATTENTION, FEATURES, PROBABILITIES, OnnxScorer
 from ser.run_folder import CHECKPOINTS, find_checkpoint
-from ser.settings import as_plain, read_settings, require
+from ser.settings import read_settings, require
 from ser.torch_scorer import TorchScorer
 
 LARGEST_DIFFERENCE = 1e-4
@@ -54,8 +45,8 @@ class ExportSettings:
 
     def __post_init__(self) -> None:
         require(
-            not self.output or Path(self.output).suffix == SUFFIX,
-            f"output is {self.output}, but should end in {SUFFIX}.",
+            not self.output or Path(self.output).suffix == ONNX,
+            f"output is {self.output}, but should end in {ONNX}.",
         )
 
 
@@ -80,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     try:
-        settings = read_settings(ExportSettings, _key_values(options.settings), where="export")
+        settings = read_settings(ExportSettings, key_values(options.settings), where="export")
         output = export_onnx(Path(settings.checkpoint), Path(settings.output) if settings.output else None)
     except (SerError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
@@ -109,30 +100,36 @@ def export_onnx(checkpoint: Path, output: Path | None = None) -> Path:
     SettingsError : onnx or onnxruntime is not installed.
     OSError : a file cannot be written.
     """
-    _require_packages()
+    require_packages()
     source = find_checkpoint(checkpoint)
     recogniser, description = load_recogniser(source)
     if output is None:
         folder = source.parent
-        output = (folder.parent if folder.name == CHECKPOINTS else folder) / f"model{SUFFIX}"
-    with replace_when_complete(output) as partial:
-        _write_graph(recogniser, description, partial)
-        model = partial.read_bytes()
-        _check_answers(model, recogniser, description, source)
-    content = {DIGEST: digest_of(model), DESCRIPTION: public_description(description)}
-    write_text_atomically(description_path(output), json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+        output = (folder.parent if folder.name == CHECKPOINTS else folder) / f"model{ONNX}"
+    model = onnx_model(recogniser, description, source)
+    write_bytes_atomically(output, model)
+    write_description_of(output, model, description)
     return output
 
 
-def public_description(description: Description) -> dict[str, Any]:
-    """Return the description as plain values, without what tells of the machine: where things lay on it."""
-    values = as_plain(description)
-    values["corpus_root"] = ""
-    values["configuration"] = _without_paths({k: v for k, v in values["configuration"].items() if k != "paths"})
-    return values
+def onnx_model(recogniser: Recogniser, description: Description, source: Path) -> bytes:
+    """Return the content of an .onnx file that answers as the recogniser does; see `export_onnx`.
+
+    Parameters
+    ----------
+    source : where the recogniser comes from, for messages.
+
+    Raises
+    ------
+    CheckpointError : the graph's answers differ from PyTorch's.
+    """
+    model = _graph_of(recogniser, description)
+    _check_answers(model, recogniser, description, source)
+    return model
 
 
-def _key_values(arguments: Sequence[str]) -> dict[str, str]:
+def key_values(arguments: Sequence[str]) -> dict[str, str]:
+    """Return the settings `key=value` of a command line; raises SettingsError for an argument that is none."""
     pairs = [argument.partition("=") for argument in arguments]
     for key, equals, _ in pairs:
         if not equals:
@@ -140,7 +137,8 @@ def _key_values(arguments: Sequence[str]) -> dict[str, str]:
     return {key: value for key, _, value in pairs}
 
 
-def _require_packages() -> None:
+def require_packages() -> None:
+    """Raise SettingsError where a package of the extra `export` is not installed."""
     for package in ("onnx", "onnxruntime"):
         try:
             importlib.import_module(package)
@@ -150,8 +148,9 @@ def _require_packages() -> None:
             ) from error
 
 
-def _write_graph(recogniser: Recogniser, description: Description, path: Path) -> None:
+def _graph_of(recogniser: Recogniser, description: Description) -> bytes:
     names = (FEATURES, PROBABILITIES, ATTENTION)
+    graph = io.BytesIO()
     with warnings.catch_warnings():
         # It warns that it is the older exporter, and that what it traced may not hold for other batches. The newer one
         # unrolls an LSTM into its time steps, which takes minutes; and `_check_answers` looks at another batch.
@@ -159,13 +158,14 @@ def _write_graph(recogniser: Recogniser, description: Description, path: Path) -
         torch.onnx.export(
             _Answer(recogniser).eval(),
             (torch.zeros(1, description.features.n_features, description.features.max_length),),
-            path,
+            graph,
             dynamo=False,
             opset_version=_OPSET,
             input_names=names[:1],
             output_names=names[1:],
             dynamic_axes={name: {0: "batch"} for name in names},
         )
+    return graph.getvalue()
 
 
 def _check_answers(model: bytes, recogniser: Recogniser, description: Description, source: Path) -> None:
@@ -179,18 +179,6 @@ def _check_answers(model: bytes, recogniser: Recogniser, description: Descriptio
         raise CheckpointError(
             f"{source} cannot be exported: the ONNX graph's answer differs from PyTorch's by {difference:.1e}."
         )
-
-
-def _without_paths(value: Any) -> Any:
-    """Return plain values with each text that is an absolute path, or one from a home folder, made empty."""
-    if isinstance(value, Mapping):
-        return {key: _without_paths(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_without_paths(item) for item in value]
-    private = isinstance(value, str) and (
-        value.startswith("~") or PurePosixPath(value).is_absolute() or PureWindowsPath(value).is_absolute()
-    )
-    return "" if private else value
 
 
 if __name__ == "__main__":

@@ -45,3 +45,9 @@ def write_text_atomically(path: Path, text: str) -> None:
     """Write `text` to `path` as UTF-8 with the line ends it has, whole or not at all; see `replace_when_complete`."""
     with replace_when_complete(path) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="")
+
+
+def write_bytes_atomically(path: Path, content: bytes) -> None:
+    """Write `content` to `path`, whole or not at all; see `replace_when_complete`."""
+    with replace_when_complete(path) as temporary:
+        temporary.write_bytes(content)

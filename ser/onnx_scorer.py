@@ -1,25 +1,20 @@
 """The network's answer from ONNX Runtime, for machines without PyTorch; `ser.export` writes what this reads."""
 
-import hashlib
-import json
 import os
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
-from ser.description import Description, read_description
+from ser.description import Description
+from ser.description_file import description_path, read_description_of
 from ser.errors import CheckpointError
 
 # Before ONNX Runtime is imported, here or elsewhere: else it reports its use to its makers, and keeps a mark of the
 # machine in the home folder. Whoever wants that can set the variable to 0.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
-SUFFIX = ".onnx"
 FEATURES, PROBABILITIES, ATTENTION = "features", "probabilities", "attention"
 """What the input and the two outputs are called in the graph."""
-DESCRIPTION, DIGEST = "description", "sha256"
-"""The keys of the JSON file: plain values of `Description`, and the hexadecimal SHA-256 of the .onnx file."""
 
 
 class OnnxScorer:
@@ -61,7 +56,7 @@ def load_onnx_scorer(path: Path, *, threads: int = 1) -> tuple[OnnxScorer, Descr
             f"{path}: there is no such model; write one with `python -m ser.export checkpoint=<run>`."
         )
     model = path.read_bytes()
-    description = _read_description_of(path, model)
+    description = read_description_of(path, model)
     try:
         scorer = OnnxScorer(model, threads=threads)
     except ImportError as error:
@@ -70,31 +65,6 @@ def load_onnx_scorer(path: Path, *, threads: int = 1) -> tuple[OnnxScorer, Descr
         raise CheckpointError(f"{path} is damaged or not an ONNX model ({type(error).__name__}).") from error
     _check_shapes(scorer, description, path)
     return scorer, description
-
-
-def description_path(path: Path) -> Path:
-    """Return where the description of the model `path` lies."""
-    return path.with_suffix(".json")
-
-
-def digest_of(model: bytes) -> str:
-    """Return the hexadecimal SHA-256 of the content of an .onnx file."""
-    return hashlib.sha256(model).hexdigest()
-
-
-def _read_description_of(path: Path, model: bytes) -> Description:
-    beside = description_path(path)
-    if not beside.is_file():
-        raise CheckpointError(f"{path} lacks its description: {beside.name} should lie beside it.")
-    try:
-        content = json.loads(beside.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:  # text that is not UTF-8 is a ValueError too
-        raise CheckpointError(f"{beside} is damaged: it is not JSON.") from error
-    if not isinstance(content, Mapping) or not isinstance(content.get(DESCRIPTION), Mapping):
-        raise CheckpointError(f"{beside} is not the description of a model of this project.")
-    if content.get(DIGEST) != digest_of(model):
-        raise CheckpointError(f"{path} is not the model that {beside.name} describes; export both again.")
-    return read_description(content[DESCRIPTION], beside)
 
 
 def _check_shapes(scorer: OnnxScorer, description: Description, path: Path) -> None:

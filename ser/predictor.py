@@ -14,10 +14,11 @@ from threadpoolctl import threadpool_limits
 from ser.audio import Sound, find_sound_files
 from ser.conditioning import condition
 from ser.description import Description
+from ser.description_file import ONNX
 from ser.errors import AudioError, CheckpointError
 from ser.features import FeatureSettings
 from ser.front_end import Heard, hear, network_input, try_to_hear, warnings_of_level
-from ser.onnx_scorer import SUFFIX, load_onnx_scorer
+from ser.onnx_scorer import load_onnx_scorer
 from ser.progress import track
 from ser.timeline import Window, attention_over_time, cut_windows, is_silent, mean_probabilities
 from ser.workers import map_in_workers
@@ -119,7 +120,7 @@ class Predictor:
         CheckpointError : missing, damaged, foreign or hostile; nothing of it is run. Or what it runs on is not
             installed.
         """
-        if path.suffix == SUFFIX:
+        if path.suffix == ONNX:
             return cls(*load_onnx_scorer(path))
 
         try:
