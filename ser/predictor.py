@@ -14,12 +14,13 @@ from threadpoolctl import threadpool_limits
 from ser.audio import Sound, find_sound_files
 from ser.conditioning import condition
 from ser.description import Description
-from ser.description_file import ONNX
+from ser.description_file import ONNX, SAFETENSORS
 from ser.errors import AudioError, CheckpointError
 from ser.features import FeatureSettings
 from ser.front_end import Heard, hear, network_input, try_to_hear, warnings_of_level
 from ser.onnx_scorer import load_onnx_scorer
 from ser.progress import track
+from ser.published import find_model
 from ser.timeline import Window, attention_over_time, cut_windows, is_silent, mean_probabilities
 from ser.workers import map_in_workers
 
@@ -112,23 +113,31 @@ class Predictor:
         self.description = description
 
     @classmethod
-    def load(cls, path: Path) -> "Predictor":
-        """Read a checkpoint, the best one of a run's folder, or an .onnx file that `ser.export` wrote.
+    def load(cls, source: Path | str) -> "Predictor":
+        """Read a model.
+
+        Parameters
+        ----------
+        source : a checkpoint, the folder of a run (its best one is taken), an .onnx or .safetensors file that
+            `ser.export` or `ser.publish` wrote, or the name of a published model.
 
         Raises
         ------
         CheckpointError : missing, damaged, foreign or hostile; nothing of it is run. Or what it runs on is not
             installed.
         """
+        path = find_model(source)
         if path.suffix == ONNX:
             return cls(*load_onnx_scorer(path))
 
         try:
             from ser.torch_scorer import load_torch_scorer  # torch takes a second to import, and may not be there
         except ModuleNotFoundError as error:
+            given = f"checkpoint={path} format=onnx"
+            command = "publish checkpoint=<run> name=<name>" if path.suffix == SAFETENSORS else f"export {given}"
             raise CheckpointError(
                 f"{path} needs {error.name}, which is not installed here; where it is, write a model that does "
-                f"without: `python -m ser.export checkpoint={path} format=onnx`."
+                f"without: `python -m ser.{command}`."
             ) from error
         return cls(*load_torch_scorer(path))
 

@@ -7,7 +7,9 @@ import torch
 
 from ser.checkpoint import load_recogniser
 from ser.description import Description
+from ser.description_file import SAFETENSORS
 from ser.nets import Recogniser
+from ser.published import load_published
 
 
 class TorchScorer:
@@ -23,6 +25,12 @@ class TorchScorer:
 
 
 def load_torch_scorer(path: Path) -> tuple[TorchScorer, Description]:
-    """Read a checkpoint, or the best one of a run's folder; raises CheckpointError as `load_recogniser`."""
-    recogniser, description = load_recogniser(path)
+    """Read a checkpoint, the best one of a run's folder, or a .safetensors file.
+
+    Raises
+    ------
+    CheckpointError : as `load_recogniser` and `load_published`.
+    """
+    load = load_published if path.suffix == SAFETENSORS else load_recogniser
+    recogniser, description = load(path)
     return TorchScorer(recogniser), description

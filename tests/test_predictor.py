@@ -1,5 +1,6 @@
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +14,9 @@ from ser.description import Description
 from ser.errors import AudioError, CheckpointError
 from ser.features import FeatureSettings, extract
 from ser.front_end import hear
+from ser.onnx_scorer import OnnxScorer
 from ser.predictor import Predictor, expand_folders, failure_table
+from ser.publish import publish
 from ser.torch_scorer import TorchScorer
 
 
@@ -199,3 +202,41 @@ def test_without_pytorch_the_remedy_is_told(tiny_checkpoint, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)  # as if it were not installed
     with pytest.raises(CheckpointError, match=r"tiny\.ckpt needs torch, which is not installed here.*ser\.export"):
         Predictor.load(tiny_checkpoint)
+
+
+@pytest.fixture
+def box(tiny_checkpoint, tmp_path, monkeypatch):
+    """A folder in place of the package's, that holds the tiny model as "small"."""
+    folder = tmp_path / "models"
+    publish(tiny_checkpoint, folder / "small.safetensors")
+    monkeypatch.setattr("ser.published.MODELS", folder)
+    return folder
+
+
+@pytest.mark.parametrize("source", ["small", Path("small"), "models/small.safetensors"])
+def test_a_published_model_is_loaded_by_name_or_path(predictor, box, voice_file, monkeypatch, source):
+    monkeypatch.chdir(box.parent)
+    theirs, ours = predictor.predict(voice_file), Predictor.load(source).predict(voice_file)
+    np.testing.assert_array_equal(ours.probabilities, theirs.probabilities)
+    assert ours.class_names == theirs.class_names
+
+
+@pytest.mark.parametrize("source", ["large", "../small", "models/../small", Path("small/") / "x", "..."])
+def test_an_unknown_name_is_refused_with_the_known_ones(box, monkeypatch, source):
+    monkeypatch.chdir(box)
+    with pytest.raises(CheckpointError, match=r"no published model of that name; published are small\.$") as refused:
+        Predictor.load(source)
+    assert str(refused.value).startswith(f"{source}: ")
+
+
+def test_without_pytorch_a_published_model_runs_on_onnx(predictor, box, voice_file, monkeypatch):
+    pytest.importorskip("onnxruntime", reason="onnxruntime is not installed: pip install 'ser[export]'")
+    pytest.importorskip("onnx", reason="onnx is not installed: pip install 'ser[export]'")
+    monkeypatch.delitem(sys.modules, "ser.torch_scorer")
+    monkeypatch.setitem(sys.modules, "torch", None)  # as if it were not installed
+    light = Predictor.load("small")
+    assert isinstance(light.scorer, OnnxScorer)
+    theirs, ours = predictor.predict(voice_file), light.predict(voice_file)
+    np.testing.assert_allclose(ours.probabilities, theirs.probabilities, rtol=0, atol=1e-5)
+    with pytest.raises(CheckpointError, match=r"small\.safetensors needs torch, .*ser\.publish checkpoint=<run>"):
+        Predictor.load(box / "small.safetensors")
