@@ -1,4 +1,4 @@
-"""Which model the app runs: the one that is named, else one of those below `outputs/`."""
+"""Which model the app runs: the one that is named, else a published one, or one of those below `outputs/`."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from ser.description_file import ONNX, description_path
+from ser.description_file import ONNX, SAFETENSORS, description_path
 from ser.errors import SettingsError
 from ser.predictor import Predictor
+from ser.published import find_model, find_published, is_published, published_names
 from ser.run_folder import BEST, CHECKPOINTS, find_checkpoint
 
 ARGUMENT = "checkpoint="
@@ -23,7 +24,7 @@ class ModelFile:
 
     Attributes
     ----------
-    path : a .ckpt or .onnx file.
+    path : a .ckpt, .onnx or .safetensors file.
     versions : modification time in nanoseconds and size in bytes, of the file and of what must lie beside it.
     """
 
@@ -65,32 +66,39 @@ def named_model(arguments: Sequence[str], environment: Mapping[str, str]) -> Pat
 
 
 def open_model(path: Path) -> ModelFile:
-    """Return the model at `path`: a run's folder, a checkpoint, or an .onnx file.
+    """Return the model at `path`: a run's folder, a checkpoint, an .onnx or .safetensors file, or a published name.
 
     Raises
     ------
     CheckpointError : there is none.
     """
-    path = find_checkpoint(path)
-    beside = [description_path(path)] if path.suffix == ONNX and description_path(path).is_file() else []
+    path = find_checkpoint(find_model(path))
+    described = path.suffix in (ONNX, SAFETENSORS) and description_path(path).is_file()
+    beside = [description_path(path)] if described else []
     states = [file.stat() for file in (path, *beside)]
     return ModelFile(path=path, versions=tuple((state.st_mtime_ns, state.st_size) for state in states))
 
 
 def find_models(outputs: Path) -> list[ModelFile]:
-    """Return the best checkpoint of every run below `outputs`, and every exported model; the newest first."""
+    """Return the published models, the best checkpoint of every run below `outputs`, and every exported model there.
+
+    The published ones come first, the default one before all; then the newest.
+    """
+    published = [open_model(find_published(name)) for name in published_names()]
     exported = (path for path in outputs.rglob(f"*{ONNX}") if description_path(path).is_file())
     models = [open_model(path) for path in (*outputs.rglob(f"{CHECKPOINTS}/{BEST}"), *exported)]
-    return sorted(models, key=lambda model: model.versions[0], reverse=True)
+    return published + sorted(models, key=lambda model: model.versions[0], reverse=True)
 
 
 def label_of(model: ModelFile, outputs: Path) -> str:
-    """Return what to call a model of `find_models`: its run, when it was trained, what it runs on.
+    """Return what to call a model of `find_models`: its name, or its run and when it was trained; what it runs on.
 
     >>> path = Path("outputs/train/2026-01-31_12-00-05/checkpoints/best.ckpt")
     >>> label_of(ModelFile(path=path, versions=((0, 0),)), Path("outputs"))
     'train · 2026-01-31 12:00 · PyTorch'
     """
+    if is_published(model.path):
+        return f"{model.path.stem} · {model.runtime}"
     parts = [_RUN_TIME.sub(r"\1 \2:\3", part) for part in model.run.relative_to(outputs).parts]
     if model.path.suffix == ONNX and model.path.name != f"model{ONNX}":
         parts.append(model.path.name)

@@ -35,8 +35,8 @@ _INTRODUCTION = (
     "Drop a recording of a voice here, or speak a sentence: see which emotion a model hears in it, and how sure it is."
 )
 _NO_MODEL = f"""
-There is no model yet: none is named, and there is none below `{OUTPUTS}/`. Train one where this app runs, in minutes
-on made-up voices, to see how it all works:
+There is no model yet: none is named or published, and there is none below `{OUTPUTS}/`. Train one where this app runs,
+in minutes on made-up voices, to see how it all works:
 
 ```sh
 python train.py experiment=demo
@@ -55,7 +55,7 @@ Then reload this page: what is below `{OUTPUTS}/` can be chosen here. To run a m
 python -m ser.export checkpoint=outputs/train/<run> format=onnx
 ```
 
-Or name the model, a run's folder, a checkpoint or an `.onnx` file, in either of two ways:
+Or name the model, a run's folder, a checkpoint, an `.onnx` or `.safetensors` file, in either of two ways:
 
 ```sh
 streamlit run app/app.py -- {ARGUMENT}outputs/train/<run>

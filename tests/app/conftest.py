@@ -14,6 +14,14 @@ from ser.predictor import Predictor
 APP = Path(__file__).parents[2] / "app" / "app.py"
 
 
+@pytest.fixture(autouse=True)
+def published_models(monkeypatch, tmp_path):
+    """The folder of the published models: an empty one, whatever the package holds."""
+    folder = tmp_path / "published"
+    monkeypatch.setattr("ser.published.MODELS", folder)
+    return folder
+
+
 @pytest.fixture(scope="session")
 def predictor(tiny_checkpoint):
     """The model whose windows last 1.49 s."""

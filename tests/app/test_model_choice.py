@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 
 from app.model_choice import find_models, label_of, load_model, named_model, open_model
+from ser.checkpoint import load_recogniser
 from ser.errors import CheckpointError, SettingsError
+from ser.published import DEFAULT_MODEL, write_published
 
 
 def test_the_command_line_goes_before_the_environment():
@@ -50,6 +52,28 @@ def test_models_are_found_newest_first_and_labelled(runs):
     assert labels == ["sweep · 2026-02-01 08:30 · 0 · PyTorch", "train · 2026-01-31 12:00 · ONNX Runtime",
                       "light · small.onnx · ONNX Runtime", "train · 2026-01-31 12:00 · PyTorch"]  # fmt: skip
     assert find_models(runs / "nothing") == []
+
+
+def test_published_models_come_first_the_default_before_all(runs, published_models):
+    published_models.mkdir()
+    for name in ("ant.onnx", "ant.json", f"{DEFAULT_MODEL}.safetensors", f"{DEFAULT_MODEL}.json"):
+        (published_models / name).touch()
+    outputs = runs / "outputs"
+    labels = [label_of(model, outputs) for model in find_models(outputs)]
+    assert labels[:3] == ["ser-ravdess · PyTorch", "ant · ONNX Runtime", "sweep · 2026-02-01 08:30 · 0 · PyTorch"]
+    assert len(labels) == 6
+
+
+def test_a_published_model_is_opened_by_name(published_models, tiny_checkpoint, tiny_description):
+    path = published_models / "small.safetensors"
+    write_published(path, *load_recogniser(tiny_checkpoint))
+    model = open_model(Path("small"))
+    assert (model.path, model.runtime) == (path, "PyTorch")
+    assert load_model(model).description == tiny_description
+    os.utime(path.with_suffix(".json"), ns=(1, 1))
+    assert open_model(Path("small")) != model
+    with pytest.raises(CheckpointError, match="no published model of that name; published are small"):
+        open_model(Path("large"))
 
 
 def test_a_model_is_read(tiny_checkpoint, tiny_description):

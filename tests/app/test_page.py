@@ -21,9 +21,10 @@ from app import page, reading
 from app.capacity import Capacity
 from app.markdown import plain
 from ser.audio import read_sound
-from ser.checkpoint import save_atomically
+from ser.checkpoint import load_recogniser, save_atomically
 from ser.corpus.names import EMOTIONS
 from ser.predictor import Predictor
+from ser.published import DEFAULT_MODEL, write_published
 
 NAMED = "03-01-06-02-01-01-17.wav"
 
@@ -236,6 +237,22 @@ def test_runs_below_outputs_can_be_chosen(open_app, tiny_checkpoint, tiny_conten
     app.run()
     assert app.subheader[0].value != first
     assert app.subheader[0].value == "Neutral, 12%"
+
+
+def test_the_published_model_is_the_first_to_choose(
+    open_app, published_models, tiny_checkpoint, tmp_path, short_wav, predictor
+):
+    write_published(published_models / f"{DEFAULT_MODEL}.safetensors", *load_recogniser(tiny_checkpoint))
+    app = open_app()
+    assert app.sidebar.selectbox[0].options == ["ser-ravdess · PyTorch"]
+    give(app, ("a.wav", short_wav))
+    assert app.subheader[0].value.startswith(predictor.predict(short_wav).emotion.capitalize())
+    path = tmp_path / "outputs/train/2026-01-31_12-00-00/checkpoints/best.ckpt"
+    path.parent.mkdir(parents=True)
+    shutil.copy(tiny_checkpoint, path)
+    app = open_app()
+    assert app.sidebar.selectbox[0].options == ["ser-ravdess · PyTorch", "train · 2026-01-31 12:00 · PyTorch"]
+    assert app.sidebar.selectbox[0].value == published_models / f"{DEFAULT_MODEL}.safetensors"
 
 
 def test_visitors_share_the_model_and_the_turns(open_app, tiny_checkpoint, tmp_path, monkeypatch):
