@@ -1,4 +1,4 @@
-"""Evaluate a checkpoint: `python evaluate.py checkpoint=<run folder or file> [test_dir=<RAVDESS-named files>]`."""
+"""Evaluate a model: `python evaluate.py [checkpoint=<run folder, file or name>] [test_dir=<RAVDESS-named files>]`."""
 
 import hydra
 from omegaconf import DictConfig

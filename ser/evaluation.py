@@ -1,17 +1,18 @@
 """Score a checkpoint on recordings whose names tell the truth, from sound to report."""
 
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ser.corpus.names import parse_stem
+from ser.corpus.names import CHANNELS, parse_stem
 from ser.corpus.recordings import Recording, corpus_root, find_recordings
 from ser.corpus.selection import Channel, of_channel
 from ser.description import Description
-from ser.errors import CorpusError
+from ser.errors import CorpusError, SettingsError
 from ser.files import write_text_atomically
 from ser.predictor import Prediction, Predictor, failure_table
+from ser.published import NO_DEFAULT, default_model
 from ser.report import Evaluation, ScoredRecording, format_confusion_matrix, format_metrics, write_evaluation
 
 log = logging.getLogger(__name__)
@@ -21,8 +22,8 @@ log = logging.getLogger(__name__)
 class EvaluationSettings:
     """The configuration of `evaluate.py`; every key is explained in `conf/evaluate.yaml`."""
 
-    checkpoint: str
     output_dir: str
+    checkpoint: str | None = None
     test_dir: str | None = None
     channel: Channel = "both"
     root: str | None = None
@@ -35,9 +36,15 @@ def evaluate(settings: EvaluationSettings) -> Evaluation:
     Raises
     ------
     CheckpointError : the checkpoint cannot be used.
+    SettingsError : none is named, and there is no published model to take.
     CorpusError : no recording to score.
     """
-    predictor = Predictor.load(Path(settings.checkpoint))
+    source = settings.checkpoint or default_model()
+    if source is None:
+        raise SettingsError(
+            f"evaluate.checkpoint is missing; train a model with `python train.py` and name its run. {NO_DEFAULT}"
+        )
+    predictor = Predictor.load(source)
     recordings, protocol = _recordings_to_score(settings, predictor.description)
     output_dir = Path(settings.output_dir)
     predictions, failures = predictor.predict_files([r.path for r in recordings], workers=settings.workers)
@@ -59,18 +66,18 @@ def evaluate(settings: EvaluationSettings) -> Evaluation:
 
 def _recordings_to_score(settings: EvaluationSettings, description: Description) -> tuple[list[Recording], str]:
     """Return the recordings, and the sentence on what they are."""
-    if settings.test_dir is not None:
-        found = of_channel(find_recordings(Path(settings.test_dir)), settings.channel)
+    folder = None if settings.test_dir is None else Path(settings.test_dir)
+    if folder is None and not description.held_out:  # there is nothing but what it was trained on
+        folder = _root(settings, description)
+    if folder is not None:
+        found = of_channel(find_recordings(folder), settings.channel)
         kept = [recording for recording in found if recording.name.emotion in description.class_names]
         if not kept:
-            raise CorpusError(
-                f"test_dir {settings.test_dir} holds no recording of the checkpoint's classes in channel "
-                f"{settings.channel}."
-            )
+            raise CorpusError(f"{folder} holds no recording of the checkpoint's classes in channel {settings.channel}.")
         if len(kept) < len(found):
             log.warning("%d recordings of classes that the model does not know are left out", len(found) - len(kept))
         heard = _heard_actors(description, kept)
-        return kept, f"Recordings in {settings.test_dir}, {settings.channel} channel(s). {heard}"
+        return kept, f"Recordings in {folder}, {settings.channel} channel(s). {heard}"
     found = of_channel(find_recordings(_root(settings, description)), settings.channel)
     held_out = set(description.held_out)
     kept = [recording for recording in found if recording.stem in held_out]
@@ -90,6 +97,8 @@ def _root(settings: EvaluationSettings, description: Description) -> Path:
 
 def _heard_actors(description: Description, recordings: Collection[Recording]) -> str:
     """Say how the scored recordings relate to what the model was trained on, as far as the checkpoint tells."""
+    if not description.held_out:
+        return _heard_in_training(description, recordings)
     held_out = set(description.held_out)
     strangers = sum(recording.stem not in held_out for recording in recordings)
     if not strangers:
@@ -97,6 +106,22 @@ def _heard_actors(description: Description, recordings: Collection[Recording]) -
     return (
         f"{strangers} of {len(recordings)} are not among those that the run held out: the model may have been trained "
         "on them or on other recordings of their speakers."
+    )
+
+
+def _heard_in_training(description: Description, recordings: Collection[Recording]) -> str:
+    """Say that a model that was trained on everybody has heard these recordings."""
+    data = description.configuration.get("data")
+    data = data if isinstance(data, Mapping) else {}
+    if data.get("corpus") == "synthetic":
+        return "The model was trained on made-up voices alone, and the run held none of them out."
+    channel = data.get("channel")
+    heard = sum(channel not in CHANNELS or recording.name.channel == channel for recording in recordings)
+    these = "these very recordings" if heard == len(recordings) else f"{heard} of these {len(recordings)} recordings"
+    speakers = "" if heard == len(recordings) else ", and others of the same speakers"
+    return (
+        f"The run held nothing out: by their names, the model has heard {these} in training{speakers}. The figures say "
+        "how well it remembers, not what to expect of a new voice."
     )
 
 

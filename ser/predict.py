@@ -1,4 +1,8 @@
-"""`python -m ser.predict a.wav b.flac folder/ checkpoint=<run folder or file>`: the emotion of one's own recordings."""
+"""`python -m ser.predict a.wav b.flac folder/ [checkpoint=<model>]`: the emotion of one's own recordings.
+
+The model is a run's folder, a .ckpt, .onnx or .safetensors file, or the name of a published model. Where none is given,
+it is the published model ser-ravdess.
+"""
 
 import argparse
 import csv
@@ -11,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ser.errors import SerError, SettingsError
+from ser.published import NO_DEFAULT, default_model
 
 if TYPE_CHECKING:
     from ser.predictor import Prediction
@@ -22,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Judge recordings, print a table (or JSON, or CSV); return 0, or 1 where a recording or the checkpoint failed."""
     parser = argparse.ArgumentParser(prog="python -m ser.predict", description=__doc__)
     parser.add_argument(
-        "paths", nargs="+", help="sound files, folders of them, and checkpoint=<a run's folder, a .ckpt or .onnx file>"
+        "paths", nargs="+", help="sound files, folders of them, and checkpoint=<a run's folder, a model's file or name>"
     )
     shape = parser.add_mutually_exclusive_group()
     shape.add_argument("--json", action="store_true", help="print JSON, one object a recording")
@@ -93,14 +98,16 @@ def _plain(prediction: "Prediction") -> dict[str, object]:
     }
 
 
-def _sort_arguments(arguments: Sequence[str]) -> tuple[Path, list[Path]]:
+def _sort_arguments(arguments: Sequence[str]) -> tuple[Path | str, list[Path]]:
     checkpoints = [text.removeprefix(_CHECKPOINT) for text in arguments if text.startswith(_CHECKPOINT)]
     paths = [Path(text) for text in arguments if not text.startswith(_CHECKPOINT)]
-    if len(checkpoints) != 1:
-        raise SettingsError("checkpoint=<run folder or file> is needed, once; train a model with `python train.py`.")
+    default = None if checkpoints else default_model()
+    if default is None and len(checkpoints) != 1:
+        needed = "checkpoint=<run folder or file> is needed, once; train a model with `python train.py`."
+        raise SettingsError(needed if checkpoints else f"{needed} {NO_DEFAULT}")
     if not paths:
         raise SettingsError("no recording was given; name sound files or folders of them.")
-    return Path(checkpoints[0]), paths
+    return default or checkpoints[0], paths
 
 
 if __name__ == "__main__":

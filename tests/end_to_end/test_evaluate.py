@@ -52,7 +52,6 @@ def test_another_folder_with_a_bad_recording(
 @pytest.mark.parametrize(
     ("overrides", "sentence"),
     [
-        ([], "checkpoint"),
         (["checkpoint=no/such.ckpt"], "no/such.ckpt: there is no such checkpoint"),
         (["checkpoint=RUN", "test_dir=no/such"], "no/such is not a folder"),
         (["checkpoint=RUN", "test_dir=EMPTY"], "holds no recording with a RAVDESS name"),
@@ -106,7 +105,7 @@ def test_predict_takes_folders_rates_and_channels_and_names_what_it_cannot_read(
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["a.wav"], "checkpoint=<run folder or file> is needed"),
+        (["a.wav", "checkpoint=RUN", "checkpoint=RUN"], "checkpoint=<run folder or file> is needed, once"),
         (["checkpoint=RUN"], "no recording was given"),
         (["no.wav", "checkpoint=RUN"], "no.wav: there is no such file or folder"),
     ],
