@@ -1,5 +1,6 @@
 """What a model says of itself, whatever it runs on: everything but the weights. Plain values only, no torch."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +26,7 @@ class Description:
     protocol : one sentence on whom the model has heard and what chose this checkpoint.
     held_out : names of the recordings that the run kept from training, to be scored.
     corpus_root : where the corpus lay then; the held-out recordings are looked for there first.
+    temperature : what the logits are divided by, so that confidence means what it says (Guo et al. 2017).
     uncertain_below : a prediction less confident than this is called uncertain; 0 calls none so.
     configuration : the run's resolved configuration, as it was; information only.
     versions : of this project and the libraries at training; information only.
@@ -37,6 +39,7 @@ class Description:
     protocol: str
     held_out: tuple[str, ...] = ()
     corpus_root: str = ""
+    temperature: float = 1.0
     uncertain_below: float = 0.0
     configuration: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
@@ -47,6 +50,7 @@ class Description:
         require(not unknown, f"class_names holds {unknown}, which are not emotions of RAVDESS.")
         require(len(self.class_names) >= 2, "class_names should hold two names at least.")
         require(len(set(self.class_names)) == len(self.class_names), "class_names holds a name twice.")
+        require(0 < self.temperature < math.inf, f"temperature is {self.temperature}, but should be above 0.")
         require(0 <= self.uncertain_below <= 1, f"uncertain_below is {self.uncertain_below}, but should be 0 to 1.")
 
 

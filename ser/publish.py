@@ -1,20 +1,26 @@
 """`python -m ser.publish checkpoint=<run folder or file> name=<name>`: a model that is loaded by its name.
 
+With `cross_validation=<folder>`, of the same recipe, it takes from there the temperature and the confidence below which
+it calls itself uncertain: the mean of those that each run chose on its validation actors.
+
 Writes `<name>.safetensors`, the weights; `<name>.json`, the description; and, where onnx and onnxruntime are installed,
 `<name>.onnx`, for prediction without PyTorch. They lie in the package, or in `folder=<folder>`. Keep them together.
 """
 
 import argparse
+import json
 import logging
 import re
+import statistics
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ser.checkpoint import load_recogniser
+from ser.cross_validation.report import RESULTS
 from ser.description_file import ONNX, SAFETENSORS, description_path
-from ser.errors import SerError, SettingsError
+from ser.errors import CheckpointError, SerError, SettingsError
 from ser.export import key_values, onnx_model, require_packages
 from ser.published import MODELS, write_published
 from ser.run_folder import find_checkpoint
@@ -25,11 +31,13 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class PublishSettings:
-    """What the command is told: `checkpoint`, the `name` to give, and where to (`folder`; empty: the package)."""
+    """What the command is told: `checkpoint`, the `name` to give, where to (`folder`; empty: the package), and which
+    `cross_validation` calibrates it (empty: none)."""
 
     checkpoint: str
     name: str
     folder: str = ""
+    cross_validation: str = ""
 
     def __post_init__(self) -> None:
         require(
@@ -43,13 +51,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m ser.publish", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("settings", nargs="+", help="checkpoint=<path>, name=<name>, folder=<folder>")
+    parser.add_argument(
+        "settings", nargs="+", help="checkpoint=<path>, name=<name>, folder=<folder>, cross_validation=<folder>"
+    )
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     try:
         settings = read_settings(PublishSettings, key_values(options.settings), where="publish")
         folder = Path(settings.folder) if settings.folder else MODELS
-        paths = publish(Path(settings.checkpoint), folder / f"{settings.name}{SAFETENSORS}")
+        calibration = read_calibration(Path(settings.cross_validation)) if settings.cross_validation else None
+        paths = publish(Path(settings.checkpoint), folder / f"{settings.name}{SAFETENSORS}", calibration=calibration)
     except (SerError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -59,7 +70,36 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def publish(checkpoint: Path, output: Path) -> list[Path]:
+@dataclass(frozen=True, kw_only=True)
+class Calibration:
+    """What a cross-validation found for its recipe; see `ser.description.Description`."""
+
+    temperature: float
+    uncertain_below: float
+
+
+def read_calibration(folder: Path) -> Calibration:
+    """Return the geometric mean of the runs' temperatures, and the mean of their thresholds.
+
+    A run for which no threshold kept the accuracy that was asked for calls everything uncertain: it counts as 1.
+
+    Raises
+    ------
+    CheckpointError : the folder is not that of a finished cross-validation.
+    """
+    path = folder / RESULTS
+    try:
+        runs = [run for run in json.loads(path.read_text(encoding="utf-8"))["runs"] if run["seed"] != "ensemble"]
+        temperatures = [float(run["temperature"]) for run in runs]
+        thresholds = [1.0 if run["threshold"] is None else float(run["threshold"]) for run in runs]
+        return Calibration(
+            temperature=statistics.geometric_mean(temperatures), uncertain_below=statistics.fmean(thresholds)
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{path} is not the result of a cross-validation ({type(error).__name__}).") from error
+
+
+def publish(checkpoint: Path, output: Path, *, calibration: Calibration | None = None) -> list[Path]:
     """Write the model of a checkpoint, or of a run's folder, as `output`, a .safetensors file; return all files.
 
     Raises
@@ -69,6 +109,8 @@ def publish(checkpoint: Path, output: Path) -> list[Path]:
     """
     source = find_checkpoint(checkpoint)
     recogniser, description = load_recogniser(source)
+    if calibration is not None:
+        description = replace(description, **vars(calibration))
     onnx = None
     try:
         require_packages()

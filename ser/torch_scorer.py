@@ -13,15 +13,21 @@ from ser.published import load_published
 
 
 class TorchScorer:
-    """Features to probabilities; see `ser.predictor.Scorer`."""
+    """Features to probabilities; see `ser.predictor.Scorer`.
 
-    def __init__(self, recogniser: Recogniser) -> None:
+    Parameters
+    ----------
+    temperature : what the logits are divided by.
+    """
+
+    def __init__(self, recogniser: Recogniser, *, temperature: float = 1.0) -> None:
         self.recogniser = recogniser.eval()
+        self.temperature = temperature
 
     def __call__(self, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         with torch.inference_mode():
             logits, attention = self.recogniser(torch.from_numpy(features))
-            return torch.softmax(logits.float(), dim=1).numpy(), attention.float().numpy()
+            return torch.softmax(logits.float() / self.temperature, dim=1).numpy(), attention.float().numpy()
 
 
 def load_torch_scorer(path: Path) -> tuple[TorchScorer, Description]:
@@ -33,4 +39,4 @@ def load_torch_scorer(path: Path) -> tuple[TorchScorer, Description]:
     """
     load = load_published if path.suffix == SAFETENSORS else load_recogniser
     recogniser, description = load(path)
-    return TorchScorer(recogniser), description
+    return TorchScorer(recogniser, temperature=description.temperature), description

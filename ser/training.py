@@ -214,7 +214,7 @@ def _report(
     run_dir = settings.run_dir
     # What people will use is what is scored: the file, read as they will read it.
     recogniser, description = load_recogniser(run_dir / CHECKPOINTS / BEST)
-    predictor = Predictor(TorchScorer(recogniser), description)
+    predictor = Predictor(TorchScorer(recogniser, temperature=description.temperature), description)
     evaluation = _evaluate(predictor, data.prepared["validation"])
     write_evaluation(evaluation, run_dir, prefix="val")
     log.info("Validation, best epoch\n%s", format_metrics(evaluation))

@@ -32,7 +32,8 @@ class CnnBiLstmLuongSettings:
             f"conv_channels is {list(self.conv_channels)}, but should be two positive numbers.",
         )
         require(self.lstm_hidden >= 1, f"lstm_hidden is {self.lstm_hidden}, but should be at least 1.")
-        require(self.lstm_layers >= 1, f"lstm_layers is {self.lstm_layers}, but should be at least 1.")
+        # A number from a stranger's file; a network of a billion layers would be built for ever.
+        require(1 <= self.lstm_layers <= 16, f"lstm_layers is {self.lstm_layers}, but should be from 1 to 16.")
         for key in ("lstm_dropout", "dropout"):
             require(0 <= getattr(self, key) < 1, f"{key} is {getattr(self, key)}, but should be in [0, 1).")
 
