@@ -190,6 +190,7 @@ def test_one_layer_gives_no_warning_about_dropout(recwarn):
         ({"conv_channels": [64, 0]}, r"network.conv_channels is \[64, 0\]"),
         ({"lstm_hidden": 0}, "network.lstm_hidden is 0"),
         ({"lstm_layers": 0}, "network.lstm_layers is 0"),
+        ({"lstm_layers": 10**9}, "network.lstm_layers is 1000000000"),
         ({"dropout": 1.0}, "network.dropout is 1.0"),
         ({"lstm_dropout": -0.1}, "network.lstm_dropout is -0.1"),
         ({"hidden": 3}, "network.hidden is not a setting"),
