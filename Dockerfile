@@ -1,9 +1,10 @@
-# The app with what it needs for an .onnx model: no GPU, no PyTorch. The model comes with a volume:
+# The app with what it needs for an .onnx model: no GPU, no PyTorch. The published models are in it; yours come with a
+# volume:
 #
 #   docker build --tag ser .
 #   docker run --rm --publish 8501:8501 --volume "$PWD/outputs:/home/ser/outputs:ro" ser
 #
-# offers the .onnx models below outputs/; --env SER_CHECKPOINT=outputs/<run>/model.onnx settles on one.
+# also offers the .onnx models below outputs/; --env SER_CHECKPOINT=outputs/<run>/model.onnx settles on one.
 FROM python:3.11-slim-bookworm
 
 RUN useradd --create-home --uid 10001 ser
