@@ -8,6 +8,8 @@ from torch import Tensor
 
 _POOL = 8
 """Batches that are sorted by length together: enough to find company, few enough to leave the order random."""
+_BLUR_FRAMES = 10
+"""How far a length may seem other than it is when samples are sorted by it."""
 
 
 class EpochOrder:
@@ -26,15 +28,13 @@ class EpochOrder:
         """Choose the epoch; Lightning calls this before each one."""
         self.epoch = epoch
 
+    def generator(self) -> torch.Generator:
+        """Return a generator that stands at the beginning of the epoch."""
+        return torch.Generator().manual_seed(epoch_seed(self.seed, self.epoch))
+
     def indices(self) -> Tensor:
         """Return int64 [n_samples], each index once."""
-        generator = torch.Generator().manual_seed(epoch_seed(self.seed, self.epoch))
-        return torch.randperm(self.n_samples, generator=generator)
-
-    def shuffle(self, count: int) -> list[int]:
-        """Return 0, ..., count - 1 in an order that follows from the seed and the epoch too."""
-        generator = torch.Generator().manual_seed(epoch_seed(self.seed, self.epoch))
-        return torch.randperm(count, generator=generator).tolist()
+        return torch.randperm(self.n_samples, generator=self.generator())
 
 
 def count_real_frames(features: Tensor) -> Tensor:
@@ -100,6 +100,11 @@ class TensorBatches:
         if self.lengths is None:
             yield from indices.split(self.batch_size)
             return
-        pools = [pool[self.lengths[pool].argsort(stable=True)] for pool in indices.split(_POOL * self.batch_size)]
+        # Blurred, because length goes with emotion: a calm voice is slow, and a batch of one emotion teaches little.
+        generator = self.order.generator()
+        blurred = self.lengths + _BLUR_FRAMES * (2 * torch.rand(len(indices), generator=generator) - 1).to(
+            indices.device
+        )
+        pools = [pool[blurred[pool].argsort(stable=True)] for pool in indices.split(_POOL * self.batch_size)]
         batches = [batch for pool in pools for batch in pool.split(self.batch_size)]
-        yield from (batches[place] for place in self.order.shuffle(len(batches)))
+        yield from (batches[place] for place in torch.randperm(len(batches), generator=generator).tolist())
