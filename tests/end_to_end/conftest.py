@@ -20,7 +20,6 @@ def tiny() -> tuple[str, ...]:
     return (
         "trainer.max_epochs=1",
         "trainer.accelerator=cpu",
-        "model.network.conv_channels=[8,8]",
         "model.network.lstm_hidden=8",
         "features.max_length=40",
     )

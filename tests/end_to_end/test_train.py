@@ -104,10 +104,10 @@ def test_every_experiment_runs(
     run_dir = folder / f"experiment-{experiment}"
     train(f"experiment={experiment}", *tiny, *tiny_voices, f"hydra.run.dir={run_dir}")
     description = load_recogniser(run_dir)[1]
-    expected = {"rms": 188}.get(experiment, 187)
+    expected = {"rms": 188, "recommended": 64}.get(experiment, 187)
     assert description.features.n_features == expected
     assert len(description.class_names) == (7 if experiment == "without_neutral" else 8)
-    if experiment == "speaker_independent":
+    if experiment in ("speaker_independent", "recommended"):
         assert (run_dir / "test" / "test_metrics.txt").is_file()
         with (run_dir / "split.csv").open() as file:
             actors: dict[str, set[str]] = {}
