@@ -94,6 +94,7 @@ class EmotionClassifier(L.LightningModule):
         self.seed = seed
         self.history = []
         counts = torch.tensor(class_counts or [1] * len(description.class_names), dtype=torch.float32)
+        counts.clamp_(min=1)  # of a class that is not there nothing is learnt, and nothing is divided by it
         self.register_buffer("class_weights", (counts.mean() / counts) ** settings.balance, persistent=False)
         n_classes = len(description.class_names)
         for part in ("train", "val"):
