@@ -61,10 +61,45 @@ def actor_interval(
     -------
     The lower and the upper end.
     """
+    return _interval(_resampled(confusions, statistic, resamples=resamples, seed=seed), level)
+
+
+def paired_interval(
+    confusions: ArrayLike,
+    reference: ArrayLike,
+    statistic: Statistic,
+    *,
+    resamples: int,
+    seed: int,
+    level: float = 0.95,
+) -> tuple[float, float]:
+    """Return the percentile interval of what `statistic` gains from `reference` to `confusions`.
+
+    Both are resampled by the same draws of actors, so the interval tells how far other actors would move the
+    difference, which is mostly much less than they move either side.
+
+    Parameters
+    ----------
+    confusions, reference : integer [models, actors, classes, classes], of the same models and actors.
+    resamples, level : as for `actor_interval`.
+
+    Returns
+    -------
+    The lower and the upper end.
+    """
+    ours, theirs = (_resampled(one, statistic, resamples=resamples, seed=seed) for one in (confusions, reference))
+    return _interval(ours - theirs, level)
+
+
+def _resampled(confusions: ArrayLike, statistic: Statistic, *, resamples: int, seed: int) -> NDArray[np.float64]:
+    """Return the statistic of each resample [resamples]; the seed and the number of actors fix who is drawn."""
     counts = np.asarray(confusions)
     n_actors = counts.shape[1]
     # How often each actor is drawn; one product then gives the pooled matrices of all resamples.
     drawn = np.random.default_rng(seed).multinomial(n_actors, np.full(n_actors, 1 / n_actors), size=resamples)
-    values = statistic(np.einsum("ra,mait->rmit", drawn, counts, optimize=True)).mean(axis=1)
+    return statistic(np.einsum("ra,mait->rmit", drawn, counts, optimize=True)).mean(axis=1)
+
+
+def _interval(values: NDArray[np.float64], level: float) -> tuple[float, float]:
     low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)

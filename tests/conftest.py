@@ -90,3 +90,82 @@ def tiny_checkpoint(tiny_content, tmp_path_factory):
     path = tmp_path_factory.mktemp("checkpoint") / "tiny.ckpt"
     save_atomically(tiny_content, path)
     return path
+
+
+@pytest.fixture(scope="session")
+def judged_cross_validation(tmp_path_factory):
+    """The folder of a finished cross-validation of networks with random weights: two folds, two seeds.
+
+    Their predictions are their own, of a synthetic corpus of 90 recordings. Not to be written to.
+    """
+    from omegaconf import OmegaConf
+
+    from ser.corpus.recordings import find_recordings
+    from ser.cross_validation.plan import plan
+    from ser.cross_validation.predictions import read_model
+    from ser.cross_validation.report import write_results
+    from ser.cross_validation.settings import describe_protocol
+    from ser.cross_validation.summary import summarise
+    from ser.evaluation import _scored
+    from ser.files import write_text_atomically
+    from ser.predictor import Predictor
+    from ser.report import Evaluation, format_predictions
+
+    folder = tmp_path_factory.mktemp("judged")
+    voices = SyntheticSettings(n_actors=6, n_statements=1, n_repetitions=1)
+    recordings = find_recordings(write_synthetic_corpus(folder / "voices", voices))
+    configuration = OmegaConf.create(
+        {
+            "data": {"root": str(folder / "voices"), "channel": "speech"},
+            "features": {"groups": ["logmel", "zcr"], "n_mels": 32, "max_length": 48},
+            "augment": {},
+            "model": {"network": {"conv_channels": [4, 4], "lstm_hidden": 4, "lstm_layers": 1}},
+            "trainer": {"max_epochs": 1},
+            "callbacks": {},
+            "logger": {},
+            "paths": {"output_dir": "o", "run_dir": str(folder), "cache_dir": "o/cache", "data_dir": "data"},
+            "seed": 0,
+            "run_name": "test",
+            "ckpt_path": None,
+            "optimized_metric": "val/loss",
+            "folds": [0, 4],
+            "seeds": [0, 1],
+            "bootstrap_resamples": 2000,
+        }
+    )
+    (folder / "config.yaml").write_text(OmegaConf.to_yaml(configuration), encoding="utf-8")
+    settings, runs = plan(configuration)
+    for run in runs:
+        description = Description(
+            architecture="cnn_bilstm_luong",
+            network=run.settings.model.network,
+            class_names=EMOTIONS,
+            features=run.settings.features,
+            protocol="Random weights: nothing was learnt.",
+        )
+        with torch.random.fork_rng():
+            torch.manual_seed(run.seed)
+            recogniser = fresh_recogniser(description)
+        for parameter in recogniser.parameters():
+            parameter.data.mul_(4)  # fresh weights hardly heed their input
+        recogniser.standardiser.mean.fill_(-40)
+        recogniser.standardiser.scale.fill_(20)
+        state = {PREFIX + name: tensor for name, tensor in recogniser.state_dict().items()}
+        save_atomically({"state_dict": state, "ser": describe(description)}, run.folder / "checkpoints" / "best.ckpt")
+        actors = run.settings.data.held_out_actors
+        for part, of_part in (("validation", actors.validation), ("test", actors.test)):
+            paths = [recording.path for recording in recordings if recording.name.actor in of_part]
+            predictions, _ = Predictor.load(run.folder).predict_files(paths, workers=1)
+            evaluation = Evaluation(
+                class_names=EMOTIONS, recordings=tuple(map(_scored, predictions)), protocol="Made up."
+            )
+            write_text_atomically(run.predictions(part), format_predictions(evaluation))
+        (run.folder / "learning_curve.png").touch()
+    summary = summarise(
+        [read_model(run, kept_accuracy=settings.kept_accuracy) for run in runs],
+        protocol=describe_protocol(settings, runs[0].settings, scored=runs[0].parts),
+        settings=settings,
+        class_names=EMOTIONS,
+    )
+    write_results(summary, folder)
+    return folder

@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, confusion_matrix
 
-from ser.bootstrap import accuracy, actor_interval, confusions_by_actor, unweighted_average_recall
+from ser.bootstrap import (
+    accuracy,
+    actor_interval,
+    confusions_by_actor,
+    paired_interval,
+    unweighted_average_recall,
+)
 
 
 @pytest.fixture
@@ -84,3 +90,22 @@ def test_a_class_that_no_drawn_actor_has_is_left_out():
     only_first, only_second = [[2, 0], [0, 0]], [[0, 0], [1, 1]]
     low, high = actor_interval([[only_first, only_second]], unweighted_average_recall, resamples=2000, seed=0)
     assert (low, high) == (0.5, 1.0)
+
+
+def test_a_paired_interval_resamples_both_sides_alike():
+    """Actors differ far more than the two sides do; drawn alike, only the difference is left."""
+    rng = np.random.default_rng(5)
+    right = rng.integers(2, 18, size=12)
+    reference = np.array([[[[n, 20 - n], [20 - n, n]] for n in right]])
+    better = np.array([[[[n + 2, 18 - n], [18 - n, n + 2]] for n in right]])
+    settings = {"resamples": 2000, "seed": 0}
+    low, high = paired_interval(better, reference, unweighted_average_recall, **settings)
+    assert (low, high) == (pytest.approx(0.1), pytest.approx(0.1))
+    alone = actor_interval(reference, unweighted_average_recall, **settings)
+    assert alone[1] - alone[0] > 0.1
+    # Sides that gain differently: a plain loop over resamples of its own.
+    gains = rng.integers(0, 3, size=12)
+    mixed = np.array([[[[n + g, 20 - n - g], [20 - n, n]] for n, g in zip(right, gains, strict=True)]])
+    values = [gains[rng.choice(12, size=12)].sum() / (12 * 20) / 2 for _ in range(4000)]
+    found = paired_interval(mixed, reference, unweighted_average_recall, **settings)
+    assert found == pytest.approx(np.quantile(values, [0.025, 0.975]), abs=0.003)

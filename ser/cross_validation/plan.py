@@ -84,9 +84,7 @@ def settle(configuration: DictConfig, overrides: Sequence[str]) -> DictConfig:
     begun = Path(configuration.paths.run_dir) / CONFIGURATION
     if not begun.is_file():
         return configuration
-    saved = OmegaConf.load(begun)
-    if not isinstance(saved, DictConfig) or "folds" not in saved:
-        raise CheckpointError(f"{begun.parent} is no folder of a cross-validation; name one, or another folder.")
+    saved = _saved(begun.parent)
     # With ckpt_path alone the folder's settings are meant; else the command states its own, and they must agree.
     if configuration.ckpt_path is None or not set(given) <= set(_FREE):
         _refuse_differences(plain(configuration), plain(saved), folder=begun.parent)
@@ -116,6 +114,34 @@ def plan(configuration: DictConfig) -> tuple[CrossValidationSettings, list[FoldR
         if there.is_file():
             _refuse_differences(run.configuration, plain(OmegaConf.load(there)), folder=run.folder)
     return settings, runs
+
+
+def finished_runs(folder: Path) -> tuple[CrossValidationSettings, list[FoldRun]]:
+    """Return the settings and the runs of the cross-validation in `folder`, wherever that lay while it ran.
+
+    Raises
+    ------
+    CheckpointError : there is none, or some of its runs are not finished.
+    SettingsError : as `plan`.
+    """
+    if not (folder / CONFIGURATION).is_file():
+        raise CheckpointError(f"{folder} is no folder of a cross-validation: it holds no {CONFIGURATION}.")
+    configuration = _saved(folder)
+    configuration.paths.run_dir = str(folder)
+    settings, runs = plan(configuration)
+    if missing := [run.folder.name for run in runs if not run.is_finished]:
+        raise CheckpointError(
+            f"{len(missing)} of {len(runs)} runs of {folder} are not finished ({', '.join(missing)}); go on with: "
+            f"python cross_validate.py ckpt_path={folder}"
+        )
+    return settings, runs
+
+
+def _saved(folder: Path) -> DictConfig:
+    saved = OmegaConf.load(folder / CONFIGURATION)
+    if not isinstance(saved, DictConfig) or "folds" not in saved:
+        raise CheckpointError(f"{folder} is no folder of a cross-validation; name one, or another folder.")
+    return saved
 
 
 def _fold_run(configuration: DictConfig, fold: str, seed: int) -> FoldRun:

@@ -3,12 +3,13 @@
 import csv
 import io
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 from ser.cross_validation.settings import Part
 from ser.cross_validation.summary import Pooled, Spread, Summary, as_plain, seed_name
 from ser.files import write_text_atomically
+from ser.markdown import decimal, interval, percent, table
 from ser.metrics import Metrics
 
 RESULTS_TEXT, RESULTS, PREDICTIONS, PICTURE = "results.md", "results.json", "predictions.csv", "confusion_matrix.png"
@@ -68,7 +69,7 @@ def format_results(summary: Summary) -> str:
         _class_table(best.overall),
         _group_table(best),
         f"## Confusion matrix: {_pool(summary, part)}",
-        _table(
+        table(
             [["true \\ predicted", *summary.class_names]]
             + [
                 [name, *map(str, counts)]
@@ -119,13 +120,13 @@ def _summary_table(summary: Summary) -> str:
     for part in reversed(summary.parts):  # test first
         one = summary.parts[part]
         for name, label in (_SHARES | _NATS).items():
-            form = _percent if name in _SHARES else _decimal
+            form = percent if name in _SHARES else decimal
             row = [f"{part} {label}", _spread(one.fold_mean[name], form), _spread(one.pooled.figures[name], form)]
             row.append(_interval(one.pooled, name))
             if one.ensemble:
                 row += [form(one.ensemble.figures[name].mean), _interval(one.ensemble, name)]
             rows.append(row)
-    return _table(rows)
+    return table(rows)
 
 
 def _notes(summary: Summary) -> str:
@@ -160,33 +161,33 @@ def _run_table(summary: Summary) -> str:
     head += [f"{_SHORT[part]} {label}" for part in summary.parts for label in wanted[part].values()]
     rows = [head]
     for model, figures in zip(summary.models, summary.figures, strict=True):
-        row = [model.fold, seed_name(model.seed), f"{model.temperature:.2f}", _decimal(model.threshold)]
+        row = [model.fold, seed_name(model.seed), f"{model.temperature:.2f}", decimal(model.threshold)]
         row += [_cell(name, getattr(figures[part], name)) for part in summary.parts for name in wanted[part]]
         rows.append(row)
     for seed in summary.parts["validation"].fold_means:
         row = ["mean over folds", seed_name(seed), "", ""]
         row += [_cell(name, one.fold_means[seed][name]) for part, one in summary.parts.items() for name in wanted[part]]
         rows.append(row)
-    return _table(rows, left=2)
+    return table(rows, left=2)
 
 
 def _class_table(metrics: Metrics) -> str:
     rows = [["class", "recall", "precision", "F1", "support"]]
     rows += [
-        [one.name, _percent(one.recall), _percent(one.precision), _percent(one.f1), str(one.support)]
+        [one.name, percent(one.recall), percent(one.precision), percent(one.f1), str(one.support)]
         for one in metrics.per_class
     ]
-    return _table(rows)
+    return table(rows)
 
 
 def _group_table(pooled: Pooled) -> str:
     rows = [["group", "UAR", "accuracy", "recordings"]]
     rows += [
-        [member, _percent(metrics.uar), _percent(metrics.accuracy), str(metrics.n_recordings)]
+        [member, percent(metrics.uar), percent(metrics.accuracy), str(metrics.n_recordings)]
         for members in pooled.groups.values()
         for member, metrics in members.items()
     ]
-    return _table(rows)
+    return table(rows)
 
 
 def _pool(summary: Summary, part: Part) -> str:
@@ -195,7 +196,7 @@ def _pool(summary: Summary, part: Part) -> str:
 
 
 def _cell(name: str, value: float | None) -> str:
-    return _percent(value) if name in _SHARES else _decimal(value)
+    return percent(value) if name in _SHARES else decimal(value)
 
 
 def _spread(spread: Spread, form: Callable[[float | None], str]) -> str:
@@ -205,29 +206,4 @@ def _spread(spread: Spread, form: Callable[[float | None], str]) -> str:
 def _interval(pooled: Pooled, name: str) -> str:
     if name not in pooled.intervals:
         return ""
-    low, high = pooled.intervals[name]
-    return f"{low:.2%} to {high:.2%}"
-
-
-def _percent(share: float | None) -> str:
-    return "-" if share is None else f"{share:.2%}"
-
-
-def _decimal(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
-
-
-def _table(rows: Sequence[Sequence[str]], *, left: int = 1) -> str:
-    """Return a Markdown table, aligned as text too: the first `left` columns flush left, the others flush right."""
-    widths = [max(3, *map(len, column)) for column in zip(*rows, strict=True)]
-    marks = ["-" * width if place < left else "-" * (width - 1) + ":" for place, width in enumerate(widths)]
-    lines = [rows[0], marks, *rows[1:]]
-    return "\n".join(
-        "| "
-        + " | ".join(
-            cell.ljust(width) if place < left else cell.rjust(width)
-            for place, (cell, width) in enumerate(zip(line, widths, strict=True))
-        )
-        + " |"
-        for line in lines
-    )
+    return interval(pooled.intervals[name])

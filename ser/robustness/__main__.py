@@ -1,0 +1,64 @@
+"""`python -m ser.robustness cross_validation=<folder>`: how much UAR its runs lose when the sound changes.
+
+Changes the recordings that the runs of a finished cross-validation have scored (`part=validation`, or `part=test`) in
+level, with noise, by a telephone's band and a small room, and lets the runs judge them again. Writes `robustness.md`
+and `robustness.json` into the folder, into `test/` in it for the test part. `count=<n>` takes n recordings a fold.
+"""
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ser.command_line import key_values
+from ser.cross_validation.settings import Part
+from ser.errors import SerError
+from ser.settings import read_settings, require
+
+
+@dataclass(frozen=True, kw_only=True)
+class RobustnessSettings:
+    """What the command is told; `count` recordings a fold (None: all), `workers` processes (0: all cores)."""
+
+    cross_validation: str
+    part: Part = "validation"
+    count: int | None = None
+    workers: int = 0
+
+    def __post_init__(self) -> None:
+        require(self.count is None or self.count >= 1, f"count is {self.count}, but should be at least 1.")
+        require(self.workers >= 0, f"workers is {self.workers}, but should be 0 (all cores) or more.")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, print the table, write it; return 0, or 1 where it could not be done."""
+    parser = argparse.ArgumentParser(
+        prog="python -m ser.robustness", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "settings", nargs="+", help="cross_validation=<folder>, part=validation|test, count=<n>, workers=<n>"
+    )
+    options = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    try:
+        values = key_values(options.settings, numbers=("count", "workers"))
+        settings = read_settings(RobustnessSettings, values, where="robustness")
+
+        from ser.robustness.measurement import measure  # torch and Lightning, only once they are needed
+        from ser.robustness.report import write_robustness
+
+        folder = Path(settings.cross_validation)
+        robustness = measure(folder, part=settings.part, count=settings.count, workers=settings.workers)
+        sys.stdout.write(write_robustness(robustness, folder))
+    except (SerError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
