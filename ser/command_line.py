@@ -4,7 +4,7 @@ import logging
 import os
 import shutil
 import sys
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -48,31 +48,6 @@ def one_sentence_errors() -> Iterator[None]:
 def plain(configuration: DictConfig) -> dict[str, Any]:
     """Return the configuration with every interpolation resolved, as plain values."""
     return OmegaConf.to_container(configuration, resolve=True, throw_on_missing=True)
-
-
-def key_values(arguments: Sequence[str], *, numbers: Collection[str] = ()) -> dict[str, str | int]:
-    """Return `key=value` arguments as a mapping, for `read_settings`.
-
-    Parameters
-    ----------
-    numbers : the keys whose values are whole numbers; all others are text.
-
-    Raises
-    ------
-    SettingsError : an argument without a key, or a number that is none.
-    """
-    values: dict[str, str | int] = {}
-    for argument in arguments:
-        key, equals, value = argument.partition("=")
-        if not equals:
-            raise SettingsError(f"{argument!r} is not understood; give settings as key=value.")
-        if key not in numbers:
-            values[key] = value
-        elif value.isdecimal():
-            values[key] = int(value)
-        else:
-            raise SettingsError(f"{key} is {value!r}, but should be a whole number.")
-    return values
 
 
 def resumed(configuration: DictConfig, overrides: Sequence[str]) -> DictConfig:

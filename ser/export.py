@@ -27,7 +27,7 @@ from ser.files import write_bytes_atomically
 from ser.nets import Recogniser
 from ser.onnx_scorer import ATTENTION, FEATURES, PROBABILITIES, OnnxScorer
 from ser.run_folder import CHECKPOINTS, find_checkpoint
-from ser.settings import read_settings, require
+from ser.settings import key_values, read_settings, require
 from ser.torch_scorer import TorchScorer
 
 LARGEST_DIFFERENCE = 1e-4
@@ -127,15 +127,6 @@ def onnx_model(recogniser: Recogniser, description: Description, source: Path) -
     model = _graph_of(recogniser, description)
     _check_answers(model, recogniser, description, source)
     return model
-
-
-def key_values(arguments: Sequence[str]) -> dict[str, str]:
-    """Return the settings `key=value` of a command line; raises SettingsError for an argument that is none."""
-    pairs = [argument.partition("=") for argument in arguments]
-    for key, equals, _ in pairs:
-        if not equals:
-            raise SettingsError(f"{key!r} is not understood; give settings as checkpoint=<run folder or file>.")
-    return {key: value for key, _, value in pairs}
 
 
 def require_packages() -> None:

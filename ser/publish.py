@@ -21,10 +21,10 @@ from ser.checkpoint import load_recogniser
 from ser.cross_validation.report import RESULTS
 from ser.description_file import ONNX, SAFETENSORS, description_path
 from ser.errors import CheckpointError, SerError, SettingsError
-from ser.export import key_values, onnx_model, require_packages
+from ser.export import onnx_model, require_packages
 from ser.published import MODELS, write_published
 from ser.run_folder import find_checkpoint
-from ser.settings import read_settings, require
+from ser.settings import key_values, read_settings, require
 
 log = logging.getLogger(__name__)
 

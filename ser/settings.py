@@ -9,7 +9,7 @@ import difflib
 import math
 import types
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from ser.errors import SettingsError
@@ -136,3 +136,28 @@ def _describe(hint: Any) -> str:
         return "a mapping"
     names = {int: "a whole number", float: "a number", str: "text", bool: "true or false", type(None): "null"}
     return names.get(hint, str(hint))
+
+
+def key_values(arguments: Sequence[str], *, numbers: Collection[str] = ()) -> dict[str, str | int]:
+    """Return `key=value` arguments as a mapping, for `read_settings`.
+
+    Parameters
+    ----------
+    numbers : the keys whose values are whole numbers; all others are text.
+
+    Raises
+    ------
+    SettingsError : an argument without a key, or a number that is none.
+    """
+    values: dict[str, str | int] = {}
+    for argument in arguments:
+        key, equals, value = argument.partition("=")
+        if not equals:
+            raise SettingsError(f"{argument!r} is not understood; give settings as key=value.")
+        if key not in numbers:
+            values[key] = value
+        elif value.isdecimal():
+            values[key] = int(value)
+        else:
+            raise SettingsError(f"{key} is {value!r}, but should be a whole number.")
+    return values

@@ -126,7 +126,7 @@ def test_the_command_prints_the_path_of_the_model(tmp_path, tiny_checkpoint, cap
     ("arguments", "message"),
     [
         (["format=onnx"], "export.checkpoint is missing."),
-        (["run"], "'run' is not understood; give settings as checkpoint=<run folder or file>."),
+        (["run"], "'run' is not understood; give settings as key=value."),
         (["checkpoint=run", "fromat=onnx"], "export.fromat is not a setting; did you mean 'format'."),
         (["checkpoint=run", "format=tflite"], "export.format is 'tflite'; known are onnx."),
         (["checkpoint=run", "output=model.bin"], "export.output is model.bin, but should end in .onnx."),

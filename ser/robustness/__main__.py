@@ -12,10 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ser.command_line import key_values
 from ser.cross_validation.settings import Part
 from ser.errors import SerError
-from ser.settings import read_settings, require
+from ser.settings import key_values, read_settings, require
 
 
 @dataclass(frozen=True, kw_only=True)
