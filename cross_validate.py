@@ -13,6 +13,7 @@ def main(configuration: DictConfig) -> float:
     from ser.command_line import discard_unused, one_sentence_errors
 
     with one_sentence_errors():
+        from ser.cross_validation.command import remember_overrides
         from ser.cross_validation.plan import plan, settle
         from ser.errors import SerError
 
@@ -23,6 +24,7 @@ def main(configuration: DictConfig) -> float:
         except SerError:
             discard_unused(folder)
             raise
+        remember_overrides(folder, HydraConfig.get().overrides.task)
 
         from ser.cross_validation.run import cross_validate, monitored
 

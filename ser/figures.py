@@ -1,5 +1,6 @@
 """Figures of results. They use matplotlib's objects and never pyplot, whose open figures are state of the process."""
 
+import io
 import math
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -11,8 +12,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import ArrayLike
+from PIL import Image
 
 from ser.files import replace_when_complete
+from ser.metrics import ReliabilityBin
 
 _DPI = 120
 # Blue and vermilion of Okabe and Ito's palette, which colour-blind readers tell apart.
@@ -114,15 +117,51 @@ def learning_curve_figure(history: Sequence[Mapping[str, float]]) -> Figure:
     return figure
 
 
-def save_figure(figure: Figure, path: Path) -> None:
+def reliability_figure(bins: Mapping[str, Sequence[ReliabilityBin]], *, title: str) -> Figure:
+    """Draw how often predictions of each confidence are right, and below how many there are.
+
+    Parameters
+    ----------
+    bins : what to call a set of probabilities -> its `ser.metrics.reliability_bins`; two sets at most.
+    """
+    figure = _new_figure(width=5.6, height=5.6)
+    shares, counts = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
+    shares.plot([0, 1], [0, 1], color="0.6", linestyle=":", label="as sure as right")
+    for (label, of_set), style in zip(bins.items(), (_TRAINING, _VALIDATION), strict=False):
+        filled = [each for each in of_set if each.n]
+        shares.plot([b.confidence for b in filled], [b.accuracy for b in filled], marker="o", label=label, **style)
+        edges = [of_set[0].low, *(each.high for each in of_set)]
+        counts.stairs([each.n for each in of_set], edges, label=label, **style)
+    shares.set(ylabel="share that is right", xlim=(0, 1), ylim=(0, 1))
+    counts.set(xlabel="confidence", ylabel="predictions")
+    for axis in (shares.xaxis, shares.yaxis):
+        axis.set_major_formatter(PercentFormatter(xmax=1))
+    shares.legend(fontsize=8)
+    for axes in (shares, counts):
+        axes.grid(alpha=0.25)
+    shares.set_title("\n".join(textwrap.fill(line, width=64) for line in title.splitlines()), fontsize=11)
+    return figure
+
+
+def save_figure(figure: Figure, path: Path, *, colours: int | None = None) -> None:
     """Write `figure` to `path` as PNG, whole or not at all.
+
+    Parameters
+    ----------
+    colours : reduce it to so many, at most 256, which makes a file several times smaller; None keeps all.
 
     Raises
     ------
     OSError : the file cannot be written; it names it.
     """
     with replace_when_complete(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=_DPI)
+        if colours is None:
+            figure.savefig(temporary, format="png", dpi=_DPI)
+            return
+        whole = io.BytesIO()
+        figure.savefig(whole, format="png", dpi=_DPI)
+        with Image.open(whole) as image:
+            image.convert("RGB").quantize(colours).save(temporary, format="png", optimize=True)
 
 
 def _new_figure(*, width: float, height: float) -> Figure:

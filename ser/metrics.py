@@ -170,6 +170,53 @@ def expected_calibration_error(probabilities: ArrayLike, truth: ArrayLike, bins:
     ------
     ValueError : no rows, rows that are not distributions, or truth that does not match them.
     """
+    confidence, right, groups = _by_confidence(probabilities, truth, bins)
+    return float(np.abs(np.bincount(groups, weights=confidence - right, minlength=bins)).sum() / len(right))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReliabilityBin:
+    """The predictions whose confidence lies in (low, high].
+
+    Attributes
+    ----------
+    n : how many there are.
+    confidence : their mean confidence, in [0, 1]; None where there are none.
+    accuracy : the share of them that is right; None where there are none.
+    """
+
+    low: float
+    high: float
+    n: int
+    confidence: float | None
+    accuracy: float | None
+
+
+def reliability_bins(probabilities: ArrayLike, truth: ArrayLike, bins: int = 15) -> tuple[ReliabilityBin, ...]:
+    """Return the groups behind `expected_calibration_error`, from low confidence to high: a reliability diagram.
+
+    Parameters, and what is raised, are the same.
+    """
+    confidence, right, groups = _by_confidence(probabilities, truth, bins)
+    counts, confidences, rights = (
+        np.bincount(groups, weights=weights, minlength=bins) for weights in (None, confidence, right)
+    )
+    return tuple(
+        ReliabilityBin(
+            low=k / bins,
+            high=(k + 1) / bins,
+            n=int(counts[k]),
+            confidence=float(confidences[k] / counts[k]) if counts[k] else None,
+            accuracy=float(rights[k] / counts[k]) if counts[k] else None,
+        )
+        for k in range(bins)
+    )
+
+
+def _by_confidence(
+    probabilities: ArrayLike, truth: ArrayLike, bins: int
+) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.intp]]:
+    """Return confidence, whether the prediction is right, and the number of its bin, each [n]."""
     table, labels = np.asarray(probabilities, dtype=np.float64), np.asarray(truth)
     if table.ndim != 2 or table.size == 0 or labels.shape != table.shape[:1]:
         raise ValueError(
@@ -182,10 +229,9 @@ def expected_calibration_error(probabilities: ArrayLike, truth: ArrayLike, bins:
     if bins < 1:
         raise ValueError(f"bins is {bins}, but should be 1 or more.")
     confidence = table.max(axis=1)
-    surplus = confidence - (table.argmax(axis=1) == labels)
+    right = table.argmax(axis=1) == labels
     inner_edges = np.arange(1, bins) / bins
-    groups = np.digitize(confidence, inner_edges, right=True)
-    return float(np.abs(np.bincount(groups, weights=surplus, minlength=bins)).sum() / len(labels))
+    return confidence, right, np.digitize(confidence, inner_edges, right=True)
 
 
 def _ratio(part: np.integer, whole: np.integer) -> float | None:

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from ser.figures import confusion_figure, learning_curve_figure, save_figure
+from ser.figures import confusion_figure, learning_curve_figure, reliability_figure, save_figure
+from ser.metrics import reliability_bins
 
 
 def _history(n_epochs):
@@ -132,3 +133,27 @@ def test_figures_leave_pyplot_alone():
         "confusion_figure([[1]], ['calm'], title='').canvas.draw(); sys.exit('matplotlib.pyplot' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_reliability_figure_draws_the_bins_that_hold_predictions():
+    probabilities = [[0.55, 0.45], [0.65, 0.35], [0.05, 0.95], [0.96, 0.04]]
+    bins = reliability_bins(probabilities, [0, 1, 1, 1], bins=10)
+    figure = reliability_figure({"raw": bins, "mended": bins[:]}, title="A protocol of some length, written out. " * 3)
+    _assert_all_text_is_inside(figure)
+    shares, counts = figure.axes
+    line = _lines(shares)["raw"]
+    np.testing.assert_allclose(line.get_xdata(), [0.55, 0.65, 0.955])
+    np.testing.assert_allclose(line.get_ydata(), [1, 0, 0.5])
+    assert set(_lines(shares)) == {"as sure as right", "raw", "mended"}
+    values, edges, _ = counts.patches[0].get_data()
+    assert list(values) == [0, 0, 0, 0, 0, 1, 1, 0, 0, 2]
+    np.testing.assert_allclose(edges, np.linspace(0, 1, 11))
+
+
+def test_fewer_colours_make_a_smaller_file_of_the_same_picture(tmp_path):
+    figure = confusion_figure(np.arange(64).reshape(8, 8), [str(k) for k in range(8)], title="Counts")
+    save_figure(figure, tmp_path / "whole.png")
+    save_figure(figure, tmp_path / "few.png", colours=128)
+    whole, few = (imread(tmp_path / name)[..., :3] for name in ("whole.png", "few.png"))
+    assert np.abs(whole - few).mean() < 0.01
+    assert (tmp_path / "few.png").stat().st_size < 0.7 * (tmp_path / "whole.png").stat().st_size

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as sklearn_metrics
 
-from ser.metrics import Metrics, confusion_matrix, expected_calibration_error
+from ser.metrics import Metrics, confusion_matrix, expected_calibration_error, reliability_bins
 
 
 def _names(n_classes):
@@ -180,3 +180,16 @@ def test_calibration_error_refuses_no_bins():
 def test_importing_the_module_loads_neither_torch_nor_sklearn():
     code = "import sys, ser.metrics; sys.exit(bool({'torch', 'sklearn', 'matplotlib'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_reliability_bins_by_hand():
+    """Edges belong to the bin below, and an empty bin has no mean."""
+    probabilities = [[0.5, 0.5], [0.6, 0.4], [0.1, 0.9], [0.25, 0.75]]
+    bins = reliability_bins(probabilities, [0, 1, 1, 0], bins=4)
+    assert [(each.low, each.high, each.n) for each in bins] == [
+        (0.0, 0.25, 0), (0.25, 0.5, 1), (0.5, 0.75, 2), (0.75, 1.0, 1),
+    ]  # fmt: skip
+    assert (bins[0].confidence, bins[0].accuracy) == (None, None)
+    assert (bins[1].confidence, bins[1].accuracy) == (0.5, 1)
+    assert (bins[2].confidence, bins[2].accuracy) == (pytest.approx((0.6 + 0.75) / 2), 0)
+    assert (bins[3].confidence, bins[3].accuracy) == (0.9, 1)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ser.command_line import write_configuration
+from ser.cross_validation.command import begun_by
 from ser.cross_validation.plan import FoldRun
 from ser.cross_validation.predictions import read_model
 from ser.cross_validation.processes import Command, Outcome, ending_by_exception, folder_lock, run_commands
@@ -59,6 +60,7 @@ def cross_validate(
             protocol=describe_protocol(settings, runs[0].settings, scored=runs[0].parts),
             settings=settings,
             class_names=data.classes,
+            command=begun_by(folder, settings),
         )
         log.info("%s", write_results(summary, folder))
         log.info("Everything of this cross-validation is in %s", folder)

@@ -11,7 +11,7 @@ from ser.calibration import log_loss
 from ser.corpus.names import CHANNELS, RecordingName
 from ser.cross_validation.predictions import FoldModel, Predictions, ensemble, pooled
 from ser.cross_validation.settings import CrossValidationSettings, Part
-from ser.metrics import Metrics, confusion_matrix, expected_calibration_error
+from ser.metrics import Metrics, ReliabilityBin, confusion_matrix, expected_calibration_error, reliability_bins
 
 _GROUPS: dict[str, tuple[tuple[str, ...], Callable[[RecordingName], str]]] = {
     "channel": (CHANNELS, lambda name: name.channel),
@@ -73,12 +73,15 @@ class Pooled:
     intervals : "accuracy" and "uar" -> 95% interval of the mean over seeds, from a bootstrap over actors.
     overall : the metrics of the recordings of all seeds together; each recording counts once a seed.
     groups : "channel" and "gender" -> group -> its metrics, as far as the groups occur.
+    reliability : "network" (probabilities as it gives them) and "calibrated" (with the temperature) -> the bins of
+        `ser.metrics.reliability_bins`, of all seeds together.
     """
 
     figures: Mapping[str, Spread]
     intervals: Mapping[str, tuple[float, float]]
     overall: Metrics
     groups: Mapping[str, Mapping[str, Metrics]]
+    reliability: Mapping[str, tuple[ReliabilityBin, ...]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,6 +108,7 @@ class Summary:
 
     Attributes
     ----------
+    command : that trained the runs and prints this, as far as its folder knows it.
     models : one a fold and seed, then, with more than one seed, an ensemble a fold.
     figures : the figures of each of them, part by part, in the same order.
     """
@@ -115,10 +119,16 @@ class Summary:
     models: tuple[FoldModel, ...]
     figures: tuple[Mapping[Part, Figures], ...]
     parts: Mapping[Part, PartSummary]
+    command: str | None = None
 
 
 def summarise(
-    models: Sequence[FoldModel], *, protocol: str, settings: CrossValidationSettings, class_names: tuple[str, ...]
+    models: Sequence[FoldModel],
+    *,
+    protocol: str,
+    settings: CrossValidationSettings,
+    class_names: tuple[str, ...],
+    command: str | None = None,
 ) -> Summary:
     """Compute all figures of the runs `models`, which have the same parts and, in each fold, the same recordings."""
     ensembles: list[FoldModel] = []
@@ -133,6 +143,7 @@ def summarise(
         models=everyone,
         figures=tuple({part: figures_of(scored) for part, scored in model.parts.items()} for model in everyone),
         parts={part: _part_summary(models, ensembles, part, settings, class_names) for part in models[0].parts},
+        command=command,
     )
 
 
@@ -207,6 +218,10 @@ def _pooled(by_seed: Sequence[Predictions], settings: CrossValidationSettings, c
         },
         overall=_metrics(everything, class_names),
         groups=groups,
+        reliability={
+            "network": reliability_bins(everything.probabilities, everything.truth),
+            "calibrated": reliability_bins(everything.calibrated, everything.truth),
+        },
     )
 
 
@@ -220,6 +235,7 @@ def as_plain(summary: Summary) -> dict[str, Any]:
     settings = summary.settings
     return {
         "protocol": summary.protocol,
+        "command": summary.command,
         "folds": list(settings.fold_names),
         "seeds": list(settings.seeds),
         "class_names": list(summary.class_names),
@@ -271,4 +287,5 @@ def _plain_pooled(pooled: Pooled) -> dict[str, Any]:
             }
             for kind, members in pooled.groups.items()
         },
+        "reliability": {kind: [dict(vars(each)) for each in bins] for kind, bins in pooled.reliability.items()},
     }

@@ -1,6 +1,7 @@
 """What the measurement leaves in the folder of the cross-validation: a table in Markdown, and JSON."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,7 @@ def format_robustness(robustness: Robustness) -> str:
     return "\n\n".join(sections) + "\n"
 
 
-def robustness_table(values: dict[str, Any]) -> str:
+def robustness_table(values: Mapping[str, Any]) -> str:
     """Return the table of the content of robustness.json."""
     rows = [["change", "UAR", "95% interval", "lost", "95% interval"]]
     for name, one in values["changes"].items():

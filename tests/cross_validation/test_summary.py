@@ -111,6 +111,28 @@ def test_the_means_over_folds_and_seeds(part, summary, tables):
         assert got["uar"] == pytest.approx(balanced_accuracy_score(frame.true, frame.predicted))
 
 
+def test_the_reliability_bins_are_the_calibration_error_taken_apart(summary, tables):
+    pooled = as_plain(summary)["summary"]["test"]["pooled"]
+    everything = pd.concat([tables[fold, seed, "test"] for seed in SEEDS for fold in FOLDS])
+    bins = pooled["reliability"]["network"]
+    assert sum(each["n"] for each in bins) == len(everything)
+    right, confidence = everything.true == everything.predicted, everything[COLUMNS].max(axis=1)
+    for each in bins:
+        inside = (confidence > each["low"]) & (confidence <= each["high"])
+        assert each["n"] == inside.sum()
+        if each["n"]:
+            assert each["accuracy"] == pytest.approx(right[inside].mean())
+            assert each["confidence"] == pytest.approx(confidence[inside].mean())
+    gaps = [each["n"] * abs(each["accuracy"] - each["confidence"]) for each in bins if each["n"]]
+    expected = expected_calibration_error(everything[COLUMNS].to_numpy(), everything.truth)
+    assert sum(gaps) / len(everything) == pytest.approx(expected)
+    # With the temperature they are less sure, and as often right.
+    calibrated = pooled["reliability"]["calibrated"]
+    hits = [sum(each["n"] * each["accuracy"] for each in of if each["n"]) for of in (bins, calibrated)]
+    assert hits[0] == pytest.approx(hits[1]) == pytest.approx(right.sum())
+    assert calibrated[-1]["n"] < bins[-1]["n"]
+
+
 def test_the_interval_resamples_the_actors_that_were_scored(summary, tables):
     """A plain bootstrap, one resample after the other, with random numbers of its own."""
     frames = [pd.concat([tables[fold, seed, "test"] for fold in FOLDS]) for seed in SEEDS]

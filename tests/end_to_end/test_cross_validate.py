@@ -97,6 +97,10 @@ def test_only_what_is_missing_runs_and_everything_is_written(resumed: tuple[Path
     results = json.loads((run_dir / "results.json").read_text())
     assert results["protocol"].startswith("Speaker-independent, speech, the folds subject_wise_0, subject_wise_4:")
     assert results["summary"]["test"]["pooled"]["all_seeds"]["n_recordings"] == 2 * (2 + 2) * 15
+    # As it was begun, not as it was resumed.
+    assert results["command"].startswith("python cross_validate.py experiment=speaker_independent ")
+    assert results["command"].endswith(" folds=[0,4] seeds=[0,1]")
+    assert "paths." not in results["command"]
 
 
 def test_each_run_is_of_its_fold_and_seed_and_its_figures_are_its_own_report(resumed: tuple[Path, str]) -> None:
