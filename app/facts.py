@@ -35,19 +35,23 @@ class Figures:
 
 def knows_made_up_voices_only(description: Description) -> bool:
     """Whether the model was trained on the built-in synthetic corpus."""
-    data = description.configuration.get("data")
-    return isinstance(data, Mapping) and data.get("corpus") == "synthetic"
+    return _data_setting(description, "corpus") == "synthetic"
 
 
 def was_heard_before(file_name: str, description: Description) -> str:
     """Return a sentence on whether the model was trained on the RAVDESS recording `file_name`."""
     if knows_made_up_voices_only(description):
         return "The model has heard made-up voices only, none of RAVDESS."
-    if not description.held_out:
+    if _data_setting(description, "split") == "all":
         return "The model was trained on every recording of RAVDESS, this one too: a right answer proves nothing."
     if PurePath(file_name).stem in description.held_out:
         return "The model was not trained on this recording: it was held out."
     return "The model may have been trained on this very recording; then a right answer proves nothing."
+
+
+def _data_setting(description: Description, key: str) -> object:
+    data = description.configuration.get("data")
+    return data.get(key) if isinstance(data, Mapping) else None
 
 
 def find_figures(model: ModelFile) -> list[Figures]:
