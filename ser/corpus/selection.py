@@ -99,8 +99,8 @@ class DataSettings:
         scored = channels[self.scored_channel]
         if self.split == "all":
             return (
-                f"Trained on every recording of the corpus ({channels[self.channel]}). Figures on {scored} of the corpus "
-                "itself are of recordings it has heard, and say nothing of a new voice."
+                f"Trained on every recording of the corpus ({channels[self.channel]}). Figures on {scored} of the "
+                "corpus itself are of recordings it has heard, and say nothing of a new voice."
             )
         if self.split == "speaker":
             fold = self.held_out_actors
