@@ -55,7 +55,7 @@ class ModelSettings:
 
 
 class EmotionClassifier(L.LightningModule):
-    """Train a recogniser with cross-entropy.
+    """Train a recogniser's network with cross-entropy; its second opinion, if it has one, is there already.
 
     Parameters
     ----------
@@ -146,7 +146,7 @@ class EmotionClassifier(L.LightningModule):
         if self.spectrogram.changes_anything:
             logits, targets = self._changed(features, F.one_hot(labels, len(self.description.class_names)).float())
         else:
-            logits, targets = self.learner(features)[0], labels
+            logits, targets = self.learner.ask_network(features)[0], labels
         weight = self.class_weights if self.settings.balance else None
         loss = F.cross_entropy(logits, targets, weight=weight, label_smoothing=self.settings.label_smoothing)
         self._count("train", loss, logits, labels)
@@ -183,6 +183,7 @@ class EmotionClassifier(L.LightningModule):
     def _changed(self, features: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Return the learner's logits of a batch changed at random, and its targets, both [batch, classes]."""
         settings = self.description.features
+        features = self.learner.network_rows(features)
         lengths = count_real_frames(features)
         features, lengths = change_sound(
             features,

@@ -15,13 +15,14 @@ from ser.filterbanks import (
     delta_weights,
     mel_blocks,
 )
+from ser.pitch import track_pitch
 from ser.settings import require, suggestion
 from ser.stft import FRAMES_AT_ONCE, SpectrumReader, count_frames
 from ser.tuning import estimate_tuning
 
 ORIGINAL_GROUPS = ("mfcc", "delta", "delta2", "chroma", "mel", "zcr", "contrast")
 """The original recipe's groups of features, in the order of its rows."""
-GROUPS = (*ORIGINAL_GROUPS, "rms", "logmel")
+GROUPS = (*ORIGINAL_GROUPS, "rms", "logmel", "pitch")
 """Every group of features."""
 
 _DB_FLOOR = 1e-10
@@ -116,6 +117,7 @@ def _rows(group: str, settings: FeatureSettings) -> int:
         "logmel": settings.n_mels,
         "chroma": settings.n_chroma,
         "contrast": settings.n_bands + 1,
+        "pitch": 2,
     }
     return counts.get(group, 1)
 
@@ -162,7 +164,7 @@ def extract(waveform: NDArray[np.float32], settings: FeatureSettings) -> NDArray
     Each group equals the function of `librosa.feature` called with the same sizes and otherwise its defaults:
     `mfcc`, `delta` (of order 1 and 2, of the whole recording's MFCC), `chroma_stft`, `melspectrogram`,
     `zero_crossing_rate`, `spectral_contrast`, `rms`. "mel" is power; "logmel" is the same in decibels, no lower than 80
-    dB under its largest value (`librosa.power_to_db`).
+    dB under its largest value (`librosa.power_to_db`). "pitch" is no librosa function: see `ser.pitch`.
 
     Parameters
     ----------
@@ -208,6 +210,8 @@ def _fill_spectral(
             _fill_cepstral(features, mel, settings, rows)
     if "chroma" in rows:
         features[rows["chroma"]] = _chroma(power, settings).T
+    if "pitch" in rows:
+        features[rows["pitch"]] = track_pitch(power, sample_rate=settings.sample_rate, n_fft=settings.n_fft)
     if "contrast" in rows:
         features[rows["contrast"]] = _contrast(power, settings)
 

@@ -33,6 +33,7 @@ _CODE = (
     "filterbanks",
     "stft",
     "tuning",
+    "pitch",
     "augment",
     "vocoder",
     "vocoder_kernels",

@@ -11,7 +11,7 @@ from ser.classifier import MONITORED, ModelSettings
 from ser.corpus.selection import DataSettings
 from ser.errors import SettingsError
 from ser.features import FeatureSettings
-from ser.nets import check_architecture, is_by_band
+from ser.nets import check_architecture, functionals_share, is_by_band
 from ser.settings import check_keys, read_settings, require, suggestion
 from ser.spectrogram_augment import SpectrogramAugmentSettings
 
@@ -136,12 +136,17 @@ def read_run_settings(configuration: Mapping[str, Any]) -> RunSettings:
 
 def _check_fit(settings: RunSettings) -> None:
     """Check what one group of settings asks of another."""
-    by_band = is_by_band(settings.model.name)
-    if settings.spectrogram.changes_anything and not (by_band and settings.features.groups == ("logmel",)):
+    groups, name = settings.features.groups, settings.model.name
+    second = functionals_share(name, settings.model.network) > 0
+    if second and groups != ("logmel", "pitch"):
+        raise SettingsError(
+            f"model.network.functionals needs features.groups=[logmel,pitch], but it is {list(groups)}: give these "
+            "groups, or model.network.functionals=0."
+        )
+    if settings.spectrogram.changes_anything and not (is_by_band(name) and (second or groups == ("logmel",))):
         raise SettingsError(
             f"spectrogram changes log-mel features of a network that standardises by band, but features.groups is "
-            f"{list(settings.features.groups)} and model.name {settings.model.name}: give features=logmel "
-            "model=residual_bilstm, or spectrogram=none."
+            f"{list(groups)} and model.name {name}: give features=logmel model=residual_bilstm, or spectrogram=none."
         )
 
 

@@ -125,6 +125,7 @@ def change_sound(
     hop_seconds: float,
     max_length: int,
     generator: torch.Generator,
+    n_bands: int | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Return the recordings as other voices, at another pace, in other rooms, through other devices, amid noise.
 
@@ -134,30 +135,34 @@ def change_sound(
 
     Parameters
     ----------
-    features : float32 [batch, bands, frames], dB, at most `max_length` frames; exactly 0 from each recording's length
-        on.
+    features : float32 [batch, rows, frames], bands in dB, at most `max_length` frames; exactly 0 from each recording's
+        length on.
     lengths : int64 [batch], frames of each recording, 1 or more; on the CPU, no GPU is waited for.
     sample_rate : of the sound, in Hz; the bands reach from 0 Hz to half of it.
     hop_seconds : from one frame to the next.
     max_length : frames that no recording gets beyond; one that would be longer is slowed down by less.
     generator : of the CPU, whatever the device of the batch, so that its state can be stored with a run's.
+    n_bands : rows that are bands, if others follow: the pitch as log2, which goes with the voice, and what goes with
+        the pace alone (the rows of `ser.pitch`).
 
     Returns
     -------
-    features : float32 [batch, bands, frames'], padded with 0 as before. No real frame is 0 in all bands.
+    features : float32 [batch, rows, frames'], padded with 0 as before. No real frame is 0 in all bands.
     lengths : int64 [batch].
     """
     if not settings.changes_sound:
         return features, lengths
-    n, n_bands, _ = features.shape
-    level = typical_level(to_power(features), lengths)
+    n, n_rows, _ = features.shape
+    n_bands = n_bands or n_rows
+    level = typical_level(to_power(features[:, :n_bands]), lengths)
     if settings.warp:
         alpha = torch.exp(_uniform(-settings.warp, settings.warp, n, generator=generator))
-        features = warp_frequencies(features, alpha, sample_rate=sample_rate)
+        features = _warp(features, alpha, lengths, n_bands=n_bands, sample_rate=sample_rate)
     if settings.pace:
         rate = torch.exp(_uniform(-settings.pace, settings.pace, n, generator=generator))
         features, lengths = change_pace(features, lengths, rate, max_length=max_length)
-    power = to_power(features)
+    followers = features[:, n_bands:]
+    power = to_power(features[:, :n_bands])
     if settings.reverb:
         rows = _chosen(settings.reverb, n, generator=generator)
         t60 = _uniform(settings.t60_low, settings.t60_high, n, generator=generator)
@@ -181,7 +186,17 @@ def change_sound(
             sample_rate=sample_rate,
             hop_seconds=hop_seconds,
         )
-    return to_decibels(power, lengths, level=level), lengths
+    return torch.cat([to_decibels(power, lengths, level=level), followers], dim=1), lengths
+
+
+def _warp(features: Tensor, alpha: Tensor, lengths: Tensor, *, n_bands: int, sample_rate: int) -> Tensor:
+    """Return the features of vocal tracts shorter or longer by `alpha`, float32 [n]; the pitch goes along."""
+    bands = warp_frequencies(features[:, :n_bands], alpha, sample_rate=sample_rate)
+    if n_bands == features.shape[1]:
+        return bands
+    real = torch.arange(features.shape[2], device=features.device) < lengths.to(features.device).unsqueeze(1)
+    pitch = features[:, n_bands] - torch.log2(alpha).to(features.device)[:, None] * real
+    return torch.cat([bands, pitch.unsqueeze(1), features[:, n_bands + 1 :]], dim=1)
 
 
 def _draw_gain(

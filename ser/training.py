@@ -26,6 +26,7 @@ from ser.description import Description
 from ser.enrolment import mean_of_bands
 from ser.errors import CheckpointError, CorpusError, SettingsError
 from ser.files import write_text_atomically
+from ser.functionals_fit import fit_functionals
 from ser.interchange import write_original_files
 from ser.nets import is_by_band
 from ser.predictor import Predictor, failure_table
@@ -136,9 +137,19 @@ def _build_classifier(settings: RunSettings, data: EmotionData, configuration: M
     )
     recogniser = fresh_recogniser(description)
     shape = recogniser.standardiser.mean.shape
-    recogniser.standardiser.set_statistics(
-        torch.from_numpy(data.scaler.mean_.reshape(shape)), torch.from_numpy(data.scaler.scale_.reshape(shape))
-    )
+    mean, scale = (torch.from_numpy(column[: shape.numel()]) for column in (data.scaler.mean_, data.scaler.scale_))
+    recogniser.standardiser.set_statistics(mean.reshape(shape), scale.reshape(shape))
+    if recogniser.functionals is not None:
+        log.info("Fitting the second opinion")
+        features, labels = data.tensors("train")
+        fit_functionals(
+            recogniser.functionals,
+            features,
+            labels,
+            feature_settings=settings.features,
+            spectrogram=settings.spectrogram,
+            seed=settings.seed,
+        )
     counts = Counter(sample.recording.name.emotion for sample in data.prepared["train"].samples)
     return EmotionClassifier(
         recogniser,

@@ -8,9 +8,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from ser.errors import SettingsError
 from ser.nets.cnn_bilstm_luong import CnnBiLstmLuong, CnnBiLstmLuongSettings
+from ser.nets.functionals import N_PITCH, FunctionalsHead
 from ser.nets.residual_bilstm import ResidualBiLstm, ResidualBiLstmSettings
 from ser.nets.standardiser import Standardiser
 from ser.settings import read_settings, suggestion
@@ -29,24 +31,52 @@ and the network is told by a mask which frames are real.
 
 
 class Recogniser(nn.Module):
-    """A standardiser and a network: raw features in, logits and attention weights out."""
+    """A standardiser and a network: raw features in, logits and attention weights out.
 
-    def __init__(self, standardiser: Standardiser, network: nn.Module) -> None:
+    Parameters
+    ----------
+    functionals : a second opinion on the same features, which then have the rows of `ser.pitch` after the network's.
+    share : of the second opinion in the answer, 0 to 1.
+    """
+
+    def __init__(
+        self,
+        standardiser: Standardiser,
+        network: nn.Module,
+        *,
+        functionals: FunctionalsHead | None = None,
+        share: float = 0.0,
+    ) -> None:
         super().__init__()
         self.standardiser = standardiser
         self.network = network
+        self.functionals = functionals
+        self.share = share
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Map float32 [batch, features, frames] to logits [batch, classes] and weights [batch, frames'].
 
-        Frames of zeros at the end are padding.
+        Frames of zeros at the end are padding. Two opinions are joined as the weighted mean of their log-probabilities.
         """
+        logits, weights = self.ask_network(features)
+        if self.functionals is None:
+            return logits, weights
+        second = self.functionals(features, real_frames(features))
+        joined = (1 - self.share) * F.log_softmax(logits, dim=1) + self.share * F.log_softmax(second, dim=1)
+        return joined, weights
+
+    def ask_network(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the network's own answer, as `forward` does."""
         if not self.network.by_band:
             return self.network(self.standardiser(features))
-        return self.network(*self.standardise(features))
+        return self.network(*self.standardise(self.network_rows(features)))
+
+    def network_rows(self, features: Tensor) -> Tensor:
+        """Return those rows of the features that the network is given."""
+        return features if self.functionals is None else features[:, : self.functionals.n_bands]
 
     def standardise(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """Return what a network that standardises by band is given: features, 0 where padded, and the mask."""
+        """Return what a network that standardises by band is given: its features, 0 where padded, and the mask."""
         mask = real_frames(features)  # [b, frames]
         return self.standardiser(features) * mask.unsqueeze(1), mask
 
@@ -90,9 +120,18 @@ def build_recogniser(
     """
     check_architecture(name, settings, max_length=max_length)
     network, settings_class = ARCHITECTURES[name]
+    network_settings = read_settings(settings_class, settings, where="model.network")
+    share = functionals_share(name, settings)
+    n_rows = n_features - N_PITCH if share else n_features
     return Recogniser(
-        Standardiser((n_features, 1 if network.by_band else max_length)),
-        network(
-            read_settings(settings_class, settings, where="model.network"), n_features=n_features, n_classes=n_classes
-        ),
+        Standardiser((n_rows, 1 if network.by_band else max_length)),
+        network(network_settings, n_features=n_rows, n_classes=n_classes),
+        functionals=FunctionalsHead(n_bands=n_rows, n_classes=n_classes) if share else None,
+        share=share,
     )
+
+
+def functionals_share(name: str, settings: Mapping[str, Any]) -> float:
+    """Return how much the second opinion of that architecture counts (`ser.nets.functionals`); 0: it has none."""
+    _, settings_class = ARCHITECTURES[name]
+    return getattr(read_settings(settings_class, settings, where="model.network"), "functionals", 0.0)

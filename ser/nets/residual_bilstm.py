@@ -30,6 +30,7 @@ class ResidualBiLstmSettings:
     lstm_hidden : units of each direction of the LSTM.
     attention_hidden : units of the layer that scores a frame.
     block_dropout : within a block; dropout : before the LSTM and before the last linear layer. In [0, 1).
+    functionals : share of the second opinion (`ser.nets.functionals`) in the answer, in [0, 1); 0: there is none.
     """
 
     channels: tuple[int, ...] = (32, 64)
@@ -37,6 +38,7 @@ class ResidualBiLstmSettings:
     attention_hidden: int = 64
     block_dropout: float = 0.1
     dropout: float = 0.3
+    functionals: float = 0.0
 
     def __post_init__(self) -> None:
         require(
@@ -45,7 +47,7 @@ class ResidualBiLstmSettings:
         )
         for key in ("lstm_hidden", "attention_hidden"):
             require(getattr(self, key) >= 1, f"{key} is {getattr(self, key)}, but should be at least 1.")
-        for key in ("block_dropout", "dropout"):
+        for key in ("block_dropout", "dropout", "functionals"):
             require(0 <= getattr(self, key) < 1, f"{key} is {getattr(self, key)}, but should be in [0, 1).")
 
 
