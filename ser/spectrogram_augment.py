@@ -161,7 +161,7 @@ def change_sound(
     if settings.pace:
         rate = torch.exp(_uniform(-settings.pace, settings.pace, n, generator=generator))
         features, lengths = change_pace(features, lengths, rate, max_length=max_length)
-    followers = features[:, n_bands:]
+    followers = features[:, n_bands:] * _real(lengths, features).unsqueeze(1)
     power = to_power(features[:, :n_bands])
     if settings.reverb:
         rows = _chosen(settings.reverb, n, generator=generator)
@@ -194,9 +194,14 @@ def _warp(features: Tensor, alpha: Tensor, lengths: Tensor, *, n_bands: int, sam
     bands = warp_frequencies(features[:, :n_bands], alpha, sample_rate=sample_rate)
     if n_bands == features.shape[1]:
         return bands
-    real = torch.arange(features.shape[2], device=features.device) < lengths.to(features.device).unsqueeze(1)
-    pitch = features[:, n_bands] - torch.log2(alpha).to(features.device)[:, None] * real
+    octaves = torch.log2(alpha).to(features.device).unsqueeze(1) * _real(lengths, features)
+    pitch = features[:, n_bands] - octaves
     return torch.cat([bands, pitch.unsqueeze(1), features[:, n_bands + 1 :]], dim=1)
+
+
+def _real(lengths: Tensor, features: Tensor) -> Tensor:
+    """Return which frames are not padding, bool [n, frames]."""
+    return torch.arange(features.shape[2], device=features.device) < lengths.to(features.device).unsqueeze(1)
 
 
 def _draw_gain(

@@ -190,3 +190,17 @@ def test_a_missing_key_is_refused(key):
 
 def test_a_missing_number_of_epochs_is_refused():
     refuse({**MINIMAL, "trainer": {}}, "trainer.max_epochs is None")
+
+
+def test_the_second_opinion_needs_the_rows_of_the_pitch():
+    configuration = composed("experiment=recommended", "features.groups=[logmel]")
+    with pytest.raises(SettingsError, match=r"model.network.functionals needs features.groups=\[logmel,pitch\]"):
+        read_run_settings(configuration)
+    read_run_settings(composed("experiment=recommended"))
+
+
+def test_the_pitch_is_no_band_of_the_network_s():
+    configuration = composed("experiment=recommended", "model.network.functionals=0")
+    with pytest.raises(SettingsError, match=r"features.groups is \['logmel', 'pitch'\]"):
+        read_run_settings(configuration)
+    read_run_settings(composed("experiment=recommended", "model.network.functionals=0", "features.groups=[logmel]"))

@@ -40,7 +40,7 @@ def generator(seed=0):
     return torch.Generator().manual_seed(seed)
 
 
-def change(features, lengths, settings, *, seed=0):
+def change(features, lengths, settings, *, seed=0, n_bands=None):
     return change_sound(
         features,
         lengths,
@@ -49,6 +49,7 @@ def change(features, lengths, settings, *, seed=0):
         hop_seconds=HOP_SECONDS,
         max_length=MAX_LENGTH,
         generator=generator(seed),
+        n_bands=n_bands,
     )
 
 
@@ -300,3 +301,42 @@ def test_everything_but_the_draws_is_done_where_the_batch_is(batch):
     assert changed.device.type == "meta"
     assert changed.shape == on_cpu.shape
     assert torch.equal(changed_lengths, lengths_on_cpu)
+
+
+def with_pitch(batch):
+    """The batch with a pitch of 7 octaves that rises to 8, and a voicing of 0.5, in two rows more."""
+    features, lengths = batch
+    rows = torch.zeros(len(features), 2, features.shape[2])
+    for row, length in zip(rows, lengths.tolist(), strict=True):
+        row[:, :length] = torch.stack([torch.linspace(7, 8, length), torch.full((length,), 0.5)])
+    return torch.cat([features, rows], dim=1), lengths
+
+
+def test_the_bands_are_changed_the_same_whatever_rows_follow(batch):
+    alone, lengths = change(*batch, STRONG)
+    features, lengths_too = change(*with_pitch(batch), STRONG, n_bands=N_BANDS)
+    torch.testing.assert_close(features[:, :N_BANDS], alone)
+    assert lengths_too.tolist() == lengths.tolist()
+
+
+def test_pitch_goes_with_the_voice_and_voicing_does_not(batch):
+    before, lengths = with_pitch(batch)
+    after, _ = change(before, lengths, ONE_EACH["warp"], n_bands=N_BANDS)
+    alpha = torch.exp(0.2 * torch.rand(len(lengths), generator=generator()) - 0.1)
+    for row, length in enumerate(lengths.tolist()):
+        moved = (after - before)[row, N_BANDS]
+        # A band now holds what lay at alpha times its frequency, so all frequencies are divided by it.
+        torch.testing.assert_close(moved[:length], -torch.log2(alpha[row]).expand(length), rtol=1e-4, atol=1e-5)
+        assert not moved[length:].any()
+    torch.testing.assert_close(after[:, N_BANDS + 1], before[:, N_BANDS + 1])
+
+
+def test_pitch_and_voicing_keep_pace_and_hear_no_noise(batch):
+    before, lengths = with_pitch(batch)
+    after, new_lengths = change(before, lengths, ONE_EACH["pace"], n_bands=N_BANDS)
+    for row, length in zip(after, new_lengths.tolist(), strict=True):
+        torch.testing.assert_close(row[N_BANDS, :length], torch.linspace(7, 8, length), rtol=0, atol=0.01)
+        torch.testing.assert_close(row[N_BANDS + 1, :length], torch.full((length,), 0.5))
+        assert not row[N_BANDS:, length:].any()
+    noisy, _ = change(before, lengths, ONE_EACH["noise"], n_bands=N_BANDS)
+    torch.testing.assert_close(noisy[:, N_BANDS:], before[:, N_BANDS:])

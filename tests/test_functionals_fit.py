@@ -1,0 +1,66 @@
+"""Fitting the second opinion: it learns what is there, all classes alike, the same each time."""
+
+import torch
+
+from ser.features import FeatureSettings
+from ser.functionals_fit import fit_functionals
+from ser.nets.functionals import FunctionalsHead, functionals
+from ser.spectrogram_augment import SpectrogramAugmentSettings
+
+N_BANDS = 16
+SETTINGS = FeatureSettings(n_fft=1024, hop_length=441, n_mels=N_BANDS, max_length=48, groups=("logmel", "pitch"))
+NONE = SpectrogramAugmentSettings()
+NOISY = SpectrogramAugmentSettings(warp=0.05, pace=0.1, channel=0.5, noise=0.5)
+
+
+def voices(counts, *, seed=0):
+    """Recordings brighter, and a third of an octave higher, from class to class; [samples, bands + 2, 48], labels."""
+    draw = torch.Generator().manual_seed(seed)
+    labels = torch.cat([torch.full((count,), label) for label, count in enumerate(counts)])
+    features = torch.zeros(len(labels), N_BANDS + 2, 48)
+    for row, label in enumerate(labels.tolist()):
+        n = int(torch.randint(30, 49, (1,), generator=draw))
+        tilt = 6 * label * torch.linspace(-1, 1, N_BANDS).unsqueeze(1)
+        features[row, :N_BANDS, :n] = -40 + tilt + 5 * torch.randn(N_BANDS, n, generator=draw)
+        features[row, N_BANDS, :n] = 7 + label / 3 + 0.02 * torch.randn(n, generator=draw)
+        features[row, N_BANDS + 1, :n] = 0.2 + 0.7 * torch.rand(n, generator=draw)
+    return features, labels
+
+
+def fitted(features, labels, *, spectrogram=NONE, n_classes=3):
+    head = FunctionalsHead(n_bands=N_BANDS, n_classes=n_classes)
+    fit_functionals(head, features, labels, feature_settings=SETTINGS, spectrogram=spectrogram, seed=1)
+    return head
+
+
+def answers(head, features):
+    return head(features, (features != 0).any(dim=1)).argmax(dim=1)
+
+
+def test_it_learns_what_tells_the_classes_apart_and_copies_keep_their_labels():
+    unheard, labels = voices([10, 10, 10], seed=1)
+    for spectrogram in (NONE, NOISY):
+        head = fitted(*voices([40, 40, 40]), spectrogram=spectrogram)
+        assert (answers(head, unheard) == labels).float().mean() > 0.9
+
+
+def test_it_is_the_same_each_time_and_another_with_copies():
+    heads = [fitted(*voices([12, 12, 12]), spectrogram=some) for some in (NOISY, NOISY, NONE)]
+    torch.testing.assert_close(heads[0].weight, heads[1].weight, rtol=0, atol=0)
+    assert not torch.allclose(heads[0].weight, heads[2].weight)
+
+
+def test_a_rare_class_counts_as_much_as_a_frequent_one():
+    features, labels = voices([60, 6])
+    features = features[:1].expand(len(labels), -1, -1)  # nothing to tell them apart by
+    head = fitted(features, labels, n_classes=2)
+    shares = head(features, (features != 0).any(dim=1)).softmax(dim=1).mean(dim=0)
+    assert abs(shares[0] - 0.5) < 0.2  # by counts it would be 0.91
+
+
+def test_its_standardisation_is_that_of_the_training_part():
+    head = fitted(*voices([40, 40, 40]))
+    features, _ = voices([40, 40, 40])
+    values = functionals(features, (features != 0).any(dim=1), n_bands=N_BANDS)
+    standardised = (values - head.mean) / head.scale
+    torch.testing.assert_close(standardised.mean(dim=0), torch.zeros(len(head.mean)), rtol=0, atol=1e-2)
