@@ -4,10 +4,8 @@ Writes `model.onnx`, with the standardiser and the softmax inside, and beside it
 the two together; `python -m ser.predict checkpoint=<model.onnx>` reads them.
 """
 
-import argparse
 import importlib
 import io
-import logging
 import sys
 import warnings
 from collections.abc import Sequence
@@ -22,12 +20,13 @@ from torch import Tensor, nn
 from ser.checkpoint import load_recogniser
 from ser.description import Description
 from ser.description_file import ONNX, write_description_of
-from ser.errors import CheckpointError, SerError, SettingsError
+from ser.errors import CheckpointError, SettingsError
 from ser.files import write_bytes_atomically
+from ser.key_value_command import key_value_command
 from ser.nets import Recogniser
 from ser.onnx_scorer import ATTENTION, FEATURES, PROBABILITIES, OnnxScorer
 from ser.run_folder import CHECKPOINTS, find_checkpoint
-from ser.settings import key_values, read_settings, require
+from ser.settings import require
 from ser.torch_scorer import TorchScorer
 
 LARGEST_DIFFERENCE = 1e-4
@@ -64,23 +63,15 @@ class _Answer(nn.Module):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Export, print the path of the model; return 0, or 1 where it could not be done."""
-    parser = argparse.ArgumentParser(
-        prog="python -m ser.export", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    """Export, print the path of the model; return the exit status."""
+    keys = "checkpoint=<path>, format=onnx, output=<file.onnx>"
+    return key_value_command(
+        _export_as_told, ExportSettings, module="export", description=__doc__, keys=keys, arguments=arguments
     )
-    parser.add_argument("settings", nargs="+", help="checkpoint=<path>, format=onnx, output=<file.onnx>")
-    options = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    try:
-        settings = read_settings(ExportSettings, key_values(options.settings), where="export")
-        output = export_onnx(Path(settings.checkpoint), Path(settings.output) if settings.output else None)
-    except (SerError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
-    print(output)
-    return 0
+
+
+def _export_as_told(settings: ExportSettings) -> str:
+    return str(export_onnx(Path(settings.checkpoint), Path(settings.output) if settings.output else None))
 
 
 def export_onnx(checkpoint: Path, output: Path | None = None) -> Path:

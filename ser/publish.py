@@ -7,7 +7,6 @@ Writes `<name>.safetensors`, the weights; `<name>.json`, the description; and, w
 `<name>.onnx`, for prediction without PyTorch. They lie in the package, or in `folder=<folder>`. Keep them together.
 """
 
-import argparse
 import json
 import logging
 import re
@@ -20,11 +19,12 @@ from pathlib import Path
 from ser.checkpoint import load_recogniser
 from ser.cross_validation.report import RESULTS
 from ser.description_file import ONNX, SAFETENSORS, description_path
-from ser.errors import CheckpointError, SerError, SettingsError
+from ser.errors import CheckpointError, SettingsError
 from ser.export import onnx_model, require_packages
+from ser.key_value_command import key_value_command
 from ser.published import MODELS, write_published
 from ser.run_folder import find_checkpoint
-from ser.settings import key_values, read_settings, require
+from ser.settings import require
 
 log = logging.getLogger(__name__)
 
@@ -47,27 +47,18 @@ class PublishSettings:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Publish, print the paths of the files; return 0, or 1 where it could not be done."""
-    parser = argparse.ArgumentParser(
-        prog="python -m ser.publish", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    """Publish, print the paths of the files; return the exit status."""
+    keys = "checkpoint=<path>, name=<name>, folder=<folder>, cross_validation=<folder>"
+    return key_value_command(
+        _publish_as_told, PublishSettings, module="publish", description=__doc__, keys=keys, arguments=arguments
     )
-    parser.add_argument(
-        "settings", nargs="+", help="checkpoint=<path>, name=<name>, folder=<folder>, cross_validation=<folder>"
-    )
-    options = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    try:
-        settings = read_settings(PublishSettings, key_values(options.settings), where="publish")
-        folder = Path(settings.folder) if settings.folder else MODELS
-        calibration = read_calibration(Path(settings.cross_validation)) if settings.cross_validation else None
-        paths = publish(Path(settings.checkpoint), folder / f"{settings.name}{SAFETENSORS}", calibration=calibration)
-    except (SerError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
-    print(*paths, sep="\n")
-    return 0
+
+
+def _publish_as_told(settings: PublishSettings) -> str:
+    folder = Path(settings.folder) if settings.folder else MODELS
+    calibration = read_calibration(Path(settings.cross_validation)) if settings.cross_validation else None
+    paths = publish(Path(settings.checkpoint), folder / f"{settings.name}{SAFETENSORS}", calibration=calibration)
+    return "\n".join(map(str, paths))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,15 +5,12 @@ and, where they are given, those under other protocols: `random_split`, `seven_c
 without a folder is left out. `output=<file>` names the card; its pictures lie in docs/model_card/ beside it.
 """
 
-import argparse
-import logging
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ser.errors import SerError
-from ser.settings import key_values, read_settings
+from ser.key_value_command import key_value_command
 
 OTHERS = {
     "random_split": "Random split, as the original",
@@ -50,34 +47,24 @@ class ModelCardSettings:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Write the card, print the paths of its files; return 0, or 1 where it could not be done."""
-    parser = argparse.ArgumentParser(
-        prog="python -m ser.model_card", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    """Write the card, print the paths of its files; return the exit status."""
+    keys = f"model=<name or file>, cross_validation=<folder>, {'=, '.join(OTHERS)}=, output="
+    return key_value_command(
+        _write_as_told, ModelCardSettings, module="model_card", description=__doc__, keys=keys, arguments=arguments
     )
-    parser.add_argument(
-        "settings", nargs="+", help=f"model=<name or file>, cross_validation=<folder>, {'=, '.join(OTHERS)}=, output="
+
+
+def _write_as_told(settings: ModelCardSettings) -> str:
+    from ser.model_card.card import read_model_file, write_card  # torch, only once it is needed
+
+    paths = write_card(
+        read_model_file(settings.model),
+        cross_validation=Path(settings.cross_validation),
+        others=settings.others,
+        command=settings.command,
+        output=Path(settings.output),
     )
-    options = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    try:
-        settings = read_settings(ModelCardSettings, key_values(options.settings), where="model_card")
-
-        from ser.model_card.card import read_model_file, write_card  # torch, only once it is needed
-
-        paths = write_card(
-            read_model_file(settings.model),
-            cross_validation=Path(settings.cross_validation),
-            others=settings.others,
-            command=settings.command,
-            output=Path(settings.output),
-        )
-    except (SerError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
-    print(*paths, sep="\n")
-    return 0
+    return "\n".join(map(str, paths))
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ level, with noise, by a telephone's band and a small room, and lets the runs jud
 and `robustness.json` into the folder, into `test/` in it for the test part. `count=<n>` takes n recordings a fold.
 """
 
-import argparse
 import logging
 import sys
 from collections.abc import Sequence
@@ -13,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ser.cross_validation.settings import Part
-from ser.errors import SerError
-from ser.settings import key_values, read_settings, require
+from ser.key_value_command import key_value_command
+from ser.settings import require
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,31 +31,26 @@ class RobustnessSettings:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure, print the table, write it; return 0, or 1 where it could not be done."""
-    parser = argparse.ArgumentParser(
-        prog="python -m ser.robustness", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    """Measure, print the table, write it; return the exit status."""
+    return key_value_command(
+        _measure_as_told,
+        RobustnessSettings,
+        module="robustness",
+        description=__doc__,
+        keys="cross_validation=<folder>, part=validation|test, count=<n>, workers=<n>",
+        arguments=arguments,
+        numbers=("count", "workers"),
+        log_level=logging.INFO,
     )
-    parser.add_argument(
-        "settings", nargs="+", help="cross_validation=<folder>, part=validation|test, count=<n>, workers=<n>"
-    )
-    options = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    try:
-        values = key_values(options.settings, numbers=("count", "workers"))
-        settings = read_settings(RobustnessSettings, values, where="robustness")
 
-        from ser.robustness.measurement import measure  # torch and Lightning, only once they are needed
-        from ser.robustness.report import write_robustness
 
-        folder = Path(settings.cross_validation)
-        robustness = measure(folder, part=settings.part, count=settings.count, workers=settings.workers)
-        sys.stdout.write(write_robustness(robustness, folder))
-    except (SerError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
-    return 0
+def _measure_as_told(settings: RobustnessSettings) -> str:
+    from ser.robustness.measurement import measure  # torch and Lightning, only once they are needed
+    from ser.robustness.report import write_robustness
+
+    folder = Path(settings.cross_validation)
+    robustness = measure(folder, part=settings.part, count=settings.count, workers=settings.workers)
+    return write_robustness(robustness, folder)
 
 
 if __name__ == "__main__":
