@@ -160,8 +160,16 @@ class Predictor:
         AudioError : as `ser.audio.read_sound`.
         SettingsError : this model cannot be tuned, or there is no recording.
         """
-        heard = [hear(source, settings=self.description.features).features for source in sources]
-        return Predictor(self.scorer, self.description, shift=speaker_shift(heard, self.description.neutral_mean))
+        return self.tuned_to([hear(source, settings=self.description.features).features for source in sources])
+
+    def tuned_to(self, neutral: Sequence[np.ndarray]) -> "Predictor":
+        """Return a predictor tuned to the speaker of neutral recordings, given the features of each as of `score`.
+
+        Raises
+        ------
+        SettingsError : as `enrol`.
+        """
+        return Predictor(self.scorer, self.description, shift=speaker_shift(neutral, self.description.neutral_mean))
 
     def predict(self, source: Path | bytes, *, name: str | None = None) -> Prediction:
         """Judge one recording, at any rate, mono or stereo.

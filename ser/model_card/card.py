@@ -11,6 +11,7 @@ from ser.cross_validation.plan import finished_runs
 from ser.cross_validation.settings import RANDOM
 from ser.description import Description
 from ser.description_file import ONNX, SAFETENSORS, description_path, digest_of
+from ser.enrolment_gain import gain_table
 from ser.errors import CheckpointError, SettingsError
 from ser.figures import confusion_figure, reliability_figure, save_figure
 from ser.files import write_text_atomically
@@ -35,7 +36,7 @@ class Model:
     ----------
     name : what it is called: its file's name without suffix.
     files : what belongs to it, weights first.
-    parameters : how many numbers were learnt.
+    parameters : how many numbers were learnt, those of a second opinion among them.
     """
 
     name: str
@@ -61,11 +62,13 @@ def read_model_file(source: str) -> Model:
     if path.suffix != SAFETENSORS:
         path = find_checkpoint(path)
     scorer, description = load_torch_scorer(path)
+    recogniser, second = scorer.recogniser, scorer.recogniser.functionals
+    learnt = [*recogniser.parameters(), *([second.weight, second.bias] if second is not None else [])]
     beside = (path.with_suffix(ONNX), description_path(path)) if path.suffix == SAFETENSORS else ()
     return Model(
         name=path.stem,
         files=(path, *(each for each in beside if each.is_file())),
-        parameters=sum(parameter.numel() for parameter in scorer.recogniser.parameters()),
+        parameters=sum(numbers.numel() for numbers in learnt),
         description=description,
     )
 
@@ -148,6 +151,8 @@ def format_card(model: Model, results: Results, *, others: Mapping[str, Results]
     ]
     if results.robustness is not None:
         sections.append(("robustness", _robustness(results.robustness)))
+    if results.enrolment is not None:
+        sections.append(("enrolment", _enrolment(results.enrolment)))
     if others:
         sections.append(("others", {}))
     sections += [("other", {"title": title, "scores": scores(one)}) for title, one in others.items()]
@@ -208,6 +213,15 @@ def _robustness(values: Mapping[str, Any]) -> dict[str, str]:
         "part": part,
         "command": f"python -m ser.robustness cross_validation=<its folder> part={part}{' count=<n>' if some else ''}",
         "table": robustness_table(values),
+    }
+
+
+def _enrolment(values: Mapping[str, Any]) -> dict[str, str]:
+    return {
+        "recordings": f"{values['n_recordings']:,}",
+        "part": values["part"],
+        "command": f"python -m ser.enrolment_gain cross_validation=<its folder> part={values['part']}",
+        "table": gain_table(values),
     }
 
 

@@ -10,19 +10,17 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from ser.bootstrap import actor_interval, confusions_by_actor, paired_interval, unweighted_average_recall
-from ser.corpus.recordings import Recording, find_recordings
-from ser.corpus.selection import locate_corpus
+from ser.corpus.recordings import Recording
+from ser.cross_validation.again import check_same_answers, check_scored, corpus_of, find_scored, said_of_fold
 from ser.cross_validation.plan import FoldRun, finished_runs
-from ser.cross_validation.predictions import Predictions, read_model
+from ser.cross_validation.predictions import Predictions
 from ser.cross_validation.settings import CrossValidationSettings, Part, describe_protocol
-from ser.errors import CheckpointError, CorpusError, SettingsError
+from ser.errors import SettingsError
 from ser.predictor import Predictor
 from ser.progress import track
 from ser.robustness.changes import CHANGES, TELEPHONE_HZ, hear_changed
 from ser.workers import map_in_workers
 
-TOLERANCE = 1e-4
-"""In probability, between a run's own predictions and those of the unchanged sound: rounding stays far below it."""
 UNCHANGED = "unchanged"
 
 _AT_ONCE = 8
@@ -96,22 +94,18 @@ def measure(folder: Path, *, part: Part = "validation", count: int | None = None
     """
     settings, runs = finished_runs(folder)
     first = runs[0]
-    if part not in first.parts:
-        raise SettingsError(f"part is {part!r}, but the runs of {folder} have scored {' and '.join(first.parts)} only.")
+    check_scored(runs, part, folder)
     rate = first.settings.features.sample_rate
     if rate <= 2 * TELEPHONE_HZ[1]:
         raise SettingsError(f"features.sample_rate is {rate}, but a telephone band needs {2 * TELEPHONE_HZ[1]:.0f}.")
-    root = locate_corpus(first.settings.data, data_dir=Path(first.settings.paths.data_dir))
-    recordings = {recording.stem: recording for recording in find_recordings(root)}
+    root, recordings = corpus_of(runs)
     judged, of_recordings = [], 0
     for fold in settings.fold_names:
         of_fold = [run for run in runs if run.fold == fold]
-        said = [read_model(run, kept_accuracy=settings.kept_accuracy).parts[part] for run in of_fold]
-        if any(one.names != said[0].names for one in said):
-            raise CorpusError(f"The runs of {fold} scored different {part} recordings.")
+        said = said_of_fold(of_fold, settings, part)
         of_recordings += len(said[0].names)
         said = _drawn(said, count)
-        judged.append(_judge(of_fold, said, _found(said[0], recordings, root), workers=workers))
+        judged.append(_judge(of_fold, said, find_scored(said[0], recordings, root), workers=workers))
     return Robustness(
         protocol=describe_protocol(settings, first.settings, scored=first.parts),
         part=part,
@@ -129,13 +123,6 @@ def _drawn(said: Sequence[Predictions], count: int | None) -> list[Predictions]:
     chosen = np.zeros(n, dtype=bool)
     chosen[np.random.default_rng(_CHOICE_SEED).permutation(n)[:count]] = True
     return [one.where(chosen) for one in said]
-
-
-def _found(said: Predictions, recordings: Mapping[str, Recording], root: Path) -> list[Recording]:
-    stems = [name.stem for name in said.names]
-    if missing := [stem for stem in stems if stem not in recordings]:
-        raise CorpusError(f"{root} lacks {len(missing)} recordings that the runs have scored, such as {missing[0]}.")
-    return [recordings[stem] for stem in stems]
 
 
 def _judge(
@@ -163,22 +150,11 @@ def _judge(
     predicted = []
     for run, one, of_run in zip(runs, said, answers, strict=True):
         probabilities = np.concatenate(of_run).reshape(len(recordings), n_sounds, -1)
-        _check_unchanged(probabilities[:, 0], one, run)
+        check_same_answers(probabilities[:, 0], one, run)
         predicted.append(probabilities.argmax(axis=2).T)
     return _Judged(
         truth=said[0].truth, actors=tuple(name.actor for name in said[0].names), predicted=np.array(predicted)
     )
-
-
-def _check_unchanged(probabilities: NDArray[np.float32], said: Predictions, run: FoldRun) -> None:
-    differences = np.abs(probabilities - said.probabilities).max(axis=1)
-    worst = int(differences.argmax())
-    if not differences[worst] <= TOLERANCE:
-        raise CheckpointError(
-            f"{run.folder} judges {said.names[worst].stem} otherwise than its predictions.csv says, by "
-            f"{differences[worst]:.1e} in probability, though nothing was changed: the corpus, the checkpoint or the "
-            "code have changed since; train it again."
-        )
 
 
 def _figures(
