@@ -155,7 +155,10 @@ def _check_answers(model: bytes, recogniser: Recogniser, description: Descriptio
     """Compare both runtimes on three made-up inputs as the network knows them, of another batch than was traced."""
     shape = (3, description.features.n_features, description.features.max_length)
     standardised = torch.randn(shape, generator=torch.Generator().manual_seed(0))
-    features = (recogniser.standardiser.mean + recogniser.standardiser.scale * standardised).numpy()
+    n_rows = len(recogniser.standardiser.mean)
+    own = recogniser.standardiser.mean + recogniser.standardiser.scale * standardised[:, :n_rows]
+    pitch = standardised[:, n_rows:].sigmoid() + torch.tensor([7.0, 0.0])[: shape[1] - n_rows, None]  # and voicing
+    features = torch.cat([own, pitch], dim=1).numpy()
     features[2, :, shape[2] // 2 :] = 0  # padding, which some networks leave out
     answers = zip(
         TorchScorer(recogniser, temperature=description.temperature)(features), OnnxScorer(model)(features), strict=True

@@ -47,6 +47,40 @@ def full_checkpoint(tmp_path_factory):
     return path
 
 
+def test_the_second_opinion_goes_along(tmp_path):
+    """The graph of the recommended recipe's network, given voices of which a part is padding."""
+    settings = FeatureSettings(n_fft=1024, hop_length=441, n_mels=32, max_length=96, groups=("logmel", "pitch"))
+    description = Description(
+        architecture="residual_bilstm",
+        network={"channels": [16, 16], "lstm_hidden": 8, "attention_hidden": 8, "functionals": 0.5},
+        class_names=EMOTIONS,
+        features=settings,
+        protocol="Random weights: nothing was learnt.",
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        recogniser = fresh_recogniser(description)
+        recogniser.standardiser.set_statistics(torch.full((32, 1), -40.0), torch.full((32, 1), 12.0))
+        recogniser.functionals.mean.normal_(std=3)
+        recogniser.functionals.scale.fill_(10)
+        recogniser.functionals.weight.normal_(std=0.3)
+    path = tmp_path / "second.ckpt"
+    state = {PREFIX + name: tensor for name, tensor in recogniser.state_dict().items()}
+    save_atomically({"state_dict": state, "ser": describe(description)}, path)
+    scorer, _ = load_torch_scorer(path)
+    model = OnnxScorer(export_onnx(path, tmp_path / "model.onnx").read_bytes())
+    draw = np.random.default_rng(0)
+    features = draw.normal(-40, 12, size=(4, 34, 96)).astype(np.float32)
+    features[:, 32] = draw.uniform(6.5, 8.5, size=(4, 96))
+    features[:, 33] = draw.uniform(size=(4, 96))
+    features[1, :, 50:] = 0
+    for answer, expected in zip(model(features), scorer(features), strict=True):
+        np.testing.assert_allclose(answer, expected, rtol=0, atol=1e-5)
+    other = features.copy()
+    other[:, 32] += 1  # another pitch is another answer, in the graph too
+    assert np.abs(model(other)[0] - model(features)[0]).max() > 1e-2
+
+
 @pytest.mark.parametrize("fixture", ["tiny_checkpoint", "full_checkpoint"])
 def test_onnx_answers_as_pytorch_at_every_batch_size(request, tmp_path, fixture):
     checkpoint = request.getfixturevalue(fixture)
