@@ -69,7 +69,7 @@ def read_sound(source: Path | bytes, *, sample_rate: int, name: str | None = Non
     try:
         with io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as raw:
             _check_wav(raw, name)
-            with soundfile.SoundFile(raw) as file:
+            with soundfile.SoundFile(_Seekable(raw)) as file:
                 _check_format(file.samplerate, file.channels, name)
                 tally = _Tally()
                 waveform = resample(_mono_blocks(file, tally, name), file.samplerate, sample_rate)
@@ -132,6 +132,20 @@ def find_sound_files(folder: Path) -> list[Path]:
         and not any(part.startswith(".") for part in path.relative_to(folder).parts)
         and path.is_file()
     )
+
+
+class _Seekable:
+    """A file for libsndfile, which calls back and takes no exception: a seek that leads nowhere leaves the place."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.readinto, self.tell = file.readinto, file.tell
+        self._seek = file.seek
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        try:
+            return self._seek(offset, whence)
+        except (OSError, ValueError):  # to before the beginning, by a damaged length
+            return self.tell()
 
 
 def _check_wav(raw: BinaryIO, name: str) -> None:

@@ -1,4 +1,6 @@
+import contextlib
 import io
+import struct
 import tracemalloc
 from pathlib import Path
 
@@ -227,6 +229,18 @@ def test_random_damage_raises_nothing_but_audio_errors(format):
         else:
             assert np.isfinite(sound.waveform).all()
     assert refused > 0
+
+
+def test_a_seek_that_leads_nowhere_is_not_told_on_the_terminal(tmp_path, capfd):
+    """The decoder's callbacks cannot raise: Python would print a traceback of its own."""
+    plain = encoded(sine(RATE))
+    lengths = struct.pack("<QQQI", 2**63, 2**63, 2**63, 0)
+    path = tmp_path / "voice.wav"
+    path.write_bytes(b"RF64" + plain[4:12] + b"ds64" + struct.pack("<I", len(lengths)) + lengths + plain[12:40]
+                     + b"\xff" * 4 + plain[44:])  # fmt: skip
+    with contextlib.suppress(AudioError):
+        read_sound(path, sample_rate=RATE)
+    assert capfd.readouterr().err == ""
 
 
 def test_find_sound_files_sorts_and_leaves_out_hidden_and_other_files(tmp_path):
