@@ -26,6 +26,8 @@ ENTRY = "ser"
 PREFIX = "recogniser."
 """What the recogniser's weights are called in a checkpoint: it is this attribute of the Lightning module."""
 
+_LIGHTNINGS = "hyper_parameters"
+
 
 def save_atomically(content: Mapping[str, Any], path: Path) -> None:
     """Write a checkpoint in its own folder and move it into place when it is complete."""
@@ -68,6 +70,8 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         raise CheckpointError(f"{path} is damaged or not a checkpoint ({type(error).__name__}).") from error
     if not isinstance(content, dict) or not isinstance(content.get(ENTRY), Mapping):
         raise CheckpointError(f"{path} is not a checkpoint of this project; train one with `python train.py`.")
+    if _LIGHTNINGS in content:  # from which Lightning's own loader would build what they name
+        raise CheckpointError(f"{path} was refused: it holds {_LIGHTNINGS}, which no checkpoint of this project has.")
     return content
 
 
@@ -81,10 +85,14 @@ def load_recogniser(path: Path) -> tuple[Recogniser, Description]:
     path = find_checkpoint(path)
     content = read_checkpoint(path)
     description = read_description(content[ENTRY], path)
+    weights = _weights(content, path)
     try:
+        # First on "meta", where there are shapes and no memory: a description of a network of any size costs nothing.
+        with torch.device("meta"):
+            fresh_recogniser(description).load_state_dict(weights, assign=True)
         recogniser = fresh_recogniser(description)
-        recogniser.load_state_dict(_weights(content))
-    except (RuntimeError, SerError) as error:
+        recogniser.load_state_dict(weights)
+    except (RuntimeError, TypeError, OverflowError, SerError) as error:  # torch's, for numbers beyond all measure
         raise CheckpointError(f"{path} cannot be used: {shorten(str(error), 300)}") from error
     return recogniser.eval(), description
 
@@ -102,12 +110,17 @@ def _check_archive(path: Path) -> None:
         raise CheckpointError(f"{path} is damaged or not a checkpoint (its checksums do not fit).")
 
 
-def _weights(content: Mapping[str, Any]) -> dict[str, Tensor]:
+def _weights(content: Mapping[str, Any], path: Path) -> dict[str, Tensor]:
     state = content.get("state_dict")
     if not isinstance(state, Mapping):
-        raise CheckpointError("it holds no weights.")
-    return {
+        raise CheckpointError(f"{path} cannot be used: it holds no weights.")
+    weights = {
         name.removeprefix(PREFIX): value
         for name, value in state.items()
         if isinstance(name, str) and name.startswith(PREFIX)
     }
+    # A tensor can be one number with a shape that repeats it a billion times; a copy of it takes the memory.
+    claimed = sum(value.nbytes for value in weights.values() if isinstance(value, Tensor))
+    if claimed > path.stat().st_size:
+        raise CheckpointError(f"{path} cannot be used: it claims weights of {claimed:,} bytes, more than it has.")
+    return weights

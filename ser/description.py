@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 from ser.corpus.names import EMOTIONS
@@ -12,6 +13,9 @@ from ser.features import FeatureSettings
 from ser.settings import read_settings, require
 
 FORMAT = 1
+
+_MAX_VALUES, _MAX_DEPTH, _MAX_TEXT = 100_000, 32, 10_000
+"""Of a description: one that names all 2,452 recordings of RAVDESS has 3,000 values, 5 deep, of 200 characters."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,9 +72,40 @@ def read_description(values: Mapping[str, Any], path: Path) -> Description:
     ------
     CheckpointError : an entry is missing, unknown or bad; it names the file.
     """
+    _check_plain(values, path)
     if values.get("format", FORMAT) != FORMAT:
         raise CheckpointError(f"{path} has format {values['format']!r}; this release of ser reads {FORMAT}.")
     try:
         return read_settings(Description, values, where="checkpoint")
     except SettingsError as error:
-        raise CheckpointError(f"{path} cannot be used: {error}") from error
+        raise CheckpointError(f"{path} cannot be used: {shorten(str(error), 300)}") from error
+
+
+def _check_plain(values: Mapping[str, Any], path: Path) -> None:
+    """Refuse what no description holds, before any of it is compared, copied or shown in a message.
+
+    A few hundred bytes of JSON or of a pickle can hold a number of thousands of digits, lists in lists without end, or
+    lists that hold one another so often that writing them out takes all memory.
+    """
+    waiting, seen = [(values, 0)], 0
+    while waiting:
+        value, depth = waiting.pop()
+        seen += 1
+        if depth > _MAX_DEPTH or seen > _MAX_VALUES:
+            raise CheckpointError(f"{path} cannot be used: its description has too many values, or too deep ones.")
+        if isinstance(value, Mapping):
+            waiting += [(item, depth + 1) for pair in value.items() for item in pair]
+        elif isinstance(value, (list, tuple)):
+            waiting += [(item, depth + 1) for item in value]
+        elif not _is_plain(value):
+            raise CheckpointError(
+                f"{path} cannot be used: its description holds {type(value).__name__} values that are too large, or no "
+                "plain ones."
+            )
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether `value` is None, true or false, a number of 64 bits, or text of some length that can be written."""
+    if isinstance(value, str):
+        return len(value) <= _MAX_TEXT and not any("\ud800" <= character <= "\udfff" for character in value)
+    return value is None or isinstance(value, float) or (isinstance(value, int) and -(2**63) <= value < 2**63)

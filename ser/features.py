@@ -28,6 +28,17 @@ GROUPS = (*ORIGINAL_GROUPS, "rms", "logmel", "pitch")
 _DB_FLOOR = 1e-10
 _DB_RANGE = 80.0
 _SILENT = 1e-10
+_MOST = {
+    "sample_rate": 192_000,
+    "n_fft": 2**16,
+    "hop_length": 2**16,
+    "n_mfcc": 1024,
+    "n_mels": 1024,
+    "n_chroma": 1024,
+    "n_bands": 16,
+    "max_length": 30_000,
+}
+"""Beyond what anyone wants (30,000 frames: ten minutes); a stranger's model would have us fill the memory otherwise."""
 _CEPSTRAL = ("mfcc", "delta", "delta2")
 
 
@@ -62,9 +73,10 @@ class FeatureSettings:
     level_db: float | None = None
 
     def __post_init__(self) -> None:
-        for key in ("sample_rate", "hop_length", "n_mfcc", "n_mels", "n_chroma", "n_bands", "max_length"):
+        for key, most in _MOST.items():
             value = getattr(self, key)
             require(value >= 1, f"{key} is {value}, but should be at least 1.")
+            require(value <= most, f"{key} is {value}, but should be at most {most}.")
         require(
             self.n_fft >= 2 and self.n_fft % 2 == 0, f"n_fft is {self.n_fft}, but should be an even number from 2 on."
         )

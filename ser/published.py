@@ -7,6 +7,7 @@ a model that has an .onnx file too is run by that.
 import importlib.util
 from collections.abc import Mapping
 from pathlib import Path
+from textwrap import shorten
 from typing import TYPE_CHECKING
 
 from ser.description import Description
@@ -52,7 +53,9 @@ def find_published(name: str) -> Path:
     known = published_names()
     if name not in known:  # so no name of a stranger's choosing ever becomes a path
         there = f"published are {', '.join(known)}" if known else "none is published"
-        raise CheckpointError(f"{name}: there is no such file or folder, and no published model of that name; {there}.")
+        raise CheckpointError(
+            f"{name[:200]}: there is no such file or folder, and no published model of that name; {there}."
+        )
     return _weights_of(name)[0]
 
 
@@ -74,7 +77,11 @@ def find_model(source: Path | str) -> Path:
     CheckpointError : it is neither a path that exists, nor that of a model's file, nor the name of a published model.
     """
     path = Path(source)
-    return path if path.exists() or path.suffix in _FILES else find_published(str(source))
+    try:
+        exists = path.exists()
+    except OSError:  # a name that no file can have, of a thousand letters
+        exists = False
+    return path if exists or path.suffix in _FILES else find_published(str(source))
 
 
 def write_published(
@@ -157,7 +164,7 @@ def _check_weights(weights: "Mapping[str, Tensor]", description: Description, pa
         with torch.device("meta"):
             expected = fresh_recogniser(description).state_dict()
     except (SerError, RuntimeError, TypeError, OverflowError) as error:  # torch's, for numbers beyond all measure
-        raise CheckpointError(f"{description_path(path)} cannot be used: {' '.join(str(error).split())}") from error
+        raise CheckpointError(f"{description_path(path)} cannot be used: {shorten(str(error), 300)}") from error
     for name in sorted({*expected, *weights}):
         if name not in weights:
             raise CheckpointError(f"{path} lacks the tensor {name}.")

@@ -6,7 +6,7 @@ reads the groups from Hydra's configuration and from a checkpoint, so neither ca
 
 import dataclasses
 import difflib
-import math
+import sys
 import types
 import typing
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -115,7 +115,9 @@ def _convert(value: Any, hint: Any, *, key: str) -> Any:
             _convert(name, arguments[0], key=key): _convert(item, arguments[1], key=f"{key}.{name}")
             for name, item in value.items()
         }
-    if hint is float and isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
+    # Compared, not converted: a whole number may be too large for a float; NaN compares as false.
+    finite = isinstance(value, (int, float)) and abs(value) <= sys.float_info.max
+    if hint is float and finite and not isinstance(value, bool):
         return float(value)
     if hint in (int, str) and isinstance(value, hint) and not isinstance(value, bool):
         return value

@@ -8,6 +8,7 @@ import torch
 from ser.checkpoint import load_recogniser
 from ser.description import Description
 from ser.description_file import SAFETENSORS
+from ser.errors import CheckpointError
 from ser.nets import Recogniser
 from ser.published import load_published
 
@@ -35,8 +36,11 @@ def load_torch_scorer(path: Path) -> tuple[TorchScorer, Description]:
 
     Raises
     ------
-    CheckpointError : as `load_recogniser` and `load_published`.
+    CheckpointError : as `load_recogniser` and `load_published`, or a weight is not a finite number.
     """
     load = load_published if path.suffix == SAFETENSORS else load_recogniser
     recogniser, description = load(path)
+    broken = next((name for name, value in recogniser.state_dict().items() if not torch.isfinite(value).all()), None)
+    if broken is not None:  # of a training that diverged, or a stranger's: every answer would be NaN
+        raise CheckpointError(f"{path} holds weights in {broken} that are not finite numbers.")
     return TorchScorer(recogniser, temperature=description.temperature), description

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from ser.checkpoint import (
+    PREFIX,
     describe,
     fresh_recogniser,
     load_recogniser,
@@ -15,7 +16,7 @@ from ser.checkpoint import (
     save_atomically,
 )
 from ser.corpus.names import EMOTIONS
-from ser.description import Description
+from ser.description import Description, read_description
 from ser.errors import CheckpointError
 from ser.features import FeatureSettings
 from ser.predictor import Predictor
@@ -234,6 +235,38 @@ def test_an_incomplete_description_is_refused(path, content, entry):
     del content["ser"][entry]
     torch.save(content, path)
     refuse(path, f"checkpoint.{entry} is missing")
+
+
+def test_a_network_of_any_size_is_refused_without_being_made(path, content):
+    content["ser"]["network"]["lstm_hidden"] = 10**6  # 16 TB of weights: torch could not even ask for them
+    torch.save(content, path)
+    refuse(path, "size mismatch")
+
+
+def test_a_number_that_claims_to_be_many_is_refused(path, content):
+    content["ser"]["network"]["lstm_hidden"] = 300
+    description = read_description(content["ser"], path)
+    content["state_dict"] = {
+        PREFIX + name: torch.zeros((), dtype=value.dtype).expand(value.shape)
+        for name, value in fresh_recogniser(description).state_dict().items()
+    }
+    torch.save(content, path)
+    assert path.stat().st_size < 100_000
+    refuse(path, "claims weights of [0-9,]+ bytes")
+
+
+def test_hyper_parameters_are_refused(path, content):
+    """Lightning's own loader builds what they name; there are none in a checkpoint of ours."""
+    torch.save(content | {"hyper_parameters": {"_instantiator": "os.mkdir"}}, path)
+    refuse(path, "was refused: it holds hyper_parameters")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_numbers_are_not_predicted_with(path, content, value):
+    content["state_dict"]["recogniser.network.classify.bias"][0] = value
+    torch.save(content, path)
+    with pytest.raises(CheckpointError, match=r"weights in network\.classify\.bias that are not finite"):
+        Predictor.load(path)
 
 
 def test_weights_that_do_not_fit_are_refused(path, content):

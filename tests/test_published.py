@@ -210,6 +210,19 @@ def test_without_torch_the_graph_is_found(box, monkeypatch):
     assert find_published("ant") == box / "ant.safetensors"  # loading it will say what is missing
 
 
+def test_a_name_that_no_file_can_have_is_refused_in_a_short_sentence(box):
+    with pytest.raises(CheckpointError, match=r"^x{200}: there is no such file or folder") as refused:
+        find_model("x" * 10_000)
+    assert len(str(refused.value)) < 400
+
+
+def test_numbers_beyond_all_measure_are_refused_in_a_short_sentence(model):
+    forge(model, model.read_bytes(), network={"conv_channels": [4, 4], "lstm_hidden": 2**62})
+    with pytest.raises(CheckpointError, match=r"small\.json cannot be used") as refused:
+        load_published(model)
+    assert len(str(refused.value).removeprefix(str(model.parent))) < 400
+
+
 @pytest.mark.parametrize("name", ["../small", "..", "", "small", "models/ant", "ant.json", "/ant", "alone", "bare"])
 def test_what_is_no_name_is_refused_with_those_that_are(box, model, name):
     name = name.replace("/ant", f"{box}/ant") if name.startswith("/") else name

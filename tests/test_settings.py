@@ -76,6 +76,7 @@ def test_plain_values_are_read_back_as_they_were():
         ({"tuning": "guess"}, "outer.tuning is 'guess', but should be a number or one of estimate."),
         ({"inner": {"rate": float("nan")}}, "outer.inner.rate is nan, but should be a number."),
         ({"inner": {"rate": float("inf")}}, "outer.inner.rate is inf, but should be a number."),
+        ({"inner": {"rate": 10**400}}, f"outer.inner.rate is {10**400}, but should be a number."),
         ({"inner": {"rate": -1}}, "outer.inner.rate is -1.0, but should be above 0."),
         ({"inner": {"rat": 1}}, "outer.inner.rat is not a setting; did you mean 'rate'."),
         ({"inner": 3}, "outer.inner is 3, but should be a group of settings."),
