@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import yaml
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -18,6 +19,9 @@ from ser.files import write_text_atomically
 from ser.run_folder import CONFIGURATION, run_of
 
 log = logging.getLogger(__name__)
+
+_MAX_BYTES, _MAX_DEPTH = 2**20, 32
+"""Of a run's configuration; that of the recommended recipe has 3 kB and is 4 deep."""
 
 
 def run_command(main: Callable[[], Any]) -> None:
@@ -59,16 +63,46 @@ def resumed(configuration: DictConfig, overrides: Sequence[str]) -> DictConfig:
     SettingsError : another setting was given beside; a resumed run that differs would be no resumed run.
     """
     run = run_of(Path(configuration.ckpt_path))
-    saved = OmegaConf.load(run / CONFIGURATION)
+    saved = read_configuration(run)
     for override in overrides:
         key = override.partition("=")[0].lstrip("+~")
         if key.startswith("trainer."):
             OmegaConf.update(saved, key, OmegaConf.select(configuration, key), force_add=True)
         elif key != "ckpt_path":
             raise SettingsError(f"{key} cannot be changed in a resumed run; leave it out, or start a new run.")
-    saved.ckpt_path = str(run)
-    saved.paths.run_dir = str(run)
+    OmegaConf.update(saved, "ckpt_path", str(run), force_add=True)
+    OmegaConf.update(saved, "paths.run_dir", str(run), force_add=True)
     return saved
+
+
+def read_configuration(run: Path) -> DictConfig:
+    """Return the configuration in the folder of a run or of a cross-validation, as it was written.
+
+    Raises
+    ------
+    CheckpointError : it is damaged, no mapping, or no file that `write_configuration` writes.
+    """
+    path = run / CONFIGURATION
+    try:
+        if path.stat().st_size > _MAX_BYTES:
+            raise CheckpointError(f"{path} has {path.stat().st_size:,} bytes, but should have {_MAX_BYTES:,} at most.")
+        text = path.read_text(encoding="utf-8")
+        saved = OmegaConf.load(path) if _is_plain(text) else None
+    except (yaml.YAMLError, ValueError, RecursionError, OmegaConfBaseException, OSError) as error:
+        raise CheckpointError(f"{path} is damaged: {type(error).__name__}.") from error
+    if not isinstance(saved, DictConfig):
+        raise CheckpointError(f"{path} is no configuration of a run.")
+    return saved
+
+
+def _is_plain(text: str) -> bool:
+    """Whether YAML has no aliases, a few of which fill the memory once they are copied, and no brackets without end."""
+    depth = 0
+    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if isinstance(event, yaml.AliasEvent) or depth > _MAX_DEPTH:
+            return False
+    return True
 
 
 def write_configuration(run_dir: Path, configuration: dict[str, Any]) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from ser.command_line import plain
+from ser.command_line import plain, read_configuration
 from ser.cross_validation.settings import RANDOM, CrossValidationSettings, Part
 from ser.errors import CheckpointError, SettingsError
 from ser.run_folder import CONFIGURATION, run_of
@@ -112,7 +112,7 @@ def plan(configuration: DictConfig) -> tuple[CrossValidationSettings, list[FoldR
     for run in runs:
         there = run.folder / CONFIGURATION
         if there.is_file():
-            _refuse_differences(run.configuration, plain(OmegaConf.load(there)), folder=run.folder)
+            _refuse_differences(run.configuration, plain(read_configuration(run.folder)), folder=run.folder)
     return settings, runs
 
 
@@ -138,8 +138,8 @@ def finished_runs(folder: Path) -> tuple[CrossValidationSettings, list[FoldRun]]
 
 
 def _saved(folder: Path) -> DictConfig:
-    saved = OmegaConf.load(folder / CONFIGURATION)
-    if not isinstance(saved, DictConfig) or "folds" not in saved:
+    saved = read_configuration(folder)
+    if "folds" not in saved:
         raise CheckpointError(f"{folder} is no folder of a cross-validation; name one, or another folder.")
     return saved
 
