@@ -2,7 +2,7 @@
 
     python soak/refusals.py [--count 100] [--seed 0] [--json FILE]
 
-Each kind must end in the one error of its door, in one short sentence, within 20 s and 1.5 GiB of memory; no payload
+Each kind must end in the one error of its door, in one short sentence, within 60 s and 1.5 GiB of memory; no payload
 may have made its folder, and nothing may lie outside of the folder that the attack was given. Where a payload can be
 shown to be a live one, it is. Beside the kinds, a checkpoint, a published model and an archive are cut short at
 `--count` random places each.
@@ -38,7 +38,7 @@ from ser.predictor import Predictor
 from ser.progress import track
 from ser.published import DEFAULT_MODEL, MODELS
 
-SECONDS = 20
+SECONDS = 60
 MEBIBYTES = 1536
 LONGEST = 1_500
 """Characters of a message; one that lists all settings of the trainer has 1,200."""

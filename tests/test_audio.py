@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from ser.audio import MAX_SECONDS, find_sound_files, read_sound, resample
+from ser.audio import MAX_SECONDS, _Seekable, find_sound_files, read_sound, resample
 from ser.errors import AudioError
 
 RATE = 22050
@@ -145,6 +145,7 @@ HOSTILE = {
     "text": (b"These are words, not sound.\n" * 400, "cannot be read"),
     "header alone": (encoded(sine(RATE))[:44], "holds 0% of the sound"),
     "half a header": (encoded(sine(RATE))[:20], "no data chunk"),
+    "no frames": (encoded(sine(RATE)[:0]), "holds no sound"),
     "truncated WAV": (encoded(sine(RATE))[:30_000], "is cut short: it holds [0-9]+%"),
     "truncated FLAC": (encoded(sine(RATE), format="FLAC")[:-3000], "cannot be read"),
     "not a number": (with_a_value(np.nan), "not numbers"),
@@ -154,6 +155,7 @@ HOSTILE = {
     "opposite channels": (encoded(np.stack([sine(RATE), -sine(RATE)], axis=1), subtype="FLOAT"), "silent"),
     "a tenth of a second": (encoded(sine(RATE, seconds=0.1)), "lasts 0.10 s; at least 0.2 s"),
     "nine channels": (encoded(np.tile(sine(RATE)[:, None], 9)), "9 channels; 1 to 8"),
+    "FLAC of 1 Hz": (encoded(sine(RATE), 1, format="FLAC"), "rate of 1 Hz"),
     "rate of 1 Hz": (encoded(sine(RATE), 1), "rate of 1 Hz"),
     "rate of 3,999 Hz": (encoded(sine(RATE), 3_999), "rate of 3999 Hz"),
     "rate of 192,001 Hz": (encoded(sine(RATE), 192_001), "rate of 192001 Hz"),
@@ -172,6 +174,44 @@ def test_what_is_no_recording_is_refused_by_name(tmp_path, content, complaint):
     with pytest.raises(AudioError, match=complaint) as from_bytes:
         read_sound(content, sample_rate=RATE, name="the seventh")
     assert "the seventh" in str(from_bytes.value)
+
+
+def wav_with(place, value):
+    """WAV with two bytes of its header replaced."""
+    wav = bytearray(encoded(sine(RATE)))
+    wav[place : place + 2] = value.to_bytes(2, "little")
+    return bytes(wav)
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (wav_with(22, 0), "has 0 channels"),
+        (wav_with(22, 9), "has 9 channels"),
+        (encoded(sine(RATE), 1), "rate of 1 Hz"),
+        (encoded(sine(RATE), 192_001), "rate of 192001 Hz"),
+        (wav_claiming(44_000_000), "is cut short"),
+        (wav_with(20, 7), "format 0x0007"),
+        (b"", "is empty"),
+    ],
+)
+def test_the_header_of_a_wav_is_judged_before_a_decoder_sees_it(monkeypatch, content, complaint):
+    monkeypatch.setattr("ser.audio.soundfile.SoundFile", lambda *_: pytest.fail("the decoder was asked"))
+    with pytest.raises(AudioError, match=complaint):
+        read_sound(content, sample_rate=RATE)
+
+
+@pytest.mark.parametrize(
+    "error", [soundfile.LibsndfileError(1), RuntimeError("x"), ValueError("x"), TypeError("x"), OSError("x")]
+)
+def test_every_error_of_the_decoder_is_of_one_type(monkeypatch, error):
+    def fail(file):
+        raise error
+
+    content = encoded(sine(RATE))
+    monkeypatch.setattr("ser.audio.soundfile.SoundFile", fail)
+    with pytest.raises(AudioError, match="the seventh cannot be read as sound"):
+        read_sound(content, sample_rate=RATE, name="the seventh")
 
 
 def test_a_wav_that_was_streamed_is_read_to_its_end():
@@ -241,6 +281,15 @@ def test_a_seek_that_leads_nowhere_is_not_told_on_the_terminal(tmp_path, capfd):
     with contextlib.suppress(AudioError):
         read_sound(path, sample_rate=RATE)
     assert capfd.readouterr().err == ""
+
+
+def test_a_seek_to_before_the_beginning_leaves_the_place(voice_file):
+    with voice_file.open("rb") as file:
+        for raw in (file, io.BytesIO(bytes(100))):
+            seekable = _Seekable(raw)
+            assert seekable.seek(60) == 60
+            assert seekable.seek(-5) == seekable.tell() == 60
+            assert seekable.seek(-10, io.SEEK_CUR) == 50
 
 
 def test_find_sound_files_sorts_and_leaves_out_hidden_and_other_files(tmp_path):

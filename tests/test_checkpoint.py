@@ -243,6 +243,13 @@ def test_a_network_of_any_size_is_refused_without_being_made(path, content):
     refuse(path, "size mismatch")
 
 
+@pytest.mark.parametrize("units", [10**12, 2**62])
+def test_a_network_beyond_all_measure_is_refused(path, content, units):
+    content["ser"]["network"]["lstm_hidden"] = units
+    torch.save(content, path)
+    refuse(path, "cannot be used")
+
+
 def test_a_number_that_claims_to_be_many_is_refused(path, content):
     content["ser"]["network"]["lstm_hidden"] = 300
     description = read_description(content["ser"], path)

@@ -6,7 +6,7 @@ from omegaconf import OmegaConf
 from ser.command_line import read_configuration, resumed, write_configuration
 from ser.errors import CheckpointError
 
-BOMB = "b0: &b0 [x, x]\n" + "".join(f"b{k}: &b{k} [{', '.join([f'*b{k - 1}'] * 9)}]\n" for k in range(1, 12))
+BOMB = "b0: &b0 [x, x]\n" + "".join(f"b{k}: &b{k} [{', '.join([f'*b{k - 1}'] * 9)}]\n" for k in range(1, 5))
 
 
 def test_what_was_written_is_read(tmp_path):

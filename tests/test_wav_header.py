@@ -44,6 +44,17 @@ def test_the_subformat_of_an_extensible_file_counts():
         read(wav(form(tag=0xFFFE, extra=mu_law), chunk(b"data", bytes(8))))
 
 
+def test_a_format_with_more_to_it_is_read_as_one_without():
+    for tag, accepted in ((1, True), (7, False)):
+        extra = struct.pack("<HHIH", 30, 16, 3, tag) + bytes(14 + 8)
+        content = wav(form(tag=0xFFFE, extra=extra), chunk(b"data", bytes(8)))
+        if accepted:
+            assert read(content).channels == 2
+        else:
+            with pytest.raises(AudioError, match="format 0x0007"):
+                read(content)
+
+
 @pytest.mark.parametrize(("claimed", "is_cut"), [(400, False), (401, True), (0, False), (0xFFFFFFFF, False)])
 def test_a_file_that_ends_before_its_sound_is_cut(claimed, is_cut):
     assert read(wav(form(), chunk(b"data", bytes(400), claimed=claimed))).is_cut is is_cut
@@ -54,6 +65,8 @@ def test_a_file_that_ends_before_its_sound_is_cut(claimed, is_cut):
     [
         (b"RIFF\0\0\0\0AVI LIST", "holds no WAVE sound"),
         (wav(form()), "no data chunk"),
+        (wav(form()) + b"dat", "no data chunk"),
+        (wav(form(tag=0xFFFE), chunk(b"data", bytes(8))), "format 0xFFFE"),
         (wav(chunk(b"data", bytes(8)), form()), "no format before the sound"),
         (wav(chunk(b"fmt ", bytes(6)), chunk(b"data", bytes(8))), "no format before the sound"),
         (wav(form(tag=2), chunk(b"data", bytes(8))), "format 0x0002"),
