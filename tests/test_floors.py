@@ -1,0 +1,89 @@
+"""No known bad release can be installed: the floors of pyproject.toml exclude them, and so do the pins.
+
+`make audit` asks the advisories of today; this table needs no network, and keeps a floor from being lowered again.
+"""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+ROOT = Path(__file__).parents[1]
+
+# Package, a bad release (the last one where it is known), advisory, reason.
+DIRECT = (
+    ("torch", "2.5.1", "CVE-2025-32434", "torch.load(weights_only=True) could be made to run code"),
+    ("torch", "2.9.1", "CVE-2026-24747", "torch.load(weights_only=True) could be made to corrupt memory"),
+    ("torch", "2.10.0", "CVE-2026-4538", "loading a .pt2 file deserialises what it should not"),
+    ("lightning", "2.2.1", "CVE-2024-5452", "remote code by a deserialised Delta"),
+    ("lightning", "2.2.4", "CVE-2024-5980", "a path in an archive wrote any file"),
+    ("lightning", "2.6.0", "CVE-2026-31221", "load_from_checkpoint unpickled without weights_only"),
+    ("lightning", "2.6.2", "CVE-2026-44484", "a malicious upload that collects credentials"),
+    ("lightning", "2.6.3", "CVE-2026-44484", "a malicious upload that collects credentials"),
+    ("hydra-core", "1.3.2", "CVE-2026-68508", "instantiate could be brought to call what it should not"),
+    ("streamlit", "1.36.0", "CVE-2024-42474", "static files: path traversal on Windows"),
+    ("scikit-learn", "1.4.2", "CVE-2024-5206", "fitted vectorisers kept words of the training data"),
+    ("pyarrow", "14.0.0", "CVE-2023-47248", "reading a Parquet or IPC file could run code"),
+    ("onnx", "1.16.0", "CVE-2024-5187", "downloading a model wrote any file"),
+    ("onnx", "1.17.0", "CVE-2025-51480", "saving external data wrote any file"),
+)
+# What others bring along: pinned, not in pyproject.toml.
+INDIRECT = (
+    ("aiohttp", "3.13.2", "CVE-2025-69223", "a compressed request unpacked to any size"),
+    ("filelock", "3.20.0", "CVE-2025-68146", "a link in the place of the lock truncated its target"),
+    ("fonttools", "4.60.1", "CVE-2025-66034", "varLib wrote any file"),
+    ("h11", "0.14.0", "CVE-2025-43859", "malformed chunks were accepted: request smuggling"),
+    ("Jinja2", "3.1.5", "CVE-2025-27516", "a way out of the sandbox"),
+    ("joblib", "1.1.0", "CVE-2022-21797", "pre_dispatch was evaluated"),
+    ("pillow", "11.2.1", "CVE-2025-48379", "writing DDS overflowed a buffer"),
+    ("protobuf", "6.31.0", "CVE-2025-4565", "nested messages exhausted the stack"),
+    ("python-multipart", "0.0.17", "CVE-2024-53981", "a malformed upload stalled the server"),
+    ("requests", "2.32.3", "CVE-2024-47081", "credentials of .netrc went to another host"),
+    ("starlette", "0.49.0", "CVE-2025-62727", "a Range header cost quadratic time"),
+    ("starlette", "1.0.1", "CVE-2026-48818", "static files on Windows opened network shares"),
+    ("tqdm", "4.66.2", "CVE-2024-34062", "its command line evaluated arguments"),
+    ("urllib3", "2.4.0", "CVE-2025-50181", "redirects could not be turned off for a pool"),
+    ("Werkzeug", "3.0.5", "CVE-2024-49767", "forms could use memory beyond their bound"),
+)
+
+
+def floors():
+    """Name -> what pyproject.toml allows of it."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    lines = [*project["dependencies"], *(line for lines in project["optional-dependencies"].values() for line in lines)]
+    requirements = [Requirement(line) for line in lines]
+    return [(canonicalize_name(one.name), one.specifier) for one in requirements]
+
+
+def pins():
+    """Name -> version, of all requirement files; a name that they pin to several versions has them all."""
+    found = {}
+    for path in (ROOT / "requirements.txt", ROOT / "requirements-dev.txt", ROOT / "app" / "requirements.txt"):
+        for name, version in re.findall(r"^([\w.-]+)==(\S+)$", path.read_text(), re.MULTILINE):
+            found.setdefault(canonicalize_name(name), set()).add(Version(version))
+    return found
+
+
+@pytest.mark.parametrize(("package", "bad", "advisory", "reason"), DIRECT)
+def test_a_floor_excludes_a_bad_release(package, bad, advisory, reason):
+    allowed = [specifier for name, specifier in floors() if name == package]
+    assert allowed, f"{package} is not in pyproject.toml: the row is of no use here"
+    for specifier in allowed:
+        assert not specifier.contains(bad), f"{package} {bad} may be installed: {advisory}, {reason}"
+        assert specifier.contains(max(pins()[package]))
+
+
+@pytest.mark.parametrize(("package", "bad", "advisory", "reason"), [*DIRECT, *INDIRECT])
+def test_a_pin_is_newer_than_a_bad_release(package, bad, advisory, reason):
+    for version in pins()[canonicalize_name(package)]:
+        assert version > Version(bad), f"{package} {version} is pinned: {advisory}, {reason}"
+
+
+def test_every_dependency_has_a_floor_and_a_pin():
+    for name, specifier in floors():
+        assert any(one.operator in (">=", "==") for one in specifier), f"{name} has no floor"
+        assert name in pins(), f"{name} is not pinned"
