@@ -9,7 +9,14 @@ from pathlib import Path
 import streamlit as st
 from streamlit.elements.widgets.audio_input import ALLOWED_SAMPLE_RATES
 
-from app.capacity import Capacity, hold_to_one_thread, keep_uploads_in_memory
+from app.capacity import (
+    MAX_BYTES_OF_ALL,
+    MAX_BYTES_OF_VISITOR,
+    Capacity,
+    bound_uploads,
+    hold_to_one_thread,
+    keep_uploads_in_memory,
+)
 from app.facts_section import show_facts
 from app.markdown import plain
 from app.model_choice import (
@@ -115,13 +122,14 @@ def _choose_model() -> ModelFile | None:
 def _shared_capacity() -> Capacity:
     hold_to_one_thread()  # before a model brings PyTorch with it
     keep_uploads_in_memory(MAX_BYTES)
+    bound_uploads(of_visitor=MAX_BYTES_OF_VISITOR, of_all=MAX_BYTES_OF_ALL)
     return Capacity()
 
 
 def _uploaded_files() -> list[Upload]:
     files = st.file_uploader(
-        f"WAV, FLAC, OGG or MP3, one or many (up to {MAX_FILES}): at most {MAX_BYTES // 2**20} MB and "
-        f"{MAX_SECONDS / 60:.0f} minutes each",
+        f"WAV, FLAC, OGG or MP3, one or many (up to {MAX_FILES}, {MAX_BYTES_OF_VISITOR // 2**20} MB in all): at most "
+        f"{MAX_BYTES // 2**20} MB and {MAX_SECONDS / 60:.0f} minutes each",
         type=[suffix.removeprefix(".") for suffix in SUFFIXES],
         accept_multiple_files=True,
         max_upload_size=MAX_BYTES // 2**20,
