@@ -4,6 +4,7 @@ A checkpoint is Lightning's, so that training can resume from it, with one more 
 from which the recogniser is built again with nothing else at hand.
 """
 
+import io
 import pickle
 import zipfile
 from collections.abc import Mapping
@@ -16,7 +17,7 @@ from torch import Tensor
 
 from ser.description import Description, read_description
 from ser.errors import CheckpointError, SerError
-from ser.files import replace_when_complete
+from ser.files import write_bytes_atomically
 from ser.nets import Recogniser, build_recogniser
 from ser.run_folder import find_checkpoint
 from ser.settings import as_plain
@@ -30,9 +31,15 @@ _LIGHTNINGS = "hyper_parameters"
 
 
 def save_atomically(content: Mapping[str, Any], path: Path) -> None:
-    """Write a checkpoint in its own folder and move it into place when it is complete."""
-    with replace_when_complete(path) as partial:
-        torch.save(dict(content), partial)
+    """Write a checkpoint in its own folder and move it into place when it is complete.
+
+    Raises
+    ------
+    OSError : it cannot be written, such as to a full disk; names `path`.
+    """
+    whole = io.BytesIO()  # torch's own writer turns a full disk into a RuntimeError about positions
+    torch.save(dict(content), whole)
+    write_bytes_atomically(path, whole.getbuffer())
 
 
 def describe(description: Description) -> dict[str, Any]:

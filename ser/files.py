@@ -34,7 +34,8 @@ def replace_when_complete(path: Path, *, durable: bool = True) -> Iterator[Path]
                 os.fsync(file.fileno())  # else a power cut after the move may leave the new name on an empty file
         temporary.replace(path)
     except OSError as error:
-        if str(error.filename) != str(temporary):
+        # A write to a full disk names no file at all.
+        if error.filename is not None and str(error.filename) != str(temporary):
             raise
         raise OSError(error.errno, error.strerror, str(path)) from error  # the name that the reader knows
     finally:
@@ -47,7 +48,7 @@ def write_text_atomically(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8", newline="")
 
 
-def write_bytes_atomically(path: Path, content: bytes) -> None:
+def write_bytes_atomically(path: Path, content: bytes | memoryview) -> None:
     """Write `content` to `path`, whole or not at all; see `replace_when_complete`."""
     with replace_when_complete(path) as temporary:
         temporary.write_bytes(content)

@@ -1,5 +1,6 @@
 """The original project's three files, for those who have code that reads them. We write them and never read one."""
 
+import io
 import pickle
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,7 +9,7 @@ import numpy as np
 import torch
 from sklearn.preprocessing import LabelEncoder, StandardScaler
 
-from ser.files import replace_when_complete
+from ser.files import write_bytes_atomically
 from ser.nets import Recogniser
 
 WEIGHTS, SCALER, ENCODER = "emotion_classification_model.pth", "scaler.pkl", "label_encoder.pkl"
@@ -26,9 +27,8 @@ def write_original_files(
     encoder.fit(class_names)
     encoder.classes_ = np.array(class_names)
     paths = [folder / name for name in (WEIGHTS, SCALER, ENCODER)]
-    with replace_when_complete(paths[0]) as partial:
-        torch.save(recogniser.network.state_dict(), partial)
-    for path, content in zip(paths[1:], (scaler, encoder), strict=True):
-        with replace_when_complete(path) as partial:
-            partial.write_bytes(pickle.dumps(content))
+    weights = io.BytesIO()  # see ser.checkpoint.save_atomically
+    torch.save(recogniser.network.state_dict(), weights)
+    for path, content in zip(paths, (weights.getvalue(), pickle.dumps(scaler), pickle.dumps(encoder)), strict=True):
+        write_bytes_atomically(path, content)
     return paths

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from typing import TypeVar
 
 import numpy as np
@@ -52,7 +53,9 @@ def map_in_workers(
     # Spawned, not forked: a fork of a process with running threads (torch's, BLAS's) may lock up.
     pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"), initializer=_start_worker)
     try:
-        yield from pool.map(function, tasks, chunksize=chunk)
+        with _interrupts_held_back():
+            results = pool.map(function, tasks, chunksize=chunk)
+        yield from results
     except BrokenProcessPool as error:
         raise SerError(
             f"One of {workers} worker processes died, most likely for want of memory; start again to go on where it "
@@ -60,6 +63,19 @@ def map_in_workers(
         ) from error
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def _interrupts_held_back() -> Iterator[None]:
+    """Start processes that Ctrl-C does not reach: it is sent to the whole group, and the parent alone decides about it.
+
+    A worker that ignored it by itself would die of one that comes while it is still importing. Here it comes after.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # which new processes inherit, for good
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _start_worker() -> None:
@@ -70,8 +86,6 @@ def _start_worker() -> None:
     # glibc hands freed memory back to the system, and faulting it in again takes a tenth of the time of a recording.
     # Freeing one large block, never touched, raises the thresholds at which it does so.
     np.empty(_RAISES_THRESHOLDS, dtype=np.uint8)
-    # Ctrl-C reaches the whole group; the parent alone decides what to do about it.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 

@@ -6,6 +6,7 @@ takes differ, and neighbouring emotions overlap, so that a classifier learns fro
 """
 
 import hashlib
+import io
 import json
 import tempfile
 from dataclasses import dataclass
@@ -90,10 +91,16 @@ def write_synthetic_corpus(root: Path, settings: SyntheticSettings) -> Path:
         for name in track(names, total=len(names), description="Synthetic corpus", unit="recordings"):
             path = unfinished / CHANNEL_FOLDERS[name.channel] / f"Actor_{name.actor:02d}" / f"{name.stem}.wav"
             path.parent.mkdir(parents=True, exist_ok=True)
-            soundfile.write(path, synthesize(name, seed=settings.seed), SAMPLE_RATE, subtype="PCM_16")
+            path.write_bytes(_wav_of(synthesize(name, seed=settings.seed)))
         (unfinished / MARKER).write_text(marker, encoding="utf-8")
         unfinished.rename(root)
     return root
+
+
+def _wav_of(waveform: np.ndarray) -> bytes:
+    content = io.BytesIO()  # soundfile, writing to a full disk itself, fails an assertion
+    soundfile.write(content, waveform, SAMPLE_RATE, format="WAV", subtype="PCM_16")
+    return content.getvalue()
 
 
 def _check_reusable(root: Path, marker: str) -> None:

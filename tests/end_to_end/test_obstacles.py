@@ -1,0 +1,108 @@
+"""A full disk, a folder that cannot be written, Ctrl-C: one sentence, and what was complete before is still there.
+
+A full disk is played by a limit on the size of a file, which makes the same calls fail, and needs no disk of its own.
+"""
+
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def train_short_of_room(folder: Path) -> Callable[..., str]:
+    """Run train.py where no file can grow over 40 kB: room for logs and settings. It must fail; return what it says."""
+
+    def run(*overrides: str) -> str:
+        done = subprocess.run(
+            [sys.executable, str(ROOT / "train.py"), *overrides],
+            cwd=folder,
+            env={name: value for name, value in os.environ.items() if name != "RAVDESS_ROOT"},
+            capture_output=True,
+            text=True,
+            timeout=200,
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000)),
+        )
+        assert done.returncode == 1, done.stdout + done.stderr
+        assert "Traceback" not in done.stdout + done.stderr
+        return done.stderr
+
+    return run
+
+
+@pytest.fixture
+def fresh(folder: Path, tmp_path: Path) -> tuple[str, ...]:
+    """The debug experiment on the corpus that others share, with a cache and a run folder of its own."""
+    paths = {"output_dir": tmp_path, "cache_dir": tmp_path / "cache", "data_dir": folder / "data"}
+    return ("experiment=debug", f"hydra.run.dir={tmp_path}/run", *(f"paths.{k}={v}" for k, v in paths.items()))
+
+
+def files_in(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_checkpoint_that_the_disk_cannot_hold_leaves_the_one_before(
+    debug_run: Path, tmp_path: Path, train_short_of_room: Callable[..., str]
+) -> None:
+    run_dir = shutil.copytree(debug_run, tmp_path / "run")
+    before = files_in(run_dir / "checkpoints")
+    said = train_short_of_room(f"ckpt_path={run_dir}", "trainer.max_epochs=4")
+    assert said.splitlines()[-1].startswith("error: [Errno 27] File too large: ")
+    assert f"{run_dir}/checkpoints/" in said.splitlines()[-1]
+    assert files_in(run_dir / "checkpoints") == before
+
+
+def test_features_that_the_disk_cannot_hold_end_the_run_in_one_sentence(
+    debug_run: Path, fresh: tuple[str, ...], tmp_path: Path, train_short_of_room: Callable[..., str]
+) -> None:
+    said = train_short_of_room(*fresh)
+    assert said.splitlines()[-1].startswith("error: [Errno 27] File too large: ")
+    assert f"{tmp_path}/cache/" in said.splitlines()[-1]
+    assert files_in(tmp_path / "cache") == {}
+
+
+def test_a_corpus_that_the_disk_cannot_hold_is_not_left_in_part(
+    fresh: tuple[str, ...], tmp_path: Path, train_short_of_room: Callable[..., str]
+) -> None:
+    said = train_short_of_room(*fresh, f"paths.data_dir={tmp_path}/data")
+    assert said.splitlines()[-1].startswith("error: [Errno 27] File too large")
+    assert files_in(tmp_path / "data") == {}
+
+
+def test_a_folder_that_cannot_be_written_is_one_sentence(
+    fresh: tuple[str, ...], tmp_path: Path, train: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    (tmp_path / "in-the-way").touch()
+    done = train(*fresh, f"hydra.run.dir={tmp_path}/in-the-way/run", status=1)
+    assert done.stderr.splitlines()[-1].startswith("error: ")
+    assert "in-the-way" in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_ctrl_c_while_features_are_made_keeps_those_that_are(
+    debug_run: Path, fresh: tuple[str, ...], folder: Path, tmp_path: Path
+) -> None:
+    process = subprocess.Popen(
+        [sys.executable, str(ROOT / "train.py"), *fresh, "data.augment_count=8", "data.workers=2"],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    while process.poll() is None and not any((tmp_path / "cache").rglob("*.features")):
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the workers as well
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 130, said
+    assert "Traceback" not in said
+    assert any((tmp_path / "cache").rglob("*.features"))
