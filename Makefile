@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench clean
+.PHONY: help demo test lint bench soak audit clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -33,6 +33,15 @@ test: $(VENV)/.installed-dev  ## lint, then the whole test suite
 
 bench: $(VENV)/.installed-dev  ## measure everything and write docs/benchmarks.md
 	$(BIN)/python benchmarks/all.py
+
+soak: $(VENV)/.installed-dev  ## the long reliability checks, for hours; write docs/reliability.md
+	$(BIN)/python soak/all.py
+
+# In an environment of its own: what it needs is nothing of ours. Strict: what could not be looked up is no clean answer.
+audit: $(BIN)/python  ## look up every pinned version in the published advisories (network)
+	$(BIN)/python -m venv $(VENV)/audit
+	$(VENV)/audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit==2.10.1
+	$(VENV)/audit/bin/pip-audit --strict --no-deps --disable-pip -r requirements-dev.txt -r app/requirements.txt
 
 lint: $(VENV)/.installed-dev  ## lint and format
 	$(BIN)/ruff check --fix .

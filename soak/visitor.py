@@ -1,0 +1,209 @@
+"""A visitor of the app without a browser: Streamlit's own messages over a websocket, and uploads by hand-written HTTP.
+
+Fifty browsers would need more of the machine than the server that they are to try. Hand-written HTTP can also stop in
+the middle, dawdle and lie about lengths, as no client library does.
+"""
+
+import asyncio
+import secrets
+import urllib.request
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Self
+from urllib.parse import urlparse
+
+from streamlit.proto.BackMsg_pb2 import BackMsg
+from streamlit.proto.Common_pb2 import FileURLs
+from streamlit.proto.Element_pb2 import Element
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+from streamlit.proto.WidgetStates_pb2 import WidgetState
+from websockets.asyncio.client import ClientConnection, connect
+
+PATIENCE = 180.0
+"""Seconds that a visitor waits for an answer; no answer within them is a failure."""
+NAME = "same-name.wav"
+"""What every upload is called, so that a name tells nobody's file from another's."""
+_COOKIE = "_streamlit_xsrf"
+
+
+@dataclass(frozen=True)
+class Door:
+    """The address of a server and the token against forged requests that it gave."""
+
+    url: str
+    token: str
+
+    @classmethod
+    def knock(cls, url: str) -> Self:
+        """Ask the server for a token, as the page does."""
+        with urllib.request.urlopen(f"{url}/_stcore/health", timeout=30) as answer:  # noqa: S310 - our own address
+            cookies = [value for name, value in answer.getheaders() if name.lower() == "set-cookie"]
+        (token,) = [cookie.partition("=")[2].partition(";")[0] for cookie in cookies if cookie.startswith(_COOKIE)]
+        return cls(url, token)
+
+    @property
+    def cookie(self) -> str:
+        """The header that gives the token back."""
+        return f"{_COOKIE}={self.token}"
+
+
+@dataclass
+class Visitor:
+    """One open page.
+
+    Attributes
+    ----------
+    elements : what the page shows, by its place; as of the last finished run of the script.
+    """
+
+    door: Door
+    socket: ClientConnection
+    elements: dict[tuple[int, ...], Element] = field(default_factory=dict)
+    _known: dict[str, ForwardMsg] = field(default_factory=dict)  # what the server may refer to rather than send again
+
+    async def open_page(self) -> None:
+        """Let the script run, with nothing uploaded."""
+        await self._run({})
+
+    async def announce(self) -> FileURLs:
+        """Return where a file may be uploaded to."""
+        message = BackMsg()
+        message.file_urls_request.request_id = secrets.token_hex(8)
+        message.file_urls_request.file_names.append(NAME)
+        await self.socket.send(message.SerializeToString())
+        while True:
+            answer = await self._receive()
+            if answer.WhichOneof("type") == "file_urls_response":
+                return answer.file_urls_response.file_urls[0]
+
+    async def show(self, urls: FileURLs, *, size: int) -> None:
+        """Put one uploaded file on the page, in the place of any other, and wait until the script has run."""
+        (uploader,) = (
+            one.file_uploader.id for one in self.elements.values() if one.WhichOneof("type") == "file_uploader"
+        )
+        state = WidgetState(id=uploader)
+        state.file_uploader_state_value.uploaded_file_info.add(
+            name=NAME, size=size, file_id=urls.file_id, file_urls=urls
+        )
+        await self._run({uploader: state})
+
+    def confidences(self) -> str | None:
+        """Return the confidences in words, as a screen reader has them; None where there are none."""
+        told = [
+            one.vega_lite_chart.alt for one in self.elements.values() if one.WhichOneof("type") == "vega_lite_chart"
+        ]
+        return next((words for words in told if words.startswith("Confidences: ")), None)
+
+    def alerts(self) -> list[str]:
+        """Return the errors and warnings on the page."""
+        return [one.alert.body for one in self.elements.values() if one.WhichOneof("type") == "alert"]
+
+    async def _run(self, states: Mapping[str, WidgetState]) -> None:
+        message = BackMsg()
+        message.rerun_script.query_string = ""
+        message.rerun_script.widget_states.widgets.extend(states.values())
+        await self.socket.send(message.SerializeToString())
+        shown: dict[tuple[int, ...], Element] = {}
+        while True:
+            answer = await self._receive()
+            kind = answer.WhichOneof("type")
+            if kind == "new_session":
+                shown = {}
+            elif kind == "delta" and answer.delta.WhichOneof("type") == "new_element":
+                shown[tuple(answer.metadata.delta_path)] = answer.delta.new_element
+            elif kind == "script_finished" and answer.script_finished == ForwardMsg.FINISHED_SUCCESSFULLY:
+                self.elements = shown
+                return
+
+    async def _receive(self) -> ForwardMsg:
+        async with asyncio.timeout(PATIENCE):
+            answer = ForwardMsg.FromString(await self.socket.recv(decode=False))
+        if answer.WhichOneof("type") == "ref_hash":
+            known = ForwardMsg()
+            known.CopyFrom(self._known[answer.ref_hash])
+            known.metadata.CopyFrom(answer.metadata)
+            return known
+        if answer.hash:
+            self._known[answer.hash] = answer
+        return answer
+
+
+@asynccontextmanager
+async def visiting(door: Door) -> AsyncIterator[Visitor]:
+    """Open a page of its own, and close it at the end."""
+    async with connect(
+        f"{door.url.replace('http', 'ws', 1)}/_stcore/stream",
+        subprotocols=["streamlit", door.token],
+        additional_headers={"Cookie": door.cookie},
+        origin=door.url,
+        max_size=2**26,
+        open_timeout=PATIENCE,
+        ping_timeout=PATIENCE,
+    ) as socket:
+        visitor = Visitor(door, socket)
+        async with asyncio.timeout(PATIENCE):
+            await visitor.open_page()
+        yield visitor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manners:
+    """How an upload is sent; the defaults are those of a browser.
+
+    Attributes
+    ----------
+    pieces, pause : of the body, and the seconds between them.
+    share : of the body that is sent before the connection is cut; 1 waits for the answer.
+    claims : the length that the header states, in bytes; None states the truth, 0 sends chunks of no stated length.
+    """
+
+    pieces: int = 1
+    pause: float = 0.0
+    share: float = 1.0
+    claims: int | None = None
+    has_token: bool = True
+
+
+async def put(door: Door, path: str, content: bytes, manners: Manners) -> int | None:
+    """Upload `content` to `path`; return the status of the answer, None where the connection ended without one."""
+    boundary = secrets.token_hex(16)
+    body = (
+        f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{NAME}"\r\n'
+        "Content-Type: audio/wav\r\n\r\n"
+    ).encode() + content
+    body += f"\r\n--{boundary}--\r\n".encode()
+    address = urlparse(door.url)
+    reader, writer = await asyncio.open_connection(address.hostname, address.port)
+    headers = [
+        f"PUT /{path.lstrip('/')} HTTP/1.1",
+        f"Host: {address.netloc}",
+        f"Content-Type: multipart/form-data; boundary={boundary}",
+        "Connection: close",
+    ]
+    in_chunks = manners.claims == 0
+    headers.append(
+        "Transfer-Encoding: chunked" if in_chunks else f"Content-Length: {manners.claims or len(body)}",
+    )
+    if manners.has_token:
+        headers += [f"Cookie: {door.cookie}", f"X-Xsrftoken: {door.token}"]
+    try:
+        async with asyncio.timeout(PATIENCE):
+            writer.write("\r\n".join([*headers, "", ""]).encode())
+            sent = body[: round(len(body) * manners.share)]
+            size = -(-len(sent) // manners.pieces)
+            for start in range(0, len(sent), size):
+                piece = sent[start : start + size]
+                writer.write(f"{len(piece):x}\r\n".encode() + piece + b"\r\n" if in_chunks else piece)
+                await writer.drain()
+                await asyncio.sleep(manners.pause)
+            if manners.share < 1:
+                return None
+            if in_chunks:
+                writer.write(b"0\r\n\r\n")
+            status = await reader.readline()
+            return int(status.split()[1]) if status else None
+    except ConnectionError:  # refused before all was sent
+        return None
+    finally:
+        writer.close()

@@ -1,0 +1,52 @@
+import json
+import sys
+
+from soak import all as soak_all
+from soak.figures import Figure, conclude, parser_of
+
+HELD = Figure(figure="kills", must="20", measured="20", held=True, command="python soak/killed_training.py")
+LOST = Figure(figure="memory", must="under 5%", measured="9%", held=False, command="python soak/app_load.py")
+
+
+def test_figures_are_printed_written_and_judged(tmp_path, capsys):
+    output = tmp_path / "figures.json"
+    assert conclude([HELD], {}, None) == 0
+    assert conclude([HELD, LOST], {"seconds": 1}, output) == 1
+    assert "| memory | `python soak/app_load.py` | under 5% | 9% | **no** |" in capsys.readouterr().out
+    told = json.loads(output.read_text())
+    assert [Figure(**one) for one in told["figures"]] == [HELD, LOST]
+    assert told["details"] == {"seconds": 1}
+
+
+def test_every_soak_takes_the_same_arguments(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["soak", "--count", "3"])
+    options = parser_of("A soak.", count=20).parse_args()
+    assert (options.count, options.seed, options.json) == (3, 0, None)
+
+
+def test_the_page_has_every_figure_and_those_that_are_missing(tmp_path):
+    outcomes = [
+        soak_all.Outcome(name="killed_training", figures=(HELD,), minutes=12.4),
+        soak_all.Outcome(name="app_load", figures=(LOST,), minutes=7.6),
+        soak_all.Outcome(name="refusals", figures=(), minutes=0),
+    ]
+    assert [outcome.held for outcome in outcomes] == [True, False, False]
+    output = tmp_path / "reliability.md"
+    soak_all.write_report(outcomes, soak_all.describe_machine(), output)
+    page = output.read_text()
+    assert HELD.line() in page
+    assert LOST.line() in page
+    assert "| refusals | `python soak/refusals.py` | comes to its end | it did not | **no** |" in page
+    assert "`killed_training` 12, `app_load` 8" in page
+    assert "cores" in page
+    assert "$" not in page
+
+
+def test_every_test_that_the_page_names_is_there():
+    named = {word.strip("`,|") for word in soak_all.TEMPLATE.read_text().split() if word.startswith("`tests/")}
+    missing = [path for path in sorted(named) if not (soak_all.PROJECT / path).exists()]
+    assert missing == []
+
+
+def test_a_soak_that_fails_without_figures_is_not_held():
+    assert soak_all.run_soak("no_such_soak", []).figures == ()
