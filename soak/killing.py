@@ -13,7 +13,7 @@ from typing import IO
 
 import numpy as np
 
-PATIENCE = 300.0
+PATIENCE = 900.0
 """Seconds after which a command that does not get on is a failure."""
 _LOOKS_EVERY = 0.0005
 
