@@ -13,11 +13,10 @@ from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from attacks import Attack
-
 from ser.corpus.archive import unpack
 from ser.corpus.download import Archive, download_corpus
 from ser.errors import DownloadError
+from soak.attacks import Attack
 
 FILE = "stranger.zip"
 MAX_BYTES, MAX_RATIO = 10_000_000, 100.0

@@ -16,13 +16,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from attacks import Attack
 from torch import nn
 
 from ser.checkpoint import PREFIX, describe
 from ser.errors import CheckpointError
 from ser.predictor import Predictor
 from ser.published import DEFAULT_MODEL, MODELS, load_published
+from soak.attacks import Attack
 
 Content = dict[str, Any]
 FILE = "stranger.ckpt"

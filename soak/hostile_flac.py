@@ -8,7 +8,8 @@ from functools import cache
 import numpy as np
 import soundfile
 from numpy.random import Generator
-from sound_bases import RATES, pick, sound_bytes
+
+from soak.sound_bases import RATES, pick, sound_bytes
 
 
 @cache

@@ -5,7 +5,8 @@ from collections.abc import Callable
 from functools import cache
 
 from numpy.random import Generator
-from sound_bases import LENGTHS, RATES, pick, sound_bytes
+
+from soak.sound_bases import LENGTHS, RATES, pick, sound_bytes
 
 
 @cache

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from attacks import Attack
-from hostile_checkpoints import DESCRIPTIONS, Payload
 from safetensors.torch import load, save
 
 from ser.description_file import DESCRIPTION, DIGEST, digest_of
 from ser.errors import CheckpointError
 from ser.predictor import Predictor
 from ser.published import DEFAULT_MODEL, MAX_BYTES, MODELS
+from soak.attacks import Attack
+from soak.hostile_checkpoints import DESCRIPTIONS, Payload
 
 FILE = "stranger.safetensors"
 _IN_JSON = (

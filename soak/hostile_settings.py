@@ -6,14 +6,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from attacks import Attack
-from figures import PROJECT
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from ser.command_line import one_sentence_errors, plain, resumed
 from ser.errors import CheckpointError, SerError, SettingsError
 from ser.run_settings import read_run_settings
+from soak.attacks import Attack
+from soak.figures import PROJECT
 
 OVERRIDES: dict[str, list[str]] = {
     "_target_ in the model": ["+model._target_=os.mkdir", "+model.path=CANARY"],

@@ -7,16 +7,20 @@ well: bits flipped, cut short, spliced, zeroed. Some lies are harmless, so a par
 """
 
 import argparse
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from hostile_flac import FLAC_MAKERS
-from hostile_ogg import OGG_MAKERS
-from hostile_wav import WAV_MAKERS
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
 from numpy.random import Generator, default_rng
-from sound_bases import pick, sound_bytes
+
+from soak.hostile_flac import FLAC_MAKERS
+from soak.hostile_ogg import OGG_MAKERS
+from soak.hostile_wav import WAV_MAKERS
+from soak.sound_bases import pick, sound_bytes
 
 _MAKERS = WAV_MAKERS | FLAC_MAKERS | OGG_MAKERS
 

@@ -6,7 +6,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
-from sound_bases import LENGTHS, RATE, RATES, chord, pick
+
+from soak.sound_bases import LENGTHS, RATE, RATES, chord, pick
 
 PCM, FLOAT, EXTENSIBLE = 0x0001, 0x0003, 0xFFFE
 ODD_TAGS = (0, 2, 6, 7, 0x11, 0x31, 0x55, 0x674F, 0xFFFF)

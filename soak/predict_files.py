@@ -19,13 +19,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
 import numpy as np
-from figures import PROJECT, Figure, parser_of, report
-from hostile_sounds import hostile_sound
-from sound_bases import sound_bytes
 
 from ser.progress import track
 from ser.workers import THREAD_VARIABLES
+from soak.figures import PROJECT, Figure, conclude, parser_of
+from soak.hostile_sounds import hostile_sound
+from soak.sound_bases import sound_bytes
 
 MEBIBYTES = 1024
 SECONDS = 300
@@ -151,7 +153,7 @@ def main() -> int:
     parser.add_argument("--folder-of", type=int, default=100, help="files in a folder (100)")
     options = parser.parse_args()
     figures, details = measure(options.count, seed=options.seed, workers=options.workers, folder_of=options.folder_of)
-    status = report(figures, details, options.json)
+    status = conclude(figures, details, options.json)
     for fault in details["faults"]:
         print(f"fault: {fault}")
     return status

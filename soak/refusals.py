@@ -23,20 +23,22 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
 import pooch
 import torch
-from attacks import Attack
-from figures import Figure, parser_of, report
-from hostile_archives import MAX_BYTES, MAX_RATIO, archive_attacks, zip_of
-from hostile_checkpoints import checkpoint_attacks, good_content
-from hostile_published import published_attacks
-from hostile_settings import configuration_attacks
 
 from ser.corpus.archive import unpack
 from ser.errors import CheckpointError, DownloadError, SerError
 from ser.predictor import Predictor
 from ser.progress import track
 from ser.published import DEFAULT_MODEL, MODELS
+from soak.attacks import Attack
+from soak.figures import Figure, conclude, parser_of
+from soak.hostile_archives import MAX_BYTES, MAX_RATIO, archive_attacks, zip_of
+from soak.hostile_checkpoints import checkpoint_attacks, good_content
+from soak.hostile_published import published_attacks
+from soak.hostile_settings import configuration_attacks
 
 SECONDS = 60
 MEBIBYTES = 1536
@@ -194,7 +196,7 @@ def main() -> int:
     pooch.get_logger().setLevel(logging.WARNING)
     resource.setrlimit(resource.RLIMIT_DATA, (MEBIBYTES * 2**20,) * 2)  # whatever would fill the memory fails instead
     figures, details = measure(options.count, seed=options.seed)
-    status = report(figures, details, options.json)
+    status = conclude(figures, details, options.json)
     for fault in details["faults"]:
         print(f"fault: {fault['door']}, {fault['kind']}: {fault['fault']}")
     return status

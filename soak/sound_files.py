@@ -22,14 +22,16 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
 import numpy as np
-from figures import Figure, parser_of, report
-from hostile_sounds import hostile_sound
 
 from ser.audio import MAX_PEAK, MAX_SECONDS, MIN_SECONDS, SILENCE_PEAK, Sound, read_sound
 from ser.errors import AudioError
 from ser.progress import track
 from ser.workers import THREAD_VARIABLES
+from soak.figures import Figure, conclude, parser_of
+from soak.hostile_sounds import hostile_sound
 
 RATE = 22050
 SECONDS = 10.0
@@ -222,7 +224,7 @@ def main() -> int:
     options = parser.parse_args()
     os.environ |= dict.fromkeys(THREAD_VARIABLES, "1")
     figures, details = measure(options.count, seed=options.seed, workers=options.workers)
-    status = report(figures, details, options.json)
+    status = conclude(figures, details, options.json)
     print("\n| outcome | files |\n|---|---|")
     for told, count in details["counts"].items():
         print(f"| {told} | {count:,} |")

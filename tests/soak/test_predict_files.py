@@ -11,11 +11,6 @@ PROJECT = Path(__file__).parents[2]
 SOAK = PROJECT / "soak"
 
 
-@pytest.fixture(autouse=True)
-def scripts(monkeypatch):
-    monkeypatch.syspath_prepend(str(SOAK))
-
-
 def test_a_few_folders_are_predicted(tmp_path):
     output = tmp_path / "figures.json"
     command = [sys.executable, str(SOAK / "predict_files.py"), "--count", "120", "--seed", "6", "--workers", "1"]
@@ -48,7 +43,7 @@ def complaint(folder, name="bad.wav"):
 
 
 def test_an_answer_or_an_error_for_each_is_right(folder):
-    from predict_files import judge
+    from soak.predict_files import judge
 
     rows = [(folder / "good.wav", 0.3), (folder / "harmless.wav", 0.6)]
     tally = judge(folder, done_with(out=rows, err=complaint(folder)), alone=[0.6, 0.4])
@@ -72,7 +67,7 @@ def test_an_answer_or_an_error_for_each_is_right(folder):
     ],
 )
 def test_anything_else_is_a_fault(folder, shares, status, named, fault):
-    from predict_files import judge
+    from soak.predict_files import judge
 
     rows = [(folder / name, share) for name, share in shares.items()]
     done = done_with(status, rows, "".join(complaint(folder, name) for name in named))
@@ -80,7 +75,7 @@ def test_anything_else_is_a_fault(folder, shares, status, named, fault):
 
 
 def test_a_traceback_is_a_fault(folder):
-    from predict_files import judge
+    from soak.predict_files import judge
 
     err = "Traceback (most recent call last):\n" + complaint(folder)
     assert "the command ended with 1" in judge(folder, done_with(err=err), alone=None).faults[0]

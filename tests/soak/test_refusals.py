@@ -15,11 +15,6 @@ PROJECT = Path(__file__).parents[2]
 SOAK = PROJECT / "soak"
 
 
-@pytest.fixture(autouse=True)
-def scripts(monkeypatch):
-    monkeypatch.syspath_prepend(str(SOAK))
-
-
 def test_every_kind_is_refused_and_nothing_is_run(tmp_path):
     output, cwd = tmp_path / "figures.json", tmp_path / "cwd"
     cwd.mkdir()
@@ -37,7 +32,7 @@ def test_every_kind_is_refused_and_nothing_is_run(tmp_path):
 
 
 def attack_of(attempt, alive=None):
-    from attacks import Attack
+    from soak.attacks import Attack
 
     return Attack(kind="k", door="d", refused_by=CheckpointError, attempt=attempt, alive=alive)
 
@@ -89,7 +84,7 @@ def hang(room, canary):
     ],
 )
 def test_faults_are_found(tmp_path, monkeypatch, attempt, fault):
-    import refusals
+    from soak import refusals
 
     monkeypatch.setattr(refusals, "SECONDS", 1)
     told = refusals.fault_of(attack_of(attempt), tmp_path)
@@ -98,7 +93,7 @@ def test_faults_are_found(tmp_path, monkeypatch, attempt, fault):
 
 
 def test_a_payload_that_does_nothing_is_a_fault(tmp_path):
-    import refusals
+    from soak import refusals
 
     assert refusals.fault_of(attack_of(refuse, alive=lambda room: None), tmp_path) == "the payload is not a live one"
     live = attack_of(refuse, alive=lambda room: os.mkdir(room.parent / "canary"))  # noqa: PTH102 - as a payload would

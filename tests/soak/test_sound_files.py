@@ -12,16 +12,11 @@ PROJECT = Path(__file__).parents[2]
 SOAK = PROJECT / "soak"
 
 
-@pytest.fixture(autouse=True)
-def scripts(monkeypatch):
-    monkeypatch.syspath_prepend(str(SOAK))
-
-
 def run(tmp_path, *arguments, program=None):
     """Run the script, or a program that changes something beforehand; return it and what it wrote."""
     output = tmp_path / "figures.json"
     path = tmp_path / "program.py"
-    path.write_text(f"import sys; sys.path[:0] = [{str(SOAK)!r}, {str(PROJECT)!r}]\n" + (program or ""))
+    path.write_text(f"import sys; sys.path.insert(0, {str(PROJECT)!r})\n" + (program or ""))
     script = [str(path)] if program else [str(SOAK / "sound_files.py")]
     done = subprocess.run(
         [sys.executable, *script, "--workers", "1", "--json", str(output), *arguments],
@@ -60,7 +55,7 @@ BREAKS = {
 def test_a_failure_is_found_and_named_by_its_place(tmp_path, act, told):
     """Place 3 fails in the way that is tried; the files behind it are still judged."""
     program = f"""
-import sound_files
+from soak import sound_files
 door = sound_files.read_sound
 def read_sound(source, *, sample_rate, name):
     if "number-3." in name:
@@ -80,7 +75,7 @@ if __name__ == "__main__":
 
 
 def test_a_file_is_the_same_whenever_it_is_asked_for(tmp_path):
-    from hostile_sounds import hostile_sound
+    from soak.hostile_sounds import hostile_sound
 
     path = tmp_path / "again"
     for place in range(0, 60, 7):
@@ -92,12 +87,11 @@ def test_a_file_is_the_same_whenever_it_is_asked_for(tmp_path):
 
 
 def test_every_kind_is_made_and_what_is_not_spoilt_can_be_read():
-    from hostile_flac import FLAC_MAKERS
-    from hostile_ogg import OGG_MAKERS
-    from hostile_sounds import hostile_sound
-    from hostile_wav import WAV_MAKERS
-
     from ser.audio import read_sound
+    from soak.hostile_flac import FLAC_MAKERS
+    from soak.hostile_ogg import OGG_MAKERS
+    from soak.hostile_sounds import hostile_sound
+    from soak.hostile_wav import WAV_MAKERS
 
     made = {hostile_sound(0, place).kind for place in range(1_500)}
     assert {kind.partition(",")[0] for kind in made} == {*WAV_MAKERS, *FLAC_MAKERS, *OGG_MAKERS}
