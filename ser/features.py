@@ -1,5 +1,6 @@
 """A waveform as acoustic features, frame by frame: the numbers that direct librosa calls give, from one transform."""
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,7 +16,7 @@ from ser.filterbanks import (
     delta_weights,
     mel_blocks,
 )
-from ser.pitch import track_pitch
+from ser.pitch import LOWEST_HZ, track_pitch
 from ser.settings import require, suggestion
 from ser.stft import FRAMES_AT_ONCE, SpectrumReader, count_frames
 from ser.tuning import estimate_tuning
@@ -96,6 +97,13 @@ class FeatureSettings:
             require(-60 <= self.level_db <= 0, f"level_db is {self.level_db}, but should be from -60 to 0, or null.")
         if "contrast" in self.groups:
             self._check_bands()
+        if "pitch" in self.groups:
+            least = math.ceil(2 * self.sample_rate / LOWEST_HZ)
+            require(
+                self.n_fft >= least,
+                f"n_fft is {self.n_fft}, but a pitch of {LOWEST_HZ:.0f} Hz needs two periods: give {least} or more at "
+                f"{self.sample_rate} Hz.",
+            )
 
     def _check_bands(self) -> None:
         top = CONTRAST_MIN_HZ * 2.0 ** (self.n_bands - 1)

@@ -129,7 +129,12 @@ def read_run_settings(configuration: Mapping[str, Any]) -> RunSettings:
     except SettingsError as error:
         raise SettingsError(str(error).removeprefix("settings.")) from None
     _check_trainer(settings.trainer)
-    check_architecture(settings.model.name, settings.model.network, max_length=settings.features.max_length)
+    check_architecture(
+        settings.model.name,
+        settings.model.network,
+        n_features=settings.features.n_features,
+        max_length=settings.features.max_length,
+    )
     _check_fit(settings)
     return settings
 

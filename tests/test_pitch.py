@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import scipy.signal
 
+from ser.errors import SettingsError
 from ser.features import FeatureSettings, extract, rows_of
 from ser.pitch import HIGHEST_HZ, LOWEST_HZ, _window_autocorrelation, track_pitch
 
@@ -78,3 +79,8 @@ def test_pitch_stands_beside_other_groups():
     both = extract(voice(200.0), settings)
     assert both.shape[0] == 66
     np.testing.assert_array_equal(both[rows_of(settings)["pitch"]], extract(voice(200.0), SETTINGS))
+
+
+def test_a_frame_that_is_too_short_for_a_low_voice_is_refused():
+    with pytest.raises(SettingsError, match="n_fft is 512, but a pitch of 60 Hz needs two periods: give 735 or more"):
+        FeatureSettings(n_fft=512, groups=("pitch",))

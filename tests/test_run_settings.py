@@ -193,7 +193,7 @@ def test_a_missing_number_of_epochs_is_refused():
 
 
 def test_the_second_opinion_needs_the_rows_of_the_pitch():
-    configuration = composed("experiment=recommended", "features.groups=[logmel]")
+    configuration = composed("experiment=recommended", "features.groups=[logmel,zcr,rms]")
     with pytest.raises(SettingsError, match=r"model.network.functionals needs features.groups=\[logmel,pitch\]"):
         read_run_settings(configuration)
     read_run_settings(composed("experiment=recommended"))
@@ -204,3 +204,8 @@ def test_the_pitch_is_no_band_of_the_network_s():
     with pytest.raises(SettingsError, match=r"features.groups is \['logmel', 'pitch'\]"):
         read_run_settings(configuration)
     read_run_settings(composed("experiment=recommended", "model.network.functionals=0", "features.groups=[logmel]"))
+
+
+def test_the_second_opinion_needs_bands_that_can_be_grouped():
+    with pytest.raises(SettingsError, match=r"a multiple of 16 bands .* the features have 42 rows"):
+        read_run_settings(composed("experiment=recommended", "features.n_mels=40"))

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from ser.errors import SettingsError
 from ser.nets.cnn_bilstm_luong import CnnBiLstmLuong, CnnBiLstmLuongSettings
-from ser.nets.functionals import N_PITCH, FunctionalsHead
+from ser.nets.functionals import N_GROUPS, N_PITCH, FunctionalsHead
 from ser.nets.residual_bilstm import ResidualBiLstm, ResidualBiLstmSettings
 from ser.nets.standardiser import Standardiser
 from ser.settings import read_settings, suggestion
@@ -92,12 +92,13 @@ def is_by_band(name: str) -> bool:
     return network.by_band
 
 
-def check_architecture(name: str, settings: Mapping[str, Any], *, max_length: int) -> None:
+def check_architecture(name: str, settings: Mapping[str, Any], *, n_features: int, max_length: int) -> None:
     """Check what `build_recogniser` will be given, without building it.
 
     Raises
     ------
-    SettingsError : an unknown name, an unknown or bad setting, or fewer frames than the architecture can take.
+    SettingsError : an unknown name, an unknown or bad setting, fewer frames than the architecture can take, or bands
+        that its second opinion cannot group.
     """
     if name not in ARCHITECTURES:
         raise SettingsError(f"model.name is {name!r}; {suggestion(name, ARCHITECTURES)}.")
@@ -106,6 +107,12 @@ def check_architecture(name: str, settings: Mapping[str, Any], *, max_length: in
     if max_length < network.min_frames:
         raise SettingsError(
             f"features.max_length is {max_length}, but model {name} needs at least {network.min_frames} frames."
+        )
+    n_bands = n_features - N_PITCH
+    if functionals_share(name, settings) and (n_bands < N_GROUPS or n_bands % N_GROUPS):
+        raise SettingsError(
+            f"model.network.functionals needs features.groups=[logmel,pitch] and a multiple of {N_GROUPS} bands "
+            f"(features.n_mels), but the features have {n_features} rows; model.network.functionals=0 does without."
         )
 
 
@@ -118,7 +125,7 @@ def build_recogniser(
     ------
     SettingsError : as `check_architecture`.
     """
-    check_architecture(name, settings, max_length=max_length)
+    check_architecture(name, settings, n_features=n_features, max_length=max_length)
     network, settings_class = ARCHITECTURES[name]
     network_settings = read_settings(settings_class, settings, where="model.network")
     share = functionals_share(name, settings)

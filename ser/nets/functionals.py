@@ -13,8 +13,10 @@ from torch.nn import functional as F
 
 N_PITCH = 2
 """Rows after the bands: log2 of the pitch in Hz, voicing (`ser.pitch`)."""
-_GROUPS, _CEPSTRA, _SIXTHS = 16, 15, 6
-N_FUNCTIONALS = 2 * (2 + _GROUPS + _CEPSTRA) + 2 * (1 + _GROUPS + _CEPSTRA) + 2 * 3 + 2 * 2 + 2 * _SIXTHS + 2 + 3
+N_GROUPS = 16
+"""Of neighbouring bands; their number is a multiple of it."""
+_CEPSTRA, _SIXTHS = 15, 6
+N_FUNCTIONALS = 2 * (2 + N_GROUPS + _CEPSTRA) + 2 * (1 + N_GROUPS + _CEPSTRA) + 2 * 3 + 2 * 2 + 2 * _SIXTHS + 2 + 3
 _LOUD_DB = -35.0
 """A frame is loud if it is no further than this below the loudest."""
 _VOICING = (0.3, 0.7)
@@ -110,7 +112,7 @@ def _step(signals: Tensor) -> Tensor:
 
 def _grouped(bands: Tensor) -> Tensor:
     """Return the means of groups of neighbouring bands, float32 [b, groups, frames]."""
-    return F.adaptive_avg_pool1d(bands.transpose(1, 2), _GROUPS).transpose(1, 2)
+    return bands.unflatten(1, (N_GROUPS, -1)).mean(dim=2)
 
 
 def _cepstra(bands: Tensor) -> Tensor:
