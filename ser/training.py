@@ -36,6 +36,7 @@ from ser.resuming import AtomicCheckpointIO, ResumableEarlyStopping
 from ser.run_folder import BEST, CHECKPOINTS, LAST, find_checkpoint
 from ser.run_settings import RunSettings
 from ser.torch_scorer import TorchScorer
+from ser.workers import keep_freed_memory
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +62,7 @@ def train(settings: RunSettings, configuration: Mapping[str, Any]) -> dict[str, 
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     # Lightning 2.6 calls what torch 2.13 has renamed; nothing that a user could do about it.
     warnings.filterwarnings("ignore", message=r"`isinstance\(treespec, LeafSpec\)` is deprecated")
+    keep_freed_memory()
     run_dir = settings.run_dir
     resume_from = _resume_point(settings)
     trainer = build_trainer(settings)  # first, because it refuses hardware that is not there
