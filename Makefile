@@ -34,7 +34,7 @@ test: $(VENV)/.installed-dev  ## lint, then the whole test suite
 bench: $(VENV)/.installed-dev  ## measure everything and write docs/benchmarks.md
 	$(BIN)/python benchmarks/all.py
 
-soak: $(VENV)/.installed-dev  ## the long reliability checks, for hours; write docs/reliability.md
+soak: $(VENV)/.installed-dev  ## the long reliability checks; write docs/reliability.md
 	$(BIN)/python soak/all.py
 
 # In an environment of its own: what it needs is nothing of ours. Strict: what could not be looked up is no clean answer.
