@@ -169,7 +169,8 @@ class Predictor:
         ------
         SettingsError : as `enrol`.
         """
-        return Predictor(self.scorer, self.description, shift=speaker_shift(neutral, self.description.neutral_mean))
+        shift = speaker_shift(neutral, self.description.neutral_mean, self.description.features)
+        return Predictor(self.scorer, self.description, shift=shift)
 
     def predict(self, source: Path | bytes, *, name: str | None = None) -> Prediction:
         """Judge one recording, at any rate, mono or stereo.
