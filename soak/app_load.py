@@ -91,10 +91,12 @@ def expected_answer(predictor: Predictor, content: bytes) -> str:
 def plan(count: int, *, seed: int, predictor: Predictor, hostile_one_in: int = HOSTILE_ONE_IN) -> list[Request]:
     """Return `count` requests, the same for the same seed; all ways to misbehave take turns."""
     rng = np.random.default_rng(seed)
-    contents = [wav_bytes(waveform, SAMPLE_RATE) for waveform in load_waveforms(None, SOUNDS)]
-    good = [Request(content=content, answer=expected_answer(predictor, content)) for content in contents]
-    if len({request.answer for request in good}) < SOUNDS:
-        raise RuntimeError("two sounds have one answer: a mix-up of visitors would go unnoticed")
+    contents = [wav_bytes(waveform, SAMPLE_RATE) for waveform in load_waveforms(None, 2 * SOUNDS)]
+    # One sound to an answer, else a mix-up of visitors would go unnoticed.
+    by_answer = {expected_answer(predictor, content): content for content in contents}
+    good = [Request(content=content, answer=answer) for answer, content in by_answer.items()][:SOUNDS]
+    if len(good) < SOUNDS:
+        raise RuntimeError(f"only {len(good)} of {len(contents)} sounds have an answer of their own")
     broken = breakages(contents[0])
     kinds = [*HOSTILE, *(["broken file"] * len(broken))]
     requests = []
