@@ -10,23 +10,21 @@ import argparse
 import json
 import os
 import platform
-import shutil
 import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from string import Template
 from typing import Any
 
+from machine import hardware, state
 from preparation import LOWEST_SNR_DB
 from recordings import PROJECT, importing_ser
 
 from ser.files import write_text_atomically
-from ser.workers import core_count
 
 TEMPLATE = Path(__file__).with_name("report.md")
 BENCHMARKS = {
@@ -187,16 +185,11 @@ def figures(results: Mapping[str, Any]) -> list[Figure]:
 
 def describe_machine() -> str:
     """Return where and when this was measured, as a Markdown list."""
-    cpu_info, memory_info = (Path(path).read_text() for path in ("/proc/cpuinfo", "/proc/meminfo"))
-    models = (line.partition(": ")[2] for line in cpu_info.splitlines() if line.startswith("model name"))
-    gib = int(memory_info.split()[1]) / 2**20
-    system = f"{platform.system()} {platform.release()}"
     return "\n".join(
         [
-            f"- {next(models, platform.machine())}, {core_count()} cores, {gib:.0f} GiB of memory; {system}",
+            f"- {hardware()}; {platform.system()} {platform.release()}",
             f"- Python {platform.python_version()}; " + ", ".join(f"{name} {version(name)}" for name in LIBRARIES),
-            f"- {datetime.now(UTC):%Y-%m-%d}, commit {_commit()}; "
-            + ("RAVDESS" if os.environ.get("RAVDESS_ROOT") else "synthetic sound"),
+            f"- {state('ser', 'benchmarks')}; " + ("RAVDESS" if os.environ.get("RAVDESS_ROOT") else "synthetic sound"),
         ]
     )
 
@@ -232,19 +225,6 @@ def write_report(results: Mapping[str, Any], machine: str, output: Path) -> None
         runtimes="\n".join(runtimes),
     )
     write_text_atomically(output, text)
-
-
-def _commit() -> str:
-    git = shutil.which("git")
-    if git is None:
-        return "unknown"
-
-    def ask(*arguments: str) -> str:
-        done = subprocess.run([git, *arguments], cwd=PROJECT, check=False, stdout=subprocess.PIPE, text=True)  # noqa: S603
-        return done.stdout.strip()
-
-    commit = ask("rev-parse", "--short", "HEAD") or "unknown"
-    return f"{commit} with changes" if ask("status", "--porcelain", "--", "ser", "benchmarks") else commit
 
 
 def main() -> None:

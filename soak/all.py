@@ -9,25 +9,22 @@ soak/report.md.
 
 import argparse
 import json
-import os
-import shutil
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from string import Template
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(1, f"{sys.path[0]}/benchmarks")
 
+from machine import hardware, state
 from recordings import importing_ser
 
 from ser.files import write_text_atomically
-from ser.workers import core_count
 from soak.figures import HEADING, PROJECT, Figure
 
 TEMPLATE = Path(__file__).with_name("report.md")
@@ -39,6 +36,7 @@ SOAKS = {
     "killed_preparation": ["--count", "1"],
     "shared_cache": ["--count", "1"],
     "app_load": ["--count", "24", "--visitors", "6"],
+    "guards": ["--count", "2"],
 }
 """Module -> its arguments in a quick run."""
 
@@ -81,38 +79,14 @@ def run_soak(name: str, arguments: Sequence[str]) -> Outcome:
     return Outcome(name=name, figures=figures, minutes=(time.monotonic() - start) / 60)
 
 
-def describe_machine() -> str:
-    """Return where, when and from what this was measured, as a Markdown list."""
-    cpu_info, memory_info = (Path(path).read_text() for path in ("/proc/cpuinfo", "/proc/meminfo"))
-    models = (line.partition(": ")[2] for line in cpu_info.splitlines() if line.startswith("model name"))
-    gib = int(memory_info.split()[1]) / 2**20
-    return (
-        f"- {next(models, os.uname().machine)}, {core_count()} cores, {gib:.0f} GiB of memory\n"
-        f"- {datetime.now(UTC):%Y-%m-%d}, commit {_commit()}"
-    )
-
-
-def write_report(outcomes: Sequence[Outcome], machine: str, output: Path) -> None:
+def write_report(outcomes: Sequence[Outcome], output: Path) -> None:
     """Fill the template with the figures."""
     text = Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
-        machine=machine,
+        machine=f"- {hardware()}\n- {state('ser', 'app', 'soak')}",
         table="\n".join([HEADING, *(line for outcome in outcomes for line in outcome.lines())]),
         durations=", ".join(f"`{outcome.name}` {outcome.minutes:.0f}" for outcome in outcomes),
     )
     write_text_atomically(output, text)
-
-
-def _commit() -> str:
-    git = shutil.which("git")
-    if git is None:
-        return "unknown"
-
-    def ask(*arguments: str) -> str:
-        done = subprocess.run([git, *arguments], cwd=PROJECT, check=False, stdout=subprocess.PIPE, text=True)  # noqa: S603
-        return done.stdout.strip()
-
-    commit = ask("rev-parse", "--short", "HEAD") or "unknown"
-    return f"{commit} with changes" if ask("status", "--porcelain", "--", "ser", "app", "soak") else commit
 
 
 def main() -> int:
@@ -126,7 +100,7 @@ def main() -> int:
     for name in options.only:
         print(f"\n{name}\n", flush=True)
         outcomes.append(run_soak(name, SOAKS[name] if options.quick else []))
-    write_report(outcomes, describe_machine(), options.output)
+    write_report(outcomes, options.output)
     print(f"\nWritten: {options.output}")
     return 0 if all(outcome.held for outcome in outcomes) else 1
 

@@ -84,6 +84,8 @@ class Command:
             finally:
                 if process.returncode is None:  # not waited for, so that the number is still its own
                     os.killpg(process.pid, signal.SIGKILL)
+                    while _lives(group=process.pid):  # the kernel ends them one by one: nobody may still be writing
+                        time.sleep(_LOOKS_EVERY)
                     process.wait()
 
     def _wait_for(self, process: subprocess.Popen[bytes], condition: Callable[[], bool]) -> float:
@@ -110,3 +112,15 @@ def contents_of(folder: Path) -> dict[str, bytes]:
 def _is_running(process: subprocess.Popen[bytes]) -> bool:
     # Not poll(): it would take the exit status, and with it the number that the group is killed by.
     return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
+
+
+def _lives(*, group: int) -> bool:
+    """Tell whether a process of the group still runs; one that is dead and not yet waited for does not (proc(5))."""
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, _, of_group = stat.read_text(errors="replace").rpartition(")")[2].split()[:3]
+        except (FileNotFoundError, ProcessLookupError):  # it has just ended
+            continue
+        if int(of_group) == group and state not in "ZX":
+            return True
+    return False

@@ -1,6 +1,7 @@
 """Fixtures that several test files share."""
 
 import os
+import shutil
 
 # Before numpy and torch: test processes run side by side, and threads that spin for a core slow each other tenfold.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -170,3 +171,11 @@ def judged_cross_validation(tmp_path_factory):
     )
     write_results(summary, folder)
     return folder
+
+
+@pytest.fixture(scope="module")
+def judged(judged_cross_validation, tmp_path_factory):
+    """A copy of that folder to write to, without its voices; it also shows that a cross-validation may be moved."""
+    copy = tmp_path_factory.mktemp("moved") / "cross-validation"
+    shutil.copytree(judged_cross_validation, copy, ignore=shutil.ignore_patterns("voices"))
+    return copy

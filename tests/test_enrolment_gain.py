@@ -1,7 +1,6 @@
 """`python -m ser.enrolment_gain`, on a cross-validation of random networks: two folds, two seeds."""
 
 import json
-import shutil
 
 import numpy as np
 import pandas as pd
@@ -17,25 +16,18 @@ pytestmark = pytest.mark.filterwarnings("ignore:y_pred contains classes")  # the
 
 
 @pytest.fixture(scope="module")
-def folder(judged_cross_validation, tmp_path_factory):
-    copy = tmp_path_factory.mktemp("moved") / "cross-validation"
-    shutil.copytree(judged_cross_validation, copy, ignore=shutil.ignore_patterns("voices"))
-    return copy
+def gain(judged):
+    assert main([f"cross_validation={judged}", "part=test", "workers=1"]) == 0
+    return json.loads((judged / "test" / "enrolment.json").read_text())
 
 
-@pytest.fixture(scope="module")
-def gain(folder):
-    assert main([f"cross_validation={folder}", "part=test", "workers=1"]) == 0
-    return json.loads((folder / "test" / "enrolment.json").read_text())
-
-
-def test_both_sides_are_what_the_predictor_says_of_the_other_recordings(gain, folder, judged_cross_validation):
+def test_both_sides_are_what_the_predictor_says_of_the_other_recordings(gain, judged, judged_cross_validation):
     paths = {recording.stem: recording.path for recording in find_recordings(judged_cross_validation / "voices")}
     plain_uars, enrolled_uars = [], []
     for seed in (0, 1):
         true, plain, enrolled = [], [], []
         for fold in (0, 4):
-            run = folder / f"fold_subject_wise_{fold}_seed_{seed}"
+            run = judged / f"fold_subject_wise_{fold}_seed_{seed}"
             predictor = Predictor.load(run)
             scored = pd.read_csv(run / "test" / "predictions.csv")
             for _, of_actor in scored.groupby("actor"):
@@ -56,16 +48,16 @@ def test_both_sides_are_what_the_predictor_says_of_the_other_recordings(gain, fo
     assert low <= gain["gain"] <= high
 
 
-def test_the_enrolled_recordings_are_neutral_and_left_out(gain, folder):
-    names = [parse_stem(stem) for stem in pd.read_csv(next(folder.glob("*_0_*/test/predictions.csv"))).file]
+def test_the_enrolled_recordings_are_neutral_and_left_out(gain, judged):
+    names = [parse_stem(stem) for stem in pd.read_csv(next(judged.glob("*_0_*/test/predictions.csv"))).file]
     enrolled = [name for name in names if is_enrolled(name)]
     assert enrolled
     assert {name.emotion for name in enrolled} == {EMOTIONS[0]}
     assert gain["n_recordings"] == gain["n_actors"] * (15 - 1)  # the synthetic corpus has 15 of each actor
 
 
-def test_the_table_says_what_the_json_says(gain, folder):
-    text = (folder / "test" / "enrolment.md").read_text()
+def test_the_table_says_what_the_json_says(gain, judged):
+    text = (judged / "test" / "enrolment.md").read_text()
     assert text == format_gain(gain)
     assert f"{gain['gain']:.2%}" in text
     assert gain["protocol"] in text

@@ -23,35 +23,28 @@ PUBLISHED = {
 
 
 @pytest.fixture(scope="module")
-def folder(judged_cross_validation, tmp_path_factory):
-    copy = tmp_path_factory.mktemp("card") / "cross-validation"
-    shutil.copytree(judged_cross_validation, copy, ignore=shutil.ignore_patterns("voices"))
-    return copy
+def results(judged):
+    return json.loads((judged / "results.json").read_text())
 
 
 @pytest.fixture(scope="module")
-def results(folder):
-    return json.loads((folder / "results.json").read_text())
-
-
-@pytest.fixture(scope="module")
-def model(folder, tmp_path_factory):
+def model(judged, tmp_path_factory):
     """A model of the recipe, published with a temperature and a threshold."""
     path = tmp_path_factory.mktemp("models") / "tiny.safetensors"
-    recogniser, description = load_recogniser(folder / "fold_subject_wise_0_seed_0")
+    recogniser, description = load_recogniser(judged / "fold_subject_wise_0_seed_0")
     write_published(path, recogniser, replace(description, **PUBLISHED))
     return path
 
 
-def write(model, folder, output, *more, status=0):
-    assert main([f"model={model}", f"cross_validation={folder}", f"output={output}", *more]) == status
+def write(model, judged, output, *more, status=0):
+    assert main([f"model={model}", f"cross_validation={judged}", f"output={output}", *more]) == status
     return output.read_text() if status == 0 else ""
 
 
 @pytest.fixture(scope="module")
-def bare(model, folder, tmp_path_factory):
+def bare(model, judged, tmp_path_factory):
     """The card without anything optional."""
-    return write(model, folder, tmp_path_factory.mktemp("bare") / "MODEL_CARD.md")
+    return write(model, judged, tmp_path_factory.mktemp("bare") / "MODEL_CARD.md")
 
 
 def tables(text):
@@ -165,10 +158,10 @@ def test_every_section_of_figures_names_its_command(bare):
                 )
 
 
-def test_robustness_and_other_protocols_are_added(bare, model, folder, tmp_path):
+def test_robustness_and_other_protocols_are_added(bare, model, judged, tmp_path):
     measured, song = tmp_path / "measured", tmp_path / "song"
-    shutil.copytree(folder, measured)
-    shutil.copytree(folder, song)
+    shutil.copytree(judged, measured)
+    shutil.copytree(judged, song)
     text = (song / "results.json").read_text().replace('"protocol": "Speaker-independent', '"protocol": "Sung, made up')
     (song / "results.json").write_text(text)
     assert measure_robustness([f"cross_validation={measured}", "part=test", "count=4", "workers=1"]) == 0
@@ -185,9 +178,9 @@ def test_robustness_and_other_protocols_are_added(bare, model, folder, tmp_path)
     assert "The six folds of EmoBox" not in card
 
 
-def test_what_enrolment_gains_is_added(model, folder, tmp_path):
+def test_what_enrolment_gains_is_added(model, judged, tmp_path):
     measured = tmp_path / "measured"
-    shutil.copytree(folder, measured)
+    shutil.copytree(judged, measured)
     assert measure_enrolment([f"cross_validation={measured}", "part=test", "workers=1"]) == 0
     card = write(model, measured, tmp_path / "MODEL_CARD.md")
     values = json.loads((measured / "test" / "enrolment.json").read_text())
@@ -196,9 +189,9 @@ def test_what_enrolment_gains_is_added(model, folder, tmp_path):
     assert f"the other {values['n_recordings']} test recordings" in card
 
 
-def test_the_same_again_to_the_byte_with_small_pictures(model, folder, bare, tmp_path):
+def test_the_same_again_to_the_byte_with_small_pictures(model, judged, bare, tmp_path):
     outputs = [tmp_path / name / "MODEL_CARD.md" for name in ("a", "b")]
-    assert [write(model, folder, output) for output in outputs] == [bare, bare]
+    assert [write(model, judged, output) for output in outputs] == [bare, bare]
     for name in ("confusion_matrix.png", "reliability.png"):
         first, second = (output.parent / "docs" / "model_card" / name for output in outputs)
         assert first.read_bytes() == second.read_bytes()
@@ -216,9 +209,9 @@ def test_the_same_again_to_the_byte_with_small_pictures(model, folder, bare, tmp
         (lambda values: values.update(folds=["random"]), "of a random split; give it as random_split instead."),
     ],
 )
-def test_results_that_cannot_be_told_are_refused(spoil, sentence, model, folder, results, tmp_path, capsys):
+def test_results_that_cannot_be_told_are_refused(spoil, sentence, model, judged, results, tmp_path, capsys):
     copy = tmp_path / "copy"
-    shutil.copytree(folder, copy)
+    shutil.copytree(judged, copy)
     values = json.loads(json.dumps(results))
     spoil(values)
     (copy / "results.json").write_text(json.dumps(values))
@@ -227,22 +220,22 @@ def test_results_that_cannot_be_told_are_refused(spoil, sentence, model, folder,
     assert not (tmp_path / "CARD.md").exists()
 
 
-def test_the_model_must_be_of_the_recipe(tiny_checkpoint, folder, tmp_path, capsys):
-    write(tiny_checkpoint, folder, tmp_path / "CARD.md", status=1)
+def test_the_model_must_be_of_the_recipe(tiny_checkpoint, judged, tmp_path, capsys):
+    write(tiny_checkpoint, judged, tmp_path / "CARD.md", status=1)
     assert "differ in features: its figures say nothing of this model." in capsys.readouterr().err
 
 
-def test_synthetic_voices_have_no_card(folder, tmp_path, capsys):
-    recogniser, description = load_recogniser(folder / "fold_subject_wise_0_seed_0")
+def test_synthetic_voices_have_no_card(judged, tmp_path, capsys):
+    recogniser, description = load_recogniser(judged / "fold_subject_wise_0_seed_0")
     path = tmp_path / "synthetic.safetensors"
     write_published(path, recogniser, replace(description, configuration={"data": {"corpus": "synthetic"}}))
-    write(path, folder, tmp_path / "CARD.md", status=1)
+    write(path, judged, tmp_path / "CARD.md", status=1)
     assert "is of synthetic voices; a model card tells of RAVDESS." in capsys.readouterr().err
 
 
-def test_robustness_of_other_predictions_is_refused(model, folder, results, tmp_path, capsys):
+def test_robustness_of_other_predictions_is_refused(model, judged, results, tmp_path, capsys):
     copy = tmp_path / "copy"
-    shutil.copytree(folder, copy)
+    shutil.copytree(judged, copy)
     uar = results["summary"]["validation"]["pooled"]["uar"]["mean"]
     values = {
         "part": "validation",

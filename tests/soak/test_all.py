@@ -32,7 +32,7 @@ def test_the_page_has_every_figure_and_those_that_are_missing(tmp_path):
     ]
     assert [outcome.held for outcome in outcomes] == [True, False, False]
     output = tmp_path / "reliability.md"
-    soak_all.write_report(outcomes, soak_all.describe_machine(), output)
+    soak_all.write_report(outcomes, output)
     page = output.read_text()
     assert HELD.line() in page
     assert LOST.line() in page

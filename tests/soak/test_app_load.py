@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -30,7 +31,9 @@ def load(tmp_path_factory):
     requests[-1] = replace(requests[-1], answer=false)
     log = tmp_path_factory.mktemp("load") / "server.log"
     with running_app(log, arguments=[f"checkpoint={MODEL}"]) as server:
-        done = asyncio.run(serve_all(server, requests, 8))
+        # In a thread of its own: tests in a browser leave an event loop running in the thread of the tests.
+        with ThreadPoolExecutor(1) as own:
+            done = own.submit(asyncio.run, serve_all(server, requests, 8)).result()
         lives = server.process.poll() is None and is_healthy(server.url)
     return requests, done, lives
 
