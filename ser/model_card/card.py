@@ -110,7 +110,7 @@ def write_card(
 def format_card(model: Model, results: Results, *, others: Mapping[str, Results], command: str) -> str:
     """Return the card as Markdown; a section whose figures are not there is left out."""
     description = model.description
-    mean = results.summary["mean_over_folds"]
+    mean, pooled = results.summary["mean_over_folds"], results.summary["pooled"]
     sections: list[tuple[str, dict[str, str]]] = [
         (
             "head",
@@ -139,6 +139,8 @@ def format_card(model: Model, results: Results, *, others: Mapping[str, Results]
             "calibration",
             {
                 "command": results.command,
+                "pooled_ece": percent(pooled["calibration_error"]["mean"]),
+                "pooled_calibrated_ece": percent(pooled["calibrated_calibration_error"]["mean"]),
                 "ece": percent(mean["calibration_error"]["mean"]),
                 "calibrated_ece": percent(mean["calibrated_calibration_error"]["mean"]),
                 "wanted": f"{results.values['wanted_kept_accuracy']:.0%}",

@@ -105,10 +105,15 @@ def test_classes_and_groups_are_those_of_the_json(bare, results):
 
 
 def test_calibration_threshold_and_the_models_own_are_told(bare, results):
-    mean = results["summary"]["test"]["mean_over_folds"]
+    summary = results["summary"]["test"]
+    mean, pooled = summary["mean_over_folds"], summary["pooled"]
     told = " ".join(bare.split())
-    assert f"is {mean['calibration_error']['mean']:.2%} as the network answers" in told
-    assert f"and {mean['calibrated_calibration_error']['mean']:.2%} with the temperature" in told
+    for one, sentence in (
+        (pooled, "pooled it is {:.2%} as the network answers, and {:.2%} with the temperature"),
+        (mean, "by chance, {:.2%} and {:.2%}."),
+    ):
+        errors = [one[key]["mean"] for key in ("calibration_error", "calibrated_calibration_error")]
+        assert sentence.format(*errors) in told
     assert "on 80% of" in told
     kept = mean["kept_accuracy"]["mean"]
     right = "-" if kept is None else f"{kept:.2%}"
