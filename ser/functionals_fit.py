@@ -1,4 +1,4 @@
-"""The second opinion is fitted before training begins: a multinomial logistic regression over functionals."""
+"""The second opinion is fitted before training begins: a logistic regression over functionals, or over their kernel."""
 
 import torch
 from sklearn.linear_model import LogisticRegression
@@ -7,13 +7,19 @@ from torch import Tensor
 
 from ser.batches import count_real_frames
 from ser.features import FeatureSettings
+from ser.nets import real_frames
 from ser.nets.functionals import FunctionalsHead, functionals
+from ser.nets.kernel import N_LANDMARKS, KernelHead, gaussian_kernel
 from ser.spectrogram_augment import SpectrogramAugmentSettings, change_sound
 
 _COPIES = 8
 """Times that every recording is heard from another voice, room and microphone, amid noise; and once as it is."""
 _INVERSE_PENALTY = 0.1
 """Of the squared weights against the sum of the recordings' losses; chosen on validation actors."""
+_INVERSE_PENALTY_OF_KERNEL = 300.0
+"""Of the squared norm of the function; chosen by cross-validation within the training part of the random split."""
+_SMALLEST = 1e-6
+"""Directions of the kernel whose eigenvalue is less than this share of the largest are left out."""
 _MAX_STEPS = 1000
 _AT_ONCE = 64
 
@@ -58,13 +64,49 @@ def fit_functionals(
     scaler = StandardScaler().fit(values)
     regression = LogisticRegression(C=_INVERSE_PENALTY / (1 + n_copies), class_weight="balanced", max_iter=_MAX_STEPS)
     regression.fit(scaler.transform(values), labels.repeat(1 + n_copies).numpy())
-    for name, value in (
-        ("mean", scaler.mean_),
-        ("scale", scaler.scale_),
-        ("weight", regression.coef_),
-        ("bias", regression.intercept_),
-    ):
-        getattr(head, name).copy_(torch.from_numpy(value))
+    weight, bias = _of_each_class(regression)
+    head.mean.copy_(torch.from_numpy(scaler.mean_))
+    head.scale.copy_(torch.from_numpy(scaler.scale_))
+    head.weight.copy_(weight)
+    head.bias.copy_(bias)
+
+
+def fit_kernel(head: KernelHead, features: Tensor, labels: Tensor, *, seed: int) -> None:
+    """Set the buffers of `head` from training recordings as they are, all classes counting alike.
+
+    Changed copies are not heard: other voices are what it should tell from those that it knows.
+
+    Parameters
+    ----------
+    features : float32 [samples, bands + 2, frames], padded with zeros; not standardised.
+    labels : int64 [samples], each class once or more.
+    seed : of the choice of landmarks, where there are more samples than landmarks.
+    """
+    values = torch.cat([head.statistics(part, real_frames(part)) for part in features.split(_AT_ONCE)]).double()
+    scaler = StandardScaler().fit(values.numpy())
+    rows = torch.from_numpy(scaler.transform(values.numpy()))
+    chosen = torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed))[:N_LANDMARKS]
+    landmarks = rows[chosen]
+    eigenvalues, directions = torch.linalg.eigh(gaussian_kernel(landmarks, landmarks))
+    kept = eigenvalues > _SMALLEST * eigenvalues[-1]
+    # In these coordinates the penalty is on the norm of the function, not on its weights (Nystroem).
+    coordinates = directions[:, kept] / eigenvalues[kept].sqrt()  # [landmarks, kept]
+    regression = LogisticRegression(C=_INVERSE_PENALTY_OF_KERNEL, class_weight="balanced", max_iter=_MAX_STEPS)
+    regression.fit((gaussian_kernel(rows, landmarks) @ coordinates).numpy(), labels.numpy())
+    head.mean.copy_(torch.from_numpy(scaler.mean_))
+    head.scale.copy_(torch.from_numpy(scaler.scale_))
+    head.landmarks[: len(chosen)] = landmarks
+    weight, bias = _of_each_class(regression)
+    head.weight[:, : len(chosen)] = weight @ coordinates.T
+    head.bias.copy_(bias)
+
+
+def _of_each_class(regression: LogisticRegression) -> tuple[Tensor, Tensor]:
+    """Return float64 [classes, columns] and [classes]; of two classes scikit-learn keeps the second one's alone."""
+    weight, bias = torch.from_numpy(regression.coef_), torch.from_numpy(regression.intercept_)
+    if len(regression.classes_) == 2:
+        weight, bias = torch.cat([torch.zeros_like(weight), weight]), torch.cat([torch.zeros_like(bias), bias])
+    return weight, bias
 
 
 def _functionals_of(features: Tensor, lengths: Tensor, head: FunctionalsHead) -> Tensor:

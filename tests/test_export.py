@@ -47,12 +47,13 @@ def full_checkpoint(tmp_path_factory):
     return path
 
 
-def test_the_second_opinion_goes_along(tmp_path):
+@pytest.mark.parametrize("kernel", [False, True])
+def test_the_second_opinion_goes_along(tmp_path, kernel):
     """The graph of the recommended recipe's network, given voices of which a part is padding."""
     settings = FeatureSettings(n_fft=1024, hop_length=441, n_mels=32, max_length=96, groups=("logmel", "pitch"))
     description = Description(
         architecture="residual_bilstm",
-        network={"channels": [16, 16], "lstm_hidden": 8, "attention_hidden": 8, "functionals": 0.5},
+        network={"channels": [16, 16], "lstm_hidden": 8, "attention_hidden": 8, "functionals": 0.5, "kernel": kernel},
         class_names=EMOTIONS,
         features=settings,
         protocol="Random weights: nothing was learnt.",
@@ -62,8 +63,10 @@ def test_the_second_opinion_goes_along(tmp_path):
         recogniser = fresh_recogniser(description)
         recogniser.standardiser.set_statistics(torch.full((32, 1), -40.0), torch.full((32, 1), 12.0))
         recogniser.functionals.mean.normal_(std=3)
-        recogniser.functionals.scale.fill_(10)
+        recogniser.functionals.scale.fill_(40 if kernel else 10)
         recogniser.functionals.weight.normal_(std=0.3)
+        if kernel:
+            recogniser.functionals.landmarks.normal_()
     path = tmp_path / "second.ckpt"
     state = {PREFIX + name: tensor for name, tensor in recogniser.state_dict().items()}
     save_atomically({"state_dict": state, "ser": describe(description)}, path)

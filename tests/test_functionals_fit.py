@@ -3,8 +3,9 @@
 import torch
 
 from ser.features import FeatureSettings
-from ser.functionals_fit import fit_functionals
+from ser.functionals_fit import fit_functionals, fit_kernel
 from ser.nets.functionals import FunctionalsHead, functionals
+from ser.nets.kernel import KernelHead
 from ser.spectrogram_augment import SpectrogramAugmentSettings
 
 N_BANDS = 16
@@ -44,6 +45,12 @@ def test_it_learns_what_tells_the_classes_apart_and_copies_keep_their_labels():
         assert (answers(head, unheard) == labels).float().mean() > 0.9
 
 
+def test_two_classes_are_told_apart():
+    unheard, labels = voices([10, 10], seed=1)
+    for fit in (fitted, fitted_kernel):
+        assert (answers(fit(*voices([40, 40]), n_classes=2), unheard) == labels).float().mean() > 0.9
+
+
 def test_it_is_the_same_each_time_and_another_with_copies():
     heads = [fitted(*voices([12, 12, 12]), spectrogram=some) for some in (NOISY, NOISY, NONE)]
     torch.testing.assert_close(heads[0].weight, heads[1].weight, rtol=0, atol=0)
@@ -64,3 +71,67 @@ def test_its_standardisation_is_that_of_the_training_part():
     values = functionals(features, (features != 0).any(dim=1), n_bands=N_BANDS)
     standardised = (values - head.mean) / head.scale
     torch.testing.assert_close(standardised.mean(dim=0), torch.zeros(len(head.mean)), rtol=0, atol=1e-2)
+
+
+def with_speakers(n_speakers, n_each, *, seed):
+    """Recordings whose classes only a listener who knows the speaker can tell: [samples, bands + 2, 48], labels."""
+    shapes = 8 * torch.randn(n_speakers, N_BANDS, 1, generator=torch.Generator().manual_seed(0))
+    features, labels = voices([n_each * n_speakers] * 2, seed=seed)
+    draw = torch.Generator().manual_seed(seed)
+    for row, label in enumerate(labels.tolist()):
+        speaker = row % n_speakers
+        real = features[row] != 0
+        tilt = (
+            10 * (1 if (label + speaker) % 2 else -1) * torch.linspace(-1, 1, N_BANDS).unsqueeze(1)
+        )  # each its own way
+        noise = torch.randn(N_BANDS, features.shape[2], generator=draw)
+        features[row, :N_BANDS] = torch.where(real[:N_BANDS], shapes[speaker] + tilt + noise - 40, 0)
+        features[row, N_BANDS] = torch.where(real[N_BANDS], 7.0, 0)
+    return features, labels
+
+
+def fitted_kernel(features, labels, *, n_classes=3, seed=1):
+    head = KernelHead(n_bands=N_BANDS, n_classes=n_classes)
+    fit_kernel(head, features, labels, seed=seed)
+    return head
+
+
+def test_the_kernel_learns_speaker_by_speaker_what_a_linear_layer_cannot():
+    heard, unheard = with_speakers(4, 20, seed=1), with_speakers(4, 10, seed=2)
+    linear, kernel = (
+        (answers(fit(*heard, n_classes=2), unheard[0]) == unheard[1]).float().mean() for fit in (fitted, fitted_kernel)
+    )
+    assert kernel > 0.9
+    assert linear < 0.75
+
+
+def test_the_kernels_answers_are_those_of_a_regression_in_the_space_of_the_kernel():
+    """The dual form, solved by itself: all samples are landmarks, so Nystroem is exact."""
+    features, labels = voices([15, 15, 15])
+    head = fitted_kernel(features, labels)
+    rows = ((head.statistics(features, (features != 0).any(dim=1)) - head.mean) / head.scale).double()
+    kernel = torch.exp(-(torch.cdist(rows, rows) ** 2) / rows.shape[1])
+    dual, bias = torch.zeros(45, 3, dtype=torch.double, requires_grad=True), torch.zeros(3, dtype=torch.double)
+    bias.requires_grad_()
+    steps = torch.optim.LBFGS([dual, bias], max_iter=2000, tolerance_grad=1e-9, line_search_fn="strong_wolfe")
+
+    def loss():
+        steps.zero_grad()
+        norm = (dual * (kernel @ dual)).sum()
+        total = torch.nn.functional.cross_entropy(kernel @ dual + bias, labels, reduction="sum") + norm / 600
+        total.backward()
+        return total
+
+    steps.step(loss)
+    expected = (kernel @ dual + bias).detach().softmax(dim=1).float()
+    torch.testing.assert_close(head(features, (features != 0).any(dim=1)).softmax(dim=1), expected, rtol=0, atol=2e-3)
+
+
+def test_with_more_samples_than_landmarks_some_are_drawn_by_the_seed(monkeypatch):
+    monkeypatch.setattr("ser.functionals_fit.N_LANDMARKS", 20)
+    heads = [fitted_kernel(*voices([40, 40, 40]), seed=seed) for seed in (1, 1, 2)]
+    assert [int((head.weight != 0).any(dim=0).sum()) for head in heads] == [20, 20, 20]
+    torch.testing.assert_close(heads[0].landmarks, heads[1].landmarks, rtol=0, atol=0)
+    assert not torch.equal(heads[0].landmarks, heads[2].landmarks)
+    unheard, labels = voices([10, 10, 10], seed=1)
+    assert (answers(heads[0], unheard) == labels).float().mean() > 0.9

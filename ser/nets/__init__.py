@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from ser.errors import SettingsError
 from ser.nets.cnn_bilstm_luong import CnnBiLstmLuong, CnnBiLstmLuongSettings
 from ser.nets.functionals import N_GROUPS, N_PITCH, FunctionalsHead
+from ser.nets.kernel import KernelHead
 from ser.nets.residual_bilstm import ResidualBiLstm, ResidualBiLstmSettings
 from ser.nets.standardiser import Standardiser
 from ser.settings import read_settings, suggestion
@@ -44,7 +45,7 @@ class Recogniser(nn.Module):
         standardiser: Standardiser,
         network: nn.Module,
         *,
-        functionals: FunctionalsHead | None = None,
+        functionals: FunctionalsHead | KernelHead | None = None,
         share: float = 0.0,
     ) -> None:
         super().__init__()
@@ -130,10 +131,11 @@ def build_recogniser(
     network_settings = read_settings(settings_class, settings, where="model.network")
     share = functionals_share(name, settings)
     n_rows = n_features - N_PITCH if share else n_features
+    head = KernelHead if getattr(network_settings, "kernel", False) else FunctionalsHead
     return Recogniser(
         Standardiser((n_rows, 1 if network.by_band else max_length)),
         network(network_settings, n_features=n_rows, n_classes=n_classes),
-        functionals=FunctionalsHead(n_bands=n_rows, n_classes=n_classes) if share else None,
+        functionals=head(n_bands=n_rows, n_classes=n_classes) if share else None,
         share=share,
     )
 

@@ -64,12 +64,9 @@ def functionals(features: Tensor, mask: Tensor, *, n_bands: int) -> Tensor:
     bands, pitch, voicing = features[:, :n_bands], features[:, n_bands], features[:, n_bands + 1]
     real = mask.float()  # [b, frames]
     length = real.sum(dim=1, keepdim=True).clamp(min=1.0)  # [b, 1]
-    level = 10 * torch.log10(torch.pow(10.0, bands / 10).sum(dim=1) + _TINY)
-    level = level - level.masked_fill(~mask, -math.inf).amax(dim=1, keepdim=True)
-    level = torch.where(mask, level, 0.0)  # [b, frames], 0 where loudest
+    level, loud = _level_and_loudness(bands, mask)
     spectrum = torch.cat([_grouped(bands), _cepstra(bands)], dim=1)  # [b, groups + cepstra, frames]
 
-    loud = (level > _LOUD_DB).float() * real
     low, high = _VOICING
     voiced = ((voicing - low) / (high - low)).clamp(0, 1) * loud
     step = _step(pitch)
@@ -92,6 +89,25 @@ def functionals(features: Tensor, mask: Tensor, *, n_bands: int) -> Tensor:
     found += [_mean((around * offset**power).unsqueeze(1), voiced, real) for power in (1, 2)]
     shares = [weight.sum(dim=1, keepdim=True) / length for weight in (voiced, loud)]
     return torch.cat([*found, torch.log(length), *shares], dim=1)
+
+
+def band_functionals(features: Tensor, mask: Tensor, *, n_bands: int) -> Tensor:
+    """Return the mean, then the deviation, of every band where the voice is loud: float32 [batch, 2 * bands].
+
+    Fine enough to tell voices from each other, which is why `functionals` has groups of bands instead: they say what
+    is alike in voices that were never heard. Parameters are those of `functionals`.
+    """
+    bands = features[:, :n_bands]
+    _, loud = _level_and_loudness(bands, mask)
+    return torch.cat(_mean_and_deviation(bands, loud, mask.float()), dim=1)
+
+
+def _level_and_loudness(bands: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the level in dB, 0 where loudest, and 1 where the voice is loud, else 0; both float32 [b, frames]."""
+    level = 10 * torch.log10(torch.pow(10.0, bands / 10).sum(dim=1) + _TINY)
+    level = level - level.masked_fill(~mask, -math.inf).amax(dim=1, keepdim=True)
+    level = torch.where(mask, level, 0.0)
+    return level, (level > _LOUD_DB).float() * mask.float()
 
 
 def _mean(signals: Tensor, weight: Tensor, real: Tensor) -> Tensor:

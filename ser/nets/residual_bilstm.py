@@ -31,6 +31,7 @@ class ResidualBiLstmSettings:
     attention_hidden : units of the layer that scores a frame.
     block_dropout : within a block; dropout : before the LSTM and before the last linear layer. In [0, 1).
     functionals : share of the second opinion (`ser.nets.functionals`) in the answer, in [0, 1); 0: there is none.
+    kernel : the second opinion compares with utterances of training (`ser.nets.kernel`), instead of a linear layer.
     """
 
     channels: tuple[int, ...] = (32, 64)
@@ -39,6 +40,7 @@ class ResidualBiLstmSettings:
     block_dropout: float = 0.1
     dropout: float = 0.3
     functionals: float = 0.0
+    kernel: bool = False
 
     def __post_init__(self) -> None:
         require(
