@@ -26,10 +26,11 @@ $(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
 demo: $(VENV)/.installed  ## train, evaluate and predict on the built-in synthetic corpus
 	$(BIN)/python demo.py
 
+# In the order of the files, by which the slow ones come first: sorted by number of tests, as they would be, they come last.
 test: $(VENV)/.installed-dev  ## lint, then the whole test suite
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 bench: $(VENV)/.installed-dev  ## measure everything and write docs/benchmarks.md
 	$(BIN)/python benchmarks/all.py
