@@ -12,7 +12,7 @@ import soundfile
 import soxr
 
 from ser.errors import AudioError
-from ser.wav_header import read_wav_header
+from ser.wav_header import BareWav, read_wav_header
 
 SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
 MIN_SECONDS = 0.2
@@ -24,6 +24,8 @@ SILENCE_PEAK = 1e-4
 """About three steps of 16-bit sound (-80 dBFS): below it there is nothing but the converter's own noise."""
 MAX_PEAK = 2.0**31
 """What 32-bit whole numbers saved as floats reach; the powers of much larger values overflow in the features."""
+_SIGNATURES = (b"fLaC", b"OggS", b"ID3")
+"""How FLAC, OGG and tagged MP3 begin. libsndfile knows twenty formats more, with headers of their own to lie in."""
 _FULL_SCALE = 0.999
 _CLIPPED_SHARE = 1e-3
 _BLOCK_FRAMES = 1 << 17
@@ -67,13 +69,14 @@ def read_sound(source: Path | bytes, *, sample_rate: int, name: str | None = Non
     if isinstance(source, Path) and not source.is_file():
         raise AudioError(f"{name}: there is no such file.")
     try:
-        with io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as raw:
-            _check_wav(raw, name)
-            with soundfile.SoundFile(_Seekable(raw)) as file:
-                _check_format(file.samplerate, file.channels, name)
-                tally = _Tally()
-                waveform = resample(_mono_blocks(file, tally, name), file.samplerate, sample_rate)
-                duration = tally.frames / file.samplerate
+        with (
+            io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as raw,
+            soundfile.SoundFile(_for_decoder(raw, name)) as file,
+        ):
+            _check_format(file.samplerate, file.channels, name)
+            tally = _Tally()
+            waveform = resample(_mono_blocks(file, tally, name), file.samplerate, sample_rate)
+            duration = tally.frames / file.samplerate
     # libsndfile's own error is a RuntimeError; mutated headers also raise ValueError and TypeError from the wrapper.
     except (RuntimeError, ValueError, TypeError, OSError) as error:
         raise AudioError(f"{name} cannot be read as sound ({_reason(error)}); WAV, FLAC, OGG and MP3 can.") from error
@@ -148,19 +151,30 @@ class _Seekable:
             return self.tell()
 
 
-def _check_wav(raw: BinaryIO, name: str) -> None:
+def _for_decoder(raw: BinaryIO, name: str) -> BareWav | _Seekable:
+    """Return what the decoder may see of the file; raises AudioError for what it should not see at all."""
     size = raw.seek(0, io.SEEK_END)
     if not size:
         raise AudioError(f"{name} is empty.")
     raw.seek(0)
     header = read_wav_header(raw, size=size, name=name)
-    raw.seek(0)
     if header is None:
-        return
+        raw.seek(0)
+        start = raw.read(4)
+        if not start.startswith(_SIGNATURES) and not _is_mpeg_frame(start):
+            raise AudioError(f"{name} is neither WAV, FLAC, OGG nor MP3.")
+        raw.seek(0)
+        return _Seekable(raw)
     _check_format(header.rate, header.channels, name)
     if header.is_cut:
         share = header.held_bytes / header.claimed_bytes
         raise AudioError(f"{name} is cut short: it holds {share:.0%} of the sound in its header; copy it again.")
+    return BareWav(raw, header)
+
+
+def _is_mpeg_frame(start: bytes) -> bool:
+    """Tell whether the bytes begin with the eleven ones that a frame of MPEG audio begins with (ISO 11172-3)."""
+    return len(start) >= 2 and start[0] == 0xFF and start[1] >= 0xE0
 
 
 def _check_format(rate: int, channels: int, name: str) -> None:

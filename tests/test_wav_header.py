@@ -4,7 +4,7 @@ import struct
 import pytest
 
 from ser.errors import AudioError
-from ser.wav_header import read_wav_header
+from ser.wav_header import BareWav, read_wav_header
 
 
 def chunk(kind: bytes, body: bytes, claimed: int | None = None) -> bytes:
@@ -82,3 +82,43 @@ def test_damaged_headers_are_refused_by_name(content, complaint):
 def test_other_formats_are_left_to_the_decoder():
     assert read(b"fLaC" + bytes(100)) is None
     assert read(b"") is None
+
+
+def bare(content: bytes) -> BareWav:
+    return BareWav(io.BytesIO(content), read(content))
+
+
+def whole_of(file: BareWav, step: int = 7) -> bytes:
+    parts = []
+    while n_bytes := file.readinto(buffer := memoryview(bytearray(step))):
+        parts.append(bytes(buffer[:n_bytes]))
+    return b"".join(parts)
+
+
+@pytest.mark.parametrize("claimed", [None, 0, 0xFFFFFFFF])
+def test_only_the_format_and_the_sound_are_left(claimed):
+    sound = bytes(range(200))
+    content = wav(chunk(b"LIST", b"abc"), form(extra=b"\0\0"), chunk(b"cue ", bytes(9)), chunk(b"data", sound, claimed))
+    assert whole_of(bare(content)) == wav(form(extra=b"\0\0"), chunk(b"data", sound))
+
+
+def test_what_follows_the_sound_is_left_out():
+    content = wav(form(), chunk(b"data", bytes(range(100))), chunk(b"LIST", b"abcd"))
+    assert whole_of(bare(content)) == wav(form(), chunk(b"data", bytes(range(100))))
+
+
+def test_a_place_is_found_from_either_end_and_none_before_the_beginning():
+    content = wav(form(), chunk(b"data", bytes(range(100))))
+    file = bare(wav(chunk(b"junk", bytes(10)), form(), chunk(b"data", bytes(range(100)))))
+    assert file.seek(0, io.SEEK_END) == len(content)
+    assert whole_of(file) == b""
+    file.seek(5, io.SEEK_CUR)
+    assert whole_of(file) == b""  # nothing lies behind the end
+    assert file.seek(0, io.SEEK_END) == len(content)
+    assert file.seek(-10, io.SEEK_CUR) == file.tell() == len(content) - 10
+    assert whole_of(file) == content[-10:]
+    assert file.seek(30) == 30
+    assert file.seek(-31, io.SEEK_CUR) == file.seek(-1) == 30
+    buffer = memoryview(bytearray(1000))
+    assert file.readinto(buffer) == len(content) - 30  # in one go: libsndfile takes less for the end
+    assert bytes(buffer[: len(content) - 30]) == content[30:]
