@@ -162,7 +162,7 @@ def _for_decoder(raw: BinaryIO, name: str) -> BareWav | _Seekable:
         raw.seek(0)
         start = raw.read(4)
         if not start.startswith(_SIGNATURES) and not _is_mpeg_frame(start):
-            raise AudioError(f"{name} is neither WAV, FLAC, OGG nor MP3.")
+            raise AudioError(f"{name} cannot be read as sound: it is neither WAV, FLAC, OGG nor MP3.")
         raw.seek(0)
         return _Seekable(raw)
     _check_format(header.rate, header.channels, name)

@@ -30,6 +30,8 @@ from soak.figures import PROJECT, Figure, conclude, parser_of
 LIST = Path(__file__).with_name("guards.toml")
 GIBIBYTES = 8
 """Of memory for the tests: without some of the guards they would take all there is."""
+SECONDS = 240
+"""For one test: without some of the guards it would wait for ever."""
 _LEFT_OUT = (".git", ".venv", "outputs", "data", "__pycache__", ".pytest_cache", ".ruff_cache")
 _FAILED = 1  # pytest's exit status where a test failed; 2 to 5 say that they did not run as they should
 
@@ -119,7 +121,7 @@ def _taken(copies: "queue.SimpleQueue[Path]") -> Iterator[Path]:
 
 def _fails(project: Path, tests: Sequence[str]) -> bool:
     """Tell whether a test fails in the copy; raises RuntimeError where they could not be run."""
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "--timeout=120", *tests]
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", f"--timeout={SECONDS}", *tests]
     environment = os.environ | dict.fromkeys(THREAD_VARIABLES, "1") | {"PYTHONPATH": str(project)}
     environment.pop("RAVDESS_ROOT", None)
     environment["PYTHONDONTWRITEBYTECODE"] = "1"  # two versions of a source within a second share a time stamp

@@ -38,7 +38,7 @@ SECONDS = 10.0
 MEBIBYTES = 256
 _REASONS = {
     "is empty": "empty",
-    "is neither WAV": "of no kind that is read",
+    "it is neither": "of no kind that is read",
     "no data chunk": "no data chunk",
     "no format before": "no format",
     "samples of format": "other samples than PCM and floats",

@@ -141,7 +141,7 @@ def wav_claiming(total_samples):
 
 HOSTILE = {
     "empty": (b"", "is empty"),
-    "text": (b"These are words, not sound.\n" * 400, "is neither WAV, FLAC, OGG nor MP3"),
+    "text": (b"These are words, not sound.\n" * 400, "cannot be read as sound: it is neither WAV, FLAC, OGG nor MP3"),
     "FLAC in name": (b"fLaC" + bytes(4000), "cannot be read"),
     "header alone": (encoded(sine(RATE))[:44], "holds 0% of the sound"),
     "half a header": (encoded(sine(RATE))[:20], "no data chunk"),
@@ -205,7 +205,7 @@ def test_the_header_of_a_wav_is_judged_before_a_decoder_sees_it(monkeypatch, con
 def test_no_format_but_the_four_reaches_a_decoder(monkeypatch, format):
     content = encoded(sine(RATE), format=format)
     monkeypatch.setattr("ser.audio.soundfile.SoundFile", lambda *_: pytest.fail("the decoder was asked"))
-    with pytest.raises(AudioError, match=r"voice\.wav is neither WAV, FLAC, OGG nor MP3"):
+    with pytest.raises(AudioError, match=r"voice\.wav cannot be read as sound: it is neither WAV, FLAC, OGG nor MP3"):
         read_sound(content, sample_rate=RATE, name="voice.wav")
 
 
