@@ -24,6 +24,22 @@ _MAX_STEPS = 1000
 _AT_ONCE = 64
 
 
+def fit_second_opinion(
+    head: FunctionalsHead | KernelHead,
+    features: Tensor,
+    labels: Tensor,
+    *,
+    feature_settings: FeatureSettings,
+    spectrogram: SpectrogramAugmentSettings,
+    seed: int,
+) -> None:
+    """Fit either head from training recordings; the parameters are those of `fit_functionals`."""
+    if isinstance(head, KernelHead):
+        fit_kernel(head, features, labels, seed=seed)
+    else:
+        fit_functionals(head, features, labels, feature_settings=feature_settings, spectrogram=spectrogram, seed=seed)
+
+
 def fit_functionals(
     head: FunctionalsHead,
     features: Tensor,

@@ -26,10 +26,9 @@ from ser.description import Description
 from ser.enrolment import mean_of_bands
 from ser.errors import CheckpointError, CorpusError, SettingsError
 from ser.files import write_text_atomically
-from ser.functionals_fit import fit_functionals, fit_kernel
+from ser.functionals_fit import fit_second_opinion
 from ser.interchange import write_original_files
 from ser.nets import is_by_band
-from ser.nets.kernel import KernelHead
 from ser.predictor import Predictor, failure_table
 from ser.preparation import Prepared, Sample
 from ser.report import Evaluation, ScoredRecording, format_metrics, write_evaluation
@@ -145,17 +144,14 @@ def _build_classifier(settings: RunSettings, data: EmotionData, configuration: M
     if recogniser.functionals is not None:
         log.info("Fitting the second opinion")
         features, labels = data.tensors("train")
-        if isinstance(recogniser.functionals, KernelHead):
-            fit_kernel(recogniser.functionals, features, labels, seed=settings.seed)
-        else:
-            fit_functionals(
-                recogniser.functionals,
-                features,
-                labels,
-                feature_settings=settings.features,
-                spectrogram=settings.spectrogram,
-                seed=settings.seed,
-            )
+        fit_second_opinion(
+            recogniser.functionals,
+            features,
+            labels,
+            feature_settings=settings.features,
+            spectrogram=settings.spectrogram,
+            seed=settings.seed,
+        )
     counts = Counter(sample.recording.name.emotion for sample in data.prepared["train"].samples)
     return EmotionClassifier(
         recogniser,

@@ -32,7 +32,8 @@ GIBIBYTES = 8
 """Of memory for the tests: without some of the guards they would take all there is."""
 SECONDS = 240
 """For one test: without some of the guards it would wait for ever."""
-_LEFT_OUT = (".git", ".venv", "outputs", "data", "__pycache__", ".pytest_cache", ".ruff_cache")
+_LEFT_OUT = {".git", ".venv", "outputs", "data", ".pytest_cache", ".ruff_cache"}
+"""At the top of the project; conf/data/ belongs to it."""
 _FAILED = 1  # pytest's exit status where a test failed; 2 to 5 say that they did not run as they should
 
 
@@ -84,12 +85,16 @@ def unnoticed(removals: Sequence[Removal], *, workers: int, project: Path = PROJ
         copies: queue.SimpleQueue[Path] = queue.SimpleQueue()
         for number in range(workers):
             copy = Path(folder) / str(number)
-            shutil.copytree(project, copy, ignore=shutil.ignore_patterns(*_LEFT_OUT))
+            # At the top alone: conf/data/ belongs to the project.
+            shutil.copytree(
+                project, copy, ignore=lambda at, names: _LEFT_OUT if Path(at) == project else ["__pycache__"]
+            )
             copies.put(copy)
 
-        def all_pass(tests: str) -> bool:
+        def check_that_all_pass(tests: str) -> None:
             with _taken(copies) as copy:
-                return not _fails(copy, [tests])
+                if said := _failure(copy, [tests]):
+                    raise RuntimeError(f"{tests} fails with every guard in place, and can tell nothing:\n{said}")
 
         def is_noticed(removal: Removal) -> bool:
             with _taken(copies) as copy:
@@ -97,15 +102,13 @@ def unnoticed(removals: Sequence[Removal], *, workers: int, project: Path = PROJ
                 source = file.read_text(encoding="utf-8")
                 try:
                     file.write_text(removal.apply(source), encoding="utf-8")
-                    return _fails(copy, removal.tests)
+                    return bool(_failure(copy, removal.tests))
                 finally:
                     file.write_text(source, encoding="utf-8")
 
         tests = sorted({path for removal in removals for path in removal.tests})
-        passed = list(track(pool.map(all_pass, tests), total=len(tests), description="All in place", unit="files"))
-        failed = [path for path, did in zip(tests, passed, strict=True) if not did]
-        if failed:
-            raise RuntimeError(f"{', '.join(failed)} fails with every guard in place, and can tell nothing")
+        checked = pool.map(check_that_all_pass, tests)
+        list(track(checked, total=len(tests), description="All in place", unit="files"))
         noticed = track(pool.map(is_noticed, removals), total=len(removals), description="Removed", unit="guards")
         return [removal for removal, was in zip(removals, list(noticed), strict=True) if not was]
 
@@ -119,8 +122,8 @@ def _taken(copies: "queue.SimpleQueue[Path]") -> Iterator[Path]:
         copies.put(copy)
 
 
-def _fails(project: Path, tests: Sequence[str]) -> bool:
-    """Tell whether a test fails in the copy; raises RuntimeError where they could not be run."""
+def _failure(project: Path, tests: Sequence[str]) -> str:
+    """Return what is said of a test that fails in the copy, or nothing; raises RuntimeError where none could be run."""
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", f"--timeout={SECONDS}", *tests]
     environment = os.environ | dict.fromkeys(THREAD_VARIABLES, "1") | {"PYTHONPATH": str(project)}
     environment.pop("RAVDESS_ROOT", None)
@@ -133,9 +136,10 @@ def _fails(project: Path, tests: Sequence[str]) -> bool:
     done = subprocess.run(  # noqa: S603 - our own tests
         command, cwd=project, env=environment, preexec_fn=limit, capture_output=True, text=True, check=False
     )
+    said = f"{done.stdout[-3000:]}{done.stderr[-3000:]}"
     if done.returncode > _FAILED:
-        raise RuntimeError(f"{' '.join(tests)} did not run:\n{done.stdout[-3000:]}{done.stderr[-3000:]}")
-    return done.returncode != 0
+        raise RuntimeError(f"{' '.join(tests)} did not run:\n{said}")
+    return said if done.returncode else ""
 
 
 def main() -> int:

@@ -57,6 +57,21 @@ def test_tests_that_fail_anyway_tell_nothing(project):
         unnoticed([removal("if number < 0:")], workers=1, project=project)
 
 
+def test_what_the_copies_leave_out_lies_at_the_top_alone(project):
+    for folder in ("data", "conf/data"):
+        (project / folder).mkdir(parents=True)
+        (project / folder / "some.yaml").touch()
+    test = """
+from pathlib import Path
+
+def test_folders():
+    assert not Path("data").exists()
+    assert Path("conf/data/some.yaml").exists()
+"""
+    (project / "test_halves.py").write_text(TESTS + test)
+    assert unnoticed([removal("if number < 0:")], workers=1, project=project) == []
+
+
 def test_a_removal_that_breaks_the_code_counts_for_nothing(project):
     with pytest.raises(RuntimeError, match="did not run"):
         unnoticed([removal("if number < 0:", "if ")], workers=1, project=project)
