@@ -11,6 +11,7 @@ import os
 import queue
 import resource
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -132,6 +133,8 @@ def _failure(project: Path, tests: Sequence[str]) -> str:
     def limit() -> None:
         resource.setrlimit(resource.RLIMIT_DATA, (GIBIBYTES * 2**30,) * 2)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        # A shell starts what runs in the background deaf to Ctrl-C, which some of the tests send.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
 
     done = subprocess.run(  # noqa: S603 - our own tests
         command, cwd=project, env=environment, preexec_fn=limit, capture_output=True, text=True, check=False
