@@ -113,6 +113,13 @@ class EmotionData(L.LightningDataModule):
         device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
         return torch.from_numpy(prepared.features).to(device), torch.tensor(labels, device=device)
 
+    def takes_meant_alike(self, part: str) -> Tensor:
+        """Return int64 [samples], equal for samples of one actor, emotion and channel."""
+        names = [sample.recording.name for sample in self.prepared[part].samples]
+        keys = [(name.actor, name.emotion, name.channel) for name in names]
+        numbers = {key: number for number, key in enumerate(sorted(set(keys)))}
+        return torch.tensor([numbers[key] for key in keys])
+
     @property
     def failures(self) -> dict[Path, str]:
         """Recordings that could not be read, and why."""

@@ -148,6 +148,7 @@ def _build_classifier(settings: RunSettings, data: EmotionData, configuration: M
             recogniser.functionals,
             features,
             labels,
+            data.takes_meant_alike("train"),
             feature_settings=settings.features,
             spectrogram=settings.spectrogram,
             seed=settings.seed,

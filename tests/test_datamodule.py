@@ -77,6 +77,15 @@ def test_labels_number_the_chosen_classes_in_ravdess_order(build):
     assert labels.dtype == torch.int64
 
 
+def test_takes_meant_alike_have_one_actor_emotion_and_channel(build):
+    data = build(**RANDOM)
+    data.setup()
+    names = [sample.recording.name for sample in data.prepared["train"].samples]
+    expected = [(name.actor, name.emotion, name.channel) for name in names]
+    groups = data.takes_meant_alike("train").tolist()
+    assert len(set(expected)) == len(set(groups)) == len(set(zip(expected, groups, strict=True))) < len(groups)
+
+
 def test_batches_of_an_epoch_hold_the_training_part(build):
     data = build(**RANDOM, batch_size=7)
     data.setup()

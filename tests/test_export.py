@@ -63,10 +63,12 @@ def test_the_second_opinion_goes_along(tmp_path, kernel):
         recogniser = fresh_recogniser(description)
         recogniser.standardiser.set_statistics(torch.full((32, 1), -40.0), torch.full((32, 1), 12.0))
         recogniser.functionals.mean.normal_(std=3)
-        recogniser.functionals.scale.fill_(40 if kernel else 10)
-        recogniser.functionals.weight.normal_(std=0.3)
+        recogniser.functionals.weight.normal_(std=0.05 if kernel else 0.3)
         if kernel:
+            recogniser.functionals.whitening.div_(20)
             recogniser.functionals.landmarks.normal_()
+        else:
+            recogniser.functionals.scale.fill_(10)
     path = tmp_path / "second.ckpt"
     state = {PREFIX + name: tensor for name, tensor in recogniser.state_dict().items()}
     save_atomically({"state_dict": state, "ser": describe(description)}, path)

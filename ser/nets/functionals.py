@@ -15,8 +15,9 @@ N_PITCH = 2
 """Rows after the bands: log2 of the pitch in Hz, voicing (`ser.pitch`)."""
 N_GROUPS = 16
 """Of neighbouring bands; their number is a multiple of it."""
-_CEPSTRA, _SIXTHS = 15, 6
-N_FUNCTIONALS = 2 * (2 + N_GROUPS + _CEPSTRA) + 2 * (1 + N_GROUPS + _CEPSTRA) + 2 * 3 + 2 * 2 + 2 * _SIXTHS + 2 + 3
+N_CEPSTRA = 15
+_SIXTHS = 6
+N_FUNCTIONALS = 2 * (2 + N_GROUPS + N_CEPSTRA) + 2 * (1 + N_GROUPS + N_CEPSTRA) + 2 * 3 + 2 * 2 + 2 * _SIXTHS + 2 + 3
 _LOUD_DB = -35.0
 """A frame is loud if it is no further than this below the loudest."""
 _VOICING = (0.3, 0.7)
@@ -64,11 +65,10 @@ def functionals(features: Tensor, mask: Tensor, *, n_bands: int) -> Tensor:
     bands, pitch, voicing = features[:, :n_bands], features[:, n_bands], features[:, n_bands + 1]
     real = mask.float()  # [b, frames]
     length = real.sum(dim=1, keepdim=True).clamp(min=1.0)  # [b, 1]
-    level, loud = _level_and_loudness(bands, mask)
-    spectrum = torch.cat([_grouped(bands), _cepstra(bands)], dim=1)  # [b, groups + cepstra, frames]
+    level, loud = level_and_loudness(bands, mask)
+    spectrum = torch.cat([_grouped(bands), cepstra(bands)], dim=1)  # [b, groups + cepstra, frames]
 
-    low, high = _VOICING
-    voiced = ((voicing - low) / (high - low)).clamp(0, 1) * loud
+    voiced = voiced_share(voicing) * loud
     step = _step(pitch)
     inside = F.pad(real[:, 1:], (1, 0))  # frames that have one before them
     smooth = voiced * inside * (step.abs() < _LARGEST_STEP)
@@ -98,16 +98,22 @@ def band_functionals(features: Tensor, mask: Tensor, *, n_bands: int) -> Tensor:
     is alike in voices that were never heard. Parameters are those of `functionals`.
     """
     bands = features[:, :n_bands]
-    _, loud = _level_and_loudness(bands, mask)
+    _, loud = level_and_loudness(bands, mask)
     return torch.cat(_mean_and_deviation(bands, loud, mask.float()), dim=1)
 
 
-def _level_and_loudness(bands: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+def level_and_loudness(bands: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
     """Return the level in dB, 0 where loudest, and 1 where the voice is loud, else 0; both float32 [b, frames]."""
     level = 10 * torch.log10(torch.pow(10.0, bands / 10).sum(dim=1) + _TINY)
     level = level - level.masked_fill(~mask, -math.inf).amax(dim=1, keepdim=True)
     level = torch.where(mask, level, 0.0)
     return level, (level > _LOUD_DB).float() * mask.float()
+
+
+def voiced_share(voicing: Tensor) -> Tensor:
+    """Return how far a frame counts as voiced, 0 to 1, from its voicing; both float32 [b, frames]."""
+    low, high = _VOICING
+    return ((voicing - low) / (high - low)).clamp(0, 1)
 
 
 def _mean(signals: Tensor, weight: Tensor, real: Tensor) -> Tensor:
@@ -131,10 +137,10 @@ def _grouped(bands: Tensor) -> Tensor:
     return bands.unflatten(1, (N_GROUPS, -1)).mean(dim=2)
 
 
-def _cepstra(bands: Tensor) -> Tensor:
+def cepstra(bands: Tensor) -> Tensor:
     """Return terms 1 to 15 of the orthonormal cosine transform along the bands, float32 [b, cepstra, frames]."""
     n_bands = bands.shape[1]
-    order = torch.arange(1, _CEPSTRA + 1, device=bands.device).unsqueeze(1)
+    order = torch.arange(1, N_CEPSTRA + 1, device=bands.device).unsqueeze(1)
     place = torch.arange(n_bands, device=bands.device) + 0.5
     basis = torch.cos(math.pi * order * place / n_bands) * math.sqrt(2 / n_bands)  # [cepstra, bands]
     return basis @ bands

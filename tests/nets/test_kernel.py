@@ -4,6 +4,7 @@ import numpy as np
 import torch
 
 from ser.nets import build_recogniser
+from ser.nets.contour import N_CONTOUR
 from ser.nets.functionals import N_FUNCTIONALS, band_functionals, functionals
 from ser.nets.kernel import N_LANDMARKS, KernelHead, gaussian_kernel
 
@@ -50,10 +51,10 @@ def test_padding_changes_nothing():
     )
 
 
-def test_its_statistics_are_the_linear_layers_and_the_bands():
+def test_its_statistics_are_the_linear_layers_the_bands_and_the_contour():
     head, features = KernelHead(n_bands=N_BANDS, n_classes=3), utterance(50)
     values = head.statistics(features, everything(50))
-    assert values.shape == (1, N_FUNCTIONALS + 2 * N_BANDS)
+    assert values.shape == (1, N_FUNCTIONALS + 2 * N_BANDS + N_CONTOUR)
     torch.testing.assert_close(values[:, :N_FUNCTIONALS], functionals(features, everything(50), n_bands=N_BANDS))
 
 
@@ -62,7 +63,7 @@ def test_an_unfitted_head_prefers_nothing_and_nothing_of_it_is_trained():
     recogniser = build_recogniser("residual_bilstm", settings, n_features=N_BANDS + 2, max_length=64, n_classes=4)
     head = recogniser.functionals
     assert isinstance(head, KernelHead)
-    assert head.landmarks.shape == (N_LANDMARKS, N_FUNCTIONALS + 2 * N_BANDS)
+    assert head.landmarks.shape == (N_LANDMARKS, N_FUNCTIONALS + 2 * N_BANDS + N_CONTOUR)
     torch.testing.assert_close(head(utterance(30), everything(30)).softmax(dim=1), torch.full((1, 4), 0.25))
     assert not list(head.parameters())
 
