@@ -18,7 +18,7 @@ import tempfile
 import tomllib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,7 +31,7 @@ from soak.figures import PROJECT, Figure, conclude, parser_of
 LIST = Path(__file__).with_name("guards.toml")
 GIBIBYTES = 8
 """Of memory for the tests: without some of the guards they would take all there is."""
-SECONDS = 240
+SECONDS = 120
 """For one test: without some of the guards it would wait for ever."""
 _LEFT_OUT = {".git", ".venv", "outputs", "data", ".pytest_cache", ".ruff_cache"}
 """At the top of the project; conf/data/ belongs to it."""
@@ -125,7 +125,8 @@ def _taken(copies: "queue.SimpleQueue[Path]") -> Iterator[Path]:
 
 def _failure(project: Path, tests: Sequence[str]) -> str:
     """Return what is said of a test that fails in the copy, or nothing; raises RuntimeError where none could be run."""
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", f"--timeout={SECONDS}", *tests]
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", f"--timeout={SECONDS}"]
+    command += ["--timeout-method=thread", *tests]  # a signal would wait for a decoder that never comes back
     environment = os.environ | dict.fromkeys(THREAD_VARIABLES, "1") | {"PYTHONPATH": str(project)}
     environment.pop("RAVDESS_ROOT", None)
     environment["PYTHONDONTWRITEBYTECODE"] = "1"  # two versions of a source within a second share a time stamp
@@ -136,13 +137,28 @@ def _failure(project: Path, tests: Sequence[str]) -> str:
         # A shell starts what runs in the background deaf to Ctrl-C, which some of the tests send.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
 
-    done = subprocess.run(  # noqa: S603 - our own tests
-        command, cwd=project, env=environment, preexec_fn=limit, capture_output=True, text=True, check=False
-    )
-    said = f"{done.stdout[-3000:]}{done.stderr[-3000:]}"
-    if done.returncode > _FAILED:
+    with tempfile.TemporaryFile("w+", errors="replace") as output:
+        process = subprocess.Popen(  # noqa: S603 - our own tests
+            command,
+            cwd=project,
+            env=environment,
+            preexec_fn=limit,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            status = process.wait()
+        finally:
+            with suppress(ProcessLookupError):  # what a test that was cut off has started
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        output.seek(0)
+        said = output.read()[-3000:]
+    if status > _FAILED:
         raise RuntimeError(f"{' '.join(tests)} did not run:\n{said}")
-    return said if done.returncode else ""
+    return said if status else ""
 
 
 def main() -> int:
