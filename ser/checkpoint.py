@@ -99,7 +99,7 @@ def load_recogniser(path: Path) -> tuple[Recogniser, Description]:
             fresh_recogniser(description).load_state_dict(weights, assign=True)
         recogniser = fresh_recogniser(description)
         recogniser.load_state_dict(weights)
-    except (RuntimeError, TypeError, OverflowError, SerError) as error:  # torch's, for numbers beyond all measure
+    except (RuntimeError, TypeError, SerError) as error:  # torch's, for numbers beyond all measure
         raise CheckpointError(f"{path} cannot be used: {shorten(str(error), 300)}") from error
     return recogniser.eval(), description
 

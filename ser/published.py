@@ -163,7 +163,7 @@ def _check_weights(weights: "Mapping[str, Tensor]", description: Description, pa
         # On "meta" there are shapes and no memory: a description of a network of any size costs nothing.
         with torch.device("meta"):
             expected = fresh_recogniser(description).state_dict()
-    except (SerError, RuntimeError, TypeError, OverflowError) as error:  # torch's, for numbers beyond all measure
+    except (SerError, RuntimeError, TypeError) as error:  # torch's, for numbers beyond all measure
         raise CheckpointError(f"{description_path(path)} cannot be used: {shorten(str(error), 300)}") from error
     for name in sorted({*expected, *weights}):
         if name not in weights:

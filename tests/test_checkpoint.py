@@ -170,6 +170,26 @@ def test_other_files_are_refused(path, content):
     refuse(path)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda members: {},
+        lambda members: {"archive/words.txt": b"words"},
+        lambda members: {name: content for name, content in members.items() if "/data/" not in name},
+        lambda members: members | {name: b"" for name in members if name.endswith("data.pkl")},
+        lambda members: members | {name: members[name][:40] for name in members if name.endswith("data.pkl")},
+        lambda members: members | {name: b"words" for name in members if name.endswith("version")},
+    ],
+)
+def test_an_archive_whose_checksums_fit_and_that_is_no_checkpoint_is_refused(path, tiny_checkpoint, change):
+    with zipfile.ZipFile(tiny_checkpoint) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in change(members).items():
+            archive.writestr(name, content)
+    refuse(path, "is damaged or not a checkpoint|not a file of tensors and plain values")
+
+
 @pytest.mark.parametrize("content", [{"state_dict": {}, "hyper_parameters": {}}, {"ser": "x"}, [1], torch.zeros(3)])
 def test_checkpoints_of_others_are_refused(path, content):
     torch.save(content, path)

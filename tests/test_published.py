@@ -216,8 +216,9 @@ def test_a_name_that_no_file_can_have_is_refused_in_a_short_sentence(box):
     assert len(str(refused.value)) < 400
 
 
-def test_numbers_beyond_all_measure_are_refused_in_a_short_sentence(model):
-    forge(model, model.read_bytes(), network={"conv_channels": [4, 4], "lstm_hidden": 2**62})
+@pytest.mark.parametrize("units", [10**12, 2**62])
+def test_numbers_beyond_all_measure_are_refused_in_a_short_sentence(model, units):
+    forge(model, model.read_bytes(), network={"conv_channels": [4, 4], "lstm_hidden": units})
     with pytest.raises(CheckpointError, match=r"small\.json cannot be used") as refused:
         load_published(model)
     assert len(str(refused.value).removeprefix(str(model.parent))) < 400

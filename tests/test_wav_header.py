@@ -109,11 +109,11 @@ def test_what_follows_the_sound_is_left_out():
 
 def test_a_place_is_found_from_either_end_and_none_before_the_beginning():
     content = wav(form(), chunk(b"data", bytes(range(100))))
-    file = bare(wav(chunk(b"junk", bytes(10)), form(), chunk(b"data", bytes(range(100)))))
+    file = bare(wav(chunk(b"junk", bytes(10)), form(), chunk(b"data", bytes(range(100))), chunk(b"LIST", bytes(10))))
     assert file.seek(0, io.SEEK_END) == len(content)
     assert whole_of(file) == b""
     file.seek(5, io.SEEK_CUR)
-    assert whole_of(file) == b""  # nothing lies behind the end
+    assert whole_of(file) == b""  # the list lies there, and is no sound
     assert file.seek(0, io.SEEK_END) == len(content)
     assert file.seek(-10, io.SEEK_CUR) == file.tell() == len(content) - 10
     assert whole_of(file) == content[-10:]

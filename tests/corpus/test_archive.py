@@ -102,6 +102,14 @@ def test_doubled_names_are_refused(tmp_path, first, second):
     refused(path, match="occurs twice")
 
 
+def test_a_member_never_writes_over_another(tmp_path, monkeypatch):
+    """Some file system may take two names for one where the check of names does not."""
+    monkeypatch.setattr(archive, "_check_names", lambda members: None)
+    with pytest.warns(UserWarning, match="Duplicate name"):
+        path = write_zip(tmp_path / "hostile.zip", [("a.wav", b"sound"), ("a.wav", b"other")])
+    refused(path, match="could not be unpacked")
+
+
 @pytest.mark.parametrize("names", [("a", "a/b"), ("a/b/c", "A")])
 def test_a_name_below_a_file_is_refused(tmp_path, names):
     refused(write_zip(tmp_path / "hostile.zip", [(name, b"x") for name in names]), match="below a file")
