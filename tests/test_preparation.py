@@ -15,6 +15,7 @@ from ser.corpus.recordings import find_recordings
 from ser.errors import AudioError
 from ser.features import FeatureSettings, extract
 from ser.preparation import Recipe, Sample, prepare
+from ser.store import read_entry, write_entry
 
 # Cheap rows: what the features are is tested with the features.
 RECIPE = Recipe(
@@ -104,6 +105,17 @@ def test_a_spoilt_entry_is_made_again(filled, samples, cache_dir, made, spoil):
 
     again = prepare(samples, RECIPE, cache_dir=cache_dir, workers=1)
 
+    np.testing.assert_array_equal(again.features, filled[1].features)
+    assert len(made) == 1
+    assert path.read_bytes() == whole
+
+
+def test_an_entry_of_other_features_is_made_again(filled, samples, cache_dir, made):
+    """Whole, and with the right checksum: by whom it was written there, nobody knows."""
+    path = entries(cache_dir)[3]
+    whole = path.read_bytes()
+    write_entry(path, read_entry(path)[:-1])
+    again = prepare(samples, RECIPE, cache_dir=cache_dir, workers=1)
     np.testing.assert_array_equal(again.features, filled[1].features)
     assert len(made) == 1
     assert path.read_bytes() == whole
@@ -218,6 +230,28 @@ def test_a_recording_and_its_copies_are_decoded_once(samples, tmp_path, monkeypa
     monkeypatch.setattr(preparation, "read_sound", remember)
     prepare(samples, RECIPE, cache_dir=tmp_path, workers=1)
     assert sorted(decoded) == sorted({sample.recording.path for sample in samples})
+
+
+@pytest.mark.parametrize("library", preparation._LIBRARIES)
+def test_entries_of_another_version_of_a_library_are_made_anew(samples, cache_dir, made, monkeypatch, library):
+    version = preparation.version
+    monkeypatch.setattr(preparation, "version", lambda name: "0.0.1" if name == library else version(name))
+    prepare(samples[:2], RECIPE, cache_dir=cache_dir, workers=1)
+    assert made == samples[:2]
+
+
+def test_entries_of_other_code_are_made_anew(samples, cache_dir, made, monkeypatch, tmp_path):
+    sources = Path(preparation.__file__).parent
+    for name in preparation._CODE:
+        (tmp_path / f"{name}.py").write_bytes((sources / f"{name}.py").read_bytes())
+    monkeypatch.setattr(preparation, "__file__", str(tmp_path / "preparation.py"))
+    prepare(samples[:2], RECIPE, cache_dir=cache_dir, workers=1)
+    assert made == []  # the same code elsewhere
+    for times, name in enumerate(preparation._CODE, start=1):
+        with (tmp_path / f"{name}.py").open("a") as file:
+            file.write("# changed\n")
+        prepare(samples[:2], RECIPE, cache_dir=cache_dir, workers=1)
+        assert made == samples[:2] * times
 
 
 def test_entries_depend_on_all_code_that_makes_them():
