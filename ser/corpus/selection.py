@@ -114,10 +114,13 @@ class DataSettings:
                 f"{chosen}."
             )
         share = f"{self.held_out:.0%} of the recordings held out at random (seed {self.split_seed})"
-        if self.validation_fraction or keeps_last:
-            chosen = "the last epoch was kept" if keeps_last else "the checkpoint was chosen on an inner part of the"
-            chosen += "" if keeps_last else " training recordings"
-            return f"Random split, {scored}: {share}, so every test speaker was heard in training; {chosen}."
+        heard = "so every test speaker was heard in training"
+        if keeps_last and not self.validation_fraction:
+            return f"Random split, {scored}: {share} and all others trained on, {heard}; the last epoch was kept."
+        if self.validation_fraction:
+            chosen = "the last epoch was kept, judged" if keeps_last else "the checkpoint was chosen"
+            inner = f"{self.validation_fraction:.0%} of the training part"
+            return f"Random split, {scored}: {share}, {heard}; {chosen} on {inner}."
         return (
             f"Random split, {scored}: {share}, so every speaker was heard in training, and the checkpoint was chosen "
             "on these same recordings, as the original did; expect far less on a new voice."

@@ -147,7 +147,8 @@ def _notes(summary: Summary) -> str:
             "The ensemble averages the probabilities of all seeds and is scored as one model, with its own temperature."
         )
     lines.append(
-        "On validation recordings the checkpoint, the temperature and the threshold were chosen: its figures flatter."
+        "On validation recordings temperature and threshold were chosen, and the checkpoint unless the last epoch was "
+        "kept: their figures flatter as far as they depend on these."
     )
     return "\n".join(f"- {line}" for line in lines)
 

@@ -1,8 +1,9 @@
 """`python -m ser.model_card model=<name or file> cross_validation=<folder>`: write MODEL_CARD.md.
 
 Every figure comes from the results.json and robustness.json of finished cross-validations: that of the model's recipe,
-and, where they are given, those under other protocols: `random_split`, `seven_classes`, `emobox`, `song`. A section
-without a folder is left out. `output=<file>` names the card; its pictures lie in docs/model_card/ beside it.
+and, where they are given, those under other protocols: `random_split`, `seven_classes`, both again with `_whole`,
+without an inner validation part (`data.validation_fraction=0`), `emobox`, `song`. A section without a folder is left
+out. `output=<file>` names the card; its pictures lie in docs/model_card/ beside it.
 """
 
 import sys
@@ -13,8 +14,10 @@ from pathlib import Path
 from ser.key_value_command import key_value_command
 
 OTHERS = {
-    "random_split": "Random split, as the original",
-    "seven_classes": "Seven classes, without neutral",
+    "random_split": "Random split",
+    "random_split_whole": "Random split, trained on the whole of its training part",
+    "seven_classes": "Random split, seven classes: without neutral",
+    "seven_classes_whole": "Seven classes, trained on the whole of the training part",
     "emobox": "The six folds of EmoBox",
     "song": "Song",
 }
@@ -28,7 +31,9 @@ class ModelCardSettings:
     model: str
     cross_validation: str
     random_split: str = ""
+    random_split_whole: str = ""
     seven_classes: str = ""
+    seven_classes_whole: str = ""
     emobox: str = ""
     song: str = ""
     output: str = "MODEL_CARD.md"

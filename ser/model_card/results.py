@@ -121,7 +121,9 @@ def scores(results: Results) -> str:
     one_by_one = [["seed", *(f"{label}, mean over folds" for label in _FIGURES.values())]]
     one_by_one += [[str(seed), *(percent(by_seed[str(seed)][key]) for key in _FIGURES)] for seed in seeds]
     flatters = (
-        " On these recordings the checkpoint was chosen, so they flatter." if results.part == "validation" else ""
+        " Unless the last epoch was kept, these recordings chose the checkpoint, and flatter."
+        if results.part == "validation"
+        else ""
     )
     per_seed = pooled["all_seeds"]["n_recordings"] // len(seeds)
     several = f"Means ± standard deviations over {len(seeds)} seeds; intervals" if len(seeds) > 1 else "Intervals"

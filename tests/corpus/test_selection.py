@@ -119,7 +119,7 @@ def test_the_protocol_names_who_was_held_out():
     original = DataSettings().describe_split()
     assert "20% of the recordings held out at random (seed 42)" in original
     assert "chosen on these same recordings" in original
-    assert "inner part of the training" in DataSettings(validation_fraction=0.1).describe_split()
+    assert "chosen on 10% of the training part" in DataSettings(validation_fraction=0.1).describe_split()
     last = DataSettings(split="speaker", fold=0).describe_split(keeps_last=True)
     assert "neither were validation actors 3, 6; the last epoch was kept" in last
 
