@@ -146,10 +146,8 @@ def _notes(summary: Summary) -> str:
         lines.append(
             "The ensemble averages the probabilities of all seeds and is scored as one model, with its own temperature."
         )
-    lines.append(
-        "On validation recordings temperature and threshold were chosen, and the checkpoint unless the last epoch was "
-        "kept: their figures flatter as far as they depend on these."
-    )
+    chosen = "temperature and threshold" if summary.keeps_last else "checkpoint, temperature and threshold"
+    lines.append(f"Validation recordings chose {chosen}: figures of theirs that depend on these flatter.")
     return "\n".join(f"- {line}" for line in lines)
 
 

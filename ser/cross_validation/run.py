@@ -60,6 +60,7 @@ def cross_validate(
             protocol=describe_protocol(settings, runs[0].settings, scored=runs[0].parts),
             settings=settings,
             class_names=data.classes,
+            keeps_last=runs[0].settings.callbacks.checkpoint.monitor is None,
             command=begun_by(folder, settings),
         )
         log.info("%s", write_results(summary, folder))

@@ -108,6 +108,7 @@ class Summary:
 
     Attributes
     ----------
+    keeps_last : whether validation recordings chose no checkpoint: the last epoch of each run was kept.
     command : that trained the runs and prints this, as far as its folder knows it.
     models : one a fold and seed, then, with more than one seed, an ensemble a fold.
     figures : the figures of each of them, part by part, in the same order.
@@ -119,6 +120,7 @@ class Summary:
     models: tuple[FoldModel, ...]
     figures: tuple[Mapping[Part, Figures], ...]
     parts: Mapping[Part, PartSummary]
+    keeps_last: bool = False
     command: str | None = None
 
 
@@ -128,6 +130,7 @@ def summarise(
     protocol: str,
     settings: CrossValidationSettings,
     class_names: tuple[str, ...],
+    keeps_last: bool = False,
     command: str | None = None,
 ) -> Summary:
     """Compute all figures of the runs `models`, which have the same parts and, in each fold, the same recordings."""
@@ -143,6 +146,7 @@ def summarise(
         models=everyone,
         figures=tuple({part: figures_of(scored) for part, scored in model.parts.items()} for model in everyone),
         parts={part: _part_summary(models, ensembles, part, settings, class_names) for part in models[0].parts},
+        keeps_last=keeps_last,
         command=command,
     )
 
@@ -235,6 +239,7 @@ def as_plain(summary: Summary) -> dict[str, Any]:
     settings = summary.settings
     return {
         "protocol": summary.protocol,
+        "keeps_last": summary.keeps_last,
         "command": summary.command,
         "folds": list(settings.fold_names),
         "seeds": list(settings.seeds),

@@ -75,7 +75,9 @@ def read_results(folder: Path) -> Results:
     if values is None:
         raise CheckpointError(f"{folder} holds no {RESULTS}; it should be the folder of a finished cross-validation.")
     summaries = values.get("summary", {})
-    if "command" not in values or not all("reliability" in one["pooled"] for one in summaries.values()):
+    if not {"command", "keeps_last"} <= values.keys() or not all(
+        "reliability" in one["pooled"] for one in summaries.values()
+    ):
         raise CheckpointError(
             f"{folder / RESULTS} lacks what a model card tells; write it again, which trains nothing: "
             f"python cross_validate.py ckpt_path={folder}"
@@ -109,29 +111,28 @@ def scores(results: Results) -> str:
     """Return protocol, command, and UAR and accuracy: over folds, pooled, of the ensemble, seed by seed."""
     summary, seeds = results.summary, results.values["seeds"]
     pooled, ensemble = summary["pooled"], summary["ensemble_pooled"]
-    head = ["", "mean over folds", "all folds pooled", "95% interval"]
-    rows = [head + ([f"ensemble of {len(seeds)}, pooled", "95% interval"] if ensemble else [])]
+    several = len(results.values["folds"]) > 1
+    head = ["", *(["mean over folds", "all folds pooled"] if several else ["held-out part"]), "95% interval"]
+    rows = [head + ([f"ensemble of {len(seeds)}{', pooled' if several else ''}", "95% interval"] if ensemble else [])]
     for key, label in _FIGURES.items():
-        row = [label, _spread(summary["mean_over_folds"][key]), _spread(pooled[key])]
+        row = [label, *([_spread(summary["mean_over_folds"][key])] if several else []), _spread(pooled[key])]
         row.append(interval(pooled["interval_95"][key]))
         if ensemble:
             row += [percent(ensemble[key]["mean"]), interval(ensemble["interval_95"][key])]
         rows.append(row)
     by_seed = summary["mean_over_folds_by_seed"]
-    one_by_one = [["seed", *(f"{label}, mean over folds" for label in _FIGURES.values())]]
+    one_by_one = [["seed", *(f"{label}{', mean over folds' if several else ''}" for label in _FIGURES.values())]]
     one_by_one += [[str(seed), *(percent(by_seed[str(seed)][key]) for key in _FIGURES)] for seed in seeds]
-    flatters = (
-        " Unless the last epoch was kept, these recordings chose the checkpoint, and flatter."
-        if results.part == "validation"
-        else ""
-    )
+    chose = results.part == "validation" and not results.values["keeps_last"]
+    flatters = " On these recordings the checkpoint was chosen, so they flatter." if chose else ""
     per_seed = pooled["all_seeds"]["n_recordings"] // len(seeds)
     several = f"Means ± standard deviations over {len(seeds)} seeds; intervals" if len(seeds) > 1 else "Intervals"
     told = (
         f"Scored: {per_seed:,} {results.part} recordings.{flatters} UAR is the mean recall of the classes. {several} "
         f"are of a bootstrap over actors. `{results.command}`"
     )
-    return "\n\n".join([results.values["protocol"], table(rows), table(one_by_one), told])
+    by_seed_table = [table(one_by_one)] if len(seeds) > 1 else []
+    return "\n\n".join([results.values["protocol"], table(rows), *by_seed_table, told])
 
 
 def class_table(results: Results) -> str:

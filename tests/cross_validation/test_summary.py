@@ -214,6 +214,14 @@ def test_without_test_scores_there_are_validation_figures_only(finished_run):
     assert "## Confusion matrix: validation recordings" in text
 
 
+@pytest.mark.parametrize("keeps_last", [False, True])
+def test_what_validation_recordings_chose_is_said(keeps_last, models):
+    summary = summarise(models, protocol="Made up.", settings=SETTINGS, class_names=EMOTIONS, keeps_last=keeps_last)
+    assert as_plain(summary)["keeps_last"] is keeps_last
+    chosen = "temperature and threshold" if keeps_last else "checkpoint, temperature and threshold"
+    assert f"Validation recordings chose {chosen}:" in format_results(summary)
+
+
 def test_a_spread_leaves_out_what_is_undefined():
     assert Spread.over([0.1, None, 0.3]) == Spread(mean=pytest.approx(0.2), sd=pytest.approx(np.sqrt(0.02)))
     assert Spread.over([0.5, None]) == Spread(mean=0.5, sd=None)

@@ -183,6 +183,25 @@ def test_robustness_and_other_protocols_are_added(bare, model, judged, tmp_path)
     assert "The six folds of EmoBox" not in card
 
 
+@pytest.mark.parametrize("keeps_last", [False, True])
+def test_one_part_of_one_seed_has_no_means_and_flatters_where_it_chose_the_checkpoint(
+    keeps_last, model, judged, results, tmp_path
+):
+    values = json.loads(json.dumps(results)) | {"folds": ["random"], "seeds": [0], "keeps_last": keeps_last}
+    del values["summary"]["test"]
+    values["summary"]["validation"]["ensemble_pooled"] = None
+    split = tmp_path / "split"
+    split.mkdir()
+    (split / "results.json").write_text(json.dumps(values))
+    card = write(model, judged, tmp_path / "MODEL_CARD.md", f"random_split_whole={split}")
+    told = card.split("### Random split, trained on the whole of its training part")[1].split("\n## ")[0]
+    assert "| held-out part |" in re.sub(" +", " ", told)
+    assert "over folds" not in told
+    assert told.count("\n| UAR ") == 1
+    assert "| seed |" not in told
+    assert ("On these recordings the checkpoint was chosen" in told) is not keeps_last
+
+
 def test_what_enrolment_gains_is_added(model, judged, tmp_path):
     measured = tmp_path / "measured"
     shutil.copytree(judged, measured)
@@ -210,6 +229,7 @@ def test_the_same_again_to_the_byte_with_small_pictures(model, judged, bare, tmp
     ("spoil", "sentence"),
     [
         (lambda values: values.pop("command"), "lacks what a model card tells; write it again"),
+        (lambda values: values.pop("keeps_last"), "lacks what a model card tells; write it again"),
         (lambda values: values["summary"]["test"]["pooled"].pop("reliability"), "lacks what a model card tells"),
         (lambda values: values.update(folds=["random"]), "of a random split; give it as random_split instead."),
     ],
