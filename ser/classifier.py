@@ -94,8 +94,9 @@ class EmotionClassifier(L.LightningModule):
         self.seed = seed
         self.history = []
         counts = torch.tensor(class_counts or [1] * len(description.class_names), dtype=torch.float32)
-        counts.clamp_(min=1)  # of a class that is not there nothing is learnt, and nothing is divided by it
-        self.register_buffer("class_weights", (counts.mean() / counts) ** settings.balance, persistent=False)
+        weights = (counts[counts > 0].mean() / counts) ** settings.balance
+        # Of a class that is not there nothing is learnt, by smoothed targets neither.
+        self.register_buffer("class_weights", weights.where(counts > 0, 0), persistent=False)
         n_classes = len(description.class_names)
         for part in ("train", "val"):
             # Sums stay on the device and are read once an epoch: reading a number back every step costs a wait.

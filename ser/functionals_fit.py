@@ -25,6 +25,8 @@ _SMALLEST = 1e-6
 """Directions of the kernel whose eigenvalue is less than this share of the largest are left out."""
 _TOLERANCE = 1e-5
 """Of the gradient of the kernel's regression, which at scikit-learn's 1e-4 is far from its optimum."""
+_NEVER_MET = -20.0
+"""The logit of a class that training has no recordings of."""
 _MAX_STEPS = 1000
 _AT_ONCE = 64
 
@@ -60,7 +62,7 @@ def fit_functionals(
     Parameters
     ----------
     features : float32 [samples, bands + 2, frames], padded with zeros; not standardised.
-    labels : int64 [samples], each class once or more.
+    labels : int64 [samples], of two classes or more.
     spectrogram : how the copies are changed.
     seed : of the changes.
     """
@@ -86,7 +88,7 @@ def fit_functionals(
     scaler = StandardScaler().fit(values)
     regression = LogisticRegression(C=_INVERSE_PENALTY / (1 + n_copies), class_weight="balanced", max_iter=_MAX_STEPS)
     regression.fit(scaler.transform(values), labels.repeat(1 + n_copies).numpy())
-    weight, bias = _of_each_class(regression)
+    weight, bias = _of_each_class(regression, n_classes=len(head.bias))
     head.mean.copy_(torch.from_numpy(scaler.mean_))
     head.scale.copy_(torch.from_numpy(scaler.scale_))
     head.weight.copy_(weight)
@@ -101,7 +103,7 @@ def fit_kernel(head: KernelHead, features: Tensor, labels: Tensor, groups: Tenso
     Parameters
     ----------
     features : float32 [samples, bands + 2, frames], padded with zeros; not standardised.
-    labels : int64 [samples], each class once or more.
+    labels : int64 [samples], of two classes or more.
     groups : int64 [samples], equal for takes that were meant to sound alike: an emotion, spoken or sung by one actor.
     seed : of the choice of landmarks, where there are more samples than landmarks.
     """
@@ -121,7 +123,7 @@ def fit_kernel(head: KernelHead, features: Tensor, labels: Tensor, groups: Tenso
     head.mean.copy_(mean)
     head.whitening.copy_(whitening)
     head.landmarks[: len(chosen)] = landmarks
-    weight, bias = _of_each_class(regression)
+    weight, bias = _of_each_class(regression, n_classes=len(head.bias))
     head.weight[:, : len(chosen)] = weight @ coordinates.T
     head.bias.copy_(bias)
 
@@ -142,12 +144,19 @@ def _whitening(values: Tensor, groups: Tensor) -> Tensor:
     return rotation / torch.from_numpy(scaler.scale_).unsqueeze(1) / (standardised @ rotation).square().mean().sqrt()
 
 
-def _of_each_class(regression: LogisticRegression) -> tuple[Tensor, Tensor]:
-    """Return float64 [classes, columns] and [classes]; of two classes scikit-learn keeps the second one's alone."""
+def _of_each_class(regression: LogisticRegression, *, n_classes: int) -> tuple[Tensor, Tensor]:
+    """Return float64 [n_classes, columns] and [n_classes].
+
+    Of two classes scikit-learn keeps the second one's numbers alone, and none of classes that it never met: song has no
+    disgust and no surprise.
+    """
     weight, bias = torch.from_numpy(regression.coef_), torch.from_numpy(regression.intercept_)
     if len(regression.classes_) == 2:
         weight, bias = torch.cat([torch.zeros_like(weight), weight]), torch.cat([torch.zeros_like(bias), bias])
-    return weight, bias
+    met = torch.from_numpy(regression.classes_)
+    every_weight = weight.new_zeros(n_classes, weight.shape[1]).index_copy(0, met, weight)
+    every_bias = bias.new_full((n_classes,), _NEVER_MET).index_copy(0, met, bias)
+    return every_weight, every_bias
 
 
 def _functionals_of(features: Tensor, lengths: Tensor, head: FunctionalsHead) -> Tensor:

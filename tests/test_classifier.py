@@ -51,6 +51,7 @@ def test_a_class_that_is_not_there_spoils_nothing():
     made = classifier(counts=(6, 6, 0), balance=1.0, label_smoothing=0.1)
     features, labels = batch()
     assert torch.isfinite(made.training_step((features, labels.clamp(max=1)), 0))
+    torch.testing.assert_close(made.class_weights, torch.tensor([1.0, 1.0, 0.0]))
 
 
 def test_the_loss_is_the_weighted_cross_entropy_of_smoothed_targets():

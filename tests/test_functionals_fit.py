@@ -53,6 +53,14 @@ def test_two_classes_are_told_apart():
         assert (answers(fit(*voices([40, 40]), n_classes=2), unheard) == labels).float().mean() > 0.9
 
 
+def test_a_class_that_is_not_there_is_never_answered_and_spoils_nothing():
+    unheard, labels = voices([10, 0, 10], seed=1)
+    for fit in (fitted, fitted_kernel):
+        head = fit(*voices([40, 0, 40]))
+        assert (answers(head, unheard) == labels).float().mean() > 0.9
+        assert head(unheard, (unheard != 0).any(dim=1)).softmax(dim=1)[:, 1].max() < 1e-6
+
+
 def test_it_is_the_same_each_time_and_another_with_copies():
     heads = [fitted(*voices([12, 12, 12]), spectrogram=some) for some in (NOISY, NOISY, NONE)]
     torch.testing.assert_close(heads[0].weight, heads[1].weight, rtol=0, atol=0)
