@@ -1,9 +1,9 @@
 """Prediction by PyTorch and by ONNX Runtime, one thread each: start, memory, and time for one 4 s recording.
 
-    python benchmarks/runtimes.py [--model NAME] [--root FOLDER] [--runs 3] [--repeats 30]
+    python benchmarks/runtimes.py [--checkpoint NAME] [--root FOLDER] [--runs 3] [--repeats 30]
 
 Each run is a process of its own, and the two sides take turns, so that a busy machine slows both; import and load are
-told in CPU time, which it lengthens least. Without a model the original recipe's network is measured with random
+told in CPU time, which it lengthens least. Without a checkpoint the original recipe's network is measured with random
 weights. The run fails where the two answers differ.
 """
 
@@ -98,26 +98,26 @@ def run_once(modules: str, model: Path, recording: Path, repeats: int) -> dict[s
     return json.loads(done.stdout)
 
 
-def both_forms(source: str | None, folder: Path) -> tuple[Path, Path]:
+def both_forms(checkpoint: str | None, folder: Path) -> tuple[Path, Path]:
     """Return the model for PyTorch and for ONNX Runtime; what is not there is written to `folder`.
 
     Raises
     ------
-    CheckpointError : `source` is no published model's name, run's folder, checkpoint or .safetensors file.
+    CheckpointError : `checkpoint` is no published model's name, run's folder, checkpoint or .safetensors file.
     """
-    path = find_model(source) if source else write_fresh_checkpoint(folder / "fresh.ckpt")
+    path = find_model(checkpoint) if checkpoint else write_fresh_checkpoint(folder / "fresh.ckpt")
     if path.suffix in (SAFETENSORS, ONNX):
         return path.with_suffix(SAFETENSORS), path.with_suffix(ONNX)
     return path, export_onnx(path, folder / "model.onnx")
 
 
-def measure(model: str | None, root: Path | None, *, runs: int, repeats: int) -> dict[str, dict[str, float]]:
+def measure(checkpoint: str | None, root: Path | None, *, runs: int, repeats: int) -> dict[str, dict[str, float]]:
     """Return runtime -> the medians of the runs, in the units of `COLUMNS`; AssertionError where the answers differ."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         recording = folder / "recording.wav"
         soundfile.write(recording, np.resize(load_waveforms(root, 1)[0], SECONDS * SAMPLE_RATE), SAMPLE_RATE)
-        for_torch, for_onnx = both_forms(model, folder)
+        for_torch, for_onnx = both_forms(checkpoint, folder)
         sides = {
             "PyTorch": ("ser.torch_scorer", for_torch),
             "ONNX Runtime": ("onnxruntime,ser.onnx_scorer", for_onnx),
@@ -139,12 +139,12 @@ def main() -> dict[str, dict[str, float]]:
     """Measure, print a table, and return its figures."""
     default = os.environ.get("RAVDESS_ROOT")
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", help="a published model's name, a run's folder or a checkpoint")
+    parser.add_argument("--checkpoint", help="a published model's name, a run's folder or a checkpoint")
     parser.add_argument("--root", type=Path, default=Path(default) if default else None, help="the corpus")
     parser.add_argument("--runs", type=int, default=3, help="processes for each runtime")
     parser.add_argument("--repeats", type=int, default=30, help="warm predictions in each")
     options = parser.parse_args()
-    table = measure(options.model, options.root, runs=options.runs, repeats=options.repeats)
+    table = measure(options.checkpoint, options.root, runs=options.runs, repeats=options.repeats)
     print("| runtime | " + " | ".join(COLUMNS) + " |\n|---" + "|---" * len(COLUMNS) + "|")
     for side, figures in table.items():
         print(f"| {side} | " + " | ".join(f"{value:.3g}" for value in figures.values()) + " |")
