@@ -162,6 +162,7 @@ def format_card(model: Model, results: Results, *, others: Mapping[str, Results]
         (
             "making",
             {
+                "name": model.name,
                 "files": "\n".join(
                     f"| `{path.name}` | {path.stat().st_size:,} | `{digest_of(path.read_bytes())}` |"
                     for path in model.files
