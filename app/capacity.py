@@ -1,5 +1,6 @@
 """How much the server works on at once: many visitors share one small machine."""
 
+import gc
 import os
 import threading
 from collections.abc import Iterator, Mapping
@@ -118,3 +119,13 @@ def hold_to_one_thread() -> None:
     """
     os.environ.update(dict.fromkeys(_THREAD_VARIABLES, "1"))
     threadpool_limits(1)
+
+
+def spare_from_collections() -> None:
+    """Let garbage collections pass over all that there is by now, for the rest of the process.
+
+    Streamlit collects after every run of the page, while all visitors wait; most of what it would look through are the
+    modules, which are never garbage.
+    """
+    gc.collect()
+    gc.freeze()

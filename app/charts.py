@@ -3,13 +3,20 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-import altair as alt
 import numpy as np
-import pandas as pd
+import pyarrow as pa
 
 from ser.eda.palette import EMOTION_COLOURS
 from ser.predictor import Prediction, Timeline
+
+ChartSpec = dict[str, Any]
+"""A chart or a part of one in the words of Vega-Lite, for `st.vega_lite_chart`; its tables are under `datasets`, in the
+format that the browser is sent.
+
+Written out: to make it of Altair's objects takes several times as long as to recognise a recording.
+"""
 
 COLOURS = {**EMOTION_COLOURS, "neutral": "#636363"}
 """The colours of the figures, but grey for their black, which a dark page would swallow."""
@@ -17,10 +24,17 @@ SILENT = "silent"
 _SILENT_COLOUR = "#BBBBBB"
 AXIS_WIDTH = 62
 """Pixels to the left of a plot, so that plots above each other begin at the same place."""
-FIT_WIDTH = alt.AutoSizeParams(type="fit-x", contains="padding")
+FIT_WIDTH = {"type": "fit-x", "contains": "padding"}
 """The width is that of the page, the height that of the plot itself: its axes come on top."""
 _ROW = 26
-_LANES = alt.Axis(minExtent=AXIS_WIDTH, labelOverlap=False, ticks=False, domain=False, grid=True, tickBand="extent")
+_LANES = {
+    "minExtent": AXIS_WIDTH,
+    "labelOverlap": False,
+    "ticks": False,
+    "domain": False,
+    "grid": True,
+    "tickBand": "extent",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,33 +54,44 @@ class Stretch:
     confidence: float | None
 
 
-def confidence_chart(prediction: Prediction) -> alt.LayerChart:
+def confidence_chart(prediction: Prediction) -> ChartSpec:
     """Return a bar for the probability of every class, in the model's order, with its percentage to the right."""
     names = list(prediction.class_names)
-    table = pd.DataFrame({"emotion": names, "confidence": prediction.probabilities.astype(float)})
-    base = alt.Chart(table).encode(
-        x=alt.X(
-            "confidence:Q",
-            title="confidence",
-            scale=alt.Scale(domain=[0, 1]),
-            axis=alt.Axis(format=".0%", values=[0, 0.25, 0.5, 0.75, 1]),
-        ),
-        tooltip=["emotion:N", alt.Tooltip("confidence:Q", format=".1%")],
-    )
-    bars = base.mark_bar(cornerRadiusEnd=3).encode(
-        y=alt.Y("emotion:N", sort=names, title=None, axis=_LANES), color=_emotion_colour(names)
-    )
+    x = {
+        "field": "confidence",
+        "type": "quantitative",
+        "title": "confidence",
+        "scale": {"domain": [0, 1]},
+        "axis": {"format": ".0%", "values": [0, 0.25, 0.5, 0.75, 1]},
+    }
+    y = {"field": "emotion", "type": "nominal", "sort": names, "title": None}
+    tooltip = [
+        {"field": "emotion", "type": "nominal"},
+        {"field": "confidence", "type": "quantitative", "format": ".1%"},
+    ]
+    bars = {"x": x, "y": {**y, "axis": _LANES}, "color": _emotion_colour(names), "tooltip": tooltip}
     # The numbers are labels of a second axis: unlike text in the plot, labels take the colour of the page's theme.
     percent = {name: f"{share:.1%}" for name, share in zip(names, prediction.probabilities, strict=True)}
     label = f"{json.dumps(percent)}[datum.value]"
-    numbers = alt.Axis(orient="right", labelExpr=label, labelFontWeight="bold", ticks=False, domain=False)
-    values = base.mark_bar(opacity=0).encode(y=alt.Y("emotion:N", sort=names, title=None, axis=numbers))
-    layers = [bars, values]
+    numbers = {"orient": "right", "labelExpr": label, "labelFontWeight": "bold", "ticks": False, "domain": False}
+    values = {"x": x, "y": {**y, "axis": numbers}, "tooltip": tooltip}
+    layers: list[ChartSpec] = [
+        {"data": {"name": "shares"}, "mark": {"type": "bar", "cornerRadiusEnd": 3}, "encoding": bars},
+        {"data": {"name": "shares"}, "mark": {"type": "bar", "opacity": 0}, "encoding": values},
+    ]
+    tables = {"shares": pa.table({"emotion": names, "confidence": prediction.probabilities.astype(float)})}
     if prediction.uncertain_below > 0:
-        asked = pd.DataFrame({"confidence": [prediction.uncertain_below]})
-        layers.append(alt.Chart(asked).mark_rule(strokeDash=[4, 3], color="#888888").encode(x="confidence:Q"))
-    chart = alt.layer(*layers).resolve_axis(y="independent")
-    return chart.properties(height=_ROW * len(names), autosize=FIT_WIDTH)
+        tables["asked"] = pa.table({"confidence": [prediction.uncertain_below]})
+        rule = {"type": "rule", "strokeDash": [4, 3], "color": "#888888"}
+        asked = {"x": {"field": "confidence", "type": "quantitative"}}
+        layers.append({"data": {"name": "asked"}, "mark": rule, "encoding": asked})
+    return {
+        "datasets": tables,
+        "layer": layers,
+        "resolve": {"axis": {"y": "independent"}},
+        "height": _ROW * len(names),
+        "autosize": FIT_WIDTH,
+    }
 
 
 def stretches_of(timeline: Timeline) -> list[Stretch]:
@@ -88,10 +113,10 @@ def stretches_of(timeline: Timeline) -> list[Stretch]:
     return stretches
 
 
-def timeline_chart(stretches: Sequence[Stretch], class_names: Sequence[str]) -> alt.Chart:
+def timeline_chart(stretches: Sequence[Stretch], class_names: Sequence[str]) -> ChartSpec:
     """Return bands of emotion over time, a lane for each class and one for silence; faint where confidence is low."""
     lanes = [*class_names, SILENT]
-    table = pd.DataFrame(
+    table = pa.table(
         {
             "start": [stretch.start for stretch in stretches],
             "end": [stretch.end for stretch in stretches],
@@ -102,23 +127,44 @@ def timeline_chart(stretches: Sequence[Stretch], class_names: Sequence[str]) -> 
             "said": ["-" if stretch.confidence is None else f"{stretch.confidence:.0%}" for stretch in stretches],
         }
     )
-    end = stretches[-1].end
-    base = alt.Chart(table).encode(
-        x=alt.X(
-            "start:Q",
-            title="time",
-            scale=alt.Scale(domain=[0, end], nice=False),
-            axis=alt.Axis(labelExpr=CLOCK_LABEL, tickMinStep=1, labelOverlap=True),
-        ),
-        x2="end:Q",
-        y=alt.Y("emotion:N", sort=lanes, title=None, scale=alt.Scale(domain=lanes), axis=_LANES),
-        tooltip=["time:N", "emotion:N", alt.Tooltip("said:N", title="confidence")],
-    )
-    bands = base.mark_bar(cornerRadius=2, height=alt.RelativeBandSize(band=0.8)).encode(
-        color=_emotion_colour(lanes),
-        opacity=alt.Opacity("strength:Q", scale=alt.Scale(domain=[0, 1], range=[0.5, 1]), legend=None),
-    )
-    return bands.properties(height=_ROW * len(lanes), autosize=FIT_WIDTH)
+    encoding = {
+        "x": {
+            "field": "start",
+            "type": "quantitative",
+            "title": "time",
+            "scale": {"domain": [0, stretches[-1].end], "nice": False},
+            "axis": {"labelExpr": CLOCK_LABEL, "tickMinStep": 1, "labelOverlap": True},
+        },
+        "x2": {"field": "end"},
+        "y": {
+            "field": "emotion",
+            "type": "nominal",
+            "sort": lanes,
+            "title": None,
+            "scale": {"domain": lanes},
+            "axis": _LANES,
+        },
+        "color": _emotion_colour(lanes),
+        "opacity": {
+            "field": "strength",
+            "type": "quantitative",
+            "scale": {"domain": [0, 1], "range": [0.5, 1]},
+            "legend": None,
+        },
+        "tooltip": [
+            {"field": "time", "type": "nominal"},
+            {"field": "emotion", "type": "nominal"},
+            {"field": "said", "type": "nominal", "title": "confidence"},
+        ],
+    }
+    return {
+        "datasets": {"stretches": table},
+        "data": {"name": "stretches"},
+        "mark": {"type": "bar", "cornerRadius": 2, "height": {"band": 0.8}},
+        "encoding": encoding,
+        "height": _ROW * len(lanes),
+        "autosize": FIT_WIDTH,
+    }
 
 
 def clock(seconds: float) -> str:
@@ -135,6 +181,11 @@ CLOCK_LABEL = "floor(datum.value / 60) + ':' + format(datum.value % 60, '02.0f')
 """A moment on an axis, in Vega's words: as `clock`, to whole seconds."""
 
 
-def _emotion_colour(names: Sequence[str]) -> alt.Color:
+def _emotion_colour(names: Sequence[str]) -> ChartSpec:
     colours = [COLOURS.get(name, _SILENT_COLOUR) for name in names]
-    return alt.Color("emotion:N", scale=alt.Scale(domain=list(names), range=colours), legend=None)
+    return {
+        "field": "emotion",
+        "type": "nominal",
+        "scale": {"domain": list(names), "range": colours},
+        "legend": None,
+    }

@@ -16,6 +16,7 @@ from app.capacity import (
     bound_uploads,
     hold_to_one_thread,
     keep_uploads_in_memory,
+    spare_from_collections,
 )
 from app.facts_section import show_facts
 from app.markdown import plain
@@ -123,6 +124,7 @@ def _shared_capacity() -> Capacity:
     hold_to_one_thread()  # before a model brings PyTorch with it
     keep_uploads_in_memory(MAX_BYTES)
     bound_uploads(of_visitor=MAX_BYTES_OF_VISITOR, of_all=MAX_BYTES_OF_ALL)
+    spare_from_collections()
     return Capacity()
 
 

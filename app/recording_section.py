@@ -28,11 +28,11 @@ def show_recording(upload: Upload, reading: Reading, description: Description, *
         st.caption(remark)
     for warning in overall.warnings:
         st.warning(plain(warning), icon=":material/warning:")
-    st.altair_chart(confidence_chart(overall), alt=_confidences_in_words(reading), key=f"confidence-{key}")
+    st.vega_lite_chart(spec=confidence_chart(overall), alt=_confidences_in_words(reading), key=f"confidence-{key}")
     if len(reading.timeline.windows) > 1:
         _show_timeline(reading, key=key)
-    st.altair_chart(
-        picture_chart(reading.picture),
+    st.vega_lite_chart(
+        spec=picture_chart(reading.picture),
         alt=f"Attention, waveform and mel spectrogram of {upload.name}",
         key=f"picture-{key}",
     )
@@ -71,7 +71,7 @@ def _show_timeline(reading: Reading, *, key: str) -> None:
     words = in_words(stretches)
     st.markdown("**Over time**")
     names = reading.timeline.overall.class_names
-    st.altair_chart(timeline_chart(stretches, names), alt=words, key=f"timeline-{key}")
+    st.vega_lite_chart(spec=timeline_chart(stretches, names), alt=words, key=f"timeline-{key}")
     st.caption(f"{words} Fainter bands are less confident.")
     with st.expander("All windows"):
         table = windows_table(reading)

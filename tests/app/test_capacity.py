@@ -1,7 +1,10 @@
+import gc
 import os
 import threading
+import weakref
 
 import pytest
+import streamlit as st
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartParser
 from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
@@ -9,7 +12,14 @@ from streamlit.runtime.uploaded_file_manager import UploadedFileRec
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from app import capacity as capacity_module
-from app.capacity import BusyError, Capacity, bound_uploads, hold_to_one_thread, keep_uploads_in_memory
+from app.capacity import (
+    BusyError,
+    Capacity,
+    bound_uploads,
+    hold_to_one_thread,
+    keep_uploads_in_memory,
+    spare_from_collections,
+)
 
 
 def test_no_more_than_the_turns_run_at_once():
@@ -138,3 +148,35 @@ def test_the_page_puts_every_bound_in_place(app, monkeypatch):
     assert not app.exception
     assert MemoryUploadedFileManager.add_file.__module__ == "app.capacity"
     assert MultiPartParser.spool_max_size == 20 * 2**20
+
+
+def test_the_first_page_spares_what_is_loaded_from_collections(app):
+    gc.unfreeze()
+    st.cache_resource.clear()
+    assert gc.get_freeze_count() == 0
+    try:
+        assert not app.run().exception
+        assert gc.get_freeze_count() > 0
+    finally:
+        gc.unfreeze()
+
+
+def test_collections_pass_over_what_is_there_and_find_what_comes():
+    class Node:
+        pass
+
+    def ring():
+        one = Node()
+        one.itself = one
+        return weakref.ref(one)
+
+    was = gc.get_freeze_count()
+    spare_from_collections()
+    try:
+        assert gc.get_freeze_count() > was
+        assert not any(one is threading.__dict__ for one in gc.get_objects())
+        later = ring()
+        gc.collect()
+        assert later() is None
+    finally:
+        gc.unfreeze()

@@ -1,6 +1,9 @@
 import json
+import re
 from dataclasses import replace
 
+import altair
+import jsonschema
 import numpy as np
 import pytest
 
@@ -16,22 +19,43 @@ def reading(predictor, long_wav):
     return read(Upload(key="1", name="long.wav", content=long_wav), predictor)
 
 
-def rows_of(chart, layer=None):
+def table_of(chart, layer=None):
     """The data of a chart, or of one of its layers."""
-    view = chart if layer is None else chart.layer[layer]
-    return view.data.to_dict("records")
+    view = chart if layer is None else chart["layer"][layer]
+    return chart["datasets"][view["data"]["name"]]
+
+
+def rows_of(chart, layer=None):
+    return table_of(chart, layer).to_pylist()
+
+
+def test_charts_are_written_as_vega_lite_asks(reading):
+    by_schema = jsonschema.Draft7Validator(altair.vegalite.schema.core.load_schema())
+    overall = replace(reading.timeline.overall, uncertain_below=0.4)
+    for chart in (
+        confidence_chart(overall),
+        timeline_chart(stretches_of(reading.timeline), EMOTIONS),
+        picture_chart(reading.picture),
+    ):
+        layers = chart.get("layer", [chart])
+        for layer in layers:
+            named = re.findall(r'"field": "(\w+)"', json.dumps(layer["encoding"]))
+            assert set(named) <= set(chart["datasets"][layer["data"]["name"]].column_names)
+        spec = {key: part for key, part in chart.items() if key != "datasets"}
+        assert list(by_schema.iter_errors(spec)) == []
+        layers[0]["encoding"]["x"]["scael"] = {}
+        assert list(by_schema.iter_errors(spec)) != []
 
 
 def test_bars_stand_in_the_order_of_the_model(reading):
     names = ("surprise", "calm", "angry")
     shares = np.array([0.2, 0.5, 0.3], dtype=np.float32)
     chart = confidence_chart(replace(reading.timeline.overall, class_names=names, probabilities=shares))
-    assert [row["emotion"] for row in rows_of(chart)] == list(names)
-    np.testing.assert_array_equal([row["confidence"] for row in rows_of(chart)], shares)
-    spec = chart.to_dict()
-    for layer in spec["layer"]:
+    assert [row["emotion"] for row in rows_of(chart, layer=0)] == list(names)
+    np.testing.assert_array_equal([row["confidence"] for row in rows_of(chart, layer=0)], shares)
+    for layer in chart["layer"]:
         assert layer["encoding"]["y"]["sort"] == list(names)
-    bars, numbers = (layer["encoding"] for layer in spec["layer"])
+    bars, numbers = (layer["encoding"] for layer in chart["layer"])
     assert bars["x"]["scale"]["domain"] == [0, 1]
     assert bars["color"]["scale"] == {"domain": list(names), "range": [COLOURS[name] for name in names]}
     written = numbers["y"]["axis"]["labelExpr"].removesuffix("[datum.value]")
@@ -40,7 +64,7 @@ def test_bars_stand_in_the_order_of_the_model(reading):
 
 def test_a_line_shows_what_the_model_asks_of_itself(reading):
     overall = reading.timeline.overall
-    assert len(confidence_chart(overall).layer) == 2
+    assert len(confidence_chart(overall)["layer"]) == 2
     chart = confidence_chart(replace(overall, uncertain_below=0.4))
     assert rows_of(chart, layer=2) == [{"confidence": 0.4}]
 
@@ -71,7 +95,7 @@ def test_the_timeline_has_a_lane_for_each_class_and_one_for_silence(reading):
     silent = [row for row in rows if row["emotion"] == SILENT]
     assert silent
     assert all(row["strength"] == 1 and row["said"] == "-" for row in silent)
-    encoding = chart.to_dict()["encoding"]
+    encoding = chart["encoding"]
     assert encoding["y"]["scale"]["domain"] == [*EMOTIONS, SILENT]
     assert encoding["x"]["scale"]["domain"] == [0, reading.timeline.overall.duration]
 
@@ -92,15 +116,15 @@ def test_a_clock_never_shows_sixty_seconds():
 def test_the_picture_holds_attention_waveform_and_decibels_on_one_axis(reading):
     picture = reading.picture
     chart = picture_chart(picture)
-    cells, columns = chart.layer[0].data, chart.layer[1].data
+    cells, columns = table_of(chart, layer=0).to_pandas(), table_of(chart, layer=1)
     assert len(cells) == picture.decibels.size
     cell = cells[(cells["low"] == np.float32(picture.hertz[20])) & (cells["start"] == np.float32(picture.seconds[30]))]
     assert cell["decibels"].item() == picture.decibels[20, 30]
     assert cell["end"].item() >= picture.seconds[31]  # it reaches under its neighbour
     for name, values in (("low", picture.low), ("high", picture.high), ("attention", picture.attention)):
         np.testing.assert_array_equal(columns[name], values)
-    for layer in chart.layer:
-        assert layer.encoding.x.to_dict()["scale"]["domain"] == [0, picture.seconds[-1]]
+    for layer in chart["layer"]:
+        assert layer["encoding"]["x"]["scale"]["domain"] == [0, picture.seconds[-1]]
 
 
 def test_no_two_emotions_share_a_colour():

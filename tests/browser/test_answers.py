@@ -123,14 +123,28 @@ def test_several_recordings_get_a_table_a_csv_and_details_by_choice(server, cont
     assert confidences(page) == expected_confidences(timeline_of(good["03-01-03-02-02-01-12.wav"]).overall)
 
 
+def emotions_of_windows(timeline):
+    return [
+        "silent" if window.probabilities is None else EMOTIONS[int(window.probabilities.argmax())]
+        for window in timeline.windows
+    ]
+
+
+def emotions_of_bands(chart):
+    """What the chart of emotions over time says, from left to right."""
+    bands = chart.locator(".mark-rect.role-mark path")
+    expect(bands.first).to_be_visible()
+    labels = bands.evaluate_all(
+        "bands => bands.map(band => [band.getBoundingClientRect().x, band.getAttribute('aria-label')])"
+    )
+    return [re.search(r"emotion: (\w+)", label)[1] for _, label in sorted(labels)]
+
+
 def test_long_recording_is_followed_window_by_window(server, context, timeline_of, voice_wav, as_wav, keep):
     waves = [np.frombuffer(voice_wav(seed)[44:], dtype="<i2") / 2**15 for seed in (5, 5, 7, 8, 8)]
     content = as_wav(np.concatenate([*waves[:3], np.zeros(10 * 48000), *waves[3:]]))
     timeline = timeline_of(content)
-    expected = [
-        "silent" if window.probabilities is None else EMOTIONS[int(window.probabilities.argmax())]
-        for window in timeline.windows
-    ]
+    expected = emotions_of_windows(timeline)
     assert len(set(expected)) >= 3
     assert "silent" in expected
     page = visit(context(), server.url)
@@ -138,13 +152,30 @@ def test_long_recording_is_followed_window_by_window(server, context, timeline_o
     assert confidences(page) == expected_confidences(timeline.overall)
     chart = page.locator('[data-testid="stVegaLiteChart"][aria-label^="0:00"]')
     expect(chart).to_be_visible()
-    bands = chart.locator(".mark-rect.role-mark path").evaluate_all(
-        "bands => bands.map(band => [band.getBoundingClientRect().x, band.getAttribute('aria-label')])"
-    )
-    assert [re.search(r"emotion: (\w+)", label)[1] for _, label in sorted(bands)] == expected
+    assert emotions_of_bands(chart) == expected
     told = re.findall(r"to [\d:.]+ ([a-z]+)", chart.get_attribute("aria-label"))
     assert told == [emotion for emotion, _ in itertools.groupby(expected)]
     keep(page, "long")
+
+
+def test_the_details_of_recordings_of_one_length_are_not_mixed_up(server, context, timeline_of, voice_wav, as_wav):
+    # The charts over time of the two differ in nothing but the table behind them.
+    voices = [np.frombuffer(voice_wav(seed)[44:], dtype="<i2") / 2**15 for seed in (5, 8)]
+    good = {"first.wav": as_wav(np.tile(voices[0], 4)), "second.wav": as_wav(np.tile(voices[1], 4))}
+    expected = {name: emotions_of_windows(timeline_of(content)) for name, content in good.items()}
+    first, second = expected.values()
+    assert first[0] != second[0]
+    page = visit(context(), server.url)
+    upload(page, good)
+    chart = page.locator('[data-testid="stVegaLiteChart"][aria-label^="0:00"]')
+    expect(chart).to_be_visible()
+    assert emotions_of_bands(chart) == first
+    page.get_by_test_id("stSelectbox").locator("input").click()
+    page.get_by_role("option", name="second.wav").click()
+    # The first one's bands stand until the second one's take their place.
+    band = chart.locator(".mark-rect.role-mark path").first
+    expect(band).to_have_attribute("aria-label", re.compile(f"emotion: {second[0]}"))
+    assert emotions_of_bands(chart) == second
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

@@ -95,7 +95,7 @@ def test_versions_are_those_that_the_project_is_tested_with():
 
 def test_requirements_are_complete_and_hold_no_more_than_is_needed():
     pinned = set(read_requirements(APP_REQUIREMENTS))
-    imported = "altair numpy onnxruntime pandas soundfile soxr starlette streamlit threadpoolctl"  # by app/ and ser
+    imported = "numpy onnxruntime pandas pyarrow soundfile soxr starlette streamlit threadpoolctl"  # by app/ and ser
     needed = set(imported.split())
     reached: set[str] = set()
     while needed - reached:
