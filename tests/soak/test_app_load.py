@@ -59,16 +59,20 @@ def test_every_way_to_misbehave_was_tried(load):
 
 def test_drift_and_wrong_answers_are_told(load):
     request = load[0][1]
-    done = [Done(request=request, seconds=n, rss=1000 + n, wrong=None) for n in range(1000)]
-    assert drift_of(done) == pytest.approx(1949.5 / 1049.5 - 1)
-    figures = list(figures_of(done, visitors=50, lives=True, peak=10**6, command="c"))
+    done = [Done(request=request, seconds=n, rss=1000 + n, wrong=None) for n in range(3000)]
+    assert drift_of(done) == pytest.approx(3499.5 / 1499.5 - 1)
+    figures = list(figures_of(done, visitors=50, lives=True, peak=10**6, elapsed=400, command="c"))
     assert [figure.held for figure in figures] == [True, True, True, True, False]
-    assert "500.0 s and 950.0 s" in figures[2].measured
+    assert "1500.0 s and 2850.0 s" in figures[2].measured
     wrong = [*done[:-1], replace(done[-1], wrong="it was")]
-    assert [one.held for one in figures_of(wrong, visitors=50, lives=False, peak=2 * 10**9, command="c")] == [
-        False,
-        False,
-        True,
-        False,
-        False,
+    bad = figures_of(wrong, visitors=50, lives=False, peak=2 * 10**9, elapsed=400, command="c")
+    assert [figure.held for figure in bad] == [False, False, True, False, False]
+
+
+def test_a_run_too_short_for_drift_says_nothing_of_it(load):
+    done = [Done(request=load[0][1], seconds=1, rss=1000 + n, wrong=None) for n in range(3000)]
+    told = [
+        [figure.figure for figure in figures_of(done, visitors=50, lives=True, peak=1, elapsed=elapsed, command="c")]
+        for elapsed in (359, 361)
     ]
+    assert [any("last third" in figure for figure in figures) for figures in told] == [False, True]
