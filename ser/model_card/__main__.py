@@ -19,7 +19,7 @@ OTHERS = {
     "seven_classes": "Random split, seven classes: without neutral",
     "seven_classes_whole": "Seven classes, trained on the whole of the training part",
     "emobox": "The six folds of EmoBox",
-    "song": "Song",
+    "song": "Song, which has six of the classes: neither disgust nor surprise is sung",
 }
 """The keys of further cross-validations, in the card's order, and their titles there."""
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from ser.checkpoint import load_recogniser
 from ser.enrolment_gain import main as measure_enrolment
-from ser.model_card.__main__ import main
+from ser.model_card.__main__ import OTHERS, main
 from ser.published import load_published, write_published
 from ser.robustness.__main__ import main as measure_robustness
 
@@ -176,7 +176,7 @@ def test_robustness_and_other_protocols_are_added(bare, model, judged, tmp_path)
     for one, row in zip(values["changes"].values(), rows, strict=True):
         assert row[:2] == [one["label"], f"{one['uar']:.2%}"]
     assert "Scored: 8 of 60 test recordings" in card
-    assert tables(card)["Song"] == tables(card)[RECIPE]
+    assert tables(card)[OTHERS["song"]] == tables(card)[RECIPE]
     assert "\nSung, made up" in card
     assert "song=<folder>" in card
     assert str(tmp_path) not in card
