@@ -22,6 +22,8 @@ def readme_commands() -> list[str]:
 
 
 COMMANDS = readme_commands()
+EXPERIMENT_ALONE = re.compile(r"python train\.py experiment=(\w+)")
+"""What tests/end_to_end/test_train.py runs for every experiment that there is, and looks at what comes of it."""
 
 
 def test_the_readme_shows_the_commands_that_matter() -> None:
@@ -36,7 +38,14 @@ def test_make_targets_exist(line: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("line", [line for line in COMMANDS if line.startswith("python ")])
+def test_experiments_that_need_nothing_else_are_there() -> None:
+    named = [match[1] for line in COMMANDS if (match := EXPERIMENT_ALONE.fullmatch(line))]
+    assert set(named) < {path.stem for path in (ROOT / "conf" / "experiment").glob("*.yaml")}
+
+
+@pytest.mark.parametrize(
+    "line", [line for line in COMMANDS if line.startswith("python ") and not EXPERIMENT_ALONE.fullmatch(line)]
+)
 def test_a_command_runs(
     line: str,
     command: Command,
