@@ -37,7 +37,7 @@ SOAKS = {
     "killed_training": ["--count", "1"],
     "killed_preparation": ["--count", "1"],
     "shared_cache": ["--count", "1"],
-    "app_load": ["--count", "24", "--visitors", "6"],
+    "app_load": ["--count", "24", "--seconds", "0", "--visitors", "6"],
     "guards": ["--count", "2"],
 }
 """Module -> its arguments in a quick run."""

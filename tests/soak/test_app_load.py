@@ -1,6 +1,8 @@
 """The short form of soak/app_load.py: every way to misbehave, among visitors who get their answers."""
 
 import asyncio
+import itertools
+import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -10,7 +12,7 @@ import pytest
 from app.capacity import hold_to_one_thread
 from benchmarks.app_server import is_healthy, running_app
 from ser.predictor import Predictor
-from soak.app_load import MODEL, Done, drift_of, figures_of, plan, serve_all
+from soak.app_load import MODEL, Done, drift_of, figures_of, for_at_least, plan, serve_all
 from soak.hostile_requests import HOSTILE, breakages
 
 pytestmark = pytest.mark.timeout(600)
@@ -55,6 +57,13 @@ def test_every_way_to_misbehave_was_tried(load):
     told = Counter(one.request.hostile for one in load[1])
     assert told == {**dict.fromkeys(HOSTILE, 1), "broken file": BROKEN, None: len(HOSTILE) + BROKEN}
     assert len(breakages(b"RIFF" + bytes(40) + b"data" + bytes(400))) == BROKEN
+
+
+def test_the_load_goes_on_until_its_time_is_over(monkeypatch):
+    clock = itertools.count()  # a second a look
+    monkeypatch.setattr(time, "monotonic", lambda: next(clock))
+    assert list(for_at_least(0, "abc")) == ["a", "b", "c"]
+    assert list(for_at_least(5, "abc")) == [*"abc", *"abca"]
 
 
 def test_drift_and_wrong_answers_are_told(load):
