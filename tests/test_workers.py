@@ -1,5 +1,6 @@
 import math
 import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -12,7 +13,11 @@ from ser.workers import core_count, map_in_workers
 
 TASKS = """
     import os
+    import signal
     import threadpoolctl
+
+    def is_out_of_reach(_):
+        return signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, [])
 
     def where(_):
         return os.getpid()
@@ -69,6 +74,15 @@ def test_an_exception_of_the_work_passes_through(tasks, workers):
 def test_a_dead_worker_is_told_with_a_remedy(tasks):
     with pytest.raises(SerError, match=r"worker processes died.*data\.workers=1"):
         list(map_in_workers(tasks.die, range(2), workers=2, chunk=1))
+
+
+def test_ctrl_c_reaches_no_worker_and_its_parent_still(tasks):
+    before = signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
+    try:
+        assert all(map_in_workers(tasks.is_out_of_reach, range(2), workers=2, chunk=1))
+        assert not tasks.is_out_of_reach(None)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def test_workers_end_when_their_parent_is_killed():
