@@ -51,8 +51,8 @@ MOST_DRIFT = 0.05
 MOST_MB = 1000.0
 """What Streamlit Community Cloud gives an app."""
 LEAST_SECONDS_FOR_DRIFT = 3 * 300
-"""Memory swings by a third with the pages that are kept. In a run of 17 minutes the medians of any two spans of two
-minutes differed by up to 22%, of five minutes by under 3%: a shorter third sees a part of that wave, and no drift."""
+"""Memory swings by a third with the pages that are kept (`rss_mb` of `--json`): thirds of two minutes each see another
+part of that wave, as if it were drift; in five minutes it has gone up and down several times."""
 
 
 @dataclass(frozen=True, kw_only=True)
