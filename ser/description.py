@@ -28,8 +28,6 @@ class Description:
     class_names : in the order of the outputs.
     features : the settings of sound and features.
     protocol : one sentence on whom the model has heard and what chose this checkpoint.
-    neutral_mean : the mean of each row of the features over the training part's neutral recordings, for
-        `Predictor.enrol`; empty where there is none.
     held_out : names of the recordings that the run kept from training, to be scored.
     corpus_root : where the corpus lay then; the held-out recordings are looked for there first.
     temperature : what the logits are divided by, so that confidence means what it says (Guo et al. 2017).
@@ -43,7 +41,6 @@ class Description:
     class_names: tuple[str, ...]
     features: FeatureSettings
     protocol: str
-    neutral_mean: tuple[float, ...] = ()
     held_out: tuple[str, ...] = ()
     corpus_root: str = ""
     temperature: float = 1.0
@@ -58,10 +55,6 @@ class Description:
         require(len(self.class_names) >= 2, "class_names should hold two names at least.")
         require(len(set(self.class_names)) == len(self.class_names), "class_names holds a name twice.")
         require(0 < self.temperature < math.inf, f"temperature is {self.temperature}, but should be above 0.")
-        require(
-            len(self.neutral_mean) in (0, self.features.n_features),
-            f"neutral_mean has {len(self.neutral_mean)} numbers, the features {self.features.n_features} rows.",
-        )
         require(0 <= self.uncertain_below <= 1, f"uncertain_below is {self.uncertain_below}, but should be 0 to 1.")
 
 

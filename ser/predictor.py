@@ -15,7 +15,6 @@ from ser.audio import Sound, find_sound_files
 from ser.conditioning import condition
 from ser.description import Description
 from ser.description_file import ONNX, SAFETENSORS
-from ser.enrolment import shifted, speaker_shift
 from ser.errors import AudioError, CheckpointError
 from ser.features import FeatureSettings
 from ser.front_end import Heard, hear, network_input, try_to_hear, warnings_of_level
@@ -109,11 +108,10 @@ class Predictor:
     'happy'
     """
 
-    def __init__(self, scorer: Scorer, description: Description, *, shift: np.ndarray | None = None) -> None:
-        """Make a predictor of a network and what it says of itself; `shift` is what `enrol` found for a speaker."""
+    def __init__(self, scorer: Scorer, description: Description) -> None:
+        """Make a predictor of a network and what it says of itself."""
         self.scorer = scorer
         self.description = description
-        self.shift = shift
 
     @classmethod
     def load(cls, source: Path | str) -> "Predictor":
@@ -147,30 +145,6 @@ class Predictor:
     @property
     def class_names(self) -> tuple[str, ...]:
         return self.description.class_names
-
-    def enrol(self, sources: Sequence[Path | bytes]) -> "Predictor":
-        """Return a predictor tuned to one speaker (see `ser.enrolment`); this one stays as it is.
-
-        Parameters
-        ----------
-        sources : recordings of that speaker, neutral, with the microphone that is used later; one or more.
-
-        Raises
-        ------
-        AudioError : as `ser.audio.read_sound`.
-        SettingsError : this model cannot be tuned, or there is no recording.
-        """
-        return self.tuned_to([hear(source, settings=self.description.features).features for source in sources])
-
-    def tuned_to(self, neutral: Sequence[np.ndarray]) -> "Predictor":
-        """Return a predictor tuned to the speaker of neutral recordings, given the features of each as of `score`.
-
-        Raises
-        ------
-        SettingsError : as `enrol`.
-        """
-        shift = speaker_shift(neutral, self.description.neutral_mean, self.description.features)
-        return Predictor(self.scorer, self.description, shift=shift)
 
     def predict(self, source: Path | bytes, *, name: str | None = None) -> Prediction:
         """Judge one recording, at any rate, mono or stereo.
@@ -242,10 +216,7 @@ class Predictor:
         features : float32 [samples, features, max_length], not standardised.
         """
         starts = range(0, len(features), _BATCH)
-        return np.concatenate([self._answer(features[start : start + _BATCH])[0] for start in starts])
-
-    def _answer(self, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return self.scorer(features if self.shift is None else shifted(features, self.shift))
+        return np.concatenate([self.scorer(features[start : start + _BATCH])[0] for start in starts])
 
     def _judge_windows(self, cuts: Sequence[tuple[int, np.ndarray]], settings: FeatureSettings) -> list[Window]:
         heard = [row for row, (_, waveform) in enumerate(cuts) if not is_silent(waveform)]
@@ -253,7 +224,7 @@ class Predictor:
         answers = {}
         if heard:
             inputs = np.stack([network_input(conditioned[row], settings) for row in heard])
-            answers = dict(zip(heard, zip(*self._answer(inputs), strict=True), strict=True))
+            answers = dict(zip(heard, zip(*self.scorer(inputs), strict=True), strict=True))
         return [
             Window(
                 start=start / settings.sample_rate,
@@ -271,7 +242,7 @@ class Predictor:
     def _judge(self, heard: Sequence[Heard], names: Sequence[str]) -> list[Prediction]:
         if not heard:
             return []
-        probabilities, attention = self._answer(np.stack([one.features for one in heard]))
+        probabilities, attention = self.scorer(np.stack([one.features for one in heard]))
         return [
             Prediction(
                 source=name,

@@ -23,7 +23,6 @@ from ser.classifier import EmotionClassifier
 from ser.corpus.splits import Split
 from ser.datamodule import EmotionData, format_split
 from ser.description import Description
-from ser.enrolment import mean_of_bands
 from ser.errors import CheckpointError, CorpusError, SettingsError
 from ser.files import write_text_atomically
 from ser.functionals_fit import fit_second_opinion
@@ -131,7 +130,6 @@ def _build_classifier(settings: RunSettings, data: EmotionData, configuration: M
         class_names=settings.data.classes,
         features=settings.features,
         protocol=settings.describe_protocol(),
-        neutral_mean=_neutral_mean(data) if data.by_band else (),
         held_out=tuple(recording.stem for recording in held_out),
         corpus_root=str(data.root),
         configuration=dict(configuration),
@@ -162,12 +160,6 @@ def _build_classifier(settings: RunSettings, data: EmotionData, configuration: M
         spectrogram=settings.spectrogram,
         class_counts=[counts[name] for name in settings.data.classes],
     )
-
-
-def _neutral_mean(data: EmotionData) -> tuple[float, ...]:
-    prepared = data.prepared["train"]
-    rows = [row for row, sample in enumerate(prepared.samples) if sample.recording.name.emotion == "neutral"]
-    return tuple(mean_of_bands(prepared.features[rows]).tolist()) if rows else ()
 
 
 def _callbacks(settings: RunSettings) -> list[Callback]:

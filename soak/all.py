@@ -38,7 +38,6 @@ SOAKS = {
     "killed_preparation": ["--count", "1"],
     "shared_cache": ["--count", "1"],
     "app_load": ["--count", "24", "--seconds", "0", "--visitors", "6"],
-    "guards": ["--count", "2"],
 }
 """Module -> its arguments in a quick run."""
 

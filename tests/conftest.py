@@ -142,7 +142,6 @@ def judged_cross_validation(tmp_path_factory):
             network=run.settings.model.network,
             class_names=EMOTIONS,
             features=run.settings.features,
-            neutral_mean=(-45.0,) * 32 + (0.1,),
             protocol="Random weights: nothing was learnt.",
         )
         with torch.random.fork_rng():

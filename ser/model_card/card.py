@@ -11,7 +11,6 @@ from ser.cross_validation.plan import finished_runs
 from ser.cross_validation.settings import RANDOM
 from ser.description import Description
 from ser.description_file import ONNX, SAFETENSORS, description_path, digest_of
-from ser.enrolment_gain import gain_table
 from ser.errors import CheckpointError, SettingsError
 from ser.figures import confusion_figure, reliability_figure, save_figure
 from ser.files import write_text_atomically
@@ -153,8 +152,6 @@ def format_card(model: Model, results: Results, *, others: Mapping[str, Results]
     ]
     if results.robustness is not None:
         sections.append(("robustness", _robustness(results.robustness)))
-    if results.enrolment is not None:
-        sections.append(("enrolment", _enrolment(results.enrolment)))
     if others:
         sections.append(("others", {}))
     sections += [("other", {"title": title, "scores": scores(one)}) for title, one in others.items()]
@@ -216,15 +213,6 @@ def _robustness(values: Mapping[str, Any]) -> dict[str, str]:
         "part": part,
         "command": f"python -m ser.robustness cross_validation=<its folder> part={part}{' count=<n>' if some else ''}",
         "table": robustness_table(values),
-    }
-
-
-def _enrolment(values: Mapping[str, Any]) -> dict[str, str]:
-    return {
-        "recordings": f"{values['n_recordings']:,}",
-        "part": values["part"],
-        "command": f"python -m ser.enrolment_gain cross_validation=<its folder> part={values['part']}",
-        "table": gain_table(values),
     }
 
 

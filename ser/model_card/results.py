@@ -9,7 +9,6 @@ from typing import Any
 
 from ser.cross_validation.report import RESULTS
 from ser.cross_validation.settings import Part
-from ser.enrolment_gain import RESULTS as ENROLMENT
 from ser.errors import CheckpointError
 from ser.markdown import decimal, interval, percent, table
 from ser.metrics import ReliabilityBin
@@ -28,12 +27,10 @@ class Results:
     ----------
     values : the content of results.json.
     robustness : of robustness.json, of the test part where there is one; None without either.
-    enrolment : of enrolment.json, likewise.
     """
 
     values: Mapping[str, Any]
     robustness: Mapping[str, Any] | None
-    enrolment: Mapping[str, Any] | None = None
 
     @property
     def part(self) -> Part:
@@ -82,15 +79,13 @@ def read_results(folder: Path) -> Results:
             f"{folder / RESULTS} lacks what a model card tells; write it again, which trains nothing: "
             f"python cross_validate.py ckpt_path={folder}"
         )
-    results = Results(
-        values=values, robustness=_read_measured(folder, ROBUSTNESS), enrolment=_read_measured(folder, ENROLMENT)
-    )
+    results = Results(values=values, robustness=_read_robustness(folder))
     _check_robustness(results, folder)
     return results
 
 
-def _read_measured(folder: Path, name: str) -> Mapping[str, Any] | None:
-    found = [_read(part_folder(folder, part) / name) for part in ("test", "validation")]
+def _read_robustness(folder: Path) -> Mapping[str, Any] | None:
+    found = [_read(part_folder(folder, part) / ROBUSTNESS) for part in ("test", "validation")]
     return next((one for one in found if one is not None), None)
 
 

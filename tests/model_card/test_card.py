@@ -9,7 +9,6 @@ import pytest
 from PIL import Image
 
 from ser.checkpoint import load_recogniser
-from ser.enrolment_gain import main as measure_enrolment
 from ser.model_card.__main__ import OTHERS, main
 from ser.published import load_published, write_published
 from ser.robustness.__main__ import main as measure_robustness
@@ -158,9 +157,7 @@ def test_every_section_of_figures_names_its_command(bare):
     for section in bare.split("\n## ")[1:]:
         for part in section.split("\n### "):
             if re.search(r"\d\.\d\d%", part):
-                assert re.search(r"`python (cross_validate\.py|-m ser\.(robustness|enrolment_gain)) ", part), (
-                    part.splitlines()[0]
-                )
+                assert re.search(r"`python (cross_validate\.py|-m ser\.robustness) ", part), part.splitlines()[0]
 
 
 def test_robustness_and_other_protocols_are_added(bare, model, judged, tmp_path):
@@ -200,17 +197,6 @@ def test_one_part_of_one_seed_has_no_means_and_flatters_where_it_chose_the_check
     assert told.count("\n| UAR ") == 1
     assert "| seed |" not in told
     assert ("On these recordings the checkpoint was chosen" in told) is not keeps_last
-
-
-def test_what_enrolment_gains_is_added(model, judged, tmp_path):
-    measured = tmp_path / "measured"
-    shutil.copytree(judged, measured)
-    assert measure_enrolment([f"cross_validation={measured}", "part=test", "workers=1"]) == 0
-    card = write(model, measured, tmp_path / "MODEL_CARD.md")
-    values = json.loads((measured / "test" / "enrolment.json").read_text())
-    rows = tables(card)["Tuned to one speaker"][0]
-    assert [row[1] for row in rows] == [f"{values[key]:.2%}" for key in ("uar", "uar_enrolled", "gain")]
-    assert f"the other {values['n_recordings']} test recordings" in card
 
 
 def test_the_same_again_to_the_byte_with_small_pictures(model, judged, bare, tmp_path):
