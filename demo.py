@@ -16,7 +16,7 @@ def main() -> None:
     _show("train.py", "experiment=demo", f"hydra.run.dir={RUN}")
     _show("evaluate.py", checkpoint, f"hydra.run.dir={RUN}/evaluation")
     recording = next(Path("data").glob("synthetic-*/*/Actor_01/03-01-05-02-01-01-01.wav"))
-    _show("-m", "ser.predict", str(recording), checkpoint)
+    _show("-m", "ser", "predict", str(recording), checkpoint)
     print(
         f"\nDone. The run: {RUN}\n  its checkpoint: {RUN}/checkpoints/best.ckpt\n  its figures: {RUN}/val_metrics.txt, "
         f"{RUN}/learning_curve.png\n  its evaluation: {RUN}/evaluation/test_metrics.txt\nThe made-up corpus: "

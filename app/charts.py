@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from ser.eda.palette import EMOTION_COLOURS
-from ser.predictor import Prediction, Timeline
+from ser.inference.predictor import Prediction, Timeline
 
 ChartSpec = dict[str, Any]
 """A chart or a part of one in the words of Vega-Lite, for `st.vega_lite_chart`; its tables are under `datasets`, in the

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 from app.model_choice import ModelFile
-from ser.description import Description
-from ser.run_folder import LAST
+from ser.inference.run_folder import LAST
+from ser.models.metadata import Description
 
 _SCORED = {"test": "Test", ".": "Validation"}
 """Where `train.py` writes the figures in a run's folder, and what was scored there."""

@@ -5,7 +5,7 @@ import streamlit as st
 from app.facts import Figures, find_figures, knows_made_up_voices_only
 from app.markdown import plain
 from app.model_choice import ModelFile
-from ser.description import Description
+from ser.models.metadata import Description
 
 _SYNTHETIC = "It was trained on **made-up voices** only: a demonstration that knows no real one."
 _CAN_AND_CANNOT = """

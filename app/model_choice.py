@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from ser.description_file import ONNX, SAFETENSORS, description_path
 from ser.errors import SettingsError
-from ser.predictor import Predictor
-from ser.published import find_model, find_published, is_published, published_names
-from ser.run_folder import BEST, CHECKPOINTS, find_checkpoint
+from ser.inference.metadata_file import ONNX, SAFETENSORS, description_path
+from ser.inference.predictor import Predictor
+from ser.inference.pretrained import find_model, find_published, is_published, published_names
+from ser.inference.run_folder import BEST, CHECKPOINTS, find_checkpoint
 
 ARGUMENT = "checkpoint="
 VARIABLE = "SER_CHECKPOINT"
@@ -38,7 +38,7 @@ class ModelFile:
 
     @property
     def run(self) -> Path:
-        """The folder of its run, if it lies where `train.py` and `ser.export` write."""
+        """The folder of its run, if it lies where `train.py` and `ser.inference.export` write."""
         return self.path.parent.parent if self.path.parent.name == CHECKPOINTS else self.path.parent
 
     @property

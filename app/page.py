@@ -32,9 +32,9 @@ from app.model_choice import (
 )
 from app.reading import MAX_BYTES, MAX_FILES, Upload
 from app.results_section import show_results
-from ser.audio import MAX_SECONDS, SUFFIXES
+from ser.audio.io import MAX_SECONDS, SUFFIXES
 from ser.errors import SerError
-from ser.predictor import Predictor
+from ser.inference.predictor import Predictor
 
 OUTPUTS = Path("outputs")
 _MODELS_KEPT = 3
@@ -53,14 +53,14 @@ python train.py experiment=demo
 Or train on real ones, with the 430 MB of RAVDESS from Zenodo:
 
 ```sh
-python -m ser.corpus --download
+python -m ser corpus --download
 python train.py
 ```
 
 Then reload this page: what is below `{OUTPUTS}/` can be chosen here. To run a model without PyTorch, export it:
 
 ```sh
-python -m ser.export checkpoint=outputs/train/<run> format=onnx
+python -m ser export checkpoint=outputs/train/<run> format=onnx
 ```
 
 Or name the model, a run's folder, a checkpoint, an `.onnx` or `.safetensors` file, in either of two ways:

@@ -7,10 +7,10 @@ from pathlib import PurePath
 
 from app.capacity import Capacity
 from app.sound_picture import SoundPicture, draw
-from ser.audio import read_sound
-from ser.corpus.names import parse_stem
+from ser.audio.io import read_sound
+from ser.corpora.ravdess import parse_stem
 from ser.errors import AudioError
-from ser.predictor import Predictor, Timeline
+from ser.inference.predictor import Predictor, Timeline
 
 MAX_FILES = 100
 """Recordings that one visitor may have on the page; an actor of RAVDESS has 104, speech and song together."""
@@ -66,7 +66,7 @@ def read(upload: Upload, predictor: Predictor) -> Reading:
 
     Raises
     ------
-    AudioError : too large a file, or as `ser.audio.read_sound`.
+    AudioError : too large a file, or as `ser.audio.io.read_sound`.
     """
     if len(upload.content) > MAX_BYTES:
         size = len(upload.content) / 2**20

@@ -10,7 +10,7 @@ from app.markdown import plain
 from app.picture_chart import picture_chart
 from app.reading import Reading, Upload
 from app.table import column_formats, windows_table
-from ser.description import Description
+from ser.models.metadata import Description
 
 _MIME = {".wav": "audio/wav", ".flac": "audio/flac", ".ogg": "audio/ogg", ".mp3": "audio/mpeg"}
 _MOST_TOLD = 8

@@ -9,7 +9,7 @@ from app.markdown import plain
 from app.reading import MAX_FILES, Outcome, Reading, Upload, read_all
 from app.recording_section import show_recording
 from app.table import column_formats, summary_csv, summary_table
-from ser.predictor import Predictor
+from ser.inference.predictor import Predictor
 
 
 def show_results(

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ser.features import FeatureSettings, extract
-from ser.filterbanks import mel_filters
-from ser.predictor import Timeline
-from ser.stft import count_frames
+from ser.features._filterbanks import mel_filters
+from ser.features._stft import count_frames
+from ser.features.extract import FeatureSettings, extract
+from ser.inference.predictor import Timeline
 
 MAX_COLUMNS = 200
 """Steps in time; more would be narrower than a phone's pixels, and slow in the browser."""

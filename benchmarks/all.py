@@ -24,7 +24,7 @@ from machine import hardware, state
 from preparation import LOWEST_SNR_DB
 from recordings import PROJECT, importing_ser
 
-from ser.files import write_text_atomically
+from ser.data.files import write_text_atomically
 
 TEMPLATE = Path(__file__).with_name("report.md")
 BENCHMARKS = {
@@ -176,8 +176,8 @@ def figures(results: Mapping[str, Any]) -> list[Figure]:
         figure(
             "Importing the predictor",
             "cold_start",
-            f"with PyTorch {started['import ser.torch_scorer']:.2f} s",
-            started["import ser.predictor"],
+            f"with PyTorch {started['import ser.inference.torch_backend']:.2f} s",
+            started["import ser.inference.predictor"],
             (3, 1.5, " s"),
         ),
     ]

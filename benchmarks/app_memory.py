@@ -27,9 +27,9 @@ from app_visitor import confidences, expected_confidences, launch_chromium, uplo
 from recordings import SAMPLE_RATE, load_waveforms
 from runtimes import write_fresh_checkpoint
 
-from ser.audio import read_sound
-from ser.export import export_onnx
-from ser.predictor import Predictor
+from ser.audio.io import read_sound
+from ser.inference.export import export_onnx
+from ser.inference.predictor import Predictor
 
 LIMITS_MB = {"ONNX Runtime": 600, "PyTorch": 900}
 LONG_SECONDS, LONG_RATE = 599, 16_000

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from recordings import SAMPLE_RATE, load_waveforms, parse_arguments, print_timings, seconds_of, timing_row
 from threadpoolctl import threadpool_limits
 
-from ser.vocoder import pitch_shift, time_stretch
+from ser.augment.phase_vocoder import pitch_shift, time_stretch
 
 Change = Callable[[NDArray[np.floating]], NDArray[np.floating]]
 

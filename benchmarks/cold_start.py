@@ -17,8 +17,14 @@ from recordings import PROJECT, importing_ser, seconds_of
 COMMANDS = {
     "python -c pass": (["-c", "pass"], ""),
     "python train.py --help": (["train.py", "--help"], "Powered by Hydra"),
-    "import ser.predictor": (["-c", "import sys, ser.predictor; print('torch' in sys.modules)"], "False"),
-    "import ser.torch_scorer": (["-c", "import sys, ser.torch_scorer; print('torch' in sys.modules)"], "True"),
+    "import ser.inference.predictor": (
+        ["-c", "import sys, ser.inference.predictor; print('torch' in sys.modules)"],
+        "False",
+    ),
+    "import ser.inference.torch_backend": (
+        ["-c", "import sys, ser.inference.torch_backend; print('torch' in sys.modules)"],
+        "True",
+    ),
 }
 """What is measured -> the arguments of Python, and what must be found in the output."""
 

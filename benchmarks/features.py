@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from recordings import SAMPLE_RATE, load_waveforms, parse_arguments, print_timings, seconds_of, timing_row
 from threadpoolctl import threadpool_limits
 
-from ser.features import FeatureSettings, extract, rows_of
-from ser.stft import SpectrumReader
-from ser.tuning import estimate_tuning
+from ser.features._stft import SpectrumReader
+from ser.features._tuning import estimate_tuning
+from ser.features.extract import FeatureSettings, extract, rows_of
 
 LARGEST_DIFFERENCE = {
     "mfcc": 1e-6,

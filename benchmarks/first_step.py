@@ -53,7 +53,7 @@ def measure(root: Path | None, *, runs: int) -> list[dict[str, Any]]:
             cached = sum(map(int, re.findall(r"features of (\d+) from the cache", told)))
             assert cached == samples, f"{samples - cached} of {samples} samples were made again"
             assert _weights(told) == expected, "the first step ended on other weights"
-    imports, _ = seconds_of(lambda: _run([sys.executable, "-c", "import hydra, ser.training"]))
+    imports, _ = seconds_of(lambda: _run([sys.executable, "-c", "import hydra, ser.training.run"]))
     row = {
         "work": "second start until the first step",
         "samples": samples,

@@ -19,14 +19,14 @@ import numpy as np
 from recordings import corpus_in, importing_ser, parser_of, spread
 from runtimes import LARGEST_DIFFERENCE, write_fresh_checkpoint
 
-from ser.audio import find_sound_files
-from ser.export import export_onnx
+from ser.audio.io import find_sound_files
+from ser.inference.export import export_onnx
 
 PROGRAM = """
 import json, sys
 from pathlib import Path
 from time import perf_counter
-from ser.predictor import Predictor
+from ser.inference.predictor import Predictor
 
 predictor = Predictor.load(Path(sys.argv[1]))
 paths = [Path(path) for path in json.loads(Path(sys.argv[2]).read_text(encoding="utf-8"))]

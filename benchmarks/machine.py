@@ -8,7 +8,7 @@ from pathlib import Path
 
 from recordings import PROJECT
 
-from ser.workers import core_count
+from ser.data.workers import core_count
 
 
 def hardware() -> str:

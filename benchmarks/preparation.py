@@ -20,8 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 from recordings import corpus_in, one_thread, parser_of, spread
 
-from ser.corpus.recordings import find_recordings
-from ser.features import FeatureSettings, rows_of
+from ser.corpora.manifest import find_recordings
+from ser.features.extract import FeatureSettings, rows_of
 
 SEED = 42
 LARGEST_DIFFERENCE = 1e-5
@@ -36,12 +36,12 @@ import json, sys
 from pathlib import Path
 from time import perf_counter
 import numpy as np
-from ser.augment import AugmentSettings
-from ser.corpus.names import parse_stem
-from ser.corpus.recordings import Recording
-from ser.features import FeatureSettings
-from ser.preparation import Recipe, Sample, prepare
-from ser.scaling import fit_scaler
+from ser.augment.waveform import AugmentSettings
+from ser.corpora.ravdess import parse_stem
+from ser.corpora.manifest import Recording
+from ser.features.extract import FeatureSettings
+from ser.data.cache import Recipe, Sample, prepare
+from ser.data.normalisation import fit_scaler
 
 started = perf_counter()
 work, folder = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")), Path(sys.argv[2])

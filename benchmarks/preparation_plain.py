@@ -16,14 +16,14 @@ import librosa
 import numpy as np
 from sklearn.preprocessing import StandardScaler
 
-from ser.augment import recording_rng
+from ser.augment.waveform import recording_rng
 
 SAMPLE_RATE = 22050
 N_FRAMES = 216
 
 
 def change(y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Return the augmented waveform; the draws, and their order, are those of `ser.augment.augment`."""
+    """Return the augmented waveform; the draws, and their order, are those of `ser.augment.waveform.augment`."""
     n_steps = rng.integers(1, 3, endpoint=True)
     for step in rng.permutation(4)[:n_steps]:
         if step == 0:

@@ -13,7 +13,7 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
-from ser.corpus.synthetic import SyntheticSettings, write_synthetic_corpus
+from ser.corpora.synthetic import SyntheticSettings, write_synthetic_corpus
 
 SAMPLE_RATE = 22050
 PROJECT = Path(__file__).resolve().parents[1]

@@ -21,13 +21,13 @@ import numpy as np
 import soundfile
 from recordings import SAMPLE_RATE, load_waveforms
 
-from ser.checkpoint import PREFIX, describe, fresh_recogniser, save_atomically
-from ser.corpus.names import EMOTIONS
-from ser.description import Description
-from ser.description_file import ONNX, SAFETENSORS
-from ser.export import export_onnx
-from ser.features import FeatureSettings
-from ser.published import find_model
+from ser.corpora.ravdess import EMOTIONS
+from ser.features.extract import FeatureSettings
+from ser.inference.checkpoint import PREFIX, describe, fresh_recogniser, save_atomically
+from ser.inference.export import export_onnx
+from ser.inference.metadata_file import ONNX, SAFETENSORS
+from ser.inference.pretrained import find_model
+from ser.models.metadata import Description
 
 SECONDS = 4
 LARGEST_DIFFERENCE = 1e-5
@@ -49,8 +49,8 @@ import importlib, json, re, statistics, sys
 from pathlib import Path
 for module in sys.argv[1].split(","):
     importlib.import_module(module)
-from ser.front_end import hear
-from ser.predictor import Predictor
+from ser.features.pipeline import hear
+from ser.inference.predictor import Predictor
 
 def seconds_of(work, clock=time.perf_counter):
     start = clock()
@@ -119,8 +119,8 @@ def measure(checkpoint: str | None, root: Path | None, *, runs: int, repeats: in
         soundfile.write(recording, np.resize(load_waveforms(root, 1)[0], SECONDS * SAMPLE_RATE), SAMPLE_RATE)
         for_torch, for_onnx = both_forms(checkpoint, folder)
         sides = {
-            "PyTorch": ("ser.torch_scorer", for_torch),
-            "ONNX Runtime": ("onnxruntime,ser.onnx_scorer", for_onnx),
+            "PyTorch": ("ser.inference.torch_backend", for_torch),
+            "ONNX Runtime": ("onnxruntime,ser.inference.onnx_backend", for_onnx),
         }
         told: dict[str, list[dict[str, Any]]] = {side: [] for side in sides}
         for _ in range(runs):

@@ -19,12 +19,12 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Sampler, TensorDataset
 
-from ser.batches import EpochOrder, TensorBatches, epoch_seed
-from ser.checkpoint import fresh_recogniser
-from ser.classifier import EmotionClassifier, ModelSettings
-from ser.corpus.names import EMOTIONS
-from ser.description import Description
-from ser.features import FeatureSettings
+from ser.corpora.ravdess import EMOTIONS
+from ser.data.samplers import EpochOrder, TensorBatches, epoch_seed
+from ser.features.extract import FeatureSettings
+from ser.inference.checkpoint import fresh_recogniser
+from ser.models.metadata import Description
+from ser.training.module import EmotionClassifier, ModelSettings
 
 BATCH_SIZE = 8
 SEED = 42

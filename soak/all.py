@@ -25,7 +25,7 @@ sys.path.insert(1, f"{sys.path[0]}/benchmarks")
 from machine import hardware, state
 from recordings import importing_ser
 
-from ser.files import write_text_atomically
+from ser.data.files import write_text_atomically
 from soak.figures import HEADING, PROJECT, Figure
 
 TEMPLATE = Path(__file__).with_name("report.md")

@@ -34,10 +34,10 @@ from websockets.exceptions import ConnectionClosed
 
 from app.capacity import hold_to_one_thread
 from app.markdown import plain
-from ser.audio import read_sound
+from ser.audio.io import read_sound
 from ser.errors import AudioError
-from ser.predictor import Predictor
-from ser.published import DEFAULT_MODEL, MODELS
+from ser.inference.predictor import Predictor
+from ser.inference.pretrained import DEFAULT_MODEL, MODELS
 from soak.figures import Figure, conclude, parser_of
 from soak.hostile_requests import HOSTILE, breakages, misbehave
 from soak.visitor import NAME, Door, Manners, Visitor, put, visiting

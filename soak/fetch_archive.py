@@ -8,7 +8,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from ser.corpus.download import Archive, download_corpus
+from ser.corpora.download import Archive, download_corpus
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ser.files import write_text_atomically
+from ser.data.files import write_text_atomically
 
 PROJECT = Path(__file__).resolve().parents[1]
 

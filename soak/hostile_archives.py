@@ -13,8 +13,8 @@ from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from ser.corpus.archive import unpack
-from ser.corpus.download import Archive, download_corpus
+from ser.corpora.archive import unpack
+from ser.corpora.download import Archive, download_corpus
 from ser.errors import DownloadError
 from soak.attacks import Attack
 

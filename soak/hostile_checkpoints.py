@@ -18,10 +18,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from ser.checkpoint import PREFIX, describe
 from ser.errors import CheckpointError
-from ser.predictor import Predictor
-from ser.published import DEFAULT_MODEL, MODELS, load_published
+from ser.inference.checkpoint import PREFIX, describe
+from ser.inference.predictor import Predictor
+from ser.inference.pretrained import DEFAULT_MODEL, MODELS, load_published
 from soak.attacks import Attack
 
 Content = dict[str, Any]
@@ -304,8 +304,8 @@ def _weights() -> list[Attack]:
 
 
 def _described(content: Content) -> nn.Module:
-    from ser.checkpoint import fresh_recogniser
-    from ser.description import read_description
+    from ser.inference.checkpoint import fresh_recogniser
+    from ser.models.metadata import read_description
 
     with torch.device("meta"):
         return fresh_recogniser(read_description(content["ser"], Path(FILE)))

@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from safetensors.torch import load, save
 
-from ser.description_file import DESCRIPTION, DIGEST, digest_of
 from ser.errors import CheckpointError
-from ser.predictor import Predictor
-from ser.published import DEFAULT_MODEL, MAX_BYTES, MODELS
+from ser.inference.metadata_file import DESCRIPTION, DIGEST, digest_of
+from ser.inference.predictor import Predictor
+from ser.inference.pretrained import DEFAULT_MODEL, MAX_BYTES, MODELS
 from soak.attacks import Attack
 from soak.hostile_checkpoints import DESCRIPTIONS, Payload
 

@@ -9,9 +9,10 @@ from typing import Any
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from ser.command_line import one_sentence_errors, plain, resumed
+from ser.cli.hydra_command import one_sentence_errors
 from ser.errors import CheckpointError, SerError, SettingsError
-from ser.run_settings import read_run_settings
+from ser.training.config import read_run_settings
+from ser.training.configuration import plain, resumed
 from soak.attacks import Attack
 from soak.figures import PROJECT
 

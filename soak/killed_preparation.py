@@ -27,8 +27,8 @@ sys.path.insert(1, f"{sys.path[0]}/benchmarks")
 import numpy as np
 from recordings import one_thread
 
-from ser.corpus.synthetic import SyntheticSettings, write_synthetic_corpus
-from ser.progress import track
+from ser.corpora.progress import track
+from ser.corpora.synthetic import SyntheticSettings, write_synthetic_corpus
 from soak.figures import PROJECT, Figure, conclude, parser_of
 from soak.killing import Command, contents_of, moments
 

@@ -20,8 +20,8 @@ sys.path.insert(1, f"{sys.path[0]}/benchmarks")
 import torch
 from recordings import one_thread
 
-from ser.checkpoint import read_checkpoint
-from ser.progress import track
+from ser.corpora.progress import track
+from ser.inference.checkpoint import read_checkpoint
 from soak.figures import PROJECT, Figure, conclude, parser_of
 from soak.killing import Command, moments
 

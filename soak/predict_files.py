@@ -1,4 +1,4 @@
-"""Hostile sound files through `python -m ser.predict`, folder by folder: each is answered, or named in an error.
+"""Hostile sound files through `python -m ser predict`, folder by folder: each is answered, or named in an error.
 
     python soak/predict_files.py [--count 2000] [--seed 0] [--json FILE] [--workers 2] [--folder-of 100]
 
@@ -23,8 +23,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 
-from ser.progress import track
-from ser.workers import THREAD_VARIABLES
+from ser.corpora.progress import track
+from ser.data.workers import THREAD_VARIABLES
 from soak.figures import PROJECT, Figure, conclude, parser_of
 from soak.hostile_sounds import hostile_sound
 from soak.sound_bases import sound_bytes
@@ -55,7 +55,7 @@ class Tally:
 
 def predict(folder: Path, *, workers: int) -> subprocess.CompletedProcess[str]:
     """Run the command on a folder, under the limit."""
-    command = [sys.executable, "-m", "ser.predict", str(folder), "--json", "--workers", str(workers)]
+    command = [sys.executable, "-m", "ser", "predict", str(folder), "--json", "--workers", str(workers)]
     environment = os.environ | dict.fromkeys(THREAD_VARIABLES, "1") | {"PYTHONPATH": str(PROJECT)}
 
     def limit() -> None:

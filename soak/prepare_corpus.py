@@ -13,11 +13,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 
-from ser.augment import AugmentSettings
-from ser.corpus.recordings import find_recordings
-from ser.features import FeatureSettings
-from ser.files import replace_when_complete
-from ser.preparation import Recipe, Sample, prepare
+from ser.augment.waveform import AugmentSettings
+from ser.corpora.manifest import find_recordings
+from ser.data.cache import Recipe, Sample, prepare
+from ser.data.files import replace_when_complete
+from ser.features.extract import FeatureSettings
 
 
 def main() -> None:

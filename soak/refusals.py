@@ -28,11 +28,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import pooch
 import torch
 
-from ser.corpus.archive import unpack
+from ser.corpora.archive import unpack
+from ser.corpora.progress import track
 from ser.errors import CheckpointError, DownloadError, SerError
-from ser.predictor import Predictor
-from ser.progress import track
-from ser.published import DEFAULT_MODEL, MODELS
+from ser.inference.predictor import Predictor
+from ser.inference.pretrained import DEFAULT_MODEL, MODELS
 from soak.attacks import Attack
 from soak.figures import Figure, conclude, parser_of
 from soak.hostile_archives import MAX_BYTES, MAX_RATIO, archive_attacks, zip_of

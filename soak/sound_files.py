@@ -1,4 +1,4 @@
-"""Hostile sound files through `ser.audio.read_sound`: a valid sound or an AudioError that names the file.
+"""Hostile sound files through `ser.audio.io.read_sound`: a valid sound or an AudioError that names the file.
 
     python soak/sound_files.py [--count 100000] [--seed 0] [--json FILE] [--workers 2]
 
@@ -26,10 +26,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 
-from ser.audio import MAX_PEAK, MAX_SECONDS, MIN_SECONDS, SILENCE_PEAK, Sound, read_sound
+from ser.audio.io import MAX_PEAK, MAX_SECONDS, MIN_SECONDS, SILENCE_PEAK, Sound, read_sound
+from ser.corpora.progress import track
+from ser.data.workers import THREAD_VARIABLES
 from ser.errors import AudioError
-from ser.progress import track
-from ser.workers import THREAD_VARIABLES
 from soak.figures import Figure, conclude, parser_of
 from soak.hostile_sounds import hostile_sound
 

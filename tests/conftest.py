@@ -13,12 +13,12 @@ import pytest
 import soundfile
 import torch
 
-from ser.checkpoint import PREFIX, describe, fresh_recogniser, save_atomically
-from ser.corpus.names import CHANNELS, EMOTIONS, expected_names
-from ser.corpus.recordings import Recording
-from ser.corpus.synthetic import SyntheticSettings, write_synthetic_corpus
-from ser.description import Description
-from ser.features import FeatureSettings
+from ser.corpora.manifest import Recording
+from ser.corpora.ravdess import CHANNELS, EMOTIONS, expected_names
+from ser.corpora.synthetic import SyntheticSettings, write_synthetic_corpus
+from ser.features.extract import FeatureSettings
+from ser.inference.checkpoint import PREFIX, describe, fresh_recogniser, save_atomically
+from ser.models.metadata import Description
 
 
 @pytest.fixture(scope="session")
@@ -101,16 +101,16 @@ def judged_cross_validation(tmp_path_factory):
     """
     from omegaconf import OmegaConf
 
-    from ser.corpus.recordings import find_recordings
-    from ser.cross_validation.plan import plan
-    from ser.cross_validation.predictions import read_model
-    from ser.cross_validation.report import write_results
-    from ser.cross_validation.settings import describe_protocol
-    from ser.cross_validation.summary import summarise
-    from ser.evaluation import _scored
-    from ser.files import write_text_atomically
-    from ser.predictor import Predictor
-    from ser.report import Evaluation, format_predictions
+    from ser.corpora.manifest import find_recordings
+    from ser.data.files import write_text_atomically
+    from ser.evaluation.cross_validation.predictions import read_model
+    from ser.evaluation.cross_validation.report import write_results
+    from ser.evaluation.cross_validation.summary import summarise
+    from ser.evaluation.evaluate import _scored
+    from ser.evaluation.report import Evaluation, format_predictions
+    from ser.inference.predictor import Predictor
+    from ser.training.cross_validation.plan import plan
+    from ser.training.cross_validation.settings import describe_protocol
 
     folder = tmp_path_factory.mktemp("judged")
     voices = SyntheticSettings(n_actors=6, n_statements=1, n_repetitions=1)

@@ -1,4 +1,4 @@
-"""The three tasks of `python -m ser.eda`: the whole analysis, the plot of emotions alone, the feature table."""
+"""The three tasks of `python -m ser eda`: the whole analysis, the plot of emotions alone, the feature table."""
 
 import logging
 import os
@@ -11,17 +11,17 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 import ser
-from ser.corpus.recordings import same_content
-from ser.corpus.selection import locate_corpus
+from ser.corpora.manifest import same_content
+from ser.corpora.selection import locate_corpus
+from ser.data.files import write_text_atomically
 from ser.eda import corpus_panels, embedding, feature_panels, findings, tables
 from ser.eda.feature_table import write_feature_table
 from ser.eda.observations import Observations, chosen_recordings, name_table, observe
 from ser.eda.report import Picture, Section, Table, format_report
 from ser.eda.settings import EdaSettings
 from ser.errors import CorpusError, SettingsError
-from ser.features import FeatureSettings
-from ser.figures import save_figure
-from ser.files import write_text_atomically
+from ser.evaluation.figures import save_figure
+from ser.features.extract import FeatureSettings
 
 log = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from ser.eda.embedding import Embedding
 from ser.eda.observations import LEVELS, Observations
 from ser.eda.palette import EMOTION_COLOURS, EMOTION_MARKERS, FACTOR_STYLES, UNITS, actor_style
 from ser.eda.tables import EFFECT_FACTORS
-from ser.features import FeatureSettings, feature_names, rows_of
+from ser.features.extract import FeatureSettings, feature_names, rows_of
 
 _COLUMNS = 4
 _MOST_TELLING = 20

@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ser.corpus.recordings import Recording
+from ser.corpora.manifest import Recording
+from ser.data.files import replace_when_complete
 from ser.eda.observations import prepare_originals
-from ser.features import FeatureSettings, feature_names, rows_of
-from ser.files import replace_when_complete
+from ser.features.extract import FeatureSettings, feature_names, rows_of
 
 log = logging.getLogger(__name__)
 

@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ser.corpus.names import CHANNELS, expected_names
+from ser.corpora.ravdess import CHANNELS, expected_names
 from ser.eda.observations import Observations
 from ser.eda.tables import correlations
-from ser.features import FeatureSettings, rows_of
+from ser.features.extract import FeatureSettings, rows_of
 
 
 def corpus_findings(

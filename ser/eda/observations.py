@@ -10,15 +10,15 @@ import pandas as pd
 import soundfile
 from numpy.typing import NDArray
 
-from ser.augment import AugmentSettings
-from ser.corpus.names import CHANNELS, EMOTIONS, INTENSITIES
-from ser.corpus.recordings import Recording, find_recordings
-from ser.corpus.selection import DataSettings, of_channel
+from ser.augment.waveform import AugmentSettings
+from ser.corpora.manifest import Recording, find_recordings
+from ser.corpora.ravdess import CHANNELS, EMOTIONS, INTENSITIES
+from ser.corpora.selection import DataSettings, of_channel
+from ser.data.cache import Prepared, Recipe, Sample, prepare
 from ser.errors import AudioError, CorpusError
-from ser.features import FeatureSettings, rows_of
-from ser.filterbanks import DELTA_WIDTH
-from ser.preparation import Prepared, Recipe, Sample, prepare
-from ser.stft import count_frames
+from ser.features._filterbanks import DELTA_WIDTH
+from ser.features._stft import count_frames
+from ser.features.extract import FeatureSettings, rows_of
 
 log = logging.getLogger(__name__)
 
@@ -156,7 +156,7 @@ def prepare_originals(
 
 
 def frame_counts(table: pd.DataFrame, features: FeatureSettings) -> NDArray[np.int64]:
-    """Return how many frames `ser.features.extract` makes of (the first 20 s of) each recording, int64 [recordings]."""
+    """Return how many frames `extract` makes of (the first 20 s of) each recording, int64 [recordings]."""
     seconds = np.minimum(table["seconds"].to_numpy(), _LONGEST)
     # A product that should be whole may come out a trifle above it.
     samples = np.ceil(seconds * features.sample_rate - 1e-6).astype(np.int64)

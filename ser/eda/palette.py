@@ -1,6 +1,6 @@
 """The colours of the figures, which colour-blind readers tell apart (Okabe and Ito 2008), and the features' units."""
 
-from ser.corpus.names import EMOTIONS
+from ser.corpora.ravdess import EMOTIONS
 
 _OKABE_ITO = ("#000000", "#56B4E9", "#E69F00", "#0072B2", "#D55E00", "#CC79A7", "#009E73", "#C9B500")
 # The last is Okabe and Ito's yellow, darkened: theirs is hardly seen on white.

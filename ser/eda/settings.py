@@ -1,16 +1,16 @@
-"""The settings of `python -m ser.eda`."""
+"""The settings of `python -m ser eda`."""
 
 from dataclasses import dataclass
 from typing import Literal
 
-from ser.corpus.selection import DataSettings
-from ser.features import FeatureSettings
-from ser.settings import require
+from ser.corpora.selection import DataSettings
+from ser.features.extract import FeatureSettings
+from ser.features.validation import require
 
 
 @dataclass(frozen=True, kw_only=True)
 class EdaSettings:
-    """The configuration of `python -m ser.eda`; every key is explained in `conf/eda.yaml`.
+    """The configuration of `python -m ser eda`; every key is explained in `conf/eda.yaml`.
 
     Attributes
     ----------

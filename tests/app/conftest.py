@@ -9,7 +9,7 @@ import soundfile
 from streamlit.testing.v1 import AppTest
 
 from app.model_choice import ARGUMENT, VARIABLE
-from ser.predictor import Predictor
+from ser.inference.predictor import Predictor
 
 APP = Path(__file__).parents[2] / "app" / "app.py"
 
@@ -18,7 +18,7 @@ APP = Path(__file__).parents[2] / "app" / "app.py"
 def published_models(monkeypatch, tmp_path):
     """The folder of the published models: an empty one, whatever the package holds."""
     folder = tmp_path / "published"
-    monkeypatch.setattr("ser.published.MODELS", folder)
+    monkeypatch.setattr("ser.inference.pretrained.MODELS", folder)
     return folder
 
 

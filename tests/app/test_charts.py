@@ -11,7 +11,7 @@ from app.charts import COLOURS, SILENT, clock, confidence_chart, stretches_of, t
 from app.picture_chart import picture_chart
 from app.reading import Upload, read
 from app.recording_section import in_words
-from ser.corpus.names import EMOTIONS
+from ser.corpora.ravdess import EMOTIONS
 
 
 @pytest.fixture(scope="module")

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from app.model_choice import find_models, label_of, load_model, named_model, open_model
-from ser.checkpoint import load_recogniser
 from ser.errors import CheckpointError, SettingsError
-from ser.published import DEFAULT_MODEL, write_published
+from ser.inference.checkpoint import load_recogniser
+from ser.inference.pretrained import DEFAULT_MODEL, write_published
 
 
 def test_the_command_line_goes_before_the_environment():

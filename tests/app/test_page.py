@@ -20,11 +20,11 @@ import torch
 from app import page, reading
 from app.capacity import Capacity
 from app.markdown import plain
-from ser.audio import read_sound
-from ser.checkpoint import load_recogniser, save_atomically
-from ser.corpus.names import EMOTIONS
-from ser.predictor import Predictor
-from ser.published import DEFAULT_MODEL, write_published
+from ser.audio.io import read_sound
+from ser.corpora.ravdess import EMOTIONS
+from ser.inference.checkpoint import load_recogniser, save_atomically
+from ser.inference.predictor import Predictor
+from ser.inference.pretrained import DEFAULT_MODEL, write_published
 
 NAMED = "03-01-06-02-01-01-17.wav"
 
@@ -49,14 +49,19 @@ def test_without_a_model_the_page_says_how_to_get_one(open_app):
     assert not app.exception
     assert not app.error
     assert not app.file_uploader
-    for command in ("python train.py experiment=demo", "python -m ser.export", "-- checkpoint=", "SER_CHECKPOINT="):
+    for command in (
+        "python train.py experiment=demo",
+        "python -m ser export",
+        "-- checkpoint=",
+        "SER_CHECKPOINT=",
+    ):
         assert command in texts(app)
 
 
 def test_the_commands_of_that_page_exist():
     root = Path(__file__).parents[2]
-    assert set(re.findall(r"python -m (\S+)", page._NO_MODEL)) == {"ser.corpus", "ser.export"}
-    assert all(find_spec(module) for module in re.findall(r"python -m (\S+)", page._NO_MODEL))
+    assert set(re.findall(r"python -m ser (\S+)", page._NO_MODEL)) == {"corpus", "export"}
+    assert all(find_spec(f"ser.cli.{name}") for name in re.findall(r"python -m ser (\S+)", page._NO_MODEL))
     assert all((root / script).is_file() for script in re.findall(r"(?:python|run) (\S+\.py)", page._NO_MODEL))
     assert all(
         (root / f"conf/experiment/{name}.yaml").is_file() for name in re.findall(r"experiment=(\w+)", page._NO_MODEL)

@@ -7,7 +7,7 @@ import pytest
 from app import reading
 from app.capacity import BusyError, Capacity
 from app.reading import Reading, Upload, read, read_all
-from ser.audio import read_sound
+from ser.audio.io import read_sound
 from ser.errors import AudioError
 
 

@@ -5,8 +5,8 @@ import pytest
 
 from app import sound_picture
 from app.sound_picture import DB_RANGE, attention_of_columns, band_edges, draw
-from ser.audio import Sound
-from ser.features import FeatureSettings, extract
+from ser.audio.io import Sound
+from ser.features.extract import FeatureSettings, extract
 
 
 def follow(predictor, waveform):

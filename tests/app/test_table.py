@@ -7,8 +7,8 @@ import pytest
 
 from app.reading import Upload, read
 from app.table import summary_csv, summary_table, windows_table
-from ser.corpus.names import EMOTIONS
-from ser.predict import as_csv
+from ser.cli.predict import as_csv
+from ser.corpora.ravdess import EMOTIONS
 
 
 @pytest.fixture(scope="module")

@@ -13,14 +13,14 @@ from playwright.sync_api import Browser, BrowserContext, Page
 
 from benchmarks.app_server import ROOT, AppServer, running_app
 from benchmarks.app_visitor import CHROMIUM, launch_chromium, wait_until_idle
-from ser.audio import read_sound
-from ser.checkpoint import PREFIX, describe, fresh_recogniser, save_atomically
-from ser.corpus.names import EMOTIONS
-from ser.description import Description
-from ser.export import export_onnx
-from ser.features import FeatureSettings
-from ser.front_end import hear
-from ser.predictor import Predictor, Timeline
+from ser.audio.io import read_sound
+from ser.corpora.ravdess import EMOTIONS
+from ser.features.extract import FeatureSettings
+from ser.features.pipeline import hear
+from ser.inference.checkpoint import PREFIX, describe, fresh_recogniser, save_atomically
+from ser.inference.export import export_onnx
+from ser.inference.predictor import Predictor, Timeline
+from ser.models.metadata import Description
 
 RATE = 48_000
 

@@ -23,7 +23,7 @@ from benchmarks.app_visitor import (
     visit,
     wait_until_idle,
 )
-from ser.corpus.names import EMOTIONS, parse_stem
+from ser.corpora.ravdess import EMOTIONS, parse_stem
 
 PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True, "device_scale_factor": 2}
 

@@ -144,7 +144,7 @@ def test_image_is_of_exact_packages_and_no_root():
 
 def test_image_holds_neither_secrets_nor_models(image):
     files = {path.relative_to(image).as_posix() for path in image.rglob("*") if path.is_file()}
-    assert {"app/app.py", "ser/predictor.py", ".streamlit/config.toml", "LICENSE"} <= files
+    assert {"app/app.py", "ser/inference/predictor.py", ".streamlit/config.toml", "LICENSE"} <= files
     assert not [file for file in files if file.endswith((".ckpt", ".wav", ".flac", ".pyc", "secrets.toml"))]
 
 

@@ -3,10 +3,10 @@
 import numpy as np
 import pandas as pd
 
-from ser.corpus.recordings import find_recordings
+from ser.corpora.manifest import find_recordings
 from ser.eda.feature_table import column_names, write_feature_table
 from ser.eda.observations import prepare_originals
-from ser.features import FeatureSettings
+from ser.features.extract import FeatureSettings
 
 
 def test_the_default_table_has_the_columns_of_the_original():

@@ -11,7 +11,7 @@ import pytest
 
 from app.capacity import hold_to_one_thread
 from benchmarks.app_server import is_healthy, running_app
-from ser.predictor import Predictor
+from ser.inference.predictor import Predictor
 from soak.app_load import MODEL, Done, drift_of, figures_of, for_at_least, plan, serve_all
 from soak.hostile_requests import HOSTILE, breakages
 

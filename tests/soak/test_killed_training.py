@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from ser.checkpoint import read_checkpoint, save_atomically
+from ser.inference.checkpoint import read_checkpoint, save_atomically
 from soak.killed_training import differences, rounds
 
 pytestmark = pytest.mark.timeout(600)  # three starts of a training on a busy machine

@@ -44,7 +44,7 @@ BREAKS = {
     "too much memory": ("import numpy; numpy.ones(300 * 2**20, dtype='uint8')", "MemoryError"),
     "a message without the name": ("from ser.errors import AudioError; raise AudioError('no')", "does not serve"),
     "no sound": (
-        "from ser.audio import Sound; import numpy; return Sound(waveform=numpy.full(22050, numpy.nan, 'float32'), "
+        "from ser.audio.io import Sound; import numpy; return Sound(waveform=numpy.full(22050, numpy.nan, 'float32'), "
         "sample_rate=22050, duration=1.0, peak=0.5, clipped=False)",
         "a sound whose values is wrong",
     ),
@@ -87,7 +87,7 @@ def test_a_file_is_the_same_whenever_it_is_asked_for(tmp_path):
 
 
 def test_every_kind_is_made_and_what_is_not_spoilt_can_be_read():
-    from ser.audio import read_sound
+    from ser.audio.io import read_sound
     from soak.hostile_flac import FLAC_MAKERS
     from soak.hostile_ogg import OGG_MAKERS
     from soak.hostile_sounds import hostile_sound

@@ -1,0 +1,218 @@
+"""The one door for sound: a path or bytes in, a mono float32 waveform at the wanted rate out, or a clear error."""
+
+import io
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import soundfile
+import soxr
+
+from ser.audio.wav import BareWav, read_wav_header
+from ser.errors import AudioError
+
+SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
+MIN_SECONDS = 0.2
+"""Shorter sounds hold no syllable, and fewer frames than a delta of width nine needs."""
+MAX_SECONDS = 600.0
+MAX_CHANNELS = 8
+MIN_RATE, MAX_RATE = 4_000, 192_000
+SILENCE_PEAK = 1e-4
+"""About three steps of 16-bit sound (-80 dBFS): below it there is nothing but the converter's own noise."""
+MAX_PEAK = 2.0**31
+"""What 32-bit whole numbers saved as floats reach; the powers of much larger values overflow in the features."""
+_SIGNATURES = (b"fLaC", b"OggS", b"ID3")
+"""How FLAC, OGG and tagged MP3 begin. libsndfile knows twenty formats more, with headers of their own to lie in."""
+_FULL_SCALE = 0.999
+_CLIPPED_SHARE = 1e-3
+_BLOCK_FRAMES = 1 << 17
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sound:
+    """A decoded recording.
+
+    Attributes
+    ----------
+    waveform : float32 [samples], mono, finite, at `sample_rate` Hz, full scale 1.0.
+    sample_rate : Hz, after resampling.
+    duration : seconds of the original.
+    peak : the largest magnitude of the waveform.
+    clipped : True where more than one in a thousand samples of the original stand at full scale.
+    """
+
+    waveform: np.ndarray
+    sample_rate: int
+    duration: float
+    peak: float
+    clipped: bool
+
+
+def read_sound(source: Path | bytes, *, sample_rate: int, name: str | None = None) -> Sound:
+    """Decode, mix to mono by the mean of the channels, and resample once (soxr HQ, as `librosa.load` does).
+
+    Parameters
+    ----------
+    source : a file, or the bytes of one, in a format that libsndfile reads (WAV, FLAC, OGG, MP3).
+    sample_rate : Hz of the waveform returned.
+    name : what to call the recording in messages; the path by default.
+
+    Raises
+    ------
+    AudioError : missing, empty, not sound, damaged, shorter than 0.2 s, longer than ten minutes, silent, not finite,
+        or of a rate or number of channels that no microphone has. The message names the recording.
+    """
+    name = name or (str(source) if isinstance(source, Path) else "the uploaded sound")
+    if isinstance(source, Path) and not source.is_file():
+        raise AudioError(f"{name}: there is no such file.")
+    try:
+        with (
+            io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as raw,
+            soundfile.SoundFile(_for_decoder(raw, name)) as file,
+        ):
+            _check_format(file.samplerate, file.channels, name)
+            tally = _Tally()
+            waveform = resample(_mono_blocks(file, tally, name), file.samplerate, sample_rate)
+            duration = tally.frames / file.samplerate
+    # libsndfile's own error is a RuntimeError; mutated headers also raise ValueError and TypeError from the wrapper.
+    except (RuntimeError, ValueError, TypeError, OSError) as error:
+        raise AudioError(f"{name} cannot be read as sound ({_reason(error)}); WAV, FLAC, OGG and MP3 can.") from error
+    if not tally.frames:
+        raise AudioError(f"{name} holds no sound.")
+    if duration < MIN_SECONDS:
+        raise AudioError(f"{name} lasts {duration:.2f} s; at least {MIN_SECONDS} s are needed.")
+    peak = float(max(waveform.max(), -waveform.min()))  # np.abs would copy ten minutes
+    if peak < SILENCE_PEAK:
+        raise AudioError(f"{name} is silent (its peak is below {SILENCE_PEAK:g} of full scale).")
+    return Sound(
+        waveform=waveform,
+        sample_rate=sample_rate,
+        duration=duration,
+        peak=peak,
+        clipped=tally.clipped > _CLIPPED_SHARE * tally.samples,
+    )
+
+
+def resample(blocks: Iterable[np.ndarray], source_rate: int, target_rate: int) -> np.ndarray:
+    """Resample blocks of float32 [samples] with soxr HQ to one float32 [ceil(samples * target_rate / source_rate)].
+
+    The resampler carries its state over from block to block, so the answer is that of one call; its length, and the
+    zeros that fill it, are those of `librosa.resample`.
+    """
+    if source_rate == target_rate:
+        blocks = list(blocks)
+        return _join(blocks, length=sum(map(len, blocks)))
+    stream = soxr.ResampleStream(source_rate, target_rate, num_channels=1, dtype="float32", quality="HQ")
+    taken, resampled = 0, []
+    for block in blocks:
+        taken += len(block)
+        resampled.append(stream.resample_chunk(block))
+    resampled.append(stream.resample_chunk(np.empty(0, dtype=np.float32), last=True))
+    return _join(resampled, length=math.ceil(taken * target_rate / source_rate))
+
+
+def _join(blocks: list[np.ndarray], *, length: int) -> np.ndarray:
+    """Return float32 [length], cut or with zeros at the end. Empties `blocks` meanwhile, so that no copy is held."""
+    joined = np.zeros(length, dtype=np.float32)
+    place = 0
+    blocks.reverse()
+    while blocks:
+        block = blocks.pop()[: length - place]
+        joined[place : place + len(block)] = block
+        place += len(block)
+    return joined
+
+
+def find_sound_files(folder: Path) -> list[Path]:
+    """Return the sound files below `folder`, sorted, but none that is hidden or in a hidden folder (macOS's `._*`)."""
+    return sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in SUFFIXES
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+        and path.is_file()
+    )
+
+
+class _Seekable:
+    """A file for libsndfile, which calls back and takes no exception: a seek that leads nowhere leaves the place."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.readinto, self.tell = file.readinto, file.tell
+        self._seek = file.seek
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        try:
+            return self._seek(offset, whence)
+        except (OSError, ValueError):  # to before the beginning, by a damaged length
+            return self.tell()
+
+
+def _for_decoder(raw: BinaryIO, name: str) -> BareWav | _Seekable:
+    """Return what the decoder may see of the file; raises AudioError for what it should not see at all."""
+    size = raw.seek(0, io.SEEK_END)
+    if not size:
+        raise AudioError(f"{name} is empty.")
+    raw.seek(0)
+    header = read_wav_header(raw, size=size, name=name)
+    if header is None:
+        raw.seek(0)
+        start = raw.read(4)
+        if not start.startswith(_SIGNATURES) and not _is_mpeg_frame(start):
+            raise AudioError(f"{name} cannot be read as sound: it is neither WAV, FLAC, OGG nor MP3.")
+        raw.seek(0)
+        return _Seekable(raw)
+    _check_format(header.rate, header.channels, name)
+    if header.is_cut:
+        share = header.held_bytes / header.claimed_bytes
+        raise AudioError(f"{name} is cut short: it holds {share:.0%} of the sound in its header; copy it again.")
+    return BareWav(raw, header)
+
+
+def _is_mpeg_frame(start: bytes) -> bool:
+    """Tell whether the bytes begin with the eleven ones that a frame of MPEG audio begins with (ISO 11172-3)."""
+    return len(start) >= 2 and start[0] == 0xFF and start[1] >= 0xE0
+
+
+def _check_format(rate: int, channels: int, name: str) -> None:
+    if not MIN_RATE <= rate <= MAX_RATE:
+        raise AudioError(f"{name} has a rate of {rate} Hz; {MIN_RATE} to {MAX_RATE} Hz can be read.")
+    if not 1 <= channels <= MAX_CHANNELS:
+        raise AudioError(f"{name} has {channels} channels; 1 to {MAX_CHANNELS} can be read.")
+
+
+@dataclass
+class _Tally:
+    """What went through `_mono_blocks`: frames, samples of all channels, and those of them at full scale."""
+
+    frames: int = 0
+    samples: int = 0
+    clipped: int = 0
+
+
+def _mono_blocks(file: soundfile.SoundFile, tally: _Tally, name: str) -> Iterator[np.ndarray]:
+    """Yield the mean of the channels, float32 [samples], a block at a time.
+
+    A header may claim any length, and ten minutes in eight channels at 192 kHz would be 3.7 GB, so the original is
+    never held as a whole.
+    """
+    limit = int(MAX_SECONDS * file.samplerate)
+    while len(block := file.read(_BLOCK_FRAMES, dtype="float32", always_2d=True)):
+        tally.frames += len(block)
+        tally.samples += block.size
+        if tally.frames > limit:
+            raise AudioError(f"{name} lasts longer than {MAX_SECONDS:.0f} s; cut it into shorter recordings.")
+        if not np.isfinite(block).all():
+            raise AudioError(f"{name} holds values that are not numbers (NaN or infinity); export it again.")
+        magnitude = np.abs(block)
+        if (peak := magnitude.max()) > MAX_PEAK:
+            raise AudioError(f"{name} reaches {peak:.0e} times full scale; export it again.")
+        tally.clipped += int(np.count_nonzero(magnitude >= _FULL_SCALE))
+        yield block.mean(axis=1, dtype=np.float32) if block.shape[1] > 1 else block[:, 0]
+
+
+def _reason(error: Exception) -> str:
+    return str(getattr(error, "error_string", error)).rstrip(". ") or type(error).__name__

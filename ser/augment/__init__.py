@@ -1,0 +1,1 @@
+"""Random changes of training recordings: waveforms, log-mel spectrograms, batches."""

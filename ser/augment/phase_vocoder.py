@@ -1,0 +1,165 @@
+"""Time stretch and pitch shift by a phase vocoder that needs no angles.
+
+A vocoder (Flanagan and Golden 1966) plays the frames of a short-time Fourier transform at another pace: it
+interpolates magnitudes between neighbouring frames, and lets the phase of each bin advance from one frame to the next
+as it advances in the recording. Only the phase modulo a turn matters, so the advance from frame i to i + 1 is the
+product of one unit phasor and another's conjugate, u[i + 1] conj(u[i]). As long as the frames played are neighbours,
+those products telescope: with C for what has gathered so far, frame i is played as C u[i], and C changes only where the
+next frame played is not i + 1 but j, a repeated or a later one: then it becomes C u[i + 1] conj(u[j]). Rounding
+therefore gathers over those few frames only, so little that C needs no renormalising.
+"""
+
+from collections.abc import Iterator
+from functools import lru_cache
+
+import numpy as np
+import soxr
+from numpy.typing import NDArray
+
+from ser.features._stft import centred_frames, count_frames, hann_window
+
+N_FFT = 2048
+HOP_LENGTH = 512
+_OVERLAP = N_FFT // HOP_LENGTH
+_STEPS_AT_ONCE = 256
+"""How many steps are worked on together: a recording of six seconds, and for ten minutes still little memory."""
+
+
+def time_stretch(waveform: NDArray[np.float32], *, rate: float) -> NDArray[np.float32]:
+    """Return the waveform played `rate` times as fast at the same pitch (`librosa.effects.time_stretch`).
+
+    Only what adds up is in double precision: the transforms whose phases stay in C until the end. In single precision
+    the phase of a quiet bin is rough; elsewhere that is heard in one frame alone, and while the bin is quiet.
+
+    Parameters
+    ----------
+    waveform : float32 `[samples]`, one or more, finite.
+    rate : above 0; over 1 shortens.
+
+    Returns
+    -------
+    float32 `[round(samples / rate)]`.
+
+    Raises
+    ------
+    ValueError : the rate is not above 0.
+    """
+    if not rate > 0:
+        raise ValueError(f"The rate is {rate}, but should be above 0.")
+    length = round(len(waveform) / rate)
+    n_heard = -(-(length + N_FFT) // HOP_LENGTH)
+    steps = np.arange(0, count_frames(len(waveform), hop_length=HOP_LENGTH), rate)[:n_heard]
+    sound = np.zeros((len(steps) + _OVERLAP - 1, HOP_LENGTH), dtype=np.float32)
+    for start, spectrum in _spectra_at(steps, waveform):
+        _overlap_add(sound[start:], spectrum)
+    _mend_ends(sound, n_frames=len(steps))
+    return _fit(sound.reshape(-1)[N_FFT // 2 :], length=length)
+
+
+def pitch_shift(waveform: NDArray[np.float32], *, semitones: float, sample_rate: int) -> NDArray[np.float32]:
+    """Return the waveform `semitones` higher at the same length and pace (`librosa.effects.pitch_shift`).
+
+    It is stretched by 2^(-semitones / 12) and resampled back to its length (soxr, high quality).
+
+    Parameters
+    ----------
+    waveform : float32 `[samples]`, one or more, finite, at `sample_rate`.
+
+    Returns
+    -------
+    float32 `[samples]`.
+    """
+    rate = 2.0 ** (-semitones / 12)
+    shifted = soxr.resample(time_stretch(waveform, rate=rate), sample_rate / rate, sample_rate, quality="HQ")
+    return _fit(shifted, length=len(waveform))
+
+
+def _spectra_at(
+    steps: NDArray[np.float64], waveform: NDArray[np.float32]
+) -> Iterator[tuple[int, NDArray[np.complex64]]]:
+    """Yield the spectrum at `steps` (in frames of the waveform, rising), some at a time, with the place of the first.
+
+    In the terms of the module's docstring, `played` is j, `due` is i + 1 and `gathered` is C.
+    """
+    from ser.augment._phase_vocoder_kernels import play  # numba is slow to import, and only who changes sound needs it
+
+    frames = centred_frames(waveform, n_fft=N_FFT, hop_length=HOP_LENGTH)
+    played = steps.astype(np.intp)
+    weight = (steps - played).astype(np.float32)
+    due = np.concatenate(([0], played[:-1] + 1))
+    gathered = np.ones(1 + N_FFT // 2, dtype=np.complex64)
+    for start in range(0, len(steps), _STEPS_AT_ONCE):
+        here = slice(start, start + _STEPS_AT_ONCE)
+        first = min(played[start], due[start])
+        now, expected = played[here] - first, due[here] - first
+        jumps = now != expected
+        exact = np.concatenate((expected[jumps], now[jumps]))
+        spectrum = _transform(frames[first:], n_frames=now[-1] + 2, exact=exact)
+        stretched = np.empty((len(now), spectrum.shape[1]), dtype=np.complex64)
+        play(spectrum, now, expected, weight[here], gathered, stretched)
+        yield start, stretched
+
+
+def _transform(frames: NDArray[np.float32], *, n_frames: int, exact: NDArray[np.intp]) -> NDArray[np.complex64]:
+    """Return the transform of the first `n_frames` of `frames`, complex64 `[n_frames, 1 + N_FFT // 2]`.
+
+    It is in double precision and then rounded at the places `exact`, in single precision elsewhere, and zero beyond the
+    last frame.
+    """
+    from scipy import fft  # in single precision twice as fast as numpy's, but slow to import
+
+    frames = frames[:n_frames]
+    windowed = np.empty((n_frames, N_FFT), dtype=np.float32)
+    np.multiply(frames, _analysis_window(), out=windowed[: len(frames)])
+    windowed[len(frames) :] = 0
+    spectrum = fft.rfft(windowed, axis=1)
+    exact = exact[exact < len(frames)]
+    spectrum[exact] = np.fft.rfft(frames[exact] * hann_window(N_FFT), axis=1)
+    return spectrum
+
+
+def _overlap_add(sound: NDArray[np.float32], spectrum: NDArray[np.complex64]) -> None:
+    """Add the windowed inverse transforms of `spectrum` to `sound`, float32 `[blocks, HOP_LENGTH]`."""
+    from scipy import fft  # see `_transform`
+
+    from ser.augment._phase_vocoder_kernels import overlap_add  # see `_spectra_at`
+
+    window, _ = _synthesis_windows()
+    overlap_add(fft.irfft(spectrum, axis=1), window, sound)
+
+
+def _mend_ends(sound: NDArray[np.float32], *, n_frames: int) -> None:
+    """Scale up the first and last blocks of `sound`, on which fewer than `_OVERLAP` windows lie."""
+    _, shares = _synthesis_windows()
+    margin = range(_OVERLAP - 1)
+    for block in {*margin, *(n_frames + place for place in margin)}:
+        share = shares[max(block - n_frames + 1, 0) : block + 1].sum(axis=0)
+        np.divide(sound[block], share, out=sound[block], where=share > np.finfo(np.float32).tiny)
+
+
+@lru_cache(maxsize=1)
+def _analysis_window() -> NDArray[np.float32]:
+    """Return `hann_window(N_FFT)` in single precision, float32 `[N_FFT]`."""
+    return hann_window(N_FFT).astype(np.float32)
+
+
+@lru_cache(maxsize=1)
+def _synthesis_windows() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return the window over the sum of the squared windows that overlap, and each square's share in that sum.
+
+    Returns
+    -------
+    float32 `[N_FFT]` and `[_OVERLAP, HOP_LENGTH]`; the shares of a place sum to 1 where all windows lie on it.
+    """
+    window = hann_window(N_FFT).reshape(_OVERLAP, HOP_LENGTH)
+    total = np.square(window).sum(axis=0)
+    return (window / total).reshape(-1).astype(np.float32), (np.square(window) / total).astype(np.float32)
+
+
+def _fit(waveform: NDArray[np.float32], *, length: int) -> NDArray[np.float32]:
+    """Return float32 `[length]`: later samples cut off, or zeros added at the end."""
+    if len(waveform) >= length:
+        return waveform[:length]
+    fitted = np.zeros(length, dtype=np.float32)
+    fitted[: len(waveform)] = waveform
+    return fitted

@@ -1,0 +1,92 @@
+"""Random changes of a standardised batch that imitate no sound: bands and frames hidden, recordings mixed in pairs."""
+
+import torch
+from scipy.special import betaincinv
+from torch import Tensor
+
+from ser.augment.spectrogram import SpectrogramAugmentSettings
+
+_LARGEST_SHARE = 6
+"""A mask hides at most one part in so many of a recording's frames."""
+
+
+def mask_bands_and_frames(
+    standardised: Tensor, lengths: Tensor, settings: SpectrogramAugmentSettings, *, generator: torch.Generator
+) -> Tensor:
+    """Return the batch with blocks of bands and of frames set to 0, the mean.
+
+    SpecAugment without its warp: Park et al. (2019). Widths are drawn evenly from 0 to the largest, then places from
+    all that are possible, for each recording by itself.
+
+    Parameters
+    ----------
+    standardised : float32 [batch, bands, frames], 0 in the padding.
+    lengths : int64 [batch], on the CPU or the batch's device.
+    generator : of the CPU.
+    """
+    if not settings.masks:
+        return standardised
+    n, n_bands, n_frames = standardised.shape
+    lengths = lengths.to(standardised.device)[:, None]
+    widest = (lengths // _LARGEST_SHARE).clamp(max=settings.mask_frames)
+    drawn = torch.rand(4, n, settings.n_masks, dtype=torch.float64, generator=generator).to(standardised.device)
+    bands = _blocks(*drawn[:2], widest=min(settings.mask_bands, n_bands), room=n_bands, size=n_bands)
+    frames = _blocks(*drawn[2:], widest=widest, room=lengths, size=n_frames)
+    return standardised.masked_fill(bands[:, :, None] | frames[:, None, :], 0.0)
+
+
+def _blocks(width: Tensor, start: Tensor, *, widest: Tensor | int, room: Tensor | int, size: int) -> Tensor:
+    """Return which of `size` places lie in a block, bool [batch, size].
+
+    Parameters
+    ----------
+    width, start : float64 [batch, blocks], evenly drawn from 0 to 1.
+    widest, room : a number, or int64 [batch, 1]: the largest width, and the places that blocks may take.
+    """
+    width = (width * (widest + 1)).long()
+    start = (start * (room - width + 1)).long()
+    places = torch.arange(size, device=width.device)[:, None]
+    inside = (places >= start[:, None]) & (places < (start + width)[:, None])  # [batch, size, blocks]
+    return inside.any(dim=2)
+
+
+def mix(
+    standardised: Tensor,
+    lengths: Tensor,
+    targets: Tensor,
+    settings: SpectrogramAugmentSettings,
+    *,
+    generator: torch.Generator,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the batch with each recording mixed with another and the targets likewise, or, by chance, as it is.
+
+    Mixup: Zhang et al. (2018). One share is drawn for the batch, and the larger part is each recording's own. Chance
+    may pair one with itself.
+
+    Parameters
+    ----------
+    standardised : float32 [batch, bands, frames], 0 in the padding.
+    lengths : int64 [batch]; a mixture is as long as the longer of the two.
+    targets : float32 [batch, classes], each row a distribution.
+    generator : of the CPU.
+    """
+    if not settings.mixes or torch.rand((), generator=generator) >= settings.mixup_share:
+        return standardised, lengths, targets
+    share = draw_share(settings.mixup, generator=generator)
+    partner = torch.randperm(len(lengths), generator=generator)
+
+    def mixed(values: Tensor) -> Tensor:
+        return share * values + (1 - share) * values[partner.to(values.device)]
+
+    return mixed(standardised), torch.maximum(lengths, lengths[partner.to(lengths.device)]), mixed(targets)
+
+
+def draw_share(mixup: float, *, generator: torch.Generator) -> float:
+    """Return max(b, 1 - b) with b drawn from Beta(mixup, mixup): from 0.5 to 1.
+
+    By the inverse of the distribution function, because PyTorch's own samplers of Beta and Gamma take no generator in
+    public, and would leave a resumed run to the global one.
+    """
+    drawn = float(torch.rand((), dtype=torch.float64, generator=generator))
+    smaller = float(betaincinv(mixup, mixup, min(drawn, 1 - drawn)))
+    return 1 - smaller

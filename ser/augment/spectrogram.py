@@ -1,0 +1,244 @@
+"""Random changes of a batch of log-mel spectrograms: another voice, room, microphone and background for each recording.
+
+A spectrogram here is decibels, 10 log10 of the power in the bands of `ser.features._filterbanks.mel_filters`.
+Changing it instead of the waveform takes about half a millisecond a recording, so every training step can draw anew.
+The arithmetic is in `ser.augment._spectrogram_ops`; `ser.augment.specaugment` has what imitates no sound.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ser.augment._spectrogram_ops import (
+    add_noise,
+    band_edges,
+    change_pace,
+    frame_levels,
+    reverberate,
+    to_decibels,
+    to_power,
+    typical_level,
+    warp_frequencies,
+)
+from ser.features.validation import require
+
+_REVERB_SHARE = (0.02, 0.5)
+"""Late energy over direct energy; from a dry room to a live one."""
+_BUMP_WIDTH = (0.05, 0.2)
+"""Standard deviation of an equaliser's bump, as a share of the mel scale."""
+_TELEPHONE_LOW_HZ, _TELEPHONE_HIGH_HZ = (150.0, 400.0), (3000.0, 5000.0)
+_TELEPHONE_LOW_SLOPE, _TELEPHONE_HIGH_SLOPE = (12.0, 36.0), (24.0, 60.0)
+"""Decibels an octave beyond the edges."""
+_NOISE_TILT_DB = (-18.0, 3.0)
+_NOISE_WAVE_DB, _N_NOISE_WAVES = 2.0, 7
+"""The noise's spectrum: from the first band to the last, and how far each of its waves goes either way."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpectrogramAugmentSettings:
+    """How strongly a training batch of log-mel spectrograms is changed; by default it is not.
+
+    Attributes
+    ----------
+    warp : largest change of the vocal tract's length, as the natural logarithm of the factor.
+    pace : largest change of the rate of speech, likewise.
+    reverb : share of the recordings that are put into a room.
+    t60_low, t60_high : range of the time in which the room's sound decays by 60 dB, in seconds.
+    channel : share of the recordings heard through another microphone: a tilt and two smooth bumps.
+    equaliser_db : largest size of the tilt and of each bump, either way.
+    telephone : share of the recordings heard through a telephone's band.
+    noise : share of the recordings that are given a background.
+    snr_low, snr_high : range of the noise's distance below the recording's loud frames, in dB.
+    n_masks : how many masks hide bands, and as many hide frames.
+    mask_bands, mask_frames : their largest widths; a sixth of the recording is the most that one hides of its frames.
+    mixup : parameter of the Beta(mixup, mixup) that the shares of mixed recordings are drawn from; 0 mixes none.
+    mixup_share : share of the batches that are mixed.
+    """
+
+    warp: float = 0.0
+    pace: float = 0.0
+    reverb: float = 0.0
+    t60_low: float = 0.15
+    t60_high: float = 0.7
+    channel: float = 0.0
+    equaliser_db: float = 5.0
+    telephone: float = 0.0
+    noise: float = 0.0
+    snr_low: float = 5.0
+    snr_high: float = 40.0
+    n_masks: int = 0
+    mask_bands: int = 0
+    mask_frames: int = 0
+    mixup: float = 0.0
+    mixup_share: float = 0.0
+
+    def __post_init__(self) -> None:
+        for key in ("warp", "pace"):
+            value = getattr(self, key)
+            require(0 <= value <= 1, f"{key} is {value}, but should be from 0 to 1 (0.1 is about 10%).")
+        for key in ("reverb", "channel", "telephone", "noise", "mixup_share"):
+            value = getattr(self, key)
+            require(0 <= value <= 1, f"{key} is {value}, but should be a share from 0 to 1.")
+        for key in ("equaliser_db", "n_masks", "mask_bands", "mask_frames", "mixup"):
+            value = getattr(self, key)
+            require(value >= 0 and math.isfinite(value), f"{key} is {value}, but should be 0 or more.")
+        require(
+            0 < self.t60_low <= self.t60_high and math.isfinite(self.t60_high),
+            f"t60_low and t60_high are {self.t60_low} and {self.t60_high}, "
+            "but should be above 0, and the first no larger than the second.",
+        )
+        require(
+            self.snr_low <= self.snr_high and math.isfinite(self.snr_low) and math.isfinite(self.snr_high),
+            f"snr_low and snr_high are {self.snr_low} and {self.snr_high}, "
+            "but the first should be no larger than the second.",
+        )
+
+    @property
+    def changes_sound(self) -> bool:
+        """Whether `change_sound` changes anything."""
+        return any((self.warp, self.pace, self.reverb, self.channel, self.telephone, self.noise))
+
+    @property
+    def masks(self) -> bool:
+        """Whether `ser.augment.specaugment.mask_bands_and_frames` changes anything."""
+        return self.n_masks > 0 and max(self.mask_bands, self.mask_frames) > 0
+
+    @property
+    def mixes(self) -> bool:
+        """Whether `ser.augment.specaugment.mix` changes anything."""
+        return self.mixup > 0 and self.mixup_share > 0
+
+    @property
+    def changes_anything(self) -> bool:
+        """Whether a training batch is changed at all."""
+        return self.changes_sound or self.masks or self.mixes
+
+
+def change_sound(
+    features: Tensor,
+    lengths: Tensor,
+    settings: SpectrogramAugmentSettings,
+    *,
+    sample_rate: int,
+    hop_seconds: float,
+    max_length: int,
+    generator: torch.Generator,
+    n_bands: int | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Return the recordings as other voices, at another pace, in other rooms, through other devices, amid noise.
+
+    Each recording's changes are drawn by themselves. Its loudness stays: the 90th percentile of its frames' levels is
+    what it was; and as in `ser.features.extract`, nothing is more than 80 dB below the largest value. Neither the other
+    recordings of the batch nor the padding bear on the outcome.
+
+    Parameters
+    ----------
+    features : float32 [batch, rows, frames], bands in dB, at most `max_length` frames; exactly 0 from each recording's
+        length on.
+    lengths : int64 [batch], frames of each recording, 1 or more; on the CPU, no GPU is waited for.
+    sample_rate : of the sound, in Hz; the bands reach from 0 Hz to half of it.
+    hop_seconds : from one frame to the next.
+    max_length : frames that no recording gets beyond; one that would be longer is slowed down by less.
+    generator : of the CPU, whatever the device of the batch, so that its state can be stored with a run's.
+    n_bands : rows that are bands, if others follow: the pitch as log2, which goes with the voice, and what goes with
+        the pace alone (the rows of `ser.features.pitch`).
+
+    Returns
+    -------
+    features : float32 [batch, rows, frames'], padded with 0 as before. No real frame is 0 in all bands.
+    lengths : int64 [batch].
+    """
+    if not settings.changes_sound:
+        return features, lengths
+    n, n_rows, _ = features.shape
+    n_bands = n_bands or n_rows
+    level = typical_level(to_power(features[:, :n_bands]), lengths)
+    if settings.warp:
+        alpha = torch.exp(_uniform(-settings.warp, settings.warp, n, generator=generator))
+        features = _warp(features, alpha, lengths, n_bands=n_bands, sample_rate=sample_rate)
+    if settings.pace:
+        rate = torch.exp(_uniform(-settings.pace, settings.pace, n, generator=generator))
+        features, lengths = change_pace(features, lengths, rate, max_length=max_length)
+    followers = features[:, n_bands:] * _real(lengths, features).unsqueeze(1)
+    power = to_power(features[:, :n_bands])
+    if settings.reverb:
+        rows = _chosen(settings.reverb, n, generator=generator)
+        t60 = _uniform(settings.t60_low, settings.t60_high, n, generator=generator)
+        share = torch.exp(_uniform(*map(math.log, _REVERB_SHARE), n, generator=generator))
+        power[rows] = reverberate(power[rows], t60=t60[rows], share=share[rows], hop_seconds=hop_seconds)
+    if settings.channel or settings.telephone:
+        gain = _draw_gain(settings, n, n_bands=n_bands, sample_rate=sample_rate, generator=generator)
+        power = power * to_power(gain).to(power.device)[:, :, None]
+    if settings.noise:
+        rows = _chosen(settings.noise, n, generator=generator)
+        snr = _uniform(settings.snr_low, settings.snr_high, n, generator=generator)
+        spectrum = _draw_noise_spectrum(n, n_bands=n_bands, generator=generator)
+        # For as many frames as there can be: what a recording is given does not follow from its neighbours' lengths.
+        normal = torch.randn(len(rows), n_bands, max_length, generator=generator)[:, :, : power.shape[2]]
+        power[rows] = add_noise(
+            power[rows],
+            lengths[rows.to(lengths.device)],
+            snr=snr[rows],
+            spectrum=spectrum[rows],
+            normal=normal,
+            sample_rate=sample_rate,
+            hop_seconds=hop_seconds,
+        )
+    return torch.cat([to_decibels(power, lengths, level=level), followers], dim=1), lengths
+
+
+def _warp(features: Tensor, alpha: Tensor, lengths: Tensor, *, n_bands: int, sample_rate: int) -> Tensor:
+    """Return the features of vocal tracts shorter or longer by `alpha`, float32 [n]; the pitch goes along."""
+    bands = warp_frequencies(features[:, :n_bands], alpha, sample_rate=sample_rate)
+    if n_bands == features.shape[1]:
+        return bands
+    octaves = torch.log2(alpha).to(features.device).unsqueeze(1) * _real(lengths, features)
+    pitch = features[:, n_bands] - octaves
+    return torch.cat([bands, pitch.unsqueeze(1), features[:, n_bands + 1 :]], dim=1)
+
+
+def _real(lengths: Tensor, features: Tensor) -> Tensor:
+    """Return which frames are not padding, bool [n, frames]."""
+    return torch.arange(features.shape[2], device=features.device) < lengths.to(features.device).unsqueeze(1)
+
+
+def _draw_gain(
+    settings: SpectrogramAugmentSettings, n: int, *, n_bands: int, sample_rate: int, generator: torch.Generator
+) -> Tensor:
+    """Return float32 [n, bands], in dB: of a microphone, a telephone, both or neither."""
+    gain = torch.zeros(n, n_bands)
+    scale = torch.linspace(0, 1, n_bands)
+    rows = _chosen(settings.channel, n, generator=generator)
+    size = _uniform(-settings.equaliser_db, settings.equaliser_db, n, 3, 1, generator=generator)
+    middle = _uniform(0, 1, n, 2, 1, generator=generator)
+    width = _uniform(*_BUMP_WIDTH, n, 2, 1, generator=generator)
+    bumps = size[:, 1:] * torch.exp(-0.5 * ((scale - middle) / width) ** 2)  # [n, 2, bands]
+    gain[rows] += (size[:, 0] * (2 * scale - 1) + bumps.sum(dim=1))[rows]
+
+    rows = _chosen(settings.telephone, n, generator=generator)
+    centres = band_edges(n_bands, sample_rate=sample_rate)[1:-1]
+    low, high = (_uniform(*edge, n, 1, generator=generator) for edge in (_TELEPHONE_LOW_HZ, _TELEPHONE_HIGH_HZ))
+    slopes = (_uniform(*slope, n, 1, generator=generator) for slope in (_TELEPHONE_LOW_SLOPE, _TELEPHONE_HIGH_SLOPE))
+    octaves = (torch.log2(low / centres).relu(), torch.log2(centres / high).relu())  # beyond the edges, [n, bands]
+    gain[rows] -= sum(slope * beyond for slope, beyond in zip(slopes, octaves, strict=True))[rows]
+    return gain
+
+
+def _draw_noise_spectrum(n: int, *, n_bands: int, generator: torch.Generator) -> Tensor:
+    """Return float32 [n, bands], in dB, smooth and of power 1 in all: a tilt and a few waves along the bands."""
+    scale = torch.linspace(0, 1, n_bands)
+    waves = torch.cos(math.pi * torch.arange(1, _N_NOISE_WAVES + 1)[:, None] * scale)  # [waves, bands]
+    size = _uniform(-_NOISE_WAVE_DB, _NOISE_WAVE_DB, n, _N_NOISE_WAVES, 1, generator=generator)
+    spectrum = _uniform(*_NOISE_TILT_DB, n, 1, generator=generator) * scale + (size * waves).sum(dim=1)
+    return spectrum - frame_levels(to_power(spectrum)[:, :, None])
+
+
+def _uniform(low: float, high: float, *shape: int, generator: torch.Generator) -> Tensor:
+    return low + (high - low) * torch.rand(*shape, generator=generator)
+
+
+def _chosen(share: float, n: int, *, generator: torch.Generator) -> Tensor:
+    """Return which of `n` recordings are chosen with probability `share`, int64 [chosen], on the CPU."""
+    return (torch.rand(n, generator=generator) < share).nonzero()[:, 0]

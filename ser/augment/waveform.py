@@ -1,0 +1,111 @@
+"""Random changes of a training waveform: noise, time stretch, circular time shift and pitch shift."""
+
+import hashlib
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ser.augment.phase_vocoder import pitch_shift, time_stretch
+from ser.features.validation import require
+
+_N_STEPS = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class AugmentSettings:
+    """How strongly `augment` changes a waveform; the defaults are the original recipe's.
+
+    Attributes
+    ----------
+    noise_factor : standard deviation of the noise, as a share of the waveform's largest amplitude.
+    noise_random_scale : scale the noise by a further random factor from 0 to 1.
+    stretch_low, stretch_high : range of the rate of time stretch; over 1 is faster and shorter.
+    shift_seconds : the circular shift in time is at most this long, either way.
+    pitch_semitones : the shift in pitch is at most this large, either way.
+    min_steps, max_steps : how many of the four changes are drawn, without repetition.
+    """
+
+    noise_factor: float = 0.035
+    noise_random_scale: bool = False
+    stretch_low: float = 0.8
+    stretch_high: float = 1.2
+    shift_seconds: float = 2.0
+    pitch_semitones: float = 1.0
+    min_steps: int = 1
+    max_steps: int = 3
+
+    def __post_init__(self) -> None:
+        for key in ("noise_factor", "shift_seconds", "pitch_semitones"):
+            value = getattr(self, key)
+            require(value >= 0 and math.isfinite(value), f"{key} is {value}, but should be 0 or more.")
+        require(
+            0 < self.stretch_low <= self.stretch_high and math.isfinite(self.stretch_high),
+            f"stretch_low and stretch_high are {self.stretch_low} and {self.stretch_high}, "
+            "but should be above 0, and the first no larger than the second.",
+        )
+        require(
+            0 <= self.min_steps <= self.max_steps <= _N_STEPS,
+            f"min_steps and max_steps are {self.min_steps} and {self.max_steps}, "
+            f"but should be from 0 to {_N_STEPS}, and the first no larger than the second.",
+        )
+
+
+def recording_rng(*, seed: int, name: str, copy: int) -> np.random.Generator:
+    """Return the generator for one augmented copy of one recording.
+
+    It depends on these three alone, so that neither the order of recordings nor the number of workers changes a copy.
+
+    Parameters
+    ----------
+    seed : the run's seed.
+    name : what tells the recording from the others, such as its file name without suffix.
+    copy : 0, 1, 2, ... among the copies of this recording.
+    """
+    digest = hashlib.sha256(f"{seed}/{copy}/{name}".encode()).digest()
+    return np.random.default_rng(int.from_bytes(digest, "little"))
+
+
+def augment(
+    waveform: NDArray[np.float32], settings: AugmentSettings, *, sample_rate: int, rng: np.random.Generator
+) -> NDArray[np.float32]:
+    """Return the waveform after a random choice of the four changes, in random order.
+
+    How many is drawn evenly from `min_steps` to `max_steps`, then which and in what order; each change draws its
+    own strength evenly from its range.
+
+    Parameters
+    ----------
+    waveform : float32 `[samples]`, one or more, at `sample_rate`; it is left as it is.
+
+    Returns
+    -------
+    float32 `[samples']`, a new array; only time stretch changes the length.
+    """
+    n_steps = rng.integers(settings.min_steps, settings.max_steps, endpoint=True)
+    changed = waveform.astype(np.float32)
+    for step in rng.permutation(_N_STEPS)[:n_steps]:
+        if step == 0:
+            scale = rng.uniform() if settings.noise_random_scale else 1.0
+            changed = add_noise(changed, factor=settings.noise_factor * scale, rng=rng)
+        elif step == 1:
+            changed = time_stretch(changed, rate=rng.uniform(settings.stretch_low, settings.stretch_high))
+        elif step == 2:
+            seconds = rng.uniform(-settings.shift_seconds, settings.shift_seconds)
+            changed = shift_time(changed, samples=round(seconds * sample_rate))
+        else:
+            semitones = rng.uniform(-settings.pitch_semitones, settings.pitch_semitones)
+            changed = pitch_shift(changed, semitones=semitones, sample_rate=sample_rate)
+    return changed
+
+
+def add_noise(waveform: NDArray[np.float32], *, factor: float, rng: np.random.Generator) -> NDArray[np.float32]:
+    """Return the waveform with Gaussian noise whose standard deviation is `factor` times the largest amplitude."""
+    deviation = np.float32(factor * np.abs(waveform).max())
+    return waveform + deviation * rng.standard_normal(len(waveform), dtype=np.float32)
+
+
+def shift_time(waveform: NDArray[np.float32], *, samples: int) -> NDArray[np.float32]:
+    """Return the waveform `samples` later; what leaves at one end comes in at the other."""
+    return np.roll(waveform, samples)

@@ -1,0 +1,36 @@
+"""`python -m ser corpus [folder] [--download]`: what is there of RAVDESS, what is missing; and fetch what is absent."""
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from ser.corpora.inventory import format_inventory, take_inventory
+from ser.corpora.manifest import corpus_root
+from ser.errors import SerError
+
+DEFAULT = Path("data/ravdess")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the inventory of a corpus; return 0 where it is complete, else 1."""
+    parser = argparse.ArgumentParser(prog="python -m ser corpus", description=__doc__)
+    parser.add_argument("root", nargs="?", help=f"the corpus; RAVDESS_ROOT, else {DEFAULT}, where it is left out")
+    parser.add_argument("--download", action="store_true", help="fetch the archives that are absent (430 MB in all)")
+    options = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    root, _ = corpus_root(options.root, default=DEFAULT)
+    try:
+        if options.download:
+            from ser.corpora.download import download_corpus
+
+            download_corpus(root)
+        inventory = take_inventory(root)
+    except (SerError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    sys.stdout.write(format_inventory(inventory))
+    return 0 if inventory.is_complete else 1

@@ -1,0 +1,46 @@
+"""Cross-validate a recipe: `python cross_validate.py folds=subject_wise seeds=[42,43,44]`; train.py's keys too."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+
+from ser.cli.hydra_command import CONF, one_sentence_errors, run_command
+
+
+@hydra.main(version_base="1.3", config_path=CONF, config_name="cross_validate")
+def _task(configuration: DictConfig) -> float:
+    """Check the settings of all runs, run them, report; return the validation figure that a sweep optimises."""
+    from ser.training.configuration import discard_unused
+
+    with one_sentence_errors():
+        from ser.errors import SerError
+        from ser.training.cross_validation.command import remember_overrides
+        from ser.training.cross_validation.plan import plan, settle
+
+        folder = Path(configuration.paths.run_dir)
+        try:
+            configuration = settle(configuration, HydraConfig.get().overrides.task)
+            settings, runs = plan(configuration)
+        except SerError:
+            discard_unused(folder)
+            raise
+        remember_overrides(folder, HydraConfig.get().overrides.task)
+
+        from ser.training.cross_validation.run import cross_validate, monitored
+
+        summary = cross_validate(
+            settings,
+            runs,
+            folder=folder,
+            configuration=OmegaConf.to_container(configuration, resolve=False),
+            train_script=Path(__file__).parents[2] / "train.py",
+        )
+        return monitored(summary, runs[0].settings.optimized_metric)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command with `arguments`, overrides of Hydra; None takes those of the command line."""
+    return run_command(_task, arguments)

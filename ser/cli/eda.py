@@ -1,0 +1,39 @@
+"""`python -m ser eda [plot_emotions | table]`: look at the corpus; any setting of `conf/eda.yaml` as `key=value`."""
+
+import sys
+from collections.abc import Sequence
+
+import hydra
+from omegaconf import DictConfig
+
+from ser.cli.hydra_command import CONF, one_sentence_errors, run_command
+
+
+@hydra.main(version_base="1.3", config_path=CONF, config_name="eda")
+def _task(configuration: DictConfig) -> None:
+    """Check the settings, look, write."""
+    # Imported here, so that `--help` and a misspelt key are answered at once.
+    from ser.training.configuration import plain
+
+    with one_sentence_errors():
+        from ser.eda.analysis import run
+        from ser.eda.settings import EdaSettings
+        from ser.features.validation import read_settings
+
+        run(read_settings(EdaSettings, plain(configuration), where="eda"))
+
+
+def as_overrides(arguments: Sequence[str]) -> list[str]:
+    """Return the arguments as Hydra reads them: a bare word in front is the task.
+
+    >>> as_overrides(["table", "output_path=features.parquet"])
+    ['task=table', 'output_path=features.parquet']
+    """
+    first, *others = arguments or ["task=report"]
+    is_word = not first.startswith("-") and "=" not in first
+    return [f"task={first}" if is_word else first, *others]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command with `arguments`; None takes those of the command line."""
+    return run_command(_task, as_overrides(sys.argv[1:] if arguments is None else arguments))

@@ -1,0 +1,43 @@
+"""`python -m ser export checkpoint=<run folder or file> format=onnx`: a model for prediction without PyTorch.
+
+Writes `model.onnx`, with the standardiser and the softmax inside, and beside it `model.json`, the description. Keep
+the two together; `python -m ser predict checkpoint=<model.onnx>` reads them.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from ser.cli.key_value_command import key_value_command
+from ser.features.validation import require
+from ser.inference.metadata_file import ONNX
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportSettings:
+    """What the command is told: `checkpoint`, the `format` to write, and where (`output`; empty: beside the run)."""
+
+    checkpoint: str
+    format: Literal["onnx"] = "onnx"
+    output: str = ""
+
+    def __post_init__(self) -> None:
+        require(
+            not self.output or Path(self.output).suffix == ONNX,
+            f"output is {self.output}, but should end in {ONNX}.",
+        )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Export, print the path of the model; return the exit status."""
+    keys = "checkpoint=<path>, format=onnx, output=<file.onnx>"
+    return key_value_command(
+        _export_as_told, ExportSettings, module="export", description=__doc__, keys=keys, arguments=arguments
+    )
+
+
+def _export_as_told(settings: ExportSettings) -> str:
+    from ser.inference.export import export_onnx  # torch, only once it is needed
+
+    return str(export_onnx(Path(settings.checkpoint), Path(settings.output) if settings.output else None))

@@ -1,0 +1,50 @@
+"""What `python -m ser <name> key=value ...` commands share: their help, their settings, one sentence for an error."""
+
+import argparse
+import logging
+import sys
+from collections.abc import Callable, Collection, Sequence
+from typing import TypeVar
+
+from ser.errors import SerError
+from ser.features.validation import key_values, read_settings
+
+S = TypeVar("S")
+
+
+def key_value_command(
+    act: Callable[[S], str],
+    settings_class: type[S],
+    *,
+    module: str,
+    description: str,
+    keys: str,
+    arguments: Sequence[str] | None,
+    numbers: Collection[str] = (),
+    log_level: int = logging.WARNING,
+) -> int:
+    """Read the settings, act, print what `act` returns; return 0, 1 where it could not be done, 130 after Ctrl-C.
+
+    Parameters
+    ----------
+    act : does the work; what it imports is imported only once the settings are good.
+    module : as in `python -m ser <module>`.
+    keys : what the help says of the arguments.
+    arguments : None takes those of the command line.
+    numbers : the keys whose values are whole numbers.
+    """
+    parser = argparse.ArgumentParser(
+        prog=f"python -m ser {module}", description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("settings", nargs="+", help=keys)
+    given = parser.parse_args(arguments).settings
+    logging.basicConfig(level=log_level, format="%(message)s")
+    try:
+        text = act(read_settings(settings_class, key_values(given, numbers=numbers), where=module))
+    except (SerError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    sys.stdout.write(text if text.endswith("\n") else f"{text}\n")
+    return 0

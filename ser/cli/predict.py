@@ -1,0 +1,113 @@
+"""`python -m ser predict a.wav b.flac folder/ [checkpoint=<model>]`: the emotion of one's own recordings.
+
+The model is a run's folder, a .ckpt, .onnx or .safetensors file, or the name of a published model. Where none is given,
+it is the published model ser-ravdess.
+"""
+
+import argparse
+import csv
+import io
+import json
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ser.errors import SerError, SettingsError
+from ser.inference.pretrained import NO_DEFAULT, default_model
+
+if TYPE_CHECKING:
+    from ser.inference.predictor import Prediction
+
+_CHECKPOINT = "checkpoint="
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Judge recordings, print a table (or JSON, or CSV); return 0, or 1 where a recording or the checkpoint failed."""
+    parser = argparse.ArgumentParser(prog="python -m ser predict", description=__doc__)
+    parser.add_argument(
+        "paths", nargs="+", help="sound files, folders of them, and checkpoint=<a run's folder, a model's file or name>"
+    )
+    shape = parser.add_mutually_exclusive_group()
+    shape.add_argument("--json", action="store_true", help="print JSON, one object a recording")
+    shape.add_argument("--csv", action="store_true", help="print CSV, one line a recording")
+    parser.add_argument("--workers", type=int, default=0, help="worker processes; 0 takes all cores")
+    options = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    try:
+        checkpoint, paths = _sort_arguments(options.paths)
+
+        from ser.inference.predictor import (  # torch, which takes a second, only once it is needed
+            Predictor,
+            expand_folders,
+        )
+
+        predictor = Predictor.load(checkpoint)
+        predictions, failures = predictor.predict_files(expand_folders(paths), workers=options.workers)
+    except (SerError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    write = as_json if options.json else as_csv if options.csv else as_table
+    if predictions:
+        sys.stdout.write(write(predictions))
+    for reason in failures.values():
+        print(f"error: {reason}", file=sys.stderr)
+    return 1 if failures else 0
+
+
+def as_table(predictions: "Sequence[Prediction]") -> str:
+    """Return an aligned table: file, emotion, the probability of every class in percent, warnings."""
+    rows = [["file", "emotion", *predictions[0].class_names]]
+    rows += [[p.source, p.emotion, *(f"{share:.1%}" for share in p.probabilities)] for p in predictions]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [
+        "  ".join([*(c.ljust(w) for c, w in zip(r[:2], widths[:2], strict=True)), *map(str.rjust, r[2:], widths[2:])])
+        for r in rows
+    ]
+    lines += [f"note: {p.source}: {warning}" for p in predictions for warning in p.warnings]
+    return "".join(f"{line.rstrip()}\n" for line in lines)
+
+
+def as_json(predictions: "Sequence[Prediction]") -> str:
+    """Return a JSON list of objects: file, emotion, confidence, probabilities by class, duration, warnings."""
+    return json.dumps([_plain(prediction) for prediction in predictions], indent=2, ensure_ascii=False) + "\n"
+
+
+def as_csv(predictions: "Sequence[Prediction]") -> str:
+    """Return CSV: file, emotion, confidence, duration, `p_<class>` for every class, warnings joined by spaces."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    names = predictions[0].class_names
+    writer.writerow(["file", "emotion", "confidence", "duration", *(f"p_{name}" for name in names), "warnings"])
+    for p in predictions:
+        shares = [f"{share:.9g}" for share in p.probabilities]
+        writer.writerow(
+            [p.source, p.emotion, f"{p.confidence:.9g}", f"{p.duration:.3f}", *shares, " ".join(p.warnings)]
+        )
+    return text.getvalue()
+
+
+def _plain(prediction: "Prediction") -> dict[str, object]:
+    return {
+        "file": prediction.source,
+        "emotion": prediction.emotion,
+        "confidence": prediction.confidence,
+        "probabilities": dict(zip(prediction.class_names, map(float, prediction.probabilities), strict=True)),
+        "duration": prediction.duration,
+        "warnings": list(prediction.warnings),
+    }
+
+
+def _sort_arguments(arguments: Sequence[str]) -> tuple[Path | str, list[Path]]:
+    checkpoints = [text.removeprefix(_CHECKPOINT) for text in arguments if text.startswith(_CHECKPOINT)]
+    paths = [Path(text) for text in arguments if not text.startswith(_CHECKPOINT)]
+    default = None if checkpoints else default_model()
+    if default is None and len(checkpoints) != 1:
+        needed = "checkpoint=<run folder or file> is needed, once; train a model with `python train.py`."
+        raise SettingsError(needed if checkpoints else f"{needed} {NO_DEFAULT}")
+    if not paths:
+        raise SettingsError("no recording was given; name sound files or folders of them.")
+    return default or checkpoints[0], paths

@@ -1,0 +1,52 @@
+"""`python -m ser publish checkpoint=<run folder or file> name=<name>`: a model that is loaded by its name.
+
+With `cross_validation=<folder>`, of the same recipe, it takes from there the temperature and the confidence below which
+it calls itself uncertain: the mean of those that each run chose on its validation actors.
+
+Writes `<name>.safetensors`, the weights; `<name>.json`, the description; and, where onnx and onnxruntime are installed,
+`<name>.onnx`, for prediction without PyTorch. They lie in the package, or in `folder=<folder>`. Keep them together.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ser.cli.key_value_command import key_value_command
+from ser.features.validation import require
+from ser.inference.metadata_file import SAFETENSORS
+from ser.inference.pretrained import MODELS
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublishSettings:
+    """What the command is told: `checkpoint`, the `name` to give, where to (`folder`; empty: the package), and which
+    `cross_validation` calibrates it (empty: none)."""
+
+    checkpoint: str
+    name: str
+    folder: str = ""
+    cross_validation: str = ""
+
+    def __post_init__(self) -> None:
+        require(
+            re.fullmatch(r"[a-z0-9][a-z0-9_-]*", self.name) is not None,
+            f"name is {self.name!r}, but should be of lower-case letters, digits, - and _.",
+        )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Publish, print the paths of the files; return the exit status."""
+    keys = "checkpoint=<path>, name=<name>, folder=<folder>, cross_validation=<folder>"
+    return key_value_command(
+        _publish_as_told, PublishSettings, module="publish", description=__doc__, keys=keys, arguments=arguments
+    )
+
+
+def _publish_as_told(settings: PublishSettings) -> str:
+    from ser.evaluation.publish import publish, read_calibration  # torch, only once it is needed
+
+    folder = Path(settings.folder) if settings.folder else MODELS
+    calibration = read_calibration(Path(settings.cross_validation)) if settings.cross_validation else None
+    paths = publish(Path(settings.checkpoint), folder / f"{settings.name}{SAFETENSORS}", calibration=calibration)
+    return "\n".join(map(str, paths))

@@ -1,0 +1,52 @@
+"""`python -m ser robustness cross_validation=<folder>`: how much UAR its runs lose when the sound changes.
+
+Changes the recordings that the runs of a finished cross-validation have scored (`part=validation`, or `part=test`) in
+level, with noise, by a telephone's band and a small room, and lets the runs judge them again. Writes `robustness.md`
+and `robustness.json` into the folder, into `test/` in it for the test part. `count=<n>` takes n recordings a fold.
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ser.cli.key_value_command import key_value_command
+from ser.features.validation import require
+from ser.training.cross_validation.settings import Part
+
+
+@dataclass(frozen=True, kw_only=True)
+class RobustnessSettings:
+    """What the command is told; `count` recordings a fold (None: all), `workers` processes (0: all cores)."""
+
+    cross_validation: str
+    part: Part = "validation"
+    count: int | None = None
+    workers: int = 0
+
+    def __post_init__(self) -> None:
+        require(self.count is None or self.count >= 1, f"count is {self.count}, but should be at least 1.")
+        require(self.workers >= 0, f"workers is {self.workers}, but should be 0 (all cores) or more.")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, print the table, write it; return the exit status."""
+    return key_value_command(
+        _measure_as_told,
+        RobustnessSettings,
+        module="robustness",
+        description=__doc__,
+        keys="cross_validation=<folder>, part=validation|test, count=<n>, workers=<n>",
+        arguments=arguments,
+        numbers=("count", "workers"),
+        log_level=logging.INFO,
+    )
+
+
+def _measure_as_told(settings: RobustnessSettings) -> str:
+    from ser.evaluation.robustness.measurement import measure  # torch and Lightning, only once they are needed
+    from ser.evaluation.robustness.report import write_robustness
+
+    folder = Path(settings.cross_validation)
+    robustness = measure(folder, part=settings.part, count=settings.count, workers=settings.workers)
+    return write_robustness(robustness, folder)

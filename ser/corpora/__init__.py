@@ -1,0 +1,1 @@
+"""Corpora of recordings: names, tables, splits and folds, download, the synthetic corpus."""

@@ -1,0 +1,120 @@
+"""What is on disk: the recordings of a corpus in any layout people have it in, and where that corpus lies."""
+
+import hashlib
+import logging
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ser.audio.io import find_sound_files
+from ser.corpora.ravdess import RecordingName, parse_stem
+from ser.errors import CorpusError
+
+log = logging.getLogger(__name__)
+
+ROOT_VARIABLE = "RAVDESS_ROOT"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recording:
+    """A recording on disk and what its name says of it."""
+
+    path: Path
+    name: RecordingName
+
+    @property
+    def stem(self) -> str:
+        return self.name.stem
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoundFiles:
+    """Every sound file below a root.
+
+    Attributes
+    ----------
+    recordings : one for each name, sorted by name, so in the same order on every machine.
+    doubled : further files that bear the name of one of `recordings` (Kaggle's copy holds every file twice).
+    foreign : sound files whose names are not RAVDESS names.
+    """
+
+    recordings: list[Recording]
+    doubled: list[Path]
+    foreign: list[Path]
+
+
+def find_files(root: Path) -> FoundFiles:
+    """Look through `root`: the publisher's layout, a doubled tree, a flat folder; WAV and FLAC.
+
+    Where a name occurs twice, the file that lies least deep is taken.
+
+    Raises
+    ------
+    CorpusError : `root` is not a folder.
+    """
+    if not root.is_dir():
+        raise CorpusError(f"{root} is not a folder; set data.root or {ROOT_VARIABLE} to the folder that holds RAVDESS.")
+    by_stem: defaultdict[str, list[Path]] = defaultdict(list)
+    for path in find_sound_files(root):
+        by_stem[path.stem].append(path)
+    recordings, doubled, foreign = [], [], []
+    for stem, paths in sorted(by_stem.items()):
+        name = parse_stem(stem)
+        if name is None:
+            foreign.extend(paths)
+            continue
+        first, *others = sorted(paths, key=lambda path: (len(path.parts), path))
+        recordings.append(Recording(path=first, name=name))
+        doubled.extend(others)
+    return FoundFiles(recordings=recordings, doubled=doubled, foreign=foreign)
+
+
+def find_recordings(root: Path) -> list[Recording]:
+    """Return the recordings below `root`, sorted by name; say so where files were left out.
+
+    Raises
+    ------
+    CorpusError : `root` is not a folder, or holds no file with a RAVDESS name.
+    """
+    found = find_files(root)
+    if not found.recordings:
+        raise CorpusError(
+            f"{root} holds no recording with a RAVDESS name (such as 03-01-06-01-02-01-12.wav); "
+            f"{len(found.foreign)} sound files have other names."
+        )
+    if found.doubled:
+        log.info("%s: %d doubled files are left out, such as %s", root, len(found.doubled), found.doubled[0])
+    if found.foreign:
+        log.warning(
+            "%s: %d files without a RAVDESS name are left out, such as %s", root, len(found.foreign), found.foreign[0]
+        )
+    return found.recordings
+
+
+def corpus_root(
+    configured: str | None, *, default: Path, environment: Mapping[str, str] = os.environ
+) -> tuple[Path, bool]:
+    """Return the folder of the corpus (`configured`, else RAVDESS_ROOT, else `default`), and whether it was named."""
+    named = configured or environment.get(ROOT_VARIABLE)
+    return (Path(named).expanduser(), True) if named else (default, False)
+
+
+def content_digest(path: Path) -> str:
+    """Return the SHA-256 of a file as hexadecimal text."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def same_content(paths: Iterable[Path]) -> list[tuple[Path, ...]]:
+    """Return the groups of two or more files that are equal byte by byte, each sorted."""
+    by_size: defaultdict[int, list[Path]] = defaultdict(list)
+    for path in paths:
+        by_size[path.stat().st_size].append(path)
+    by_digest: defaultdict[str, list[Path]] = defaultdict(list)
+    for group in by_size.values():
+        if len(group) > 1:
+            for path in group:
+                by_digest[content_digest(path)].append(path)
+    return sorted(tuple(sorted(group)) for group in by_digest.values() if len(group) > 1)

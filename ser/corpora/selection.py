@@ -1,0 +1,216 @@
+"""Which recordings a run learns from and is scored on: the settings of the group `data`, and what follows from them."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from ser.corpora.manifest import ROOT_VARIABLE, Recording, corpus_root, find_files
+from ser.corpora.ravdess import CHANNELS, EMOTIONS
+from ser.corpora.splits import FOLDS, Fold, Split, check_fold, random_split, speaker_split
+from ser.corpora.synthetic import SyntheticSettings, write_synthetic_corpus
+from ser.errors import CorpusError, SettingsError
+from ser.features.validation import as_plain, require, suggestion
+
+Channel = Literal["both", "speech", "song"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataSettings:
+    """The group `data`; every key is explained in `conf/data/ravdess.yaml`."""
+
+    corpus: Literal["ravdess", "synthetic"] = "ravdess"
+    root: str | None = None
+    download: bool = True
+    channel: Channel = "both"
+    score_channel: Channel | None = None
+    classes: tuple[str, ...] = EMOTIONS
+    split: Literal["random", "speaker", "all"] = "random"
+    split_seed: int = 42
+    held_out: float = 0.2
+    validation_fraction: float = 0.0
+    fold: int | str | None = None
+    validation_actors: tuple[int, ...] = ()
+    test_actors: tuple[int, ...] = ()
+    augment_count: int = 1
+    extra_copies: dict[str, int] = field(default_factory=dict)
+    augment_seed: int = 42
+    batch_size: int = 8
+    workers: int = 0
+    synthetic: SyntheticSettings = field(default_factory=SyntheticSettings)
+
+    def __post_init__(self) -> None:
+        for key in ("classes", "extra_copies"):
+            for emotion in getattr(self, key):
+                require(emotion in EMOTIONS, f"{key} has {emotion!r}; {suggestion(emotion, EMOTIONS)}.")
+        require(len(set(self.classes)) == len(self.classes), f"classes names one twice: {', '.join(self.classes)}.")
+        require(len(self.classes) >= 2, "classes has fewer than two emotions; there would be nothing to tell apart.")
+        # RAVDESS order, whatever order they were named in: nothing sorts the classes again after this.
+        object.__setattr__(self, "classes", tuple(e for e in EMOTIONS if e in self.classes))
+        require(0 < self.held_out < 1, f"held_out is {self.held_out}, but should lie between 0 and 1.")
+        require(0 <= self.validation_fraction < 1, f"validation_fraction is {self.validation_fraction}, not in [0, 1).")
+        require(self.split_seed >= 0, f"split_seed is {self.split_seed}, but should not be negative.")
+        require(self.augment_count >= 0, f"augment_count is {self.augment_count}, but should not be negative.")
+        require(min(self.extra_copies.values(), default=0) >= 0, "extra_copies has a negative number.")
+        require(self.batch_size >= 1, f"batch_size is {self.batch_size}, but should be at least 1.")
+        require(self.workers >= 0, f"workers is {self.workers}, but should be 0 (all cores) or more.")
+        if self.split == "speaker":
+            check_fold(self.held_out_actors)
+        else:
+            named = self.fold is not None or self.validation_actors or self.test_actors
+            require(
+                not named, f"split is {self.split!r}, which has no folds or actors; say data.split=speaker as well."
+            )
+
+    @property
+    def held_out_actors(self) -> Fold:
+        """The actors that `fold`, or the two lists of actors, hold out.
+
+        Raises
+        ------
+        SettingsError : there is no such fold, or both ways or neither way of naming actors is used.
+        """
+        if (self.fold is None) == (not self.validation_actors and not self.test_actors):
+            raise SettingsError(
+                "fold is needed with data.split=speaker (0 to 4, or a name such as 'emobox_3'), or else "
+                "data.validation_actors and data.test_actors; not both."
+            )
+        if self.fold is None:
+            return Fold(validation=self.validation_actors, test=self.test_actors)
+        name = f"subject_wise_{self.fold}" if isinstance(self.fold, int) else self.fold
+        if name not in FOLDS:
+            raise SettingsError(f"fold is {self.fold!r}; {suggestion(name, FOLDS)}.")
+        return FOLDS[name]
+
+    @property
+    def scored_channel(self) -> Channel:
+        return self.score_channel or self.channel
+
+    def describe_split(self, *, keeps_last: bool = False) -> str:
+        """Return one sentence on who was held out and what chose the checkpoint; printed above every figure.
+
+        Parameters
+        ----------
+        keeps_last : whether nothing chose it: the run's last epoch was kept.
+        """
+        channels = {"both": "speech and song", "speech": "speech", "song": "song"}
+        scored = channels[self.scored_channel]
+        if self.split == "all":
+            return (
+                f"Trained on every recording of the corpus ({channels[self.channel]}). Figures on {scored} of the "
+                "corpus itself are of recordings it has heard, and say nothing of a new voice."
+            )
+        if self.split == "speaker":
+            fold = self.held_out_actors
+            chosen = (
+                f"neither were validation actors {_listed(fold.validation)}; the last epoch was kept"
+                if keeps_last
+                else f"the checkpoint was chosen on actors {_listed(fold.validation)}"
+            )
+            return (
+                f"Speaker-independent, {scored}: test actors {_listed(fold.test)} were never heard in training; "
+                f"{chosen}."
+            )
+        share = f"{self.held_out:.0%} of the recordings held out at random (seed {self.split_seed})"
+        heard = "so every test speaker was heard in training"
+        if keeps_last and not self.validation_fraction:
+            return f"Random split, {scored}: {share} and all others trained on, {heard}; the last epoch was kept."
+        if self.validation_fraction:
+            chosen = "the last epoch was kept, judged" if keeps_last else "the checkpoint was chosen"
+            inner = f"{self.validation_fraction:.0%} of the training part"
+            return f"Random split, {scored}: {share}, {heard}; {chosen} on {inner}."
+        return (
+            f"Random split, {scored}: {share}, so every speaker was heard in training, and the checkpoint was chosen "
+            "on these same recordings, as the original did; expect far less on a new voice."
+        )
+
+
+def select(recordings: Sequence[Recording], settings: DataSettings) -> Split:
+    """Split the recordings of the chosen classes; train on `channel`, hold out `scored_channel`.
+
+    Both channels of a held-out actor stay out of the training part, and the random split does not depend on which
+    channel is scored.
+
+    Raises
+    ------
+    CorpusError : nothing is left of the corpus in the chosen classes and channels.
+    SettingsError : as the splits raise.
+    """
+    wanted = {*_channels(settings.channel), *_channels(settings.scored_channel)}
+    pool = [r for r in recordings if r.name.channel in wanted and r.name.emotion in settings.classes]
+    if not pool:
+        raise CorpusError(f"The corpus holds no recording of {'/'.join(sorted(wanted))} in data.classes.")
+    if settings.split == "all":
+        split = Split(train=tuple(pool), validation=(), test=())
+    elif settings.split == "speaker":
+        split = speaker_split(pool, settings.held_out_actors)
+    else:
+        split = random_split(
+            pool,
+            seed=settings.split_seed,
+            held_out=settings.held_out,
+            validation_fraction=settings.validation_fraction,
+        )
+    parts = {
+        "training": of_channel(split.train, settings.channel),
+        "validation": of_channel(split.validation, settings.scored_channel),
+        "test": of_channel(split.test, settings.scored_channel),
+    }
+    for part, left in parts.items():
+        may_be_empty = (part == "test" and not split.test) or (part == "validation" and settings.split == "all")
+        if not left and not may_be_empty:
+            raise CorpusError(f"The {part} part holds no recordings in the chosen channel; see data.channel.")
+    return Split(train=parts["training"], validation=parts["validation"], test=parts["test"])
+
+
+def copies_of(recording: Recording, settings: DataSettings) -> int:
+    """Return how many augmented copies of a training recording the settings ask for."""
+    return settings.augment_count + settings.extra_copies.get(recording.name.emotion, 0)
+
+
+def locate_corpus(settings: DataSettings, *, data_dir: Path) -> Path:
+    """Return the folder of the corpus; write the synthetic one or download RAVDESS where that is what was asked for.
+
+    Parameters
+    ----------
+    data_dir : where corpora lie that nobody named: `ravdess` and `synthetic` below it.
+
+    Raises
+    ------
+    CorpusError, DownloadError : the corpus is not there and cannot be had.
+    """
+    if settings.corpus == "synthetic":
+        digest = hashlib.sha256(json.dumps(as_plain(settings.synthetic)).encode()).hexdigest()[:8]
+        root = Path(settings.root) if settings.root else data_dir / f"synthetic-{digest}"
+        return write_synthetic_corpus(root, settings.synthetic)
+    root, named = corpus_root(settings.root, default=data_dir / "ravdess")
+    if named or not settings.download:
+        if not root.is_dir():
+            raise CorpusError(
+                f"{root} is not a folder; set data.root or {ROOT_VARIABLE} to the folder that holds RAVDESS, or leave "
+                "both unset, and data.download=true, to download it."
+            )
+        return root
+    there = {r.name.channel for r in find_files(root).recordings} if root.is_dir() else set()
+    wanted = (*_channels(settings.channel), *_channels(settings.scored_channel))
+    # By channel: a download that was killed between its two archives has left one of them.
+    if missing := tuple(channel for channel in CHANNELS if channel in wanted and channel not in there):
+        from ser.corpora.download import download_corpus  # an HTTP client, which hardly any run needs
+
+        download_corpus(root, channels=missing)
+    return root
+
+
+def _channels(channel: str) -> tuple[str, ...]:
+    return CHANNELS if channel == "both" else (channel,)
+
+
+def of_channel(recordings: Iterable[Recording], channel: Channel) -> tuple[Recording, ...]:
+    """Return those of `recordings` that are of the channel; all of them for "both"."""
+    return tuple(recording for recording in recordings if recording.name.channel in _channels(channel))
+
+
+def _listed(actors: Sequence[int]) -> str:
+    return ", ".join(map(str, sorted(actors)))

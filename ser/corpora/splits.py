@@ -1,0 +1,138 @@
+"""Who is trained on and who is tested on: the original's random split and the speaker-independent folds."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from sklearn.model_selection import train_test_split
+
+from ser.corpora.manifest import Recording
+from ser.corpora.ravdess import EMOTIONS, N_ACTORS
+from ser.errors import SettingsError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fold:
+    """Actors whose recordings are held out: `validation` chooses the checkpoint, `test` is scored once."""
+
+    validation: tuple[int, ...]
+    test: tuple[int, ...]
+
+
+def _folds() -> dict[str, Fold]:
+    # Test actors of Luna-Jimenez et al. 2021 (cristinalunaj/MMEmotionRecognition), validation of Mak-Sim/ResLSTM-SER.
+    subject_wise = (
+        Fold(validation=(3, 6), test=(2, 5, 14, 15, 16)),
+        Fold(validation=(10, 11), test=(3, 6, 7, 13, 18)),
+        Fold(validation=(8, 17), test=(10, 11, 12, 19, 20)),
+        Fold(validation=(1, 14), test=(8, 17, 21, 23, 24)),
+        Fold(validation=(2, 5), test=(1, 4, 9, 22)),
+    )
+    # Test actors: emo-box/EmoBox, which names no validation actors; ours are a man and a woman of the next fold.
+    emobox = (
+        Fold(validation=(4, 9), test=(1, 11, 20, 21)),
+        Fold(validation=(8, 19), test=(4, 10, 12, 14)),
+        Fold(validation=(3, 24), test=(8, 9, 19, 23)),
+        Fold(validation=(2, 15), test=(3, 5, 7, 24)),
+        Fold(validation=(6, 13), test=(2, 15, 16, 18)),
+        Fold(validation=(1, 20), test=(6, 13, 17, 22)),
+    )
+    named = {f"subject_wise_{number}": fold for number, fold in enumerate(subject_wise)}
+    named |= {f"emobox_{number}": fold for number, fold in enumerate(emobox)}
+    return named | {"audeering": Fold(validation=(16, 17, 19, 20), test=(21, 22, 23, 24))}
+
+
+FOLDS = _folds()
+"""The speaker-independent folds in the literature, by name."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Split:
+    """The three sides of a split; `test` is empty where the held-out recordings also choose the checkpoint."""
+
+    train: tuple[Recording, ...]
+    validation: tuple[Recording, ...]
+    test: tuple[Recording, ...] = ()
+
+    def __post_init__(self) -> None:
+        stems = [recording.stem for recording in (*self.train, *self.validation, *self.test)]
+        assert len(stems) == len(set(stems)), "a recording stands on two sides of the split"
+
+
+def random_split(
+    recordings: Sequence[Recording], *, seed: int, held_out: float = 0.2, validation_fraction: float = 0.0
+) -> Split:
+    """Split at random, stratified by emotion, as the original does: speakers, sentences and takes occur on both sides.
+
+    Parameters
+    ----------
+    recordings : sorted by name.
+    seed : of the shuffle; 42 is the original's.
+    held_out : share of the recordings that is held out.
+    validation_fraction : share of the training part that is held out from it to choose the checkpoint. At 0, the
+        original's way, the held-out part is the validation part and the test part is empty.
+
+    Raises
+    ------
+    SettingsError : too few recordings for every emotion to stand on both sides.
+    """
+
+    def divide(part: Sequence[Recording], fraction: float) -> tuple[list[Recording], list[Recording]]:
+        emotions = [recording.name.emotion for recording in part]
+        try:
+            return train_test_split(list(part), test_size=fraction, random_state=seed, stratify=emotions)
+        except ValueError as error:
+            raise SettingsError(
+                f"data.split is 'random', but {len(part)} recordings cannot be split so that every emotion stands "
+                f"on both sides ({error}); use more recordings or fewer data.classes."
+            ) from error
+
+    train, held = divide(recordings, held_out)
+    if not validation_fraction:
+        return Split(train=tuple(train), validation=tuple(held))
+    train, validation = divide(train, validation_fraction)
+    return Split(train=tuple(train), validation=tuple(validation), test=tuple(held))
+
+
+def speaker_split(recordings: Sequence[Recording], fold: Fold) -> Split:
+    """Split by actor: whoever is in neither part of `fold` is trained on.
+
+    Raises
+    ------
+    SettingsError : an actor stands in two parts, is not one of 1 to 24, or a part has no recordings.
+    """
+    check_fold(fold)
+
+    def of(actors: Collection[int]) -> tuple[Recording, ...]:
+        return tuple(recording for recording in recordings if recording.name.actor in actors)
+
+    trained = set(range(1, N_ACTORS + 1)) - {*fold.validation, *fold.test}
+    split = Split(train=of(trained), validation=of(fold.validation), test=of(fold.test))
+    for part, actors in (("training", trained), ("validation", fold.validation), ("test", fold.test)):
+        if actors and not of(actors):
+            raise SettingsError(
+                f"data.fold leaves no {part} recordings: the corpus has none of actors "
+                f"{', '.join(map(str, sorted(actors)))} in the chosen channel."
+            )
+    return split
+
+
+def check_fold(fold: Fold) -> None:
+    """Refuse a fold whose parts overlap, name nobody to validate on, or hold an actor that RAVDESS has not.
+
+    Raises
+    ------
+    SettingsError
+    """
+    if shared := sorted(set(fold.validation) & set(fold.test)):
+        raise SettingsError(f"fold has actors {shared} in validation and in test; each may be in one only.")
+    if not fold.validation:
+        raise SettingsError("validation_actors is empty; name the actors that choose the checkpoint.")
+    if strangers := sorted(set(fold.validation + fold.test) - set(range(1, N_ACTORS + 1))):
+        raise SettingsError(f"fold has actors {strangers}; RAVDESS has 1 to {N_ACTORS}.")
+    if len(set(fold.validation + fold.test)) == N_ACTORS:
+        raise SettingsError("fold holds out all actors; leave some to train on.")
+
+
+def class_supports(recordings: Collection[Recording]) -> dict[str, int]:
+    """Return the number of recordings of each emotion, in RAVDESS order."""
+    return {emotion: sum(r.name.emotion == emotion for r in recordings) for emotion in EMOTIONS}

@@ -1,0 +1,1 @@
+"""From recordings to batches: feature cache, normalisation statistics, samplers, the LightningDataModule."""

@@ -1,0 +1,1 @@
+"""Metrics, calibration, intervals, reports and figures; robustness, publishing and the model card."""

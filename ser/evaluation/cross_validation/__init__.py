@@ -1,0 +1,1 @@
+"""What the runs of a cross-validation predicted, and one table of it all."""

@@ -1,0 +1,138 @@
+"""Score a checkpoint on recordings whose names tell the truth, from sound to report."""
+
+import logging
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ser.corpora.manifest import Recording, corpus_root, find_recordings
+from ser.corpora.ravdess import CHANNELS, parse_stem
+from ser.corpora.selection import Channel, of_channel
+from ser.data.files import write_text_atomically
+from ser.errors import CorpusError, SettingsError
+from ser.evaluation.report import Evaluation, ScoredRecording, format_confusion_matrix, format_metrics, write_evaluation
+from ser.inference.predictor import Prediction, Predictor, failure_table
+from ser.inference.pretrained import NO_DEFAULT, default_model
+from ser.models.metadata import Description
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationSettings:
+    """The configuration of `evaluate.py`; every key is explained in `conf/evaluate.yaml`."""
+
+    output_dir: str
+    checkpoint: str | None = None
+    test_dir: str | None = None
+    channel: Channel = "both"
+    root: str | None = None
+    workers: int = 0
+
+
+def evaluate(settings: EvaluationSettings) -> Evaluation:
+    """Score, print and write `test_metrics.txt` and its companions; list what could not be read in `unreadable.csv`.
+
+    Raises
+    ------
+    CheckpointError : the checkpoint cannot be used.
+    SettingsError : none is named, and there is no published model to take.
+    CorpusError : no recording to score.
+    """
+    source = settings.checkpoint or default_model()
+    if source is None:
+        raise SettingsError(
+            f"evaluate.checkpoint is missing; train a model with `python train.py` and name its run. {NO_DEFAULT}"
+        )
+    predictor = Predictor.load(source)
+    recordings, protocol = _recordings_to_score(settings, predictor.description)
+    output_dir = Path(settings.output_dir)
+    predictions, failures = predictor.predict_files([r.path for r in recordings], workers=settings.workers)
+    if failures:
+        write_text_atomically(output_dir / "unreadable.csv", failure_table(failures))
+    if not predictions:
+        path, reason = next(iter(failures.items()))
+        raise CorpusError(f"None of {len(recordings)} recordings could be read; the first was {path}: {reason}")
+    evaluation = Evaluation(
+        class_names=predictor.class_names, recordings=tuple(map(_scored, predictions)), protocol=protocol
+    )
+    write_evaluation(evaluation, output_dir, prefix="test")
+    log.info("%s\n%s", format_metrics(evaluation), format_confusion_matrix(evaluation))
+    for path, reason in failures.items():
+        log.warning("Left out: %s: %s", path, reason)
+    log.info("Written to %s", output_dir)
+    return evaluation
+
+
+def _recordings_to_score(settings: EvaluationSettings, description: Description) -> tuple[list[Recording], str]:
+    """Return the recordings, and the sentence on what they are."""
+    folder = None if settings.test_dir is None else Path(settings.test_dir)
+    if folder is None and not description.held_out:  # there is nothing but what it was trained on
+        folder = _root(settings, description)
+    if folder is not None:
+        found = of_channel(find_recordings(folder), settings.channel)
+        kept = [recording for recording in found if recording.name.emotion in description.class_names]
+        if not kept:
+            raise CorpusError(f"{folder} holds no recording of the checkpoint's classes in channel {settings.channel}.")
+        if len(kept) < len(found):
+            log.warning("%d recordings of classes that the model does not know are left out", len(found) - len(kept))
+        heard = _heard_actors(description, kept)
+        return kept, f"Recordings in {folder}, {settings.channel} channel(s). {heard}"
+    found = of_channel(find_recordings(_root(settings, description)), settings.channel)
+    held_out = set(description.held_out)
+    kept = [recording for recording in found if recording.stem in held_out]
+    if not kept:
+        raise CorpusError("None of the recordings that the run held out is there; give test_dir or root.")
+    if settings.channel == "both" and len(kept) < len(held_out):
+        log.warning("%d of the %d held-out recordings are missing", len(held_out) - len(kept), len(held_out))
+    return kept, description.protocol
+
+
+def _root(settings: EvaluationSettings, description: Description) -> Path:
+    if settings.root is not None:
+        return Path(settings.root)
+    at_training = Path(description.corpus_root)
+    return at_training if at_training.is_dir() else corpus_root(None, default=Path("data/ravdess"))[0]
+
+
+def _heard_actors(description: Description, recordings: Collection[Recording]) -> str:
+    """Say how the scored recordings relate to what the model was trained on, as far as the checkpoint tells."""
+    if not description.held_out:
+        return _heard_in_training(description, recordings)
+    held_out = set(description.held_out)
+    strangers = sum(recording.stem not in held_out for recording in recordings)
+    if not strangers:
+        return description.protocol
+    return (
+        f"{strangers} of {len(recordings)} are not among those that the run held out: the model may have been trained "
+        "on them or on other recordings of their speakers."
+    )
+
+
+def _heard_in_training(description: Description, recordings: Collection[Recording]) -> str:
+    """Say that a model that was trained on everybody has heard these recordings."""
+    data = description.configuration.get("data")
+    data = data if isinstance(data, Mapping) else {}
+    if data.get("corpus") == "synthetic":
+        return "The model was trained on made-up voices alone, and the run held none of them out."
+    channel = data.get("channel")
+    heard = sum(channel not in CHANNELS or recording.name.channel == channel for recording in recordings)
+    these = "these very recordings" if heard == len(recordings) else f"{heard} of these {len(recordings)} recordings"
+    speakers = "" if heard == len(recordings) else ", and others of the same speakers"
+    return (
+        f"The run held nothing out: by their names, the model has heard {these} in training{speakers}. The figures say "
+        "how well it remembers, not what to expect of a new voice."
+    )
+
+
+def _scored(prediction: Prediction) -> ScoredRecording:
+    path = Path(prediction.source)
+    name = parse_stem(path.stem)
+    assert name is not None, "only files with RAVDESS names are scored"
+    return ScoredRecording(
+        file=path.stem,
+        actor=name.actor,
+        channel=name.channel,
+        true=name.emotion,
+        probabilities=tuple(map(float, prediction.probabilities)),
+    )

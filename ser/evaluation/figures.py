@@ -1,0 +1,171 @@
+"""Figures of results. They use matplotlib's objects and never pyplot, whose open figures are state of the process."""
+
+import io
+import math
+import textwrap
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+from numpy.typing import ArrayLike
+from PIL import Image
+
+from ser.data.files import replace_when_complete
+from ser.evaluation.metrics import ReliabilityBin
+
+_DPI = 120
+# Blue and vermilion of Okabe and Ito's palette, which colour-blind readers tell apart.
+_TRAINING = {"color": "#0072B2", "linestyle": "--"}
+_VALIDATION = {"color": "#D55E00", "linestyle": "-"}
+_PALE = {"alpha": 0.5, "linewidth": 1.2}
+
+
+def confusion_figure(confusion: ArrayLike, class_names: Sequence[str], *, title: str) -> Figure:
+    """Draw a confusion matrix, coloured by the share of the true class.
+
+    Each cell shows its count and its share of the row in percent, so the diagonal shows the recall of each class; the
+    row labels give the number of recordings. A class without recordings has an uncoloured row.
+
+    Parameters
+    ----------
+    confusion : integer [classes, classes], rows true, columns predicted.
+    class_names : in the order of the matrix.
+    """
+    counts = np.asarray(confusion)
+    support = counts.sum(axis=1, keepdims=True)
+    shares = counts / np.maximum(support, 1)
+    places = np.arange(len(class_names))
+
+    side = max(4.0, 0.85 * len(class_names))
+    figure = _new_figure(width=side + 2.4, height=side + 1.1)
+    axes = figure.subplots()
+    # Cells need not be exactly square: only then does the layout fit axes, labels and colour bar to each other.
+    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+    for row in places:
+        for column in places:
+            count, share = counts[row, column], shares[row, column]
+            axes.text(
+                column,
+                row,
+                f"{count}\n{share:.0%}" if count else "0",
+                ha="center",
+                va="center",
+                fontsize=9,
+                fontweight="bold" if row == column else "normal",
+                color="white" if share > 0.7 else "black" if count else "0.6",
+            )
+    axes.set_xticks(places, class_names, rotation=35, ha="right", rotation_mode="anchor")
+    axes.set_yticks(places, [f"{name} ({n})" for name, n in zip(class_names, support[:, 0], strict=True)])
+    axes.tick_params(length=0)
+    axes.set(xlabel="predicted", ylabel="true (recordings)")
+    axes.set_title("\n".join(textwrap.fill(line, width=int(10.5 * side)) for line in title.splitlines()), fontsize=11)
+    bar = figure.colorbar(image, ax=axes, fraction=0.05, aspect=25, pad=0.02, format=PercentFormatter(xmax=1))
+    bar.set_label("share of the true class (diagonal: recall)")
+    return figure
+
+
+def learning_curve_figure(history: Sequence[Mapping[str, float]]) -> Figure:
+    """Draw loss, accuracy and UAR, and learning rate over the epochs, and mark the epoch of lowest validation loss.
+
+    Parameters
+    ----------
+    history : one mapping an epoch, at least one, with the keys "epoch" (integer), "train/loss", "val/loss",
+        "train/accuracy", "val/accuracy", "train/uar", "val/uar" (shares in [0, 1]) and "lr".
+
+    Raises
+    ------
+    ValueError : the history is empty.
+    """
+    if not history:
+        raise ValueError("the history is empty: there is no epoch to draw.")
+    epochs = [epoch["epoch"] for epoch in history]
+    # A loss that is not a number compares as neither smaller nor larger, so it is put behind every other.
+    best = min(history, key=lambda epoch: (math.isnan(epoch["val/loss"]), epoch["val/loss"]))["epoch"]
+    marker = "o" if len(history) == 1 else ""  # one point makes no line
+
+    figure = _new_figure(width=14, height=4.2)
+    loss, shares, rate = figure.subplots(1, 3)
+
+    def draw(axes: Axes, key: str, label: str, **style: str | float) -> None:
+        axes.plot(epochs, [epoch[key] for epoch in history], label=label, marker=marker, **style)
+
+    draw(loss, "train/loss", "training", **_TRAINING)
+    draw(loss, "val/loss", "validation", **_VALIDATION)
+    loss.set(title="Loss", ylabel="cross-entropy")
+
+    draw(shares, "train/accuracy", "training accuracy", **_TRAINING)
+    draw(shares, "train/uar", "training UAR", **_TRAINING, **_PALE)
+    draw(shares, "val/accuracy", "validation accuracy", **_VALIDATION)
+    draw(shares, "val/uar", "validation UAR", **_VALIDATION, **_PALE)
+    shares.set(title="Accuracy and UAR", ylim=(0, 1.02))
+    shares.yaxis.set_major_formatter(PercentFormatter(xmax=1))
+
+    draw(rate, "lr", "learning rate", color="black")
+    rate.set(title="Learning rate", yscale="log")
+
+    for axes in (loss, shares, rate):
+        axes.axvline(best, color="0.5", linestyle=":", zorder=0, label=f"lowest validation loss (epoch {best})")
+        axes.set_xlabel("epoch")
+        axes.set_xlim(min(epochs) - 0.5, max(epochs) + 0.5)  # a single epoch has no span of its own
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))
+        axes.grid(alpha=0.25)
+        axes.legend(fontsize=8)
+    return figure
+
+
+def reliability_figure(bins: Mapping[str, Sequence[ReliabilityBin]], *, title: str) -> Figure:
+    """Draw how often predictions of each confidence are right, and below how many there are.
+
+    Parameters
+    ----------
+    bins : what to call a set of probabilities -> its `ser.evaluation.metrics.reliability_bins`; two sets at most.
+    """
+    figure = _new_figure(width=5.6, height=5.6)
+    shares, counts = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
+    shares.plot([0, 1], [0, 1], color="0.6", linestyle=":", label="as sure as right")
+    for (label, of_set), style in zip(bins.items(), (_TRAINING, _VALIDATION), strict=False):
+        filled = [each for each in of_set if each.n]
+        shares.plot([b.confidence for b in filled], [b.accuracy for b in filled], marker="o", label=label, **style)
+        edges = [of_set[0].low, *(each.high for each in of_set)]
+        counts.stairs([each.n for each in of_set], edges, label=label, **style)
+    shares.set(ylabel="share that is right", xlim=(0, 1), ylim=(0, 1))
+    counts.set(xlabel="confidence", ylabel="predictions")
+    for axis in (shares.xaxis, shares.yaxis):
+        axis.set_major_formatter(PercentFormatter(xmax=1))
+    shares.legend(fontsize=8)
+    for axes in (shares, counts):
+        axes.grid(alpha=0.25)
+    shares.set_title("\n".join(textwrap.fill(line, width=64) for line in title.splitlines()), fontsize=11)
+    return figure
+
+
+def save_figure(figure: Figure, path: Path, *, colours: int | None = None) -> None:
+    """Write `figure` to `path` as PNG, whole or not at all.
+
+    Parameters
+    ----------
+    colours : reduce it to so many, at most 256, which makes a file several times smaller; None keeps all.
+
+    Raises
+    ------
+    OSError : the file cannot be written; it names it.
+    """
+    with replace_when_complete(path) as temporary:
+        if colours is None:
+            figure.savefig(temporary, format="png", dpi=_DPI)
+            return
+        whole = io.BytesIO()
+        figure.savefig(whole, format="png", dpi=_DPI)
+        with Image.open(whole) as image:
+            image.convert("RGB").quantize(colours).save(temporary, format="png", optimize=True)
+
+
+def _new_figure(*, width: float, height: float) -> Figure:
+    """Return an empty figure of `width` x `height` inches, drawn without a display and laid out without overlaps."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure

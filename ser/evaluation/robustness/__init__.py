@@ -1,0 +1,1 @@
+"""How much UAR a cross-validated recipe loses when the sound changes."""

@@ -1,0 +1,1 @@
+"""A waveform to acoustic features, frame by frame."""

@@ -1,0 +1,1 @@
+"""A model and a sound in, probabilities with names out; checkpoints, pretrained models, export."""

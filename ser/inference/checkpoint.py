@@ -1,0 +1,133 @@
+"""The file that training writes, and the only way one is read: tensors and plain values, never code.
+
+A checkpoint is Lightning's, so that training can resume from it, with one more entry: the description of the model,
+from which the recogniser is built again with nothing else at hand.
+"""
+
+import io
+import pickle
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from textwrap import shorten
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ser.data.files import write_bytes_atomically
+from ser.errors import CheckpointError, SerError
+from ser.features.validation import as_plain
+from ser.inference.run_folder import find_checkpoint
+from ser.models.metadata import Description, read_description
+from ser.models.recogniser import Recogniser, build_recogniser
+
+ENTRY = "ser"
+"""The key of the description in a checkpoint."""
+PREFIX = "recogniser."
+"""What the recogniser's weights are called in a checkpoint: it is this attribute of the Lightning module."""
+
+_LIGHTNINGS = "hyper_parameters"
+
+
+def save_atomically(content: Mapping[str, Any], path: Path) -> None:
+    """Write a checkpoint in its own folder and move it into place when it is complete.
+
+    Raises
+    ------
+    OSError : it cannot be written, such as to a full disk; names `path`.
+    """
+    whole = io.BytesIO()  # torch's own writer turns a full disk into a RuntimeError about positions
+    torch.save(dict(content), whole)
+    write_bytes_atomically(path, whole.getbuffer())
+
+
+def describe(description: Description) -> dict[str, Any]:
+    """Return the description as plain values, for the entry `ENTRY`."""
+    return as_plain(description)
+
+
+def fresh_recogniser(description: Description) -> Recogniser:
+    """Return the described recogniser with fresh weights; raises SettingsError for a bad architecture or network."""
+    return build_recogniser(
+        description.architecture,
+        description.network,
+        n_features=description.features.n_features,
+        max_length=description.features.max_length,
+        n_classes=len(description.class_names),
+    )
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a checkpoint of this project as tensors and plain values.
+
+    Raises
+    ------
+    CheckpointError : missing, damaged, holding code, or not written by this project.
+    """
+    path = find_checkpoint(path)
+    _check_archive(path)
+    try:
+        # weights_only, said aloud: no class of a file's choosing is ever built, no code of a file's ever runs.
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(f"{path} was refused: it is not a file of tensors and plain values alone.") from error
+    # Damage shows as errors of every kind, torch's own assertions among them, by where in the archive it lies.
+    except Exception as error:
+        raise CheckpointError(f"{path} is damaged or not a checkpoint ({type(error).__name__}).") from error
+    if not isinstance(content, dict) or not isinstance(content.get(ENTRY), Mapping):
+        raise CheckpointError(f"{path} is not a checkpoint of this project; train one with `python train.py`.")
+    if _LIGHTNINGS in content:  # from which Lightning's own loader would build what they name
+        raise CheckpointError(f"{path} was refused: it holds {_LIGHTNINGS}, which no checkpoint of this project has.")
+    return content
+
+
+def load_recogniser(path: Path) -> tuple[Recogniser, Description]:
+    """Return the recogniser of a checkpoint, in evaluation mode on the CPU, and its description.
+
+    Raises
+    ------
+    CheckpointError : as `read_checkpoint`, or weights that do not fit the description.
+    """
+    path = find_checkpoint(path)
+    content = read_checkpoint(path)
+    description = read_description(content[ENTRY], path)
+    weights = _weights(content, path)
+    try:
+        # First on "meta", where there are shapes and no memory: a description of a network of any size costs nothing.
+        with torch.device("meta"):
+            fresh_recogniser(description).load_state_dict(weights, assign=True)
+        recogniser = fresh_recogniser(description)
+        recogniser.load_state_dict(weights)
+    except (RuntimeError, TypeError, SerError) as error:  # torch's, for numbers beyond all measure
+        raise CheckpointError(f"{path} cannot be used: {shorten(str(error), 300)}") from error
+    return recogniser.eval(), description
+
+
+def _check_archive(path: Path) -> None:
+    """Compare the checksums in the file, which torch writes but never reads: a flipped bit is a wrong weight."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            # torch stores its members as they are; compressed ones could unpack to any size.
+            plain = all(member.compress_type == zipfile.ZIP_STORED for member in archive.infolist())
+            damaged = archive.testzip() if plain else None
+    except (zipfile.BadZipFile, OSError, ValueError, EOFError, NotImplementedError, RuntimeError) as error:
+        raise CheckpointError(f"{path} is damaged or not a checkpoint ({type(error).__name__}).") from error
+    if not plain or damaged is not None:
+        raise CheckpointError(f"{path} is damaged or not a checkpoint (its checksums do not fit).")
+
+
+def _weights(content: Mapping[str, Any], path: Path) -> dict[str, Tensor]:
+    state = content.get("state_dict")
+    if not isinstance(state, Mapping):
+        raise CheckpointError(f"{path} cannot be used: it holds no weights.")
+    weights = {
+        name.removeprefix(PREFIX): value
+        for name, value in state.items()
+        if isinstance(name, str) and name.startswith(PREFIX)
+    }
+    # A tensor can be one number with a shape that repeats it a billion times; a copy of it takes the memory.
+    claimed = sum(value.nbytes for value in weights.values() if isinstance(value, Tensor))
+    if claimed > path.stat().st_size:
+        raise CheckpointError(f"{path} cannot be used: it claims weights of {claimed:,} bytes, more than it has.")
+    return weights

@@ -1,0 +1,98 @@
+"""The JSON file beside the weights of a model: its description, and the SHA-256 of each file that it describes.
+
+The weights lie in `<name>.onnx`, in `<name>.safetensors`, or in both; `<name>.json` describes either.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
+
+from ser.data.files import write_text_atomically
+from ser.errors import CheckpointError
+from ser.features.validation import as_plain
+from ser.models.metadata import Description, read_description
+
+ONNX, SAFETENSORS = ".onnx", ".safetensors"
+MAX_BYTES = 2**20
+"""Of the JSON; one that names all 2,452 recordings of RAVDESS has 70 kB."""
+
+DESCRIPTION, DIGEST, ONNX_DIGEST = "description", "sha256", "onnx_sha256"
+"""The keys of the JSON: plain values of `Description`, the hexadecimal SHA-256 of the weights, and, where the weights
+lie in a .safetensors file and there is an .onnx file too, that of the latter."""
+
+_OF_THE_MACHINE = ("paths", "root", "ckpt_path")
+"""Settings that say where things lay on the machine that trained."""
+
+
+def description_path(path: Path) -> Path:
+    """Return where the description of the weights `path` lies."""
+    return path.with_suffix(".json")
+
+
+def digest_of(weights: bytes) -> str:
+    """Return the hexadecimal SHA-256 of the content of a file."""
+    return hashlib.sha256(weights).hexdigest()
+
+
+def read_description_of(path: Path, weights: bytes) -> Description:
+    """Return the description beside `path`, whose content is `weights`.
+
+    Raises
+    ------
+    CheckpointError : it is missing, too large, damaged or foreign, or describes other weights.
+    """
+    beside = description_path(path)
+    if not beside.is_file():
+        raise CheckpointError(f"{path} lacks its description: {beside.name} should lie beside it.")
+    try:
+        content = json.loads(read_up_to(beside, MAX_BYTES).decode("utf-8"))
+    except (ValueError, RecursionError) as error:  # text that is not UTF-8 is a ValueError too
+        raise CheckpointError(f"{beside} is damaged: it is not JSON.") from error
+    if not isinstance(content, Mapping) or not isinstance(content.get(DESCRIPTION), Mapping):
+        raise CheckpointError(f"{beside} is not the description of a model of this project.")
+    key = ONNX_DIGEST if path.suffix == ONNX and ONNX_DIGEST in content else DIGEST
+    if content.get(key) != digest_of(weights):
+        raise CheckpointError(f"{path} is not the model that {beside.name} describes; write both again.")
+    return read_description(content[DESCRIPTION], beside)
+
+
+def write_description_of(path: Path, weights: bytes, description: Description, *, onnx: bytes | None = None) -> None:
+    """Write the public description of the weights `path`, and of the .onnx file beside them where there is one.
+
+    Raises
+    ------
+    OSError : the file cannot be written.
+    """
+    content = {DIGEST: digest_of(weights)}
+    if onnx is not None:
+        content[ONNX_DIGEST] = digest_of(onnx)
+    values = content | {DESCRIPTION: public_description(description)}
+    write_text_atomically(description_path(path), json.dumps(values, indent=2, ensure_ascii=False) + "\n")
+
+
+def public_description(description: Description) -> dict[str, Any]:
+    """Return the description as plain values, without what tells of the machine: where things lay on it."""
+    values = as_plain(description)
+    return values | {"corpus_root": "", "configuration": _without_paths(values["configuration"])}
+
+
+def read_up_to(path: Path, limit: int) -> bytes:
+    """Return the content of a file of at most `limit` bytes; raises CheckpointError for a larger one, unread."""
+    size = path.stat().st_size
+    if size > limit:
+        raise CheckpointError(f"{path} has {size:,} bytes, but should have {limit:,} at most.")
+    return path.read_bytes()
+
+
+def _without_paths(value: Any) -> Any:
+    """Return plain values without the settings that are paths; other text that is clearly one is made empty."""
+    if isinstance(value, Mapping):
+        return {key: _without_paths(item) for key, item in value.items() if key not in _OF_THE_MACHINE}
+    if isinstance(value, list):
+        return [_without_paths(item) for item in value]
+    private = isinstance(value, str) and (
+        value.startswith("~") or PurePosixPath(value).is_absolute() or PureWindowsPath(value).is_absolute()
+    )
+    return "" if private else value

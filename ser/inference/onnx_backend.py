@@ -1,0 +1,83 @@
+"""The network's answer from ONNX Runtime, for machines without PyTorch; `ser.inference.export` writes it."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from ser.errors import CheckpointError
+from ser.inference.metadata_file import description_path, read_description_of
+from ser.models.metadata import Description
+
+# Before ONNX Runtime is imported, here or elsewhere: else it reports its use to its makers, and keeps a mark of the
+# machine in the home folder. Whoever wants that can set the variable to 0.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
+FEATURES, PROBABILITIES, ATTENTION = "features", "probabilities", "attention"
+"""What the input and the two outputs are called in the graph."""
+
+
+class OnnxScorer:
+    """Features to probabilities; see `ser.inference.predictor.Scorer`.
+
+    Parameters
+    ----------
+    model : the content of an .onnx file.
+    threads : that one call may use.
+
+    Raises
+    ------
+    ImportError : onnxruntime is not installed.
+    Exception : of onnxruntime, for bytes that are no model.
+    """
+
+    def __init__(self, model: bytes, *, threads: int = 1) -> None:
+        import onnxruntime  # an optional extra; the description can be read without it
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        self.session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+    def __call__(self, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        probabilities, attention = self.session.run([PROBABILITIES, ATTENTION], {FEATURES: features})
+        return probabilities, attention
+
+
+def load_onnx_scorer(path: Path, *, threads: int = 1) -> tuple[OnnxScorer, Description]:
+    """Read an exported model and the description beside it.
+
+    Raises
+    ------
+    CheckpointError : either file is missing, damaged or foreign, the two do not belong together, or onnxruntime is
+        not installed.
+    """
+    if not path.is_file():
+        raise CheckpointError(
+            f"{path}: there is no such model; write one with `python -m ser export checkpoint=<run>`."
+        )
+    model = path.read_bytes()
+    description = read_description_of(path, model)
+    try:
+        scorer = OnnxScorer(model, threads=threads)
+    except ImportError as error:
+        raise CheckpointError(f"{path} needs onnxruntime; install it with `pip install 'ser[onnx]'`.") from error
+    except Exception as error:  # onnxruntime's errors have no class in common
+        raise CheckpointError(f"{path} is damaged or not an ONNX model ({type(error).__name__}).") from error
+    _check_shapes(scorer, description, path)
+    return scorer, description
+
+
+def _check_shapes(scorer: OnnxScorer, description: Description, path: Path) -> None:
+    """Compare the graph with its description, which the digest does not guard; batch axes are left out."""
+    inputs = {node.name: node.shape[1:] for node in scorer.session.get_inputs()}
+    outputs = {node.name: node.shape[1:] for node in scorer.session.get_outputs()}
+    features = description.features
+    fits = (
+        inputs == {FEATURES: [features.n_features, features.max_length]}
+        and outputs.get(PROBABILITIES) == [len(description.class_names)]
+        and ATTENTION in outputs
+    )
+    if not fits:
+        raise CheckpointError(
+            f"{path} maps {inputs} to {outputs}, which does not fit {description_path(path).name}; export both again."
+        )

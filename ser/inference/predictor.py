@@ -1,0 +1,287 @@
+"""A model and a sound in, probabilities with names out. Imports neither Lightning nor Hydra, nor torch by itself."""
+
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from ser.audio.io import Sound, find_sound_files
+from ser.audio.trim import condition
+from ser.corpora.progress import track
+from ser.data.workers import map_in_workers
+from ser.errors import AudioError, CheckpointError
+from ser.features.extract import FeatureSettings
+from ser.features.pipeline import Heard, hear, network_input, try_to_hear, warnings_of_level
+from ser.inference.metadata_file import ONNX, SAFETENSORS
+from ser.inference.onnx_backend import load_onnx_scorer
+from ser.inference.pretrained import find_model
+from ser.inference.segments import Window, attention_over_time, cut_windows, is_silent, mean_probabilities
+from ser.models.metadata import Description
+
+_BATCH = 64
+_WINDOWS_AT_ONCE = 16
+"""Fewer than recordings in a batch: ten minutes then take 28 MB beside their sound, and no longer."""
+
+
+class Scorer(Protocol):
+    """What a network runs on."""
+
+    def __call__(self, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return probabilities float32 [batch, classes] and attention float32 [batch, weights].
+
+        Parameters
+        ----------
+        features : float32 [batch, features, max_length], not standardised.
+        """
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prediction:
+    """What the model says of one recording.
+
+    Attributes
+    ----------
+    source : the file, or the name that was given.
+    class_names : in the order of `probabilities`.
+    probabilities : float32 [classes], not negative, summing to 1.
+    attention : float32 [weights], how much each stretch of the network's `max_length` frames counted, summing to 1.
+    heard_from : seconds into the recording at which those frames begin.
+    duration : seconds of the recording.
+    warnings : what to bear in mind, in sentences; mostly empty.
+    uncertain_below : the confidence that the model asks of itself.
+    """
+
+    source: str
+    class_names: tuple[str, ...]
+    probabilities: np.ndarray
+    attention: np.ndarray
+    duration: float
+    heard_from: float = 0.0
+    warnings: tuple[str, ...] = ()
+    uncertain_below: float = 0.0
+
+    @property
+    def is_uncertain(self) -> bool:
+        """Whether the model's own threshold calls this prediction uncertain."""
+        return self.confidence < self.uncertain_below
+
+    @property
+    def emotion(self) -> str:
+        """The most probable class."""
+        return self.class_names[int(np.argmax(self.probabilities))]
+
+    @property
+    def confidence(self) -> float:
+        """The probability of that class."""
+        return float(np.max(self.probabilities))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timeline:
+    """What the model says of a recording of any length.
+
+    Attributes
+    ----------
+    overall : of the whole recording: the mean of the windows' probabilities, and of their attention, which here covers
+        the recording and no padding.
+    attention_seconds : float64 [weights], the moment in the middle of each stretch that `overall.attention` weighs.
+    windows : one, or overlapping ones where the recording is longer than what the network is given.
+    """
+
+    overall: Prediction
+    attention_seconds: np.ndarray
+    windows: tuple[Window, ...]
+
+
+class Predictor:
+    """A recogniser ready to use.
+
+    >>> predictor = Predictor.load(Path("outputs/train/2026-01-31_12-00-00"))  # doctest: +SKIP
+    >>> predictor.predict(Path("hello.wav")).emotion  # doctest: +SKIP
+    'happy'
+    """
+
+    def __init__(self, scorer: Scorer, description: Description) -> None:
+        """Make a predictor of a network and what it says of itself."""
+        self.scorer = scorer
+        self.description = description
+
+    @classmethod
+    def load(cls, source: Path | str) -> "Predictor":
+        """Read a model.
+
+        Parameters
+        ----------
+        source : a checkpoint, the folder of a run (its best one is taken), an .onnx or .safetensors file that
+            `ser.inference.export` or `ser.evaluation.publish` wrote, or the name of a published model.
+
+        Raises
+        ------
+        CheckpointError : missing, damaged, foreign or hostile; nothing of it is run. Or what it runs on is not
+            installed.
+        """
+        path = find_model(source)
+        if path.suffix == ONNX:
+            return cls(*load_onnx_scorer(path))
+
+        try:
+            from ser.inference.torch_backend import (
+                load_torch_scorer,  # torch takes a second to import, and may not be there
+            )
+        except ModuleNotFoundError as error:
+            given = f"checkpoint={path} format=onnx"
+            command = "publish checkpoint=<run> name=<name>" if path.suffix == SAFETENSORS else f"export {given}"
+            raise CheckpointError(
+                f"{path} needs {error.name}, which is not installed here; where it is, write a model that does "
+                f"without: `python -m ser {command}`."
+            ) from error
+        return cls(*load_torch_scorer(path))
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        return self.description.class_names
+
+    def predict(self, source: Path | bytes, *, name: str | None = None) -> Prediction:
+        """Judge one recording, at any rate, mono or stereo.
+
+        Raises
+        ------
+        AudioError : as `ser.audio.io.read_sound`.
+        """
+        heard = hear(source, settings=self.description.features, name=name)
+        return self._judge([heard], [name or str(source if isinstance(source, Path) else "sound")])[0]
+
+    def follow(self, sound: Sound, *, name: str) -> Timeline:
+        """Judge a recording of any length: as `predict` where one window holds it, else in overlapping windows.
+
+        Parameters
+        ----------
+        sound : at the rate of `description.features`.
+        name : what to call the recording.
+        """
+        settings = self.description.features
+        windows: list[Window] = []
+        cuts = cut_windows(sound.waveform, settings)
+        for first in range(0, len(cuts), _WINDOWS_AT_ONCE):
+            windows += self._judge_windows(cuts[first : first + _WINDOWS_AT_ONCE], settings)
+        seconds, attention = attention_over_time(windows, settings=settings, duration=sound.duration)
+        overall = Prediction(
+            source=name,
+            class_names=self.class_names,
+            probabilities=mean_probabilities(windows),
+            attention=attention,
+            duration=sound.duration,
+            warnings=warnings_of_level(sound),
+            uncertain_below=self.description.uncertain_below,
+        )
+        return Timeline(overall=overall, attention_seconds=seconds, windows=tuple(windows))
+
+    def predict_files(self, paths: Sequence[Path], *, workers: int = 0) -> tuple[list[Prediction], dict[Path, str]]:
+        """Judge many recordings, by all cores (`workers` 0) and with progress.
+
+        Returns
+        -------
+        predictions : of those that could be read, in the order of `paths`.
+        failures : path -> why it could not be read.
+        """
+        attempt = partial(try_to_hear, settings=self.description.features)
+        attempts = track(
+            map_in_workers(attempt, paths, workers=workers), total=len(paths), description="Scoring", unit="recordings"
+        )
+        predictions: list[Prediction] = []
+        failures: dict[Path, str] = {}
+        waiting: list[tuple[Path, Heard]] = []
+        # One thread for the network: the workers have the cores, and threads that wait for one only spin.
+        with threadpool_limits(1):
+            for path, outcome in zip(paths, attempts, strict=True):
+                if isinstance(outcome, str):
+                    failures[path] = outcome
+                    continue
+                waiting.append((path, outcome))
+                if len(waiting) == _BATCH:
+                    predictions += self._judge_waiting(waiting)
+                    waiting.clear()
+            return predictions + self._judge_waiting(waiting), failures
+
+    def score(self, features: np.ndarray) -> np.ndarray:
+        """Return probabilities float32 [samples, classes], a batch at a time.
+
+        Parameters
+        ----------
+        features : float32 [samples, features, max_length], not standardised.
+        """
+        starts = range(0, len(features), _BATCH)
+        return np.concatenate([self.scorer(features[start : start + _BATCH])[0] for start in starts])
+
+    def _judge_windows(self, cuts: Sequence[tuple[int, np.ndarray]], settings: FeatureSettings) -> list[Window]:
+        heard = [row for row, (_, waveform) in enumerate(cuts) if not is_silent(waveform)]
+        conditioned = {row: condition(cuts[row][1], settings) for row in heard}
+        answers = {}
+        if heard:
+            inputs = np.stack([network_input(conditioned[row], settings) for row in heard])
+            answers = dict(zip(heard, zip(*self.scorer(inputs), strict=True), strict=True))
+        return [
+            Window(
+                start=start / settings.sample_rate,
+                end=(start + len(waveform)) / settings.sample_rate,
+                probabilities=answers[row][0] if row in answers else None,
+                attention=answers[row][1] if row in answers else None,
+                heard_from=(start + (conditioned[row].start if row in answers else 0)) / settings.sample_rate,
+            )
+            for row, (start, waveform) in enumerate(cuts)
+        ]
+
+    def _judge_waiting(self, waiting: Sequence[tuple[Path, Heard]]) -> list[Prediction]:
+        return self._judge([heard for _, heard in waiting], [str(path) for path, _ in waiting])
+
+    def _judge(self, heard: Sequence[Heard], names: Sequence[str]) -> list[Prediction]:
+        if not heard:
+            return []
+        probabilities, attention = self.scorer(np.stack([one.features for one in heard]))
+        return [
+            Prediction(
+                source=name,
+                class_names=self.class_names,
+                probabilities=probabilities[row],
+                attention=attention[row],
+                heard_from=one.heard_from,
+                duration=one.duration,
+                warnings=one.warnings,
+                uncertain_below=self.description.uncertain_below,
+            )
+            for row, (name, one) in enumerate(zip(names, heard, strict=True))
+        ]
+
+
+def expand_folders(paths: Iterable[Path]) -> list[Path]:
+    """Return the files of `paths`, with the sound files below each folder in its place.
+
+    Raises
+    ------
+    AudioError : a path that does not exist, or a folder without a sound file.
+    """
+    files: list[Path] = []
+    for path in paths:
+        if not path.exists():
+            raise AudioError(f"{path}: there is no such file or folder.")
+        found = find_sound_files(path) if path.is_dir() else [path]
+        if not found:
+            raise AudioError(f"{path} holds no sound file (WAV, FLAC, OGG or MP3).")
+        files += found
+    return list(dict.fromkeys(files))
+
+
+def failure_table(failures: Mapping[Path, str]) -> str:
+    """Return the recordings that could not be read as CSV text with the columns file and reason."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["file", "reason"])
+    writer.writerows([str(path), reason] for path, reason in failures.items())
+    return text.getvalue()

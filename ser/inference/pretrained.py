@@ -1,0 +1,182 @@
+"""Published models: weights in a .safetensors file and their description as JSON, found by name.
+
+A name is all that is needed to predict: the files lie in the package. Finding them takes no torch; where there is none,
+a model that has an .onnx file too is run by that.
+"""
+
+import importlib.util
+from collections.abc import Mapping
+from pathlib import Path
+from textwrap import shorten
+from typing import TYPE_CHECKING
+
+from ser.data.files import write_bytes_atomically
+from ser.errors import CheckpointError, SerError
+from ser.inference.metadata_file import (
+    ONNX,
+    SAFETENSORS,
+    description_path,
+    read_description_of,
+    read_up_to,
+    write_description_of,
+)
+from ser.models.metadata import Description
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ser.models.recogniser import Recogniser
+
+MODELS = Path(__file__).parents[1] / "pretrained"
+DEFAULT_MODEL = "ser-ravdess"
+"""What is taken where nothing else is named."""
+NO_DEFAULT = f"There is no published model {DEFAULT_MODEL} here, which would be taken where none is named."
+MAX_BYTES = 64 * 2**20
+"""Of a .safetensors file."""
+
+_FILES = (SAFETENSORS, ONNX, ".ckpt")
+
+
+def published_names() -> list[str]:
+    """Return the names of the published models, the default one first, then by the alphabet."""
+    names = {path.stem for path in MODELS.glob("*.json") if _weights_of(path.stem)}
+    return sorted(names, key=lambda name: (name != DEFAULT_MODEL, name))
+
+
+def find_published(name: str) -> Path:
+    """Return the file of a published model that this machine can run: .safetensors with torch, else .onnx.
+
+    Raises
+    ------
+    CheckpointError : there is no model of that name; it lists those that there are.
+    """
+    known = published_names()
+    if name not in known:  # so no name of a stranger's choosing ever becomes a path
+        there = f"published are {', '.join(known)}" if known else "none is published"
+        raise CheckpointError(
+            f"{name[:200]}: there is no such file or folder, and no published model of that name; {there}."
+        )
+    return _weights_of(name)[0]
+
+
+def is_published(path: Path) -> bool:
+    """Whether `path` is the file of a published model."""
+    return path.parent == MODELS
+
+
+def default_model() -> Path | None:
+    """Return the file of the published model `DEFAULT_MODEL`, or None where there is none."""
+    return find_published(DEFAULT_MODEL) if DEFAULT_MODEL in published_names() else None
+
+
+def find_model(source: Path | str) -> Path:
+    """Return the path `source`, or the file of the published model that it names.
+
+    Raises
+    ------
+    CheckpointError : it is neither a path that exists, nor that of a model's file, nor the name of a published model.
+    """
+    path = Path(source)
+    try:
+        exists = path.exists()
+    except OSError:  # a name that no file can have, of a thousand letters
+        exists = False
+    return path if exists or path.suffix in _FILES else find_published(str(source))
+
+
+def write_published(
+    path: Path, recogniser: "Recogniser", description: Description, *, onnx: bytes | None = None
+) -> None:
+    """Write weights as `path`, a .safetensors file, and their public description beside it.
+
+    Parameters
+    ----------
+    onnx : the content of an .onnx file of the same recogniser, to lie beside it as well; one of before is removed.
+
+    Raises
+    ------
+    CheckpointError : weights that `load_published` would refuse; nothing is written.
+    OSError : a file cannot be written.
+    """
+    from safetensors.torch import save
+
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in recogniser.state_dict().items()}
+    _check_weights(weights, description, path)
+    content = save(weights)
+    if len(content) > MAX_BYTES:
+        raise CheckpointError(f"{path} would have {len(content):,} bytes, but should have {MAX_BYTES:,} at most.")
+    write_bytes_atomically(path, content)
+    if onnx is None:
+        path.with_suffix(ONNX).unlink(missing_ok=True)
+    else:
+        write_bytes_atomically(path.with_suffix(ONNX), onnx)
+    write_description_of(path, content, description, onnx=onnx)
+
+
+def load_published(path: Path) -> "tuple[Recogniser, Description]":
+    """Return the recogniser of a .safetensors file, in evaluation mode on the CPU, and the description beside it.
+
+    Raises
+    ------
+    CheckpointError : either file is missing, too large, damaged or foreign, the two do not belong together, or a
+        weight is not a finite number.
+    """
+    from safetensors.torch import load
+
+    from ser.inference.checkpoint import fresh_recogniser
+
+    if not path.is_file():
+        raise CheckpointError(f"{path}: there is no such model; write one with `python -m ser publish`.")
+    content = read_up_to(path, MAX_BYTES)
+    description = read_description_of(path, content)
+    try:
+        weights = load(content)
+    except Exception as error:  # damage shows as errors of several kinds
+        raise CheckpointError(f"{path} is damaged or not a .safetensors file ({type(error).__name__}).") from error
+    _check_weights(weights, description, path)
+    recogniser = fresh_recogniser(description)
+    recogniser.load_state_dict(weights)
+    return recogniser.eval(), description
+
+
+def _weights_of(name: str) -> list[Path]:
+    """Return the files of a model's weights, the one to run first."""
+    suffixes = (SAFETENSORS, ONNX) if _has_torch() else (ONNX, SAFETENSORS)
+    paths = [MODELS / f"{name}{suffix}" for suffix in suffixes]
+    return [path for path in paths if path.is_file()]
+
+
+def _has_torch() -> bool:
+    try:
+        return importlib.util.find_spec("torch") is not None
+    except ImportError:  # by a finder that forbids it
+        return False
+
+
+def _check_weights(weights: "Mapping[str, Tensor]", description: Description, path: Path) -> None:
+    """Raise CheckpointError unless names, types and shapes are those of the described network, and all is finite."""
+    import torch
+
+    from ser.inference.checkpoint import fresh_recogniser
+
+    try:
+        # On "meta" there are shapes and no memory: a description of a network of any size costs nothing.
+        with torch.device("meta"):
+            expected = fresh_recogniser(description).state_dict()
+    except (SerError, RuntimeError, TypeError) as error:  # torch's, for numbers beyond all measure
+        raise CheckpointError(f"{description_path(path)} cannot be used: {shorten(str(error), 300)}") from error
+    for name in sorted({*expected, *weights}):
+        if name not in weights:
+            raise CheckpointError(f"{path} lacks the tensor {name}.")
+        if name not in expected:
+            raise CheckpointError(f"{path} holds a tensor {name[:100]!r} that the described network does not have.")
+        if _kind(weights[name]) != _kind(expected[name]):
+            raise CheckpointError(
+                f"{path} holds {name} as {_kind(weights[name])}, but it should be {_kind(expected[name])}."
+            )
+        if not torch.isfinite(weights[name]).all():
+            raise CheckpointError(f"{path} holds weights in {name} that are not finite numbers.")
+
+
+def _kind(tensor: "Tensor") -> str:
+    return f"{str(tensor.dtype).removeprefix('torch.')} {list(tensor.shape)}"

@@ -1,0 +1,46 @@
+"""The network's answer from PyTorch."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ser.errors import CheckpointError
+from ser.inference.checkpoint import load_recogniser
+from ser.inference.metadata_file import SAFETENSORS
+from ser.inference.pretrained import load_published
+from ser.models.metadata import Description
+from ser.models.recogniser import Recogniser
+
+
+class TorchScorer:
+    """Features to probabilities; see `ser.inference.predictor.Scorer`.
+
+    Parameters
+    ----------
+    temperature : what the logits are divided by.
+    """
+
+    def __init__(self, recogniser: Recogniser, *, temperature: float = 1.0) -> None:
+        self.recogniser = recogniser.eval()
+        self.temperature = temperature
+
+    def __call__(self, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        with torch.inference_mode():
+            logits, attention = self.recogniser(torch.from_numpy(features))
+            return torch.softmax(logits.float() / self.temperature, dim=1).numpy(), attention.float().numpy()
+
+
+def load_torch_scorer(path: Path) -> tuple[TorchScorer, Description]:
+    """Read a checkpoint, the best one of a run's folder, or a .safetensors file.
+
+    Raises
+    ------
+    CheckpointError : as `load_recogniser` and `load_published`, or a weight is not a finite number.
+    """
+    load = load_published if path.suffix == SAFETENSORS else load_recogniser
+    recogniser, description = load(path)
+    broken = next((name for name, value in recogniser.state_dict().items() if not torch.isfinite(value).all()), None)
+    if broken is not None:  # of a training that diverged, or a stranger's: every answer would be NaN
+        raise CheckpointError(f"{path} holds weights in {broken} that are not finite numbers.")
+    return TorchScorer(recogniser, temperature=description.temperature), description

@@ -1,0 +1,96 @@
+"""The original recipe's network: two convolutions, a bidirectional LSTM, Luong attention."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from ser.features.validation import require
+from ser.models.attention import LuongDotAttention
+
+
+@dataclass(frozen=True, kw_only=True)
+class CnnBiLstmLuongSettings:
+    """Sizes and dropouts; the defaults are the original's.
+
+    Attributes
+    ----------
+    conv_channels : output channels of the two convolutions.
+    lstm_hidden : units of each direction; lstm_layers : stacked layers.
+    lstm_dropout : between the LSTM's layers; dropout : before the last linear layer. In [0, 1).
+    """
+
+    conv_channels: tuple[int, ...] = (64, 128)
+    lstm_hidden: int = 128
+    lstm_layers: int = 2
+    lstm_dropout: float = 0.5
+    dropout: float = 0.5
+
+    def __post_init__(self) -> None:
+        require(
+            len(self.conv_channels) == 2 and min(self.conv_channels) >= 1,
+            f"conv_channels is {list(self.conv_channels)}, but should be two positive numbers.",
+        )
+        require(self.lstm_hidden >= 1, f"lstm_hidden is {self.lstm_hidden}, but should be at least 1.")
+        # A number from a stranger's file; a network of a billion layers would be built for ever.
+        require(1 <= self.lstm_layers <= 16, f"lstm_layers is {self.lstm_layers}, but should be from 1 to 16.")
+        for key in ("lstm_dropout", "dropout"):
+            require(0 <= getattr(self, key) < 1, f"{key} is {getattr(self, key)}, but should be in [0, 1).")
+
+
+class CnnBiLstmLuong(nn.Module):
+    """CNN-BiLSTM with Luong attention over standardised features.
+
+    Parameters
+    ----------
+    n_features : rows of the input (187 in the original recipe).
+    n_classes : columns of the output.
+    """
+
+    min_frames = 2
+    """The pooling halves the frames, and one must be left."""
+    by_band = False
+
+    def __init__(self, settings: CnnBiLstmLuongSettings, *, n_features: int, n_classes: int) -> None:
+        super().__init__()
+        first, second = settings.conv_channels
+        self.convolutions = nn.Sequential(
+            nn.Conv1d(n_features, first, kernel_size=3, padding=1),
+            nn.BatchNorm1d(first),
+            nn.ReLU(),
+            nn.Conv1d(first, second, kernel_size=3, padding=1),
+            nn.BatchNorm1d(second),
+            nn.ReLU(),
+            nn.MaxPool1d(2),
+        )
+        self.lstm = nn.LSTM(
+            second,
+            settings.lstm_hidden,
+            num_layers=settings.lstm_layers,
+            batch_first=True,
+            bidirectional=True,
+            # One layer has nothing between layers to drop, and PyTorch warns about it.
+            dropout=settings.lstm_dropout if settings.lstm_layers > 1 else 0.0,
+        )
+        self.attention = LuongDotAttention()
+        self.dropout = nn.Dropout(settings.dropout)
+        self.classify = nn.Linear(4 * settings.lstm_hidden, n_classes)
+
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Return logits and attention weights.
+
+        Parameters
+        ----------
+        features : float32 [batch, features, frames], standardised; shapes below are those of the original recipe.
+
+        Returns
+        -------
+        logits : float32 [batch, classes]
+        weights : float32 [batch, frames // 2], one for every two frames, summing to 1.
+        """
+        maps = self.convolutions(features)  # [b, 187, 216] -> [b, 128, 108]
+        states, (final, _) = self.lstm(maps.transpose(1, 2))  # [b, 108, 256], [layers * 2, b, 128]
+        query = torch.cat([final[-2], final[-1]], dim=1)  # the last layer's two directions: [b, 256]
+        context, weights = self.attention(query, states)  # [b, 256], [b, 108]
+        joined = torch.cat([context, query], dim=1)  # [b, 512]
+        return self.classify(self.dropout(joined)), weights  # [b, 8], [b, 108]

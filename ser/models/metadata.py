@@ -1,0 +1,104 @@
+"""What a model says of itself, whatever it runs on: everything but the weights. Plain values only, no torch."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from textwrap import shorten
+from typing import Any
+
+from ser.corpora.ravdess import EMOTIONS
+from ser.errors import CheckpointError, SettingsError
+from ser.features.extract import FeatureSettings
+from ser.features.validation import read_settings, require
+
+FORMAT = 1
+
+_MAX_VALUES, _MAX_DEPTH, _MAX_TEXT = 100_000, 32, 10_000
+"""Of a description: one that names all 2,452 recordings of RAVDESS has 3,000 values, 5 deep, of 200 characters."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Description:
+    """Everything but the weights.
+
+    Attributes
+    ----------
+    architecture, network : a name of `ser.models.recogniser.ARCHITECTURES` and its settings.
+    class_names : in the order of the outputs.
+    features : the settings of sound and features.
+    protocol : one sentence on whom the model has heard and what chose this checkpoint.
+    held_out : names of the recordings that the run kept from training, to be scored.
+    corpus_root : where the corpus lay then; the held-out recordings are looked for there first.
+    temperature : what the logits are divided by, so that confidence means what it says (Guo et al. 2017).
+    uncertain_below : a prediction less confident than this is called uncertain; 0 calls none so.
+    configuration : the run's resolved configuration, as it was; information only.
+    versions : of this project and the libraries at training; information only.
+    """
+
+    architecture: str
+    network: dict[str, Any]
+    class_names: tuple[str, ...]
+    features: FeatureSettings
+    protocol: str
+    held_out: tuple[str, ...] = ()
+    corpus_root: str = ""
+    temperature: float = 1.0
+    uncertain_below: float = 0.0
+    configuration: dict[str, Any] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+    format: int = FORMAT
+
+    def __post_init__(self) -> None:
+        unknown = [name for name in self.class_names if name not in EMOTIONS]
+        require(not unknown, f"class_names holds {unknown}, which are not emotions of RAVDESS.")
+        require(len(self.class_names) >= 2, "class_names should hold two names at least.")
+        require(len(set(self.class_names)) == len(self.class_names), "class_names holds a name twice.")
+        require(0 < self.temperature < math.inf, f"temperature is {self.temperature}, but should be above 0.")
+        require(0 <= self.uncertain_below <= 1, f"uncertain_below is {self.uncertain_below}, but should be 0 to 1.")
+
+
+def read_description(values: Mapping[str, Any], path: Path) -> Description:
+    """Return the description that plain values from the file `path` hold.
+
+    Raises
+    ------
+    CheckpointError : an entry is missing, unknown or bad; it names the file.
+    """
+    _check_plain(values, path)
+    if values.get("format", FORMAT) != FORMAT:
+        raise CheckpointError(f"{path} has format {values['format']!r}; this release of ser reads {FORMAT}.")
+    try:
+        return read_settings(Description, values, where="checkpoint")
+    except SettingsError as error:
+        raise CheckpointError(f"{path} cannot be used: {shorten(str(error), 300)}") from error
+
+
+def _check_plain(values: Mapping[str, Any], path: Path) -> None:
+    """Refuse what no description holds, before any of it is compared, copied or shown in a message.
+
+    A few hundred bytes of JSON or of a pickle can hold a number of thousands of digits, lists in lists without end, or
+    lists that hold one another so often that writing them out takes all memory.
+    """
+    waiting, seen = [(values, 0)], 0
+    while waiting:
+        value, depth = waiting.pop()
+        seen += 1
+        if depth > _MAX_DEPTH or seen > _MAX_VALUES:
+            raise CheckpointError(f"{path} cannot be used: its description has too many values, or too deep ones.")
+        if isinstance(value, Mapping):
+            waiting += [(item, depth + 1) for pair in value.items() for item in pair]
+        elif isinstance(value, (list, tuple)):
+            waiting += [(item, depth + 1) for item in value]
+        elif not _is_plain(value):
+            raise CheckpointError(
+                f"{path} cannot be used: its description holds {type(value).__name__} values that are too large, or no "
+                "plain ones."
+            )
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether `value` is None, true or false, a number of 64 bits, or text of some length that can be written."""
+    if isinstance(value, str):
+        return len(value) <= _MAX_TEXT and not any("\ud800" <= character <= "\udfff" for character in value)
+    return value is None or isinstance(value, float) or (isinstance(value, int) and -(2**63) <= value < 2**63)

@@ -1,0 +1,165 @@
+"""The better recipe's network: residual convolutions over the log-mel spectrogram, a bidirectional LSTM, attention.
+
+Frames that are padding carry no weight anywhere: a recording gets the same answer whatever it is padded to.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ser.features.validation import require
+from ser.models.attention import AttentivePooling
+
+_STEM_STRIDE = (4, 2)
+_BLOCK_STRIDES = ((2, 1), (2, 2))
+_BANDS_A_ROW = 16
+"""Bands that one row of the last maps stands for: the product of the strides in frequency."""
+FRAMES_A_STATE = 4
+"""Frames that one state of the LSTM stands for: the product of the strides in time."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResidualBiLstmSettings:
+    """Sizes and dropouts.
+
+    Attributes
+    ----------
+    channels : of the stem and the first block, and of the second block.
+    lstm_hidden : units of each direction of the LSTM.
+    attention_hidden : units of the layer that scores a frame.
+    block_dropout : within a block; dropout : before the LSTM and before the last linear layer. In [0, 1).
+    functionals : share of the second opinion (`ser.models.functionals`) in the answer, in [0, 1); 0: there is none.
+    kernel : the second opinion compares with utterances of training (`ser.models.kernel`), instead of a linear layer.
+    """
+
+    channels: tuple[int, ...] = (32, 64)
+    lstm_hidden: int = 64
+    attention_hidden: int = 64
+    block_dropout: float = 0.1
+    dropout: float = 0.3
+    functionals: float = 0.0
+    kernel: bool = False
+
+    def __post_init__(self) -> None:
+        require(
+            len(self.channels) == 2 and min(self.channels) >= 1,
+            f"channels is {list(self.channels)}, but should be two positive numbers.",
+        )
+        for key in ("lstm_hidden", "attention_hidden"):
+            require(getattr(self, key) >= 1, f"{key} is {getattr(self, key)}, but should be at least 1.")
+        for key in ("block_dropout", "dropout", "functionals"):
+            require(0 <= getattr(self, key) < 1, f"{key} is {getattr(self, key)}, but should be in [0, 1).")
+
+
+class ResidualBiLstm(nn.Module):
+    """Residual convolutions in time and frequency, a bidirectional LSTM, attentive mean and deviation.
+
+    Parameters
+    ----------
+    n_features : bands of the spectrogram, neighbours in frequency (64 in the recipe).
+    n_classes : columns of the output.
+    """
+
+    min_frames = 2 * FRAMES_A_STATE
+    by_band = True
+
+    def __init__(self, settings: ResidualBiLstmSettings, *, n_features: int, n_classes: int) -> None:
+        super().__init__()
+        first, second = settings.channels
+        rows = -(-n_features // _BANDS_A_ROW)
+        hidden = settings.lstm_hidden
+        self.stem = nn.Conv2d(1, first, kernel_size=(7, 5), stride=_STEM_STRIDE, padding=(3, 2), bias=False)
+        self.stem_norm = nn.BatchNorm2d(first)
+        self.blocks = nn.ModuleList(
+            [
+                ResidualBlock(first, first, stride=_BLOCK_STRIDES[0], dropout=settings.block_dropout),
+                ResidualBlock(first, second, stride=_BLOCK_STRIDES[1], dropout=settings.block_dropout),
+            ]
+        )
+        self.project = nn.Conv1d(second * rows, 2 * hidden, kernel_size=1, bias=False)
+        self.project_norm = nn.BatchNorm1d(2 * hidden)
+        self.forwards = nn.LSTM(2 * hidden, hidden, batch_first=True)
+        self.backwards = nn.LSTM(2 * hidden, hidden, batch_first=True)
+        self.pooling = AttentivePooling(2 * hidden, settings.attention_hidden)
+        self.dropout = nn.Dropout(settings.dropout)
+        self.classify = nn.Linear(4 * hidden, n_classes)
+        self.to(memory_format=torch.channels_last)  # half as fast again on a CPU
+
+    def forward(self, features: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Return logits and attention weights; the shapes in the comments are the recipe's.
+
+        Parameters
+        ----------
+        features : float32 [batch, bands, frames], standardised, 0 where padded.
+        mask : bool [batch, frames], true from the first frame to a recording's last.
+
+        Returns
+        -------
+        logits : float32 [batch, classes]
+        weights : float32 [batch, ceil(frames / 4)], one for every four frames, summing to 1, 0 where padded.
+        """
+        maps = features.unsqueeze(1).contiguous(memory_format=torch.channels_last)  # [b, 1, 64, 256]
+        mask = mask[:, :: _STEM_STRIDE[1]]  # [b, 128]
+        maps = F.relu(self.stem_norm(self.stem(maps))) * _over_maps(mask)  # [b, 32, 16, 128]
+        for block, (_, stride) in zip(self.blocks, _BLOCK_STRIDES, strict=True):
+            mask = mask[:, ::stride]
+            maps = block(maps, _over_maps(mask))  # [b, 32, 8, 128], [b, 64, 4, 64]
+        states = self.dropout(F.relu(self.project_norm(self.project(maps.flatten(1, 2)))))  # [b, 128, 64]
+        states = self._recur(states.transpose(1, 2), mask)  # [b, 64, 128]
+        mean, deviation, weights = self.pooling(states, mask)  # [b, 128], [b, 128], [b, 64]
+        return self.classify(self.dropout(torch.cat([mean, deviation], dim=1))), weights
+
+    def _recur(self, states: Tensor, mask: Tensor) -> Tensor:
+        """Return the states of both directions, [b, frames, 2 hidden]; the second one begins at a recording's end.
+
+        A bidirectional LSTM of PyTorch would begin in the padding.
+        """
+        places = torch.arange(states.shape[1], device=states.device)  # [frames]
+        mirrored = mask.sum(dim=1, keepdim=True) - 1 - places  # [b, frames], negative in the padding
+        mirrored = torch.where(mirrored < 0, places, mirrored)
+        there, _ = self.forwards(states)
+        back, _ = self.backwards(_reorder(states, mirrored))
+        return torch.cat([there, _reorder(back, mirrored)], dim=2)
+
+
+class ResidualBlock(nn.Module):
+    """Two 3 x 3 convolutions beside a shortcut (He et al. 2016, arXiv:1512.03385)."""
+
+    def __init__(self, n_in: int, n_out: int, *, stride: tuple[int, int], dropout: float) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(n_in, n_out, kernel_size=3, stride=stride, padding=1, bias=False)
+        self.first_norm = nn.BatchNorm2d(n_out)
+        self.dropout = nn.Dropout(dropout)
+        self.second = nn.Conv2d(n_out, n_out, kernel_size=3, padding=1, bias=False)
+        self.second_norm = nn.BatchNorm2d(n_out)
+        self.stride = stride
+        # Without a stride of its own: one of 1 x 1 with a stride, channels last and fewer than 16 channels, writes past
+        # its memory in the backward pass (oneDNN issue 6035).
+        self.shortcut = nn.Conv2d(n_in, n_out, kernel_size=1, bias=False)
+        self.shortcut_norm = nn.BatchNorm2d(n_out)
+
+    def forward(self, maps: Tensor, mask: Tensor) -> Tensor:
+        """Map float32 [batch, n_in, bands, frames] to [batch, n_out, bands', frames'], 0 where `mask` is 0.
+
+        Parameters
+        ----------
+        mask : float32 [batch, 1, 1, frames'].
+        """
+        inner = self.dropout(F.relu(self.first_norm(self.first(maps)))) * mask
+        inner = self.second_norm(self.second(inner))
+        bands, frames = self.stride
+        # Bands are averaged, frames left out: a mean over frames would reach into the padding.
+        outer = F.avg_pool2d(maps, (bands, 1), ceil_mode=True)[..., ::frames]
+        return F.relu(inner + self.shortcut_norm(self.shortcut(outer))) * mask
+
+
+def _over_maps(mask: Tensor) -> Tensor:
+    """Return bool [batch, frames] as float32 [batch, 1, 1, frames]."""
+    return mask[:, None, None, :].float()
+
+
+def _reorder(states: Tensor, places: Tensor) -> Tensor:
+    """Return float32 [batch, frames, hidden] with the frames in the order of int64 [batch, frames]."""
+    return states.gather(1, places.unsqueeze(2).expand(-1, -1, states.shape[2]))

@@ -1,1 +1,0 @@
-"""How much of its UAR a cross-validated recipe loses when the sound changes."""

@@ -1,0 +1,1 @@
+"""The LightningModule, its callbacks, the run from configuration to report, cross-validation and sweeps."""

@@ -1,0 +1,170 @@
+"""All settings of a training run, checked together before any data is touched."""
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from ser.augment.spectrogram import SpectrogramAugmentSettings
+from ser.augment.waveform import AugmentSettings
+from ser.corpora.selection import DataSettings
+from ser.errors import SettingsError
+from ser.features.extract import FeatureSettings
+from ser.features.validation import check_keys, read_settings, require, suggestion
+from ser.models.recogniser import check_architecture, functionals_share, is_by_band
+from ser.training.module import MONITORED, ModelSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class MonitorSettings:
+    """What the choice of the best checkpoint looks at; None chooses the last epoch."""
+
+    monitor: str | None = "val/loss"
+    mode: Literal["min", "max"] = "min"
+
+    def __post_init__(self) -> None:
+        if self.monitor is None:
+            return
+        known = self.monitor in MONITORED
+        require(known, f"monitor is {self.monitor!r}, which is never logged; {suggestion(self.monitor, MONITORED)}.")
+        better = "min" if self.monitor.endswith("loss") else "max"
+        require(self.mode == better, f"mode is {self.mode!r}, but {self.monitor} is best the other way: {better!r}.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EarlyStoppingSettings(MonitorSettings):
+    """What stops a run early, after `patience` epochs without a gain of `min_delta`; `monitor` None never does."""
+
+    patience: int = 10
+    min_delta: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.patience >= 1, f"patience is {self.patience}, but should be at least 1.")
+        require(self.min_delta >= 0, f"min_delta is {self.min_delta}, but should not be negative.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CallbackSettings:
+    early_stopping: EarlyStoppingSettings = field(default_factory=EarlyStoppingSettings)
+    checkpoint: MonitorSettings = field(default_factory=MonitorSettings)
+    progress: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoggerSettings:
+    tensorboard: bool = True
+    csv: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class PathSettings:
+    """Folders: `run_dir` of this run, `cache_dir` of features, `data_dir` of corpora that nobody named."""
+
+    output_dir: str
+    run_dir: str
+    cache_dir: str
+    data_dir: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSettings:
+    """The configuration of `train.py`; every key is explained in `conf/`."""
+
+    data: DataSettings
+    features: FeatureSettings
+    augment: AugmentSettings
+    spectrogram: SpectrogramAugmentSettings = field(default_factory=SpectrogramAugmentSettings)
+    model: ModelSettings
+    trainer: dict[str, Any]
+    callbacks: CallbackSettings
+    logger: LoggerSettings
+    paths: PathSettings
+    seed: int
+    run_name: str
+    optimized_metric: str = "val/loss"
+    ckpt_path: str | None = None
+    score_test: bool = True
+    original_files: bool = True
+
+    def __post_init__(self) -> None:
+        require(0 <= self.seed < 2**32, f"seed is {self.seed}, but should be a whole number from 0 to 2^32 - 1.")
+        known = self.optimized_metric in MONITORED
+        require(
+            known, f"optimized_metric is {self.optimized_metric!r}; {suggestion(self.optimized_metric, MONITORED)}."
+        )
+
+    def describe_protocol(self) -> str:
+        """Return one sentence on who was held out and what chose the checkpoint."""
+        return self.data.describe_split(keeps_last=self.callbacks.checkpoint.monitor is None)
+
+    @property
+    def run_dir(self) -> Path:
+        return Path(self.paths.run_dir)
+
+
+_SET_BY_US = (
+    "self",
+    "logger",
+    "callbacks",
+    "default_root_dir",
+    "plugins",
+    "strategy",
+    "profiler",
+    "num_nodes",
+    "enable_progress_bar",
+)
+
+
+def read_run_settings(configuration: Mapping[str, Any]) -> RunSettings:
+    """Return the settings of a run from its resolved configuration.
+
+    Raises
+    ------
+    SettingsError : the first thing wrong with it, in one sentence.
+    """
+    try:
+        settings = read_settings(RunSettings, configuration, where="settings")
+    except SettingsError as error:
+        raise SettingsError(str(error).removeprefix("settings.")) from None
+    _check_trainer(settings.trainer)
+    check_architecture(
+        settings.model.name,
+        settings.model.network,
+        n_features=settings.features.n_features,
+        max_length=settings.features.max_length,
+    )
+    _check_fit(settings)
+    return settings
+
+
+def _check_fit(settings: RunSettings) -> None:
+    """Check what one group of settings asks of another."""
+    groups, name = settings.features.groups, settings.model.name
+    second = functionals_share(name, settings.model.network) > 0
+    if second and groups != ("logmel", "pitch"):
+        raise SettingsError(
+            f"model.network.functionals needs features.groups=[logmel,pitch], but it is {list(groups)}: give these "
+            "groups, or model.network.functionals=0."
+        )
+    if settings.spectrogram.changes_anything and not (is_by_band(name) and (second or groups == ("logmel",))):
+        raise SettingsError(
+            f"spectrogram changes log-mel features of a network that standardises by band, but features.groups is "
+            f"{list(groups)} and model.name {name}: give features=logmel model=residual_bilstm, or spectrogram=none."
+        )
+
+
+def _check_trainer(values: Mapping[str, Any]) -> None:
+    """Bind the group `trainer` to the signature of Lightning's Trainer, so that a misspelt key stops here."""
+    from lightning import Trainer
+
+    check_keys(values, set(inspect.signature(Trainer).parameters) - set(_SET_BY_US), where="trainer")
+    epochs = values.get("max_epochs")
+    if not isinstance(epochs, int) or epochs < 1:
+        raise SettingsError(f"trainer.max_epochs is {epochs!r}, but should be at least 1.")
+    every = values.get("check_val_every_n_epoch", 1)
+    if every != 1:
+        raise SettingsError(
+            f"trainer.check_val_every_n_epoch is {every!r}, but the schedule needs validation in each (1)."
+        )

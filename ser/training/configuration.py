@@ -1,0 +1,84 @@
+"""The configuration of a run as a file: resolved, written, read back, and found again by a resumed run."""
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from ser.data.files import write_text_atomically
+from ser.errors import CheckpointError, SettingsError
+from ser.inference.run_folder import CONFIGURATION, run_of
+
+_MAX_BYTES, _MAX_DEPTH = 2**20, 32
+"""Of a run's configuration; that of the recommended recipe has 3 kB and is 4 deep."""
+
+
+def plain(configuration: DictConfig) -> dict[str, Any]:
+    """Return the configuration with every interpolation resolved, as plain values."""
+    return OmegaConf.to_container(configuration, resolve=True, throw_on_missing=True)
+
+
+def resumed(configuration: DictConfig, overrides: Sequence[str]) -> DictConfig:
+    """Return the settings of the run that `ckpt_path` names, with the `trainer.*` overrides of this command.
+
+    Raises
+    ------
+    CheckpointError : there is no such run.
+    SettingsError : another setting was given beside; a resumed run that differs would be no resumed run.
+    """
+    run = run_of(Path(configuration.ckpt_path))
+    saved = read_configuration(run)
+    for override in overrides:
+        key = override.partition("=")[0].lstrip("+~")
+        if key.startswith("trainer."):
+            OmegaConf.update(saved, key, OmegaConf.select(configuration, key), force_add=True)
+        elif key != "ckpt_path":
+            raise SettingsError(f"{key} cannot be changed in a resumed run; leave it out, or start a new run.")
+    OmegaConf.update(saved, "ckpt_path", str(run), force_add=True)
+    OmegaConf.update(saved, "paths.run_dir", str(run), force_add=True)
+    return saved
+
+
+def read_configuration(run: Path) -> DictConfig:
+    """Return the configuration in the folder of a run or of a cross-validation, as it was written.
+
+    Raises
+    ------
+    CheckpointError : it is damaged, no mapping, or no file that `write_configuration` writes.
+    """
+    path = run / CONFIGURATION
+    try:
+        if path.stat().st_size > _MAX_BYTES:
+            raise CheckpointError(f"{path} has {path.stat().st_size:,} bytes, but should have {_MAX_BYTES:,} at most.")
+        text = path.read_text(encoding="utf-8")
+        saved = OmegaConf.load(path) if _is_plain(text) else None
+    except (yaml.YAMLError, ValueError, RecursionError, OmegaConfBaseException, OSError) as error:
+        raise CheckpointError(f"{path} is damaged: {type(error).__name__}.") from error
+    if not isinstance(saved, DictConfig):
+        raise CheckpointError(f"{path} is no configuration of a run.")
+    return saved
+
+
+def _is_plain(text: str) -> bool:
+    """Whether YAML has no aliases, a few of which fill the memory once they are copied, and no brackets without end."""
+    depth = 0
+    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if isinstance(event, yaml.AliasEvent) or depth > _MAX_DEPTH:
+            return False
+    return True
+
+
+def write_configuration(run_dir: Path, configuration: dict[str, Any]) -> None:
+    """Write the resolved configuration into the run's folder."""
+    write_text_atomically(run_dir / CONFIGURATION, OmegaConf.to_yaml(OmegaConf.create(configuration)))
+
+
+def discard_unused(run_dir: Path) -> None:
+    """Remove the folder that Hydra made for a run whose settings were refused."""
+    if not (run_dir / CONFIGURATION).exists():
+        shutil.rmtree(run_dir, ignore_errors=True)

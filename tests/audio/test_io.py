@@ -1,0 +1,327 @@
+import io
+import struct
+import tracemalloc
+from pathlib import Path
+
+import librosa
+import numpy as np
+import pytest
+import soundfile
+
+from ser.audio.io import MAX_SECONDS, _Seekable, find_sound_files, read_sound, resample
+from ser.errors import AudioError
+
+RATE = 22050
+
+
+def encoded(samples, rate=RATE, *, format="WAV", subtype=None):
+    file = io.BytesIO()
+    soundfile.write(file, samples, rate, format=format, subtype=subtype)
+    return file.getvalue()
+
+
+def sine(rate, *, seconds=1.0, hertz=440.0):
+    return (0.5 * np.sin(2 * np.pi * hertz * np.arange(round(rate * seconds)) / rate)).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("format", "subtype", "step"),
+    [
+        ("WAV", "PCM_U8", 1 / 128),
+        ("WAV", "PCM_16", 1 / 2**15),
+        ("WAV", "PCM_24", 1 / 2**23),
+        ("WAV", "PCM_32", 1e-7),
+        ("WAV", "FLOAT", 0),
+        ("WAV", "DOUBLE", 0),
+        ("FLAC", "PCM_16", 1 / 2**15),
+        ("FLAC", "PCM_24", 1 / 2**23),
+        ("OGG", "VORBIS", 0.02),
+        ("MP3", "MPEG_LAYER_III", 0.02),
+    ],
+)
+def test_every_format_gives_the_samples_that_were_written(tmp_path, format, subtype, step):
+    written = sine(RATE)
+    path = tmp_path / f"sine.{format.lower()}"
+    soundfile.write(path, written, RATE, format=format, subtype=subtype)
+
+    sound = read_sound(path, sample_rate=RATE)
+
+    assert sound.waveform.dtype == np.float32
+    assert sound.sample_rate == RATE
+    assert sound.duration == pytest.approx(1.0)
+    assert not sound.clipped
+    # The lossy ones ring where the sine starts and stops suddenly.
+    inner = slice(2000, -2000) if step == 0.02 else slice(None)
+    np.testing.assert_allclose(sound.waveform[inner], written[inner], rtol=0, atol=step)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 8])
+def test_channels_are_mixed_by_their_mean(channels):
+    written = np.random.default_rng(1).uniform(-0.5, 0.5, (RATE, channels)).astype(np.float32)
+    sound = read_sound(encoded(written, subtype="FLOAT"), sample_rate=RATE)
+    np.testing.assert_allclose(sound.waveform, sum(written.T) / channels, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("rate", [4000, 8000, 11025, 16000, 32000, 44100, 48000, 96000, 192000])
+def test_a_sine_of_any_rate_is_the_same_sine_at_ours(rate):
+    sound = read_sound(encoded(sine(rate), rate, subtype="FLOAT"), sample_rate=RATE)
+    assert sound.duration == pytest.approx(1.0)
+    assert len(sound.waveform) == RATE
+    inner = slice(1000, -1000)  # the filter rings at the sudden ends
+    np.testing.assert_allclose(sound.waveform[inner], sine(RATE)[inner], rtol=0, atol=1e-4)
+
+
+def test_equals_librosa_load_on_stereo_at_48_khz(tmp_path):
+    written = np.random.default_rng(2).uniform(-0.5, 0.5, (70_001, 2))
+    path = tmp_path / "stereo.wav"
+    soundfile.write(path, written, 48_000)
+    expected, _ = librosa.load(path, sr=RATE, mono=True)
+    np.testing.assert_array_equal(read_sound(path, sample_rate=RATE).waveform, expected)
+
+
+@pytest.mark.parametrize(("source", "target"), [(48_000, 22_050), (22_050, 48_000), (44_100, 16_000), (8_000, 8_000)])
+@pytest.mark.parametrize("samples", [1, 997, 20_011])
+def test_resample_equals_librosa(source, target, samples):
+    waveform = np.random.default_rng(3).normal(size=samples).astype(np.float32)
+    expected = librosa.resample(waveform, orig_sr=source, target_sr=target, res_type="soxr_hq")
+    np.testing.assert_array_equal(resample([waveform], source, target), expected)
+
+
+def test_resampling_in_blocks_equals_resampling_at_once():
+    waveform = np.random.default_rng(4).normal(size=20_011).astype(np.float32)
+    blocks = np.split(waveform, [1, 2000, 2000, 15_000])  # one of them empty
+    np.testing.assert_array_equal(resample(blocks, 48_000, 22_050), resample([waveform], 48_000, 22_050))
+
+
+def test_a_long_recording_is_decoded_as_a_short_one_is(tmp_path):
+    written = np.random.default_rng(5).uniform(-0.5, 0.5, (300_001, 2))  # three blocks
+    path = tmp_path / "long.wav"
+    soundfile.write(path, written, 16_000)
+    expected, _ = librosa.load(path, sr=RATE, mono=True)
+    sound = read_sound(path, sample_rate=RATE)
+    np.testing.assert_array_equal(sound.waveform, expected)
+    assert sound.peak == np.abs(expected).max()
+    assert sound.duration == pytest.approx(300_001 / 16_000)
+
+
+def test_bytes_and_path_give_the_same(voice_file):
+    from_path = read_sound(voice_file, sample_rate=16_000)
+    from_bytes = read_sound(voice_file.read_bytes(), sample_rate=16_000)
+    np.testing.assert_array_equal(from_path.waveform, from_bytes.waveform)
+    assert from_path.duration == from_bytes.duration
+
+
+def test_clipping_is_noticed_from_one_sample_in_a_thousand():
+    written = sine(RATE)
+    written[:20] = 1.0
+    assert not read_sound(encoded(written), sample_rate=RATE).clipped
+    written[:40] = -1.0
+    assert read_sound(encoded(written), sample_rate=RATE).clipped
+
+
+def with_a_value(value):
+    samples = sine(RATE)
+    samples[5000] = value
+    return encoded(samples, subtype="FLOAT")
+
+
+def claiming(total_samples):
+    """FLAC of 4 kB whose header claims `total_samples` (a field of 36 bits that ends at byte 26)."""
+    flac = bytearray(encoded(np.random.default_rng(4).normal(0, 0.1, RATE), format="FLAC"))
+    flac[22:26] = total_samples.to_bytes(4, "big")
+    return bytes(flac[:4096])
+
+
+def wav_claiming(total_samples):
+    """WAV of 4 kB whose header claims `total_samples` of 16 bits."""
+    wav = bytearray(encoded(sine(RATE)))
+    wav[40:44] = (2 * total_samples).to_bytes(4, "little")
+    return bytes(wav[:4096])
+
+
+HOSTILE = {
+    "empty": (b"", "is empty"),
+    "text": (b"These are words, not sound.\n" * 400, "cannot be read as sound: it is neither WAV, FLAC, OGG nor MP3"),
+    "FLAC in name": (b"fLaC" + bytes(4000), "cannot be read"),
+    "header alone": (encoded(sine(RATE))[:44], "holds 0% of the sound"),
+    "half a header": (encoded(sine(RATE))[:20], "no data chunk"),
+    "no frames": (encoded(sine(RATE)[:0]), "holds no sound"),
+    "truncated WAV": (encoded(sine(RATE))[:30_000], "is cut short: it holds [0-9]+%"),
+    "truncated FLAC": (encoded(sine(RATE), format="FLAC")[:-3000], "cannot be read"),
+    "not a number": (with_a_value(np.nan), "not numbers"),
+    "infinity": (with_a_value(-np.inf), "not numbers"),
+    "overflow": (with_a_value(1e25), "times full scale"),
+    "silence": (encoded(np.zeros(RATE)), "silent"),
+    "opposite channels": (encoded(np.stack([sine(RATE), -sine(RATE)], axis=1), subtype="FLOAT"), "silent"),
+    "a tenth of a second": (encoded(sine(RATE, seconds=0.1)), "lasts 0.10 s; at least 0.2 s"),
+    "nine channels": (encoded(np.tile(sine(RATE)[:, None], 9)), "9 channels; 1 to 8"),
+    "FLAC of 1 Hz": (encoded(sine(RATE), 1, format="FLAC"), "rate of 1 Hz"),
+    "rate of 1 Hz": (encoded(sine(RATE), 1), "rate of 1 Hz"),
+    "rate of 3,999 Hz": (encoded(sine(RATE), 3_999), "rate of 3999 Hz"),
+    "rate of 192,001 Hz": (encoded(sine(RATE), 192_001), "rate of 192001 Hz"),
+    "FLAC that claims too much": (claiming(44_000_000), "cannot be read"),
+    "WAV that claims too much": (wav_claiming(44_000_000), "is cut short: it holds 0%"),
+}
+
+
+@pytest.mark.parametrize(("content", "complaint"), HOSTILE.values(), ids=HOSTILE)
+def test_what_is_no_recording_is_refused_by_name(tmp_path, content, complaint):
+    path = tmp_path / "voice-7.wav"
+    path.write_bytes(content)
+    with pytest.raises(AudioError, match=complaint) as from_path:
+        read_sound(path, sample_rate=RATE)
+    assert str(path) in str(from_path.value)
+    with pytest.raises(AudioError, match=complaint) as from_bytes:
+        read_sound(content, sample_rate=RATE, name="the seventh")
+    assert "the seventh" in str(from_bytes.value)
+
+
+def wav_with(place, value):
+    """WAV with two bytes of its header replaced."""
+    wav = bytearray(encoded(sine(RATE)))
+    wav[place : place + 2] = value.to_bytes(2, "little")
+    return bytes(wav)
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (wav_with(22, 0), "has 0 channels"),
+        (wav_with(22, 9), "has 9 channels"),
+        (encoded(sine(RATE), 1), "rate of 1 Hz"),
+        (encoded(sine(RATE), 192_001), "rate of 192001 Hz"),
+        (wav_claiming(44_000_000), "is cut short"),
+        (wav_with(20, 7), "format 0x0007"),
+        (b"", "is empty"),
+    ],
+)
+def test_the_header_of_a_wav_is_judged_before_a_decoder_sees_it(monkeypatch, content, complaint):
+    monkeypatch.setattr("ser.audio.io.soundfile.SoundFile", lambda *_: pytest.fail("the decoder was asked"))
+    with pytest.raises(AudioError, match=complaint):
+        read_sound(content, sample_rate=RATE)
+
+
+@pytest.mark.parametrize("format", ["AIFF", "AU", "CAF", "RF64", "W64", "VOC", "IRCAM"])
+def test_no_format_but_the_four_reaches_a_decoder(monkeypatch, format):
+    content = encoded(sine(RATE), format=format)
+    monkeypatch.setattr("ser.audio.io.soundfile.SoundFile", lambda *_: pytest.fail("the decoder was asked"))
+    with pytest.raises(AudioError, match=r"voice\.wav cannot be read as sound: it is neither WAV, FLAC, OGG nor MP3"):
+        read_sound(content, sample_rate=RATE, name="voice.wav")
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("before", [True, False])
+def test_lists_in_a_wav_do_not_reach_the_decoder(before):
+    """libsndfile goes back by a length of -8 for ever."""
+    plain = encoded(sine(RATE))
+    within = b"INFO" + b"LIST" + struct.pack("<i", -8) + b"INFO"
+    lists = b"LIST" + struct.pack("<I", len(within)) + within
+    hostile = plain[:36] + lists + plain[36:] if before else plain + lists
+    expected = read_sound(plain, sample_rate=RATE)
+    np.testing.assert_array_equal(read_sound(hostile, sample_rate=RATE).waveform, expected.waveform)
+
+
+@pytest.mark.parametrize(
+    "error", [soundfile.LibsndfileError(1), RuntimeError("x"), ValueError("x"), TypeError("x"), OSError("x")]
+)
+def test_every_error_of_the_decoder_is_of_one_type(monkeypatch, error):
+    def fail(file):
+        raise error
+
+    content = encoded(sine(RATE))
+    monkeypatch.setattr("ser.audio.io.soundfile.SoundFile", fail)
+    with pytest.raises(AudioError, match="the seventh cannot be read as sound"):
+        read_sound(content, sample_rate=RATE, name="the seventh")
+
+
+def test_a_wav_that_was_streamed_is_read_to_its_end():
+    wav = bytearray(encoded(sine(RATE)))
+    wav[40:44] = b"\xff" * 4  # the length that a program writes when it does not know the end yet
+    assert read_sound(bytes(wav), sample_rate=RATE).duration == pytest.approx(1, abs=0.01)
+
+
+def test_a_missing_file_and_a_folder_are_refused_by_name(tmp_path):
+    for path in (tmp_path / "missing.wav", tmp_path):
+        with pytest.raises(AudioError, match="no such file") as refused:
+            read_sound(path, sample_rate=RATE)
+        assert str(path) in str(refused.value)
+
+
+def test_the_shortest_and_the_longest_that_are_read():
+    assert read_sound(encoded(sine(RATE, seconds=0.2)), sample_rate=RATE).duration == pytest.approx(0.2)
+    longest = encoded(np.full(4000 * 600, 0.1), 4000, format="FLAC")
+    assert read_sound(longest, sample_rate=4000).duration == MAX_SECONDS
+
+
+@pytest.mark.parametrize("content", [claiming(44_000_000), wav_claiming(44_000_000)], ids=["FLAC", "WAV"])
+def test_a_claim_in_the_header_takes_no_memory(content):
+    tracemalloc.start()
+    with pytest.raises(AudioError):
+        read_sound(content, sample_rate=RATE)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 8 * 2**20  # the claim: 168 MiB
+
+
+def test_over_ten_minutes_is_refused_before_all_of_it_is_read():
+    forty_minutes = np.full(4000 * 2400, 0.1, dtype=np.float32)  # 202 MiB at our rate
+    content = encoded(forty_minutes, 4000, format="FLAC")
+    tracemalloc.start()
+    with pytest.raises(AudioError, match="longer than 600 s"):
+        read_sound(content, sample_rate=RATE)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 64 * 2**20  # ten minutes are 50 MiB
+
+
+@pytest.mark.parametrize("format", ["WAV", "FLAC", "OGG"])
+def test_random_damage_raises_nothing_but_audio_errors(format):
+    rng = np.random.default_rng(5)
+    whole = encoded(sine(RATE, seconds=0.5), format=format)
+    refused = 0
+    for _ in range(60):
+        damaged = np.frombuffer(whole, dtype=np.uint8).copy()
+        damaged[rng.integers(0, min(len(whole), 200), size=4)] = rng.integers(0, 256, size=4)
+        try:
+            sound = read_sound(damaged.tobytes(), sample_rate=RATE)
+        except AudioError:
+            refused += 1
+        else:
+            assert np.isfinite(sound.waveform).all()
+    assert refused > 0
+
+
+def test_a_seek_to_before_the_beginning_leaves_the_place(voice_file):
+    with voice_file.open("rb") as file:
+        for raw in (file, io.BytesIO(bytes(100))):
+            seekable = _Seekable(raw)
+            assert seekable.seek(60) == 60
+            assert seekable.seek(-5) == seekable.tell() == 60
+            assert seekable.seek(-10, io.SEEK_CUR) == 50
+
+
+def test_find_sound_files_sorts_and_leaves_out_hidden_and_other_files(tmp_path):
+    for name in ("b/2.FLAC", "b/1.wav", "a/3.ogg", "4.mp3", "b/._1.wav", "notes.txt", "5.wav.part"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "folder.wav").mkdir()
+    found = [path.relative_to(tmp_path).as_posix() for path in find_sound_files(tmp_path)]
+    assert found == ["4.mp3", "a/3.ogg", "b/1.wav", "b/2.FLAC"]
+
+
+@pytest.mark.ravdess
+def test_the_originals_at_48_khz_equal_the_corpus_within_one_step(ravdess_root):
+    originals = Path(f"{ravdess_root}-48k")
+    wavs = find_sound_files(originals)
+    if not wavs:
+        pytest.skip(f"{originals} holds no originals")
+    kept = {path.stem: path for path in find_sound_files(ravdess_root)}
+    step = 1 / 2**15
+    compared = 0
+    for wav in wavs:
+        # 16-bit samples end where full scale does; the filter's overshoot goes beyond.
+        ours = read_sound(wav, sample_rate=RATE).waveform.clip(-1, 1 - step)
+        theirs = read_sound(kept[wav.stem], sample_rate=RATE).waveform
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=step, err_msg=wav.name)
+        compared += len(ours)
+    assert compared > 20 * 2.9 * RATE  # twenty recordings, none shorter than that

@@ -1,0 +1,165 @@
+"""Masks and mixup: how wide, how often, and that nothing else changes."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+
+from ser.augment.specaugment import draw_share, mask_bands_and_frames, mix
+from ser.augment.spectrogram import SpectrogramAugmentSettings
+
+OFF = SpectrogramAugmentSettings()
+MASKS = replace(OFF, n_masks=1, mask_bands=8, mask_frames=12)
+MIXUP = replace(OFF, mixup=0.2, mixup_share=1.0)
+N_BANDS, N_FRAMES = 64, 100
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.fixture
+def batch():
+    """Features without a 0 but in the padding, and lengths."""
+    lengths = torch.tensor([100, 37, 90, 61, 5, 80] * 50)
+    features = torch.randn(len(lengths), N_BANDS, N_FRAMES, generator=generator())
+    return (features.abs() + 0.1) * (torch.arange(N_FRAMES) < lengths[:, None, None]), lengths
+
+
+def hidden(before, after, lengths):
+    """Which bands and which frames of each recording are 0 throughout; asserts that all else is as it was."""
+    for row, n in enumerate(lengths):
+        zero = after[row, :, :n] == 0
+        bands, frames = zero.all(dim=1), zero.all(dim=0)
+        assert torch.equal(zero, bands[:, None] | frames[None, :])
+        assert torch.equal(after[row, :, :n][~zero], before[row, :, :n][~zero])
+        assert (after[row, :, n:] == 0).all()
+        yield bands, frames, int(n)
+
+
+def is_one_block(places):
+    found = places.nonzero()[:, 0]
+    return len(found) == 0 or int(found[-1] - found[0]) + 1 == len(found)
+
+
+def test_one_mask_is_a_block_of_bounded_width_anywhere(batch):
+    features, lengths = batch
+    masked = mask_bands_and_frames(features, lengths, MASKS, generator=generator())
+    bands_seen, frames_seen = torch.zeros(N_BANDS, dtype=torch.bool), torch.zeros(N_FRAMES, dtype=torch.bool)
+    band_widths, frame_widths = set(), {n: set() for n in lengths.tolist()}
+    for bands, frames, n in hidden(features, masked, lengths):
+        assert is_one_block(bands)
+        assert is_one_block(frames)
+        bands_seen |= bands
+        frames_seen[:n] |= frames
+        band_widths.add(int(bands.sum()))
+        frame_widths[n].add(int(frames.sum()))
+    assert band_widths == set(range(9))
+    for n, widths in frame_widths.items():
+        assert max(widths) == min(12, n // 6), n
+        assert min(widths) == 0
+    assert bands_seen.all()
+    assert frames_seen[:99].all()  # the last one is hidden by few of the masks that there can be
+
+
+def test_several_masks_hide_more_but_no_more_than_their_sum(batch):
+    features, lengths = batch
+    masked = mask_bands_and_frames(features, lengths, replace(MASKS, n_masks=3), generator=generator())
+    counts = [(int(b.sum()), int(f.sum()), n) for b, f, n in hidden(features, masked, lengths)]
+    assert 12 < max(bands for bands, _, _ in counts) <= 3 * 8
+    assert all(frames <= 3 * min(12, n // 6) for _, frames, n in counts)
+    assert max(frames for _, frames, _ in counts) > 16
+
+
+def test_masks_wider_than_the_batch_are_cut_to_it(batch):
+    features, lengths = batch
+    masked = mask_bands_and_frames(features, lengths, replace(MASKS, mask_bands=200), generator=generator())
+    widest = max(int((masked[row, :, :n] == 0).all(dim=1).sum()) for row, n in enumerate(lengths))
+    assert 60 <= widest <= N_BANDS
+
+
+@pytest.mark.parametrize("settings", [OFF, replace(OFF, n_masks=2), replace(OFF, mask_bands=8, mask_frames=8)])
+def test_without_masks_nothing_is_hidden(batch, settings):
+    features, lengths = batch
+    assert torch.equal(mask_bands_and_frames(features, lengths, settings, generator=generator()), features)
+
+
+def test_masks_come_from_the_generator_alone(batch):
+    state = torch.get_rng_state()
+    first, again, other = (mask_bands_and_frames(*batch, MASKS, generator=generator(seed)) for seed in (0, 0, 1))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.fixture
+def pairs():
+    """Eight recordings, each filled with its own power of two, so that a mixture tells its parts; lengths; targets."""
+    lengths = torch.arange(3, 11)
+    features = (2.0 ** torch.arange(8))[:, None, None] * (torch.arange(10) < lengths[:, None, None]).expand(8, 4, 10)
+    return features.contiguous(), lengths, torch.eye(8)
+
+
+def test_targets_are_mixed_as_the_inputs_are(pairs):
+    features, lengths, _ = pairs
+    partners = set()
+    for seed in range(20):
+        mixed, mixed_lengths, mixed_targets = mix(*pairs, MIXUP, generator=generator(seed))
+        torch.testing.assert_close(mixed_targets.sum(dim=1), torch.ones(8))
+        torch.testing.assert_close(mixed, torch.einsum("ij,jbt->ibt", mixed_targets, features))
+        assert (mixed_targets.diagonal() >= 0.5).all()
+        for row, parts in enumerate(mixed_targets):
+            others = [place for place in parts.nonzero()[:, 0].tolist() if place != row]
+            assert len(others) <= 1
+            partners.update((row, other) for other in others)
+            assert mixed_lengths[row] == max(int(lengths[place]) for place in (row, *others))
+            assert (mixed[row, :, mixed_lengths[row] :] == 0).all()
+    assert len(partners) > 30
+
+
+def test_the_input_of_a_mixture_is_left_as_it_was(pairs):
+    before = [values.clone() for values in pairs]
+    mix(*pairs, MIXUP, generator=generator())
+    assert all(torch.equal(old, new) for old, new in zip(before, pairs, strict=True))
+
+
+def test_as_many_batches_are_mixed_as_the_share_says(pairs):
+    random = generator()
+    settings = replace(MIXUP, mixup=5.0, mixup_share=0.3)
+    n_mixed = sum(not torch.equal(mix(*pairs, settings, generator=random)[0], pairs[0]) for _ in range(500))
+    assert n_mixed == pytest.approx(150, abs=42)  # four standard deviations
+
+
+@pytest.mark.parametrize("settings", [OFF, replace(OFF, mixup=0.2), replace(OFF, mixup_share=1.0)])
+def test_without_mixup_a_batch_stays_as_it_is(pairs, settings):
+    for before, after in zip(pairs, mix(*pairs, settings, generator=generator()), strict=True):
+        assert torch.equal(before, after)
+
+
+@pytest.mark.parametrize("mixup", [0.2, 1.0, 4.0])
+def test_shares_are_distributed_as_the_larger_of_beta_and_its_rest(mixup):
+    random = generator()
+    shares = np.array([draw_share(mixup, generator=random) for _ in range(1000)])
+    assert shares.min() >= 0.5
+    assert shares.max() <= 1
+    distribution = stats.beta(mixup, mixup)
+    assert stats.kstest(shares, lambda share: distribution.cdf(share) - distribution.cdf(1 - share)).pvalue > 0.01
+
+
+def test_mixtures_come_from_the_generator_alone(pairs):
+    state = torch.get_rng_state()
+    first, again, other = (mix(*pairs, MIXUP, generator=generator(seed))[0] for seed in (0, 0, 1))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_everything_but_the_draws_is_done_where_the_batch_is(pairs):
+    """The meta device refuses tensors of another one, as a GPU does."""
+    features, lengths, targets = pairs
+    masked = mask_bands_and_frames(features.to("meta"), lengths, MASKS, generator=generator())
+    mixed, mixed_lengths, mixed_targets = mix(masked, lengths, targets.to("meta"), MIXUP, generator=generator())
+    assert {mixed.device.type, mixed_targets.device.type} == {"meta"}
+    assert torch.equal(mixed_lengths, mix(*pairs, MIXUP, generator=generator())[1])

@@ -1,0 +1,155 @@
+"""The augmentation of a training waveform: what is drawn, how strongly, and that nothing else moves it."""
+
+import subprocess
+import sys
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import ser.augment.waveform
+from ser.augment.waveform import AugmentSettings, add_noise, augment, recording_rng, shift_time
+from ser.errors import SettingsError
+
+RATE = 22050
+CALM = AugmentSettings(noise_factor=0.0, stretch_low=1.0, stretch_high=1.0, shift_seconds=0.0, pitch_semitones=0.0)
+
+
+@pytest.fixture
+def waveform():
+    return np.random.default_rng(5).normal(scale=0.1, size=RATE // 2).astype(np.float32)
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """The changes that `augment` makes, as (name, strength), instead of making them."""
+    calls = []
+
+    def recorder(name, strength):
+        def record(waveform, **arguments):
+            calls.append((name, arguments[strength]))
+            return waveform
+
+        return record
+
+    strengths = {"add_noise": "factor", "time_stretch": "rate", "shift_time": "samples", "pitch_shift": "semitones"}
+    for name, strength in strengths.items():
+        monkeypatch.setattr(ser.augment.waveform, name, recorder(name, strength))
+    return calls
+
+
+def draw(settings, drawn, waveform, *, times=400):
+    """The changes of each of many copies."""
+    copies = []
+    for copy in range(times):
+        drawn.clear()
+        augment(waveform, settings, sample_rate=RATE, rng=recording_rng(seed=0, name="x", copy=copy))
+        copies.append(list(drawn))
+    return copies
+
+
+def test_one_to_three_different_changes_in_any_order(drawn, waveform):
+    copies = [[name for name, _ in copy] for copy in draw(AugmentSettings(), drawn, waveform)]
+    assert all(len(set(copy)) == len(copy) for copy in copies)
+    counts = Counter(len(copy) for copy in copies)
+    assert set(counts) == {1, 2, 3}
+    assert min(counts.values()) > 100
+    assert len({tuple(copy) for copy in copies if len(copy) == 2}) == 12
+
+
+def test_strengths_fill_their_ranges(drawn, waveform):
+    changes = [change for copy in draw(AugmentSettings(), drawn, waveform) for change in copy]
+    strengths = {name: np.array([value for which, value in changes if which == name]) for name, _ in changes}
+    assert set(strengths["add_noise"]) == {0.035}
+    for name, low, high in (
+        ("time_stretch", 0.8, 1.2),
+        ("shift_time", -2 * RATE, 2 * RATE),
+        ("pitch_shift", -1, 1),
+    ):
+        margin = 0.05 * (high - low)
+        assert low <= strengths[name].min() < low + margin, name
+        assert high - margin < strengths[name].max() <= high, name
+
+
+def test_the_notebooks_settings(drawn, waveform):
+    """It scaled the noise by a further random factor, and shifted by at most 2,000 samples."""
+    settings = AugmentSettings(noise_random_scale=True, shift_seconds=2000 / RATE)
+    changes = [change for copy in draw(settings, drawn, waveform) for change in copy]
+    noise = [value for name, value in changes if name == "add_noise"]
+    shift = [abs(value) for name, value in changes if name == "shift_time"]
+    assert 0 <= min(noise) < 0.002 < 0.033 < max(noise) < 0.035
+    assert 1900 < max(shift) <= 2000
+
+
+def test_all_four_and_none(drawn, waveform):
+    assert {len(copy) for copy in draw(AugmentSettings(min_steps=4, max_steps=4), drawn, waveform, times=10)} == {4}
+    assert {len(copy) for copy in draw(AugmentSettings(min_steps=0, max_steps=0), drawn, waveform, times=10)} == {0}
+
+
+def test_changes_of_no_strength_change_nothing(waveform):
+    settings = replace(CALM, min_steps=4, max_steps=4)
+    changed = augment(waveform, settings, sample_rate=RATE, rng=recording_rng(seed=1, name="x", copy=0))
+    np.testing.assert_allclose(changed[:-1024], waveform[:-1024], rtol=0, atol=1e-6)  # no frame is centred on the end
+
+
+def test_a_copy_depends_on_seed_name_and_copy_alone(waveform):
+    def made(**which):
+        rng = recording_rng(**{"seed": 3, "name": "03-01-05-01-02-01-12", "copy": 0} | which)
+        return augment(waveform, AugmentSettings(), sample_rate=RATE, rng=rng)
+
+    first = made()
+    np.testing.assert_array_equal(made(), first)
+    for which in ({"seed": 4}, {"name": "03-01-05-01-02-01-13"}, {"copy": 1}):
+        other = made(**which)
+        assert other.shape != first.shape or not np.allclose(other, first), which
+
+
+def test_the_generator_is_the_same_in_another_process():
+    """Python's own hash of a text differs from process to process."""
+    code = "import ser.augment.waveform as w; print(w.recording_rng(seed=0, name='a', copy=2).integers(1 << 60))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(done.stdout) == recording_rng(seed=0, name="a", copy=2).integers(1 << 60)
+
+
+def test_what_comes_out(waveform):
+    before = waveform.copy()
+    for copy in range(12):
+        rng = recording_rng(seed=0, name="x", copy=copy)
+        changed = augment(waveform, AugmentSettings(), sample_rate=RATE, rng=rng)
+        assert changed.dtype == np.float32
+        assert np.isfinite(changed).all()
+        assert len(waveform) / 1.2 - 1 <= len(changed) <= len(waveform) / 0.8 + 1
+        assert not np.shares_memory(changed, waveform)
+    np.testing.assert_array_equal(waveform, before)
+
+
+def test_noise_is_gaussian_and_relative_to_the_largest_amplitude():
+    waveform = np.zeros(200_000, dtype=np.float32)
+    waveform[7] = -0.5
+    noise = add_noise(waveform, factor=0.1, rng=np.random.default_rng(0)) - waveform
+    assert noise.dtype == np.float32
+    assert noise.std() == pytest.approx(0.05, rel=0.01)
+    assert noise.mean() == pytest.approx(0.0, abs=5e-4)
+    assert np.mean(np.abs(noise) < 0.05) == pytest.approx(0.6827, abs=0.005)
+
+
+def test_shift_is_circular():
+    np.testing.assert_array_equal(shift_time(np.float32([1, 2, 3, 4]), samples=1), [4, 1, 2, 3])
+    np.testing.assert_array_equal(shift_time(np.float32([1, 2, 3, 4]), samples=-6), [3, 4, 1, 2])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"noise_factor": -0.1}, "^noise_factor is -0.1"),
+        ({"pitch_semitones": float("inf")}, "^pitch_semitones is inf"),
+        ({"stretch_low": 0.0}, "^stretch_low and stretch_high are 0.0 and 1.2"),
+        ({"stretch_low": 1.3}, "^stretch_low and stretch_high are 1.3 and 1.2"),
+        ({"max_steps": 5}, "^min_steps and max_steps are 1 and 5"),
+        ({"min_steps": 4}, "^min_steps and max_steps are 4 and 3"),
+    ],
+)
+def test_settings_out_of_range(changes, message):
+    with pytest.raises(SettingsError, match=message):
+        AugmentSettings(**changes)

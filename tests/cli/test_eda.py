@@ -1,0 +1,150 @@
+"""`python -m ser eda` as people type it, on the tiny synthetic corpus."""
+
+import csv
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from ser.cli.eda import as_overrides
+from ser.corpora.manifest import find_recordings
+
+ROOT = Path(__file__).parents[2]
+FIGURES = (
+    "emotion_bar_plot", "audio_duration", "feature_distributions", "correlation_heatmap", "mean_features",
+    "effect_sizes", "examples", "embedding_pca",
+)  # fmt: skip
+GROUPS = ("mfcc", "delta", "delta2", "chroma", "mel", "zcr", "contrast")
+
+
+def eda(*arguments, folder, corpus, status=0):
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "ser",
+            "eda",
+            *arguments,
+            f"data.root={corpus}",
+            "data.workers=1",
+            f"paths.cache_dir={folder}/cache",
+        ],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=250,
+        check=False,
+    )
+    assert done.returncode == status, done.stdout + done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("eda")
+
+
+@pytest.fixture(scope="module")
+def analysis(folder, tiny_corpus):
+    eda("output_dir=analysis", "tsne=false", folder=folder, corpus=tiny_corpus)
+    return folder / "analysis"
+
+
+def test_the_analysis_leaves_all_that_it_promises(analysis):
+    tables = ["eda_summary", "label_distribution", "effect_sizes", "group_correlations", "nearest_neighbours"]
+    tables += ["neighbour_emotions", *(f"mean_features_{group}" for group in GROUPS)]
+    expected = {f"{name}.png" for name in FIGURES} | {f"{name}.csv" for name in tables} | {"report.html"}
+    assert {path.name for path in analysis.iterdir()} == expected
+    for name in FIGURES:
+        assert (analysis / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_report_holds_every_figure_and_the_counts(analysis):
+    report = (analysis / "report.html").read_text()
+    assert report.count("data:image/png;base64,") == len(FIGURES)
+    assert "45 recordings (45 of speech) by 3 actors" in report
+    assert not re.search(r"<script|https?:", report)
+
+
+def test_the_tables_count_the_tiny_corpus(analysis):
+    with (analysis / "label_distribution.csv").open() as file:
+        labels = {row["emotion"]: row["all"] for row in csv.DictReader(file)}
+    assert labels == {"neutral": "3"} | dict.fromkeys(
+        ("calm", "happy", "sad", "angry", "fearful", "disgust", "surprise"), "6"
+    )
+    assert len(pd.read_csv(analysis / "effect_sizes.csv")) == 2 * 187
+
+
+def test_the_bar_plot_is_one_file_and_no_more(tmp_path, tiny_corpus):
+    eda("plot_emotions", "output_path=eda/emotion_bar_plot.png", folder=tmp_path, corpus=tiny_corpus)
+    assert [path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file()] == [
+        Path("eda/emotion_bar_plot.png")
+    ]
+
+
+def test_the_table_is_written_where_it_was_asked_for(folder, analysis, tiny_corpus):
+    eda("table", "output_path=features.parquet", "features.max_length=10", folder=folder, corpus=tiny_corpus)
+    table = pd.read_parquet(folder / "features.parquet", columns=["mfcc_0_0", "spectral_contrast_6_9", "label"])
+    assert table["label"].value_counts()["neutral"] == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["plot_emotion"], "eda.task is 'plot_emotion'; did you mean 'plot_emotions'"),
+        (["data.chanel=song"], "data.chanel"),
+        (["data.channel=song"], "holds no recording of data.channel=song"),
+        (["output_dir=taken/deeper"], "output_dir is no place to write taken/deeper/report.html"),
+        (["output_path=x.png"], "output_path is 'x.png', but a report is many files"),
+    ],
+)
+def test_what_is_wrong_is_told_in_one_sentence(arguments, told, tmp_path, tiny_corpus):
+    (tmp_path / "taken").write_text("a file")
+    done = eda(*arguments, folder=tmp_path, corpus=tiny_corpus, status=1)
+    assert told in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize("makes", ["nothing", "an empty folder"])
+def test_a_corpus_that_is_not_there_is_told(makes, tmp_path):
+    corpus = tmp_path / "corpus"
+    if makes == "an empty folder":
+        corpus.mkdir()
+    done = eda(folder=tmp_path, corpus=corpus, status=1)
+    assert str(corpus) in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_what_cannot_be_read_is_listed_and_the_rest_done(tmp_path, tiny_corpus):
+    corpus = tmp_path / "corpus"
+    corpus.mkdir()
+    first, *others = find_recordings(tiny_corpus)[::4]
+    for recording in others:
+        (corpus / recording.path.name).symlink_to(recording.path)
+    (corpus / first.path.name).write_bytes(b"no sound")
+    done = eda("output_dir=analysis", "tsne=false", folder=tmp_path, corpus=corpus)
+    assert f"Left out: {corpus / first.path.name}" in done.stdout
+    with (tmp_path / "analysis" / "unreadable.csv").open() as file:
+        assert [row["file"] for row in csv.DictReader(file)] == [first.path.name]
+    report = (tmp_path / "analysis" / "report.html").read_text()
+    assert f"{len(others)} recordings" in report
+    assert first.path.name in report
+
+
+def test_the_first_bare_word_is_the_task():
+    assert as_overrides([]) == ["task=report"]
+    assert as_overrides(["plot_emotions", "a=b"]) == ["task=plot_emotions", "a=b"]
+    assert as_overrides(["--cfg", "job"]) == ["--cfg", "job"]
+
+
+def test_the_package_needs_neither_torch_nor_lightning():
+    modules = ", ".join(
+        f"ser.eda.{path.stem}" for path in (ROOT / "ser" / "eda").glob("*.py") if path.stem != "__init__"
+    )
+    code = f"import {modules}, sys; assert not {{'torch', 'lightning', 'matplotlib.pyplot'}} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=100)

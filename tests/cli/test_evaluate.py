@@ -1,0 +1,123 @@
+"""`evaluate.py` and `python -m ser predict`, as their users type them."""
+
+import csv
+import json
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="module")
+def evaluation(command: Command, debug_run: Path, folder: Path) -> Path:
+    output = folder / "evaluation"
+    command("evaluate.py", f"checkpoint={debug_run}", f"output_dir={output}")
+    return output
+
+
+def test_the_held_out_recordings_give_the_figures_of_the_run(evaluation: Path, debug_run: Path) -> None:
+    ours, theirs = (json.loads((place / "metrics.json").read_text()) for place in (evaluation, debug_run))
+    assert ours["confusion_matrix"] == theirs["confusion_matrix"]
+    assert ours["protocol"] == theirs["protocol"]
+    assert ours["overall"] == pytest.approx(theirs["overall"])
+    promised = ["test_metrics.txt", "test_confusion_matrix.txt", "test_confusion_matrix.png", "predictions.csv"]
+    assert [name for name in promised if not (evaluation / name).stat().st_size] == []
+
+
+def test_another_folder_with_a_bad_recording(
+    command: Command, debug_run: Path, voices: Path, folder: Path, tmp_path: Path
+) -> None:
+    test_dir = tmp_path / "mine"
+    test_dir.mkdir()
+    for path in sorted(voices.rglob("*.wav"))[:5]:
+        shutil.copy(path, test_dir)
+    (test_dir / "03-01-08-01-01-01-24.wav").write_bytes(b"not sound at all")
+    done = command("evaluate.py", f"checkpoint={debug_run}", f"test_dir={test_dir}", f"output_dir={tmp_path}/out")
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert metrics["n_recordings"] == 5
+    assert "the model may have been trained on them" in metrics["protocol"]
+    with (tmp_path / "out" / "unreadable.csv").open() as file:
+        bad = [Path(row["file"]).name for row in csv.DictReader(file)]
+    assert bad == ["03-01-08-01-01-01-24.wav"]
+    assert "Left out" in done.stdout
+    assert "03-01-08-01-01-01-24.wav" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("overrides", "sentence"),
+    [
+        (["checkpoint=no/such.ckpt"], "no/such.ckpt: there is no such checkpoint"),
+        (["checkpoint=RUN", "test_dir=no/such"], "no/such is not a folder"),
+        (["checkpoint=RUN", "test_dir=EMPTY"], "holds no recording with a RAVDESS name"),
+        (["checkpoint=RUN", "channel=whisper"], "evaluate.channel is 'whisper'"),
+        (["checkpoint=RUN/config.yaml"], "config.yaml"),
+    ],
+)
+def test_wrong_settings_are_one_sentence(
+    overrides: list[str], sentence: str, command: Command, debug_run: Path, tmp_path: Path
+) -> None:
+    overrides = [text.replace("RUN", str(debug_run)).replace("EMPTY", str(tmp_path)) for text in overrides]
+    done = command("evaluate.py", *overrides, f"output_dir={tmp_path}/out", status=1)
+    assert done.stderr.startswith("error: ")
+    assert sentence in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_predict_prints_every_probability_in_class_order(command: Command, debug_run: Path, voices: Path) -> None:
+    first, second = sorted(voices.rglob("*.wav"))[:2]
+    shown = json.loads(
+        command("-m", "ser", "predict", str(first), str(second), f"checkpoint={debug_run}", "--json").stdout
+    )
+    assert [row["file"] for row in shown] == [str(first), str(second)]
+    for row in shown:
+        assert list(row["probabilities"]) == [
+            "neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprise",
+        ]  # fmt: skip
+        assert sum(row["probabilities"].values()) == pytest.approx(1, abs=1e-5)
+        assert row["emotion"] == max(row["probabilities"], key=row["probabilities"].get)
+    table = command("-m", "ser", "predict", str(first), f"checkpoint={debug_run}").stdout
+    assert shown[0]["emotion"] in table
+    assert "surprise" in table
+    text = command("-m", "ser", "predict", str(first), f"checkpoint={debug_run}", "--csv").stdout
+    row = next(csv.DictReader(text.splitlines()))
+    assert float(row["p_calm"]) == pytest.approx(shown[0]["probabilities"]["calm"], abs=1e-6)
+
+
+def test_predict_takes_folders_rates_and_channels_and_names_what_it_cannot_read(
+    command: Command, debug_run: Path, tmp_path: Path
+) -> None:
+    noise = np.random.default_rng(0).normal(scale=0.1, size=(48000, 2))
+    soundfile.write(tmp_path / "stereo.wav", noise, 48000)
+    soundfile.write(tmp_path / "low.flac", noise[:16000, 0], 8000)
+    (tmp_path / "text.wav").write_text("hello")
+    done = command("-m", "ser", "predict", str(tmp_path), f"checkpoint={debug_run}", "--json", status=1)
+    assert [Path(row["file"]).name for row in json.loads(done.stdout)] == ["low.flac", "stereo.wav"]
+    assert done.stderr.startswith(f"error: {tmp_path}/text.wav cannot be read as sound")
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["a.wav", "checkpoint=RUN", "checkpoint=RUN"], "checkpoint=<run folder or file> is needed, once"),
+        (["checkpoint=RUN"], "no recording was given"),
+        (["no.wav", "checkpoint=RUN"], "no.wav: there is no such file or folder"),
+    ],
+)
+def test_predict_says_what_is_wrong(arguments: list[str], sentence: str, command: Command, debug_run: Path) -> None:
+    done = command("-m", "ser", "predict", *(text.replace("RUN", str(debug_run)) for text in arguments), status=1)
+    assert done.stderr.startswith("error: ")
+    assert sentence in done.stderr
+
+
+def test_the_corpus_command_says_what_is_missing(command: Command, voices: Path) -> None:
+    done = command("-m", "ser", "corpus", str(voices), status=1)
+    assert "60 / 1440" in done.stdout
+    assert "missing: 2392" in done.stdout
+    assert "no/such is not a folder" in command("-m", "ser", "corpus", "no/such", status=1).stderr

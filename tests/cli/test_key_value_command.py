@@ -1,0 +1,54 @@
+"""What the key=value commands share: output, exit status, one sentence for an error."""
+
+from dataclasses import dataclass
+
+import pytest
+
+from ser.cli.key_value_command import key_value_command
+from ser.errors import SerError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    name: str
+    count: int = 1
+
+
+def run(act, arguments):
+    return key_value_command(
+        act, Settings, module="test", description="A test.", keys="name=", arguments=arguments, numbers=("count",)
+    )
+
+
+@pytest.mark.parametrize("end", ["", "\n"])
+def test_the_text_is_printed_with_one_newline(capsys, end):
+    assert run(lambda settings: f"{settings.name} {settings.count + 1}{end}", ["name=a", "count=2"]) == 0
+    assert capsys.readouterr().out == "a 3\n"
+
+
+@pytest.mark.parametrize("error", [SerError("This is wrong."), FileNotFoundError("no such file")])
+def test_an_error_for_people_is_one_sentence(capsys, error):
+    def act(settings):
+        raise error
+
+    assert run(act, ["name=a"]) == 1
+    output = capsys.readouterr()
+    assert (output.out, output.err) == ("", f"error: {error}\n")
+
+
+def test_what_is_no_error_for_people_passes():
+    with pytest.raises(ZeroDivisionError):
+        run(lambda settings: str(1 / 0), ["name=a"])
+
+
+def test_ctrl_c_is_quiet(capsys):
+    def act(settings):
+        raise KeyboardInterrupt
+
+    assert run(act, ["name=a"]) == 130
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_bad_key_is_named(capsys):
+    assert run(lambda settings: "", ["nam=a"]) == 1
+    assert "test.nam" in capsys.readouterr().err

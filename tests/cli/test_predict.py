@@ -1,0 +1,45 @@
+import json
+
+import numpy as np
+import pytest
+
+from ser.cli.predict import main
+from ser.inference.checkpoint import load_recogniser
+from ser.inference.predictor import Predictor
+from ser.inference.pretrained import DEFAULT_MODEL, write_published
+
+
+@pytest.fixture
+def box(tmp_path, monkeypatch):
+    """An empty folder in place of the package's."""
+    monkeypatch.setattr("ser.inference.pretrained.MODELS", tmp_path / "models")
+    return tmp_path / "models"
+
+
+@pytest.mark.parametrize("arguments", [[], [f"checkpoint={DEFAULT_MODEL}"]])
+def test_the_default_is_the_published_model(box, tiny_checkpoint, voice_file, capsys, arguments):
+    write_published(box / f"{DEFAULT_MODEL}.safetensors", *load_recogniser(tiny_checkpoint))
+    assert main([str(voice_file), *arguments, "--json", "--workers", "1"]) == 0
+    (shown,) = json.loads(capsys.readouterr().out)
+    expected = Predictor.load(tiny_checkpoint).predict(voice_file).probabilities
+    np.testing.assert_allclose(list(shown["probabilities"].values()), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            [],
+            "checkpoint=<run folder or file> is needed, once; train a model with `python train.py`. There is no "
+            "published model ser-ravdess here",
+        ),
+        (["checkpoint=a", "checkpoint=b"], "checkpoint=<run folder or file> is needed, once"),
+        (["checkpoint=../x"], "../x: there is no such file or folder, and no published model of that name; none is"),
+    ],
+)
+def test_without_a_model_that_is_told_in_one_sentence(box, voice_file, capsys, arguments, message):
+    assert main([str(voice_file), *arguments]) == 1
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err.startswith(f"error: {message}")
+    assert told.err.count("\n") == 1

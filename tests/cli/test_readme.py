@@ -1,0 +1,71 @@
+"""Every command of the README runs, made small: an example that no longer works is worse than none."""
+
+import re
+import shlex
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def readme_commands() -> list[str]:
+    """Return the command lines of the README's `sh` blocks, without their comments."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```sh\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
+    lines = [line.split("  #")[0].strip() for block in blocks for line in block.splitlines()]
+    return [line for line in lines if line]
+
+
+COMMANDS = readme_commands()
+EXPERIMENT_ALONE = re.compile(r"python train\.py experiment=(\w+)")
+"""What tests/cli/test_train.py runs for every experiment that there is, and looks at what comes of it."""
+
+
+def test_the_readme_shows_the_commands_that_matter() -> None:
+    for command in ("make demo", "make test", "python train.py", "python evaluate.py", "python -m ser predict"):
+        assert any(line.startswith(command) for line in COMMANDS), command
+
+
+@pytest.mark.parametrize("line", [line for line in COMMANDS if line.startswith("make ")])
+def test_make_targets_exist(line: str) -> None:
+    dry = [str(shutil.which("make")), "--dry-run", *line.split()[1:]]
+    done = subprocess.run(dry, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_experiments_that_need_nothing_else_are_there() -> None:
+    named = [match[1] for line in COMMANDS if (match := EXPERIMENT_ALONE.fullmatch(line))]
+    assert named
+    assert set(named) <= {path.stem for path in (ROOT / "conf" / "experiment").glob("*.yaml")}
+
+
+@pytest.mark.parametrize(
+    "line", [line for line in COMMANDS if line.startswith("python ") and not EXPERIMENT_ALONE.fullmatch(line)]
+)
+def test_a_command_runs(
+    line: str,
+    command: Command,
+    debug_run: Path,
+    voices: Path,
+    tiny: tuple[str, ...],
+    tiny_voices: tuple[str, ...],
+    folder: Path,
+) -> None:
+    line = line.replace("outputs/train/<run>", str(debug_run)).replace("<RAVDESS-named files>", str(voices))
+    line = line.replace("folds=subject_wise seeds=[42,43,44]", "folds=[0] seeds=[42] bootstrap_resamples=2000")
+    line = line.replace("hello.wav folder/", str(sorted(voices.rglob("*.wav"))[0])).replace("=gpu", "=cpu")
+    arguments = shlex.split(line)[1:]
+    if arguments[:4] == ["-m", "ser", "corpus", "--download"]:
+        pytest.skip("430 MB; tests/corpora/test_download.py runs it against a local server")
+    if arguments[:3] == ["-m", "ser", "eda"]:
+        arguments += [*tiny_voices, f"paths.output_dir={folder}", f"paths.data_dir={folder}/data"]
+    if arguments[0] in ("train.py", "cross_validate.py") and "ckpt_path=" not in line:
+        small = (*tiny, *tiny_voices, f"paths.output_dir={folder}", f"paths.data_dir={folder}/data")
+        own = {text.split("=")[0] for text in arguments}
+        arguments += [override for override in small if override.split("=")[0] not in own]  # what the line sets stays
+    command(*arguments)

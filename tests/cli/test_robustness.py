@@ -1,0 +1,118 @@
+"""`python -m ser robustness`, on a cross-validation of random networks: two folds, two seeds."""
+
+import json
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import balanced_accuracy_score
+
+from ser.cli.robustness import main
+from ser.corpora.manifest import find_recordings
+from ser.corpora.ravdess import EMOTIONS
+from ser.evaluation.robustness.sound_changes import CHANGES, hear_changed
+from ser.inference.predictor import Predictor
+
+COLUMNS = [f"p_{name}" for name in EMOTIONS]
+
+
+@pytest.fixture(scope="module")
+def measured(judged):
+    assert main([f"cross_validation={judged}", "part=test", "workers=1"]) == 0
+    return json.loads((judged / "test" / "robustness.json").read_text())
+
+
+def test_unchanged_has_the_figures_of_the_cross_validation(measured, judged):
+    results = json.loads((judged / "results.json").read_text())
+    pooled = results["summary"]["test"]["pooled"]
+    unchanged = measured["changes"]["unchanged"]
+    assert unchanged["uar"] == pytest.approx(pooled["uar"]["mean"])
+    assert unchanged["uar_interval_95"] == pytest.approx(pooled["interval_95"]["uar"])
+    assert (unchanged["loss"], unchanged["loss_interval_95"]) == (0, [0, 0])
+    assert measured["protocol"] == results["protocol"]
+    assert measured["n_recordings"] * 2 == pooled["all_seeds"]["n_recordings"]
+
+
+def test_each_change_is_scored_by_the_runs_that_never_heard_the_actor(measured, judged, judged_cross_validation):
+    """The same by hand: one change, recording by recording, scored by scikit-learn."""
+    recordings = {r.stem: r for r in find_recordings(judged_cross_validation / "voices")}
+    place = 1 + [by.name for by in CHANGES].index("noise_10_db")
+    sounds, uars = {}, []
+    for seed in (0, 1):
+        true, predicted = [], []
+        for fold in (0, 4):
+            run = judged / f"fold_subject_wise_{fold}_seed_{seed}"
+            predictor = Predictor.load(run)
+            table = pd.read_csv(run / "test" / "predictions.csv")
+            for row in table.itertuples():
+                if row.file not in sounds:
+                    sounds[row.file] = hear_changed(recordings[row.file], settings=predictor.description.features)
+                predicted.append(EMOTIONS[predictor.score(sounds[row.file][place : place + 1])[0].argmax()])
+                true.append(row.true)
+        uars.append(balanced_accuracy_score(true, predicted))
+    noisy, unchanged = measured["changes"]["noise_10_db"], measured["changes"]["unchanged"]
+    assert list(noisy["uar_by_seed"].values()) == pytest.approx(uars)
+    assert noisy["uar"] == pytest.approx(np.mean(uars))
+    assert noisy["loss"] == pytest.approx(unchanged["uar"] - noisy["uar"])
+    low, high = noisy["loss_interval_95"]
+    assert low <= noisy["loss"] <= high
+    assert list(measured["changes"]) == ["unchanged", *(by.name for by in CHANGES)]
+
+
+def test_the_table_says_what_the_json_says(measured, judged):
+    text = (judged / "test" / "robustness.md").read_text()
+    assert text.splitlines()[2] == measured["protocol"]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("|")]
+    for one, row in zip(measured["changes"].values(), rows[2:], strict=True):
+        assert row[:2] == [one["label"], f"{one['uar']:.2%}"]
+    assert rows[-1][3] == f"{measured['changes']['room']['loss']:.2%}"
+    assert "Scored: 60 test recordings of all folds pooled" in text
+
+
+def test_some_recordings_of_the_validation_part_by_two_workers(judged, capsys):
+    assert main([f"cross_validation={judged}", "count=10", "workers=2"]) == 0
+    first = (judged / "robustness.json").read_bytes()
+    assert (judged / "robustness.md").read_text() == capsys.readouterr().out
+    assert "Scored: 20 of 60, drawn by chance, validation recordings" in (judged / "robustness.md").read_text()
+    assert json.loads(first)["n_recordings"] == 20
+    assert main([f"cross_validation={judged}", "count=10", "workers=1"]) == 0
+    assert (judged / "robustness.json").read_bytes() == first
+
+
+def test_a_run_that_judges_otherwise_than_it_did_is_an_error(judged, tmp_path, capsys):
+    copy = tmp_path / "copy"
+    shutil.copytree(judged, copy)
+    path = copy / "fold_subject_wise_4_seed_1" / "test" / "predictions.csv"
+    table = pd.read_csv(path)
+    table.loc[3, COLUMNS] = table.loc[3, COLUMNS].to_numpy() * 0.999 + 0.001 / 8
+    table.to_csv(path, index=False)
+    assert main([f"cross_validation={copy}", "part=test", "workers=1"]) == 1
+    error = capsys.readouterr().err
+    assert f"fold_subject_wise_4_seed_1 judges {table.file[3]} otherwise than its predictions.csv says" in error
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["cross_validation={judged}/nowhere"], "nowhere is no folder of a cross-validation: it holds no config.yaml."),
+        (["cross_validation={judged}", "part=training"], "robustness.part is 'training'; known are validation, test."),
+        (["cross_validation={judged}", "count=ten"], "count is 'ten', but should be a whole number."),
+        (["cross_validation={judged}", "count=0"], "robustness.count is 0, but should be at least 1."),
+        (["{judged}"], "is not understood; give settings as key=value."),
+    ],
+)
+def test_wrong_settings_are_one_sentence(arguments, sentence, judged, capsys):
+    assert main([argument.format(judged=judged) for argument in arguments]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert sentence in error
+
+
+def test_a_cross_validation_that_is_not_finished_is_refused(judged, tmp_path, capsys):
+    copy = tmp_path / "copy"
+    shutil.copytree(judged, copy)
+    (copy / "fold_subject_wise_0_seed_1" / "predictions.csv").unlink()
+    assert main([f"cross_validation={copy}"]) == 1
+    assert f"1 of 4 runs of {copy} are not finished (fold_subject_wise_0_seed_1)" in capsys.readouterr().err

@@ -1,0 +1,159 @@
+"""The commands as their users type them, on the tiny synthetic corpus: every experiment, a sweep, wrong settings."""
+
+import csv
+import json
+import pickle
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from sklearn.preprocessing import StandardScaler
+
+from ser.corpora.ravdess import EMOTIONS
+from ser.inference.checkpoint import load_recogniser, read_checkpoint
+
+ROOT = Path(__file__).parents[2]
+Command = Callable[..., subprocess.CompletedProcess[str]]
+EXPERIMENTS = sorted(path.stem for path in (ROOT / "conf" / "experiment").glob("*.yaml"))
+
+
+def test_a_run_leaves_all_that_it_promises(debug_run: Path) -> None:
+    promised = [
+        "config.yaml", "split.csv", "val_metrics.txt", "val_confusion_matrix.txt", "metrics.json", "predictions.csv",
+        "val_confusion_matrix.png", "learning_curve.png", "train.log", "checkpoints/best.ckpt", "checkpoints/last.ckpt",
+        "emotion_classification_model.pth", "scaler.pkl", "label_encoder.pkl", "csv/version_0/metrics.csv",
+    ]  # fmt: skip
+    assert [name for name in promised if not (debug_run / name).stat().st_size] == []
+    assert list((debug_run / "tensorboard").glob("events.*"))
+    assert not list(debug_run.rglob("*.partial"))
+
+
+def test_the_split_is_what_was_trained_and_scored(debug_run: Path) -> None:
+    with (debug_run / "split.csv").open() as file:
+        parts = {row["file"]: row["part"] for row in csv.DictReader(file)}
+    metrics = json.loads((debug_run / "metrics.json").read_text())
+    with (debug_run / "predictions.csv").open() as file:
+        scored = {row["file"] for row in csv.DictReader(file)}
+    assert scored == {name for name, part in parts.items() if part == "validation"}
+    assert len(parts) == 60
+    assert metrics["n_recordings"] == len(scored) == 12
+    assert np.sum(metrics["confusion_matrix"]) == 12
+
+
+def test_every_epoch_is_logged(debug_run: Path) -> None:
+    with (debug_run / "csv" / "version_0" / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    for name in ("train/loss", "val/loss", "train/accuracy", "val/accuracy", "train/uar", "val/uar", "lr-Adam"):
+        assert sum(bool(row[name]) for row in rows) == 2, name
+
+
+def test_tensorboard_holds_curves_picture_and_hyperparameters(debug_run: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    scalars, images, plugins = set(), set(), set()
+    for path in (debug_run / "tensorboard").glob("events.*"):
+        events = EventAccumulator(str(path)).Reload()
+        scalars |= set(events.Tags()["scalars"])
+        images |= set(events.Tags()["images"])
+        plugins |= {
+            p for p in ("hparams",) if p in events.summary_metadata or "_hparams_/experiment" in events.summary_metadata
+        }
+    assert {"train/loss", "val/loss", "train/uar", "val/uar", "val/accuracy", "lr-Adam", "final/uar"} <= scalars
+    assert images == {"val/confusion_matrix"}
+    assert plugins == {"hparams"}
+
+
+def test_the_original_files_say_what_the_model_says(debug_run: Path) -> None:
+    recogniser, description = load_recogniser(debug_run)
+    with (debug_run / "label_encoder.pkl").open("rb") as file:
+        encoder = pickle.load(file)  # noqa: S301 - we wrote it in this test
+    with (debug_run / "scaler.pkl").open("rb") as file:
+        scaler = pickle.load(file)  # noqa: S301
+    assert tuple(encoder.inverse_transform(range(8))) == description.class_names == EMOTIONS
+    assert list(encoder.transform(["neutral", "angry"])) == [0, 4]
+    assert isinstance(scaler, StandardScaler)
+    features = np.random.default_rng(0).normal(size=(3, 187, 64)).astype(np.float32)
+    theirs = scaler.transform(features.reshape(3, -1)).reshape(features.shape)
+    np.testing.assert_allclose(recogniser.standardiser(torch.from_numpy(features)), theirs, rtol=1e-5, atol=1e-6)
+    weights = torch.load(debug_run / "emotion_classification_model.pth", weights_only=True)
+    for name, value in recogniser.network.state_dict().items():
+        assert torch.equal(weights[name], value)
+
+
+def test_two_runs_of_one_seed_are_equal_and_of_another_seed_differ(
+    train: Command, folder: Path, debug_run: Path
+) -> None:
+    train("experiment=debug", f"hydra.run.dir={folder}/again")
+    train("experiment=debug", "seed=0", "data.split_seed=42", f"hydra.run.dir={folder}/other")
+    first, again, other = (
+        read_checkpoint(run / "checkpoints" / "last.ckpt") for run in (debug_run, folder / "again", folder / "other")
+    )
+    assert first["history"] == again["history"]
+    for name, value in first["state_dict"].items():
+        assert torch.equal(value, again["state_dict"][name]), name
+    assert first["history"] != other["history"]
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_every_experiment_runs(
+    experiment: str, train: Command, tiny: tuple[str, ...], tiny_voices: tuple[str, ...], folder: Path
+) -> None:
+    run_dir = folder / f"experiment-{experiment}"
+    train(f"experiment={experiment}", *tiny, *tiny_voices, f"hydra.run.dir={run_dir}")
+    description = load_recogniser(run_dir)[1]
+    expected = {"rms": 188, "recommended": 66, "heard_voices": 66}.get(experiment, 187)
+    assert description.features.n_features == expected
+    assert len(description.class_names) == (7 if experiment == "without_neutral" else 8)
+    if experiment in ("speaker_independent", "recommended"):
+        assert (run_dir / "test" / "test_metrics.txt").is_file()
+        with (run_dir / "split.csv").open() as file:
+            actors: dict[str, set[str]] = {}
+            for row in csv.DictReader(file):
+                actors.setdefault(row["part"], set()).add(row["actor"])
+        assert actors == {"train": {"1", "4"}, "validation": {"3", "6"}, "test": {"2", "5"}}
+    if experiment == "heard_voices":  # judged by others than those that the test part has
+        said = (run_dir / "test" / "test_metrics.txt").read_text()
+        assert "every test speaker was heard in training" in said
+
+
+def test_a_sweep_writes_one_sorted_table(train: Command, tiny: tuple[str, ...], folder: Path) -> None:
+    done = train(
+        "-m", "experiment=debug", *tiny, "data.augment_count=0,1", "data.batch_size=8,16", "original_files=false",
+        f"hydra.sweep.dir={folder}/sweep",
+    )  # fmt: skip
+    with (folder / "sweep" / "sweep.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    losses = [float(row["val/loss"]) for row in rows]
+    assert len(rows) == 4
+    assert losses == sorted(losses)
+    assert {"data.augment_count=1" in row["overrides"] for row in rows} == {True, False}
+    assert f"{folder}/sweep/sweep.csv" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("override", "sentence"),
+    [
+        ("model.lrr=1", "Could not override 'model.lrr'"),
+        ("experiment=orignal", "Could not find 'experiment/orignal'"),
+        ("features.max_length=0", "features.max_length is 0"),
+        ("+trainer.max_epoch=3", "trainer.max_epoch is not a setting; did you mean 'max_epochs'"),
+        ("data.root=/no/such/folder", "/no/such/folder is not a folder; set data.root"),
+        ("trainer.accelerator=gpux", "trainer cannot be set up so"),
+    ],
+)
+def test_wrong_settings_are_one_sentence(override: str, sentence: str, train: Command) -> None:
+    done = train(override, status=1)
+    assert done.stderr.startswith("error: ")
+    assert sentence in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert "Traceback" not in done.stderr
+
+
+def test_refused_settings_leave_no_folder(train: Command, folder: Path) -> None:
+    before = {path.name for path in folder.iterdir()}
+    train("features.max_length=0", "run_name=refused", status=1)
+    assert not list(folder.glob("refused/*/*"))
+    assert {path.name for path in folder.iterdir()} <= before | {"refused"}

@@ -1,0 +1,155 @@
+import logging
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from ser.corpora.manifest import (
+    content_digest,
+    corpus_root,
+    find_files,
+    find_recordings,
+    same_content,
+)
+from ser.corpora.ravdess import EMOTIONS
+from ser.corpora.splits import class_supports, random_split
+from ser.errors import CorpusError
+
+STEMS = ("03-01-01-01-01-01-01", "03-01-08-02-02-02-24", "03-02-03-01-01-02-07")
+
+
+def touch(path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
+    return path
+
+
+def publishers(root):
+    for stem in STEMS:
+        channel = "Song" if stem[3:5] == "02" else "Speech"
+        touch(root / f"Audio_{channel}_Actors_01-24" / f"Actor_{stem[-2:]}" / f"{stem}.wav")
+
+
+def doubled(root):
+    for stem in STEMS:
+        touch(root / f"Actor_{stem[-2:]}" / f"{stem}.wav")
+        touch(root / "audio_speech_actors_01-24" / f"Actor_{stem[-2:]}" / f"{stem}.wav")
+
+
+def flat(root):
+    for stem in STEMS:
+        touch(root / f"{stem}.wav")
+
+
+def mixed_formats(root):
+    for stem, suffix in zip(STEMS, (".flac", ".wav", ".WAV"), strict=True):
+        touch(root / f"{stem}{suffix}")
+
+
+def both_formats(root):
+    for stem in STEMS:
+        touch(root / "wav" / f"{stem}.wav")
+        touch(root / "flac" / f"{stem}.flac")
+
+
+def with_strangers(root):
+    flat(root)
+    for stem in STEMS:
+        touch(root / f"._{stem}.wav")
+        touch(root / "__MACOSX" / f"._{stem}.wav")
+    touch(root / "my_voice.wav")
+    touch(root / "01-01-01-01-01-01-01.wav")
+    touch(root / "03-01-01-01-01-01-02.txt")
+
+
+LAYOUTS = [publishers, doubled, flat, mixed_formats, both_formats, with_strangers]
+
+
+@pytest.mark.parametrize("lay_out", LAYOUTS)
+def test_every_layout_gives_each_recording_once_in_the_same_order(tmp_path, lay_out):
+    lay_out(tmp_path)
+    recordings = find_recordings(tmp_path)
+    assert [recording.stem for recording in recordings] == list(STEMS)
+    assert all(recording.path.stem == recording.stem and recording.path.is_file() for recording in recordings)
+
+
+def test_of_a_doubled_file_the_less_deep_one_is_taken(tmp_path):
+    doubled(tmp_path)
+    found = find_files(tmp_path)
+    assert [recording.path for recording in found.recordings] == [
+        tmp_path / f"Actor_{stem[-2:]}" / f"{stem}.wav" for stem in STEMS
+    ]
+    assert sorted(found.doubled) == sorted((tmp_path / "audio_speech_actors_01-24").rglob("*.wav"))
+    assert found.foreign == []
+
+
+def test_foreign_names_are_counted_and_said(tmp_path, caplog):
+    with_strangers(tmp_path)
+    assert find_files(tmp_path).foreign == [tmp_path / "01-01-01-01-01-01-01.wav", tmp_path / "my_voice.wav"]
+    with caplog.at_level(logging.WARNING, logger="ser"):
+        find_recordings(tmp_path)
+    assert "2 files without a RAVDESS name" in caplog.text
+
+
+def test_a_missing_folder_a_file_and_an_empty_folder_are_refused_by_name(tmp_path):
+    for root in (tmp_path / "missing", touch(tmp_path / "file.wav")):
+        with pytest.raises(CorpusError, match="is not a folder") as refused:
+            find_recordings(root)
+        assert str(root) in str(refused.value)
+    empty = tmp_path / "empty"
+    touch(empty / "my_voice.wav")
+    with pytest.raises(CorpusError, match=r"holds no recording .* 1 sound files have other names") as refused:
+        find_recordings(empty)
+    assert str(empty) in str(refused.value)
+
+
+def test_the_root_is_the_setting_else_the_variable_else_the_default():
+    default, environment = Path("data/ravdess"), {"RAVDESS_ROOT": "/variable"}
+    assert corpus_root("/setting", default=default, environment=environment) == (Path("/setting"), True)
+    assert corpus_root(None, default=default, environment=environment) == (Path("/variable"), True)
+    assert corpus_root(None, default=default, environment={}) == (default, False)
+    assert corpus_root("~/voices", default=default, environment={}) == (Path.home() / "voices", True)
+
+
+def test_equal_files_are_found_whatever_they_are_called(tmp_path):
+    contents = {"a": b"one", "b": b"two", "c": b"one", "d": b"three", "e": b"two", "f": b"one"}
+    for name, content in contents.items():
+        (tmp_path / name).write_bytes(content)
+    groups = same_content(tmp_path.iterdir())
+    assert [[path.name for path in group] for group in groups] == [["a", "c", "f"], ["b", "e"]]
+
+
+def test_the_digest_is_sha256(tmp_path):
+    (tmp_path / "abc").write_bytes(b"abc")  # the example of FIPS 180-2
+    expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    assert content_digest(tmp_path / "abc") == expected
+
+
+@pytest.fixture(scope="module")
+def real(ravdess_root):
+    return find_recordings(ravdess_root)
+
+
+@pytest.mark.ravdess
+def test_the_real_corpus_is_complete(real):
+    assert Counter(recording.name.channel for recording in real) == {"speech": 1440, "song": 1012}
+    for channel, each, supports in (("speech", 60, [96, *[192] * 7]), ("song", 44, [92, *[184] * 5, 0, 0])):
+        part = [recording for recording in real if recording.name.channel == channel]
+        assert list(class_supports(part).values()) == supports
+        actors = set(range(1, 25)) - ({18} if channel == "song" else set())
+        assert Counter(recording.name.actor for recording in part) == dict.fromkeys(actors, each)
+
+
+@pytest.mark.ravdess
+def test_the_real_corpus_holds_one_recording_twice(real):
+    pairs = same_content(recording.path for recording in real)
+    assert [[path.stem for path in pair] for pair in pairs] == [["03-01-03-01-02-01-07", "03-01-03-01-02-02-07"]]
+
+
+@pytest.mark.ravdess
+def test_the_original_split_of_the_real_corpus(real):
+    split = random_split(real, seed=42)
+    assert (len(split.train), len(split.validation)) == (1961, 491)
+    assert list(class_supports(split.validation).values()) == [38, 75, 75, 75, 75, 75, 39, 39]
+    without_neutral = random_split([r for r in real if r.name.emotion != EMOTIONS[0]], seed=42)
+    assert (len(without_neutral.train), len(without_neutral.validation)) == (1811, 453)

@@ -1,0 +1,191 @@
+import pytest
+
+from ser.corpora.manifest import find_recordings
+from ser.corpora.ravdess import EMOTIONS
+from ser.corpora.selection import DataSettings, copies_of, locate_corpus, of_channel, select
+from ser.corpora.synthetic import SyntheticSettings
+from ser.errors import CorpusError, SettingsError
+from ser.features.validation import read_settings
+
+
+def channels(recordings):
+    return {recording.name.channel for recording in recordings}
+
+
+def stems(recordings):
+    return {recording.stem for recording in recordings}
+
+
+@pytest.mark.parametrize("channel", ["speech", "song"])
+@pytest.mark.parametrize("split", [{"split": "random"}, {"split": "speaker", "fold": 1}])
+def test_one_channel_is_selected_alone(ravdess_recordings, channel, split):
+    chosen = select(ravdess_recordings, DataSettings(channel=channel, **split))
+    assert channels(chosen.train) == channels(chosen.validation) == {channel}
+
+
+@pytest.mark.parametrize("fold", [0, "emobox_3", "audeering"])
+@pytest.mark.parametrize("channel", ["both", "speech", "song"])
+@pytest.mark.parametrize("score_channel", [None, "speech"])
+def test_held_out_actors_are_heard_in_neither_channel(ravdess_recordings, fold, channel, score_channel):
+    settings = DataSettings(split="speaker", fold=fold, channel=channel, score_channel=score_channel)
+    held = {*settings.held_out_actors.validation, *settings.held_out_actors.test}
+    chosen = select(ravdess_recordings, settings)
+    assert not {recording.name.actor for recording in chosen.train} & held
+    assert {recording.name.actor for recording in (*chosen.validation, *chosen.test)} <= held
+
+
+def test_the_scored_channel_changes_the_held_out_parts_alone(ravdess_recordings):
+    for split in ({"split": "random"}, {"split": "speaker", "fold": 2}):
+        both = select(ravdess_recordings, DataSettings(**split))
+        speech = select(ravdess_recordings, DataSettings(**split, score_channel="speech"))
+        assert speech.train == both.train
+        assert stems(speech.validation) == {r.stem for r in both.validation if r.name.channel == "speech"}
+        assert channels(speech.validation) == {"speech"}
+
+
+def test_scoring_song_after_training_on_speech_shares_no_recording(ravdess_recordings):
+    chosen = select(ravdess_recordings, DataSettings(channel="speech", score_channel="song"))
+    assert channels(chosen.train) == {"speech"}
+    assert channels(chosen.validation) == {"song"}
+
+
+def test_only_the_chosen_classes_are_selected(ravdess_recordings):
+    chosen = select(ravdess_recordings, DataSettings(classes=EMOTIONS[1:]))
+    assert (len(chosen.train), len(chosen.validation)) == (1811, 453)
+    assert {recording.name.emotion for recording in chosen.train} == set(EMOTIONS[1:])
+
+
+def test_classes_stand_in_ravdess_order_however_they_are_named():
+    assert DataSettings(classes=("sad", "neutral", "happy")).classes == ("neutral", "happy", "sad")
+
+
+def test_nothing_left_is_refused(ravdess_recordings):
+    with pytest.raises(CorpusError, match="no recording of song"):
+        select(ravdess_recordings, DataSettings(channel="song", classes=("disgust", "surprise")))
+    # Actor 18 sings nothing, so there is nothing to score.
+    only_18 = DataSettings(split="speaker", validation_actors=(18,), score_channel="song")
+    with pytest.raises(CorpusError, match="validation part holds no recordings"):
+        select(ravdess_recordings, only_18)
+
+
+def test_copies_are_counted_by_emotion(ravdess_recordings):
+    settings = DataSettings(augment_count=1, extra_copies={"neutral": 2})
+    counts = {r.name.emotion: copies_of(r, settings) for r in ravdess_recordings}
+    assert counts == {emotion: 3 if emotion == "neutral" else 1 for emotion in EMOTIONS}
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"split": "speaker"}, "data.fold is needed with data.split=speaker"),
+        ({"split": "speaker", "fold": 5}, "data.fold is 5; did you mean 'subject_wise_"),
+        ({"split": "speaker", "fold": "emobox_6"}, "data.fold is 'emobox_6'; did you mean 'emobox_"),
+        ({"split": "speaker", "fold": 0, "test_actors": [3]}, "not both"),
+        (
+            {"split": "speaker", "validation_actors": [1, 2], "test_actors": [2]},
+            r"data.fold has actors \[2\] in validation and in test",
+        ),
+        ({"split": "speaker", "test_actors": [2]}, "data.validation_actors is empty"),
+        ({"split": "speaker", "validation_actors": [25]}, r"data.fold has actors \[25\]; RAVDESS has 1 to 24"),
+        ({"split": "speaker", "validation_actors": list(range(1, 25))}, "data.fold holds out all actors"),
+        ({"fold": 0}, "data.split is 'random', which has no folds"),
+        ({"classes": ["happy", "angy"]}, "data.classes has 'angy'; did you mean 'angry'"),
+        ({"classes": ["happy", "happy"]}, "data.classes names one twice"),
+        ({"classes": ["happy"]}, "data.classes has fewer than two"),
+        ({"extra_copies": {"netral": 1}}, "data.extra_copies has 'netral'; did you mean 'neutral'"),
+        ({"extra_copies": {"neutral": -1}}, "data.extra_copies has a negative"),
+        ({"channel": "sing"}, "data.channel is 'sing'"),
+        ({"held_out": 1.0}, "data.held_out is 1.0"),
+        ({"validation_fraction": 1.0}, "data.validation_fraction is 1.0"),
+        ({"augment_count": -1}, "data.augment_count is -1"),
+        ({"batch_size": 0}, "data.batch_size is 0"),
+        ({"workers": -1}, "data.workers is -1"),
+        ({"split_seed": -1}, "data.split_seed is -1"),
+        ({"synthetic": {"n_actors": 25}}, "data.synthetic.n_actors is 25"),
+    ],
+)
+def test_bad_settings_are_refused_in_one_sentence_that_begins_with_the_key(values, message):
+    with pytest.raises(SettingsError, match=message) as refused:
+        read_settings(DataSettings, values, where="data")
+    assert str(refused.value).startswith("data.")
+    assert "data.data" not in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_the_protocol_names_who_was_held_out():
+    speaker = DataSettings(split="speaker", fold=0, channel="speech").describe_split()
+    assert "speech: test actors 2, 5, 14, 15, 16 were never heard" in speaker
+    assert "chosen on actors 3, 6" in speaker
+    original = DataSettings().describe_split()
+    assert "20% of the recordings held out at random (seed 42)" in original
+    assert "chosen on these same recordings" in original
+    assert "chosen on 10% of the training part" in DataSettings(validation_fraction=0.1).describe_split()
+    last = DataSettings(split="speaker", fold=0).describe_split(keeps_last=True)
+    assert "neither were validation actors 3, 6; the last epoch was kept" in last
+
+
+def test_a_model_to_be_used_hears_everything(ravdess_recordings):
+    settings = DataSettings(split="all", score_channel="speech")
+    split = select(ravdess_recordings, settings)
+    assert split.train == tuple(ravdess_recordings)
+    assert split.validation == split.test == ()
+    assert "recordings it has heard" in settings.describe_split()
+    with pytest.raises(SettingsError, match="split is 'all', which has no folds"):
+        DataSettings(split="all", fold=0)
+
+
+def test_a_named_root_is_never_downloaded_into(tmp_path, monkeypatch):
+    monkeypatch.delenv("RAVDESS_ROOT", raising=False)
+    missing = tmp_path / "missing"
+    with pytest.raises(CorpusError, match="is not a folder") as refused:
+        locate_corpus(DataSettings(root=str(missing)), data_dir=tmp_path)
+    assert str(missing) in str(refused.value)
+    with pytest.raises(CorpusError, match="ravdess is not a folder"):
+        locate_corpus(DataSettings(download=False), data_dir=tmp_path)
+    monkeypatch.setenv("RAVDESS_ROOT", str(missing))
+    with pytest.raises(CorpusError, match="missing is not a folder"):
+        locate_corpus(DataSettings(), data_dir=tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_named_root_is_taken_as_it_is(tiny_corpus, tmp_path):
+    assert locate_corpus(DataSettings(root=str(tiny_corpus)), data_dir=tmp_path) == tiny_corpus
+
+
+@pytest.mark.parametrize(
+    ("settings", "there", "missing"),
+    [
+        ({}, [], ("speech", "song")),
+        ({}, ["03-01-01-01-01-01-01"], ("song",)),
+        ({}, ["03-01-01-01-01-01-01", "03-02-01-01-01-01-01"], None),
+        ({"channel": "speech"}, ["03-01-01-01-01-01-01"], None),
+        ({"channel": "speech", "score_channel": "both"}, ["03-01-01-01-01-01-01"], ("song",)),
+    ],
+)
+def test_only_the_channels_that_are_missing_are_downloaded(tmp_path, monkeypatch, settings, there, missing):
+    asked = []
+    monkeypatch.delenv("RAVDESS_ROOT", raising=False)
+    monkeypatch.setattr(
+        "ser.corpora.download.download_corpus", lambda root, *, channels: asked.append((root, channels))
+    )
+    root = tmp_path / "ravdess"
+    root.mkdir()
+    for stem in there:
+        (root / f"{stem}.wav").touch()
+    assert locate_corpus(DataSettings(**settings), data_dir=tmp_path) == root
+    assert asked == ([(root, missing)] if missing else [])
+
+
+def test_of_channel(ravdess_recordings):
+    counts = {channel: len(of_channel(ravdess_recordings, channel)) for channel in ("speech", "song", "both")}
+    assert counts == {"speech": 1440, "song": 1012, "both": 2452}
+
+
+def test_synthetic_corpora_of_other_settings_lie_apart(tmp_path):
+    def root(seed):
+        settings = SyntheticSettings(n_actors=1, n_statements=1, n_repetitions=1, seed=seed)
+        return locate_corpus(DataSettings(corpus="synthetic", synthetic=settings), data_dir=tmp_path)
+
+    assert root(0) == root(0)
+    assert root(0) != root(1)
+    assert len(find_recordings(root(0))) == len(find_recordings(root(1))) == 15

@@ -1,0 +1,118 @@
+from collections import Counter
+
+import numpy as np
+import pytest
+from sklearn.model_selection import train_test_split
+
+from ser.corpora.ravdess import EMOTIONS
+from ser.corpora.splits import FOLDS, Fold, check_fold, class_supports, random_split, speaker_split
+from ser.errors import SettingsError
+
+ALL = set(range(1, 25))
+SUBJECT_WISE = [{2, 5, 14, 15, 16}, {3, 6, 7, 13, 18}, {10, 11, 12, 19, 20}, {8, 17, 21, 23, 24}, {1, 4, 9, 22}]
+EMOBOX = [{1, 11, 20, 21}, {4, 10, 12, 14}, {8, 9, 19, 23}, {3, 5, 7, 24}, {2, 15, 16, 18}, {6, 13, 17, 22}]
+
+
+def actors(recordings):
+    return {recording.name.actor for recording in recordings}
+
+
+def test_the_test_actors_are_the_published_ones():
+    assert [set(FOLDS[f"subject_wise_{n}"].test) for n in range(5)] == SUBJECT_WISE
+    assert [set(FOLDS[f"emobox_{n}"].test) for n in range(6)] == EMOBOX
+    assert set(FOLDS["audeering"].test) == {21, 22, 23, 24}
+    assert len(FOLDS) == 5 + 6 + 1
+
+
+def test_the_validation_actors_are_the_published_ones():
+    published = [{3, 6}, {10, 11}, {8, 17}, {1, 14}, {2, 5}]
+    assert [set(FOLDS[f"subject_wise_{n}"].validation) for n in range(5)] == published
+    assert set(FOLDS["audeering"].validation) == {16, 17, 19, 20}
+
+
+@pytest.mark.parametrize(("family", "folds"), [("subject_wise", 5), ("emobox", 6)])
+def test_the_folds_of_a_family_test_every_actor_once(family, folds):
+    tested = Counter(actor for n in range(folds) for actor in FOLDS[f"{family}_{n}"].test)
+    assert tested == dict.fromkeys(ALL, 1)
+
+
+@pytest.mark.parametrize("name", FOLDS)
+def test_a_fold_holds_its_actors_out_in_both_channels(ravdess_recordings, name):
+    fold = FOLDS[name]
+    split = speaker_split(ravdess_recordings, fold)
+    parts = (split.train, split.validation, split.test)
+    assert actors(split.validation) == set(fold.validation)
+    assert actors(split.test) == set(fold.test)
+    assert actors(split.train) == ALL - set(fold.validation) - set(fold.test)
+    assert sorted(r.stem for part in parts for r in part) == [r.stem for r in ravdess_recordings]
+    assert {recording.name.channel for recording in split.train} == {"speech", "song"}
+
+
+def test_emobox_validates_on_a_man_and_a_woman():
+    for number in range(6):
+        assert sorted(actor % 2 for actor in FOLDS[f"emobox_{number}"].validation) == [0, 1]
+
+
+def test_a_fold_without_test_actors_has_an_empty_test_part(ravdess_recordings):
+    split = speaker_split(ravdess_recordings, Fold(validation=(1, 2), test=()))
+    assert split.test == ()
+    assert actors(split.train) == ALL - {1, 2}
+
+
+@pytest.mark.parametrize(
+    ("fold", "complaint"),
+    [
+        (Fold(validation=(1, 2), test=(2, 3)), r"actors \[2\] in validation and in test"),
+        (Fold(validation=(), test=(1,)), "validation_actors is empty"),
+        (Fold(validation=(0, 25), test=(1,)), r"actors \[0, 25\]; RAVDESS has 1 to 24"),
+        (Fold(validation=tuple(range(1, 13)), test=tuple(range(13, 25))), "holds out all actors"),
+    ],
+)
+def test_impossible_folds_are_refused(fold, complaint):
+    with pytest.raises(SettingsError, match=complaint):
+        check_fold(fold)
+
+
+def test_a_part_without_recordings_is_refused(ravdess_recordings):
+    some = [recording for recording in ravdess_recordings if recording.name.actor <= 4]
+    with pytest.raises(SettingsError, match="no test recordings: the corpus has none of actors 23, 24"):
+        speaker_split(some, Fold(validation=(1,), test=(23, 24)))
+    with pytest.raises(SettingsError, match="no training recordings"):
+        speaker_split(some, Fold(validation=(1, 2), test=(3, 4)))
+
+
+def test_the_random_split_is_the_originals(ravdess_recordings):
+    split = random_split(ravdess_recordings, seed=42)
+    assert (len(split.train), len(split.validation), len(split.test)) == (1961, 491, 0)
+    assert class_supports(split.validation) == dict(zip(EMOTIONS, [38, *[75] * 5, 39, 39], strict=True))
+
+    labels = [recording.name.emotion for recording in ravdess_recordings]
+    places = np.arange(len(labels))
+    train, held = train_test_split(places, test_size=0.2, random_state=42, stratify=labels)
+    assert [r.stem for r in split.train] == [ravdess_recordings[place].stem for place in train]
+    assert [r.stem for r in split.validation] == [ravdess_recordings[place].stem for place in held]
+
+
+def test_without_neutral_the_random_split_is_the_originals(ravdess_recordings):
+    split = random_split([r for r in ravdess_recordings if r.name.emotion != "neutral"], seed=42)
+    assert (len(split.train), len(split.validation)) == (1811, 453)
+
+
+def test_an_inner_validation_part_leaves_the_held_out_part_as_it_was(ravdess_recordings):
+    plain = random_split(ravdess_recordings, seed=3)
+    inner = random_split(ravdess_recordings, seed=3, validation_fraction=0.25)
+    assert inner.test == plain.validation
+    assert {r.stem for r in inner.train} | {r.stem for r in inner.validation} == {r.stem for r in plain.train}
+    assert len(inner.validation) == 491  # a quarter of 1,961, rounded up
+    assert not {r.stem for r in inner.train} & {r.stem for r in inner.validation}
+
+
+def test_the_random_split_follows_its_seed(ravdess_recordings):
+    assert random_split(ravdess_recordings, seed=0) == random_split(ravdess_recordings, seed=0)
+    assert random_split(ravdess_recordings, seed=0) != random_split(ravdess_recordings, seed=1)
+
+
+def test_too_few_recordings_for_a_random_split_are_refused(ravdess_recordings):
+    one_each = [r for r in ravdess_recordings if r.stem.endswith("01-01-01-01") and r.name.channel == "speech"]
+    with pytest.raises(SettingsError, match="8 recordings cannot be split so that every emotion stands on both sides"):
+        random_split(one_each, seed=42)

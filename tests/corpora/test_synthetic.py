@@ -1,0 +1,221 @@
+import hashlib
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import soundfile
+from scipy.fft import dct
+from scipy.signal import find_peaks, stft
+from sklearn.linear_model import LogisticRegression
+
+from ser.corpora import synthetic
+from ser.corpora.ravdess import CHANNEL_FOLDERS, EMOTIONS, RecordingName, expected_names, parse_stem
+from ser.corpora.synthetic import (
+    SAMPLE_RATE,
+    SyntheticSettings,
+    synthesize,
+    write_synthetic_corpus,
+)
+from ser.errors import CorpusError, SettingsError
+
+TINY = SyntheticSettings(n_actors=1, n_statements=1, n_repetitions=1)
+
+NEUTRAL = RecordingName(channel="speech", emotion="neutral", intensity="normal", statement=1, repetition=1, actor=1)
+
+
+def digests(root):
+    return {
+        path.relative_to(root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in root.rglob("*")
+        if path.is_file()
+    }
+
+
+def pitch(waveform):
+    """Median fundamental frequency in Hz, from the autocorrelation of the louder 50 ms frames."""
+    length = int(0.05 * SAMPLE_RATE)
+    frames = waveform[: len(waveform) // length * length].reshape(-1, length)
+    loudness = np.sqrt(np.mean(frames**2, axis=1))
+    frames = frames[loudness > 0.3 * loudness.max()]
+    shortest, longest = SAMPLE_RATE // 500, SAMPLE_RATE // 60
+    periods = []
+    for frame in frames:
+        correlation = np.correlate(frame, frame, mode="full")[length - 1 :][: longest + 1]
+        peaks, _ = find_peaks(correlation[shortest:], height=0.5 * correlation[0])
+        if len(peaks):
+            periods.append(peaks[np.argmax(correlation[shortest + peaks])] + shortest)
+    return SAMPLE_RATE / np.median(periods)
+
+
+def describe(waveform):
+    """Cepstral means and deviations, pitch, loudness and duration of a recording: float64 [28]."""
+    power = np.abs(stft(waveform, nperseg=512)[2]) ** 2
+    loud = power[:, power.sum(axis=0) > 0.05 * power.sum(axis=0).max()]
+    bands = np.stack([band.mean(axis=0) for band in np.array_split(loud, 24)])
+    cepstrum = dct(np.log(bands + 1e-12), axis=0)[:12]
+    return np.concatenate(
+        [
+            cepstrum.mean(axis=1),
+            cepstrum.std(axis=1),
+            [np.log(pitch(waveform)), len(waveform), np.log(np.std(waveform)), power.sum(axis=0).std()],
+        ]
+    )
+
+
+def test_layout_and_format_are_those_of_ravdess(tmp_path):
+    root = write_synthetic_corpus(tmp_path / "corpus", replace(TINY, channels=("speech", "song")))
+
+    expected = {
+        f"{CHANNEL_FOLDERS[name.channel]}/Actor_01/{name.stem}.wav"
+        for channel in ("speech", "song")
+        for name in expected_names(channel)
+        if name.actor == 1 and name.statement == 1 and name.repetition == 1
+    }
+    assert len(expected) == 15 + 11
+    assert {path.relative_to(root).as_posix() for path in root.rglob("*.wav")} == expected
+    for path in root.rglob("*.wav"):
+        info = soundfile.info(path)
+        assert (info.samplerate, info.channels, info.subtype) == (SAMPLE_RATE, 1, "PCM_16")
+        assert 1.0 < info.duration < 4.0
+
+
+def test_default_names_are_six_actors_of_speech():
+    names = SyntheticSettings().names()
+    assert len(names) == 360
+    assert {name.actor for name in names} == {1, 2, 3, 4, 5, 6}
+    assert {name.emotion for name in names} == set(EMOTIONS)
+    assert {name.channel for name in names} == {"speech"}
+
+
+def test_same_seed_same_bytes_and_another_seed_another_sound(tmp_path):
+    first = digests(write_synthetic_corpus(tmp_path / "first", TINY))
+    again = digests(write_synthetic_corpus(tmp_path / "again", TINY))
+    other = digests(write_synthetic_corpus(tmp_path / "other", replace(TINY, seed=1)))
+
+    assert first == again
+    assert first.keys() == other.keys()
+    assert not set(first.values()) & set(other.values())
+
+
+def test_a_recording_does_not_depend_on_the_rest_of_the_corpus(tmp_path):
+    small = digests(write_synthetic_corpus(tmp_path / "small", TINY))
+    large = digests(write_synthetic_corpus(tmp_path / "large", replace(TINY, n_repetitions=2)))
+    small.pop(synthetic.MARKER)
+    assert small.items() <= large.items()
+    assert len(set(large.values())) == len(large)
+
+
+def test_sound_is_finite_within_full_scale_and_begins_in_silence():
+    for emotion in EMOTIONS:
+        waveform = synthesize(replace(NEUTRAL, emotion=emotion))
+        assert waveform.dtype == np.float32
+        assert np.isfinite(waveform).all()
+        assert 0.02 < np.abs(waveform).max() <= 0.95 + 1e-6
+        edges = np.concatenate([waveform[: SAMPLE_RATE // 10], waveform[-SAMPLE_RATE // 10 :]])
+        assert 0 < np.std(edges) < 0.05 * np.std(waveform)
+
+
+def test_resonators_peak_at_the_formants():
+    frequencies, bandwidths = np.array([500.0, 1500.0]), np.array([80.0, 100.0])
+    sections = synthetic._resonators(frequencies, bandwidths)
+    for section, frequency, bandwidth in zip(sections, frequencies, bandwidths, strict=True):
+        grid = np.arange(0, SAMPLE_RATE / 2, 1.0)
+        z = np.exp(-2j * np.pi * grid / SAMPLE_RATE)
+        gain = np.abs(section[0] / (1 + section[4] * z + section[5] * z**2))
+        assert gain[0] == pytest.approx(1.0)
+        assert grid[np.argmax(gain)] == pytest.approx(frequency, abs=5)
+        above_half_power = np.sum(gain > gain.max() / np.sqrt(2))
+        assert above_half_power == pytest.approx(bandwidth, rel=0.1)
+
+
+def test_source_has_one_pulse_a_period():
+    calm = synthetic._NEUTRAL._replace(breath=0.0)
+    source = synthetic._source(np.full(SAMPLE_RATE, 173.3), calm, np.random.default_rng(0))
+    spectrum = np.abs(np.fft.rfft(source - source.mean()))
+    assert np.argmax(spectrum) == pytest.approx(173.3, abs=1)  # one second of sound: bins are 1 Hz apart
+    assert spectrum[20:150].max() < 0.05 * spectrum.max()  # unequal or missing pulses would sound an octave below
+
+
+def test_speakers_and_emotions_differ_as_they_should():
+    def mean(measure, actors, **changes):
+        return np.mean([measure(synthesize(replace(NEUTRAL, actor=actor, **changes))) for actor in actors])
+
+    men, women = (1, 3, 5, 7), (2, 4, 6, 8)
+    assert mean(pitch, women) > 1.4 * mean(pitch, men)
+    strong = {"intensity": "strong"}
+    assert mean(pitch, men, emotion="fearful", **strong) > 1.2 * mean(pitch, men, emotion="sad", **strong)
+    assert mean(np.std, men, emotion="angry", **strong) > 3 * mean(np.std, men, emotion="sad", **strong)
+    assert mean(len, men, emotion="sad", **strong) > 1.15 * mean(len, men, emotion="fearful", **strong)
+
+
+def test_emotions_can_be_learnt_but_not_perfectly(tmp_path):
+    """Logistic regression on the first repetition, judged on the second."""
+    root = write_synthetic_corpus(tmp_path / "corpus", SyntheticSettings(n_actors=4))
+    names, rows = [], []
+    for path in sorted(root.rglob("*.wav")):
+        names.append(parse_stem(path.stem))
+        rows.append(describe(soundfile.read(path, dtype="float32")[0]))
+    rows = np.array(rows)
+    first = np.array([name.repetition == 1 for name in names])
+    emotions = np.array([name.emotion for name in names])
+    rows = (rows - rows[first].mean(axis=0)) / rows[first].std(axis=0)
+
+    classifier = LogisticRegression(max_iter=2000).fit(rows[first], emotions[first])
+    assert 0.5 < classifier.score(rows[~first], emotions[~first]) < 0.97
+
+
+def test_a_corpus_of_the_same_settings_is_reused(tmp_path, monkeypatch):
+    root = write_synthetic_corpus(tmp_path / "corpus", TINY)
+    monkeypatch.setattr(synthetic, "synthesize", lambda *_args, **_kwargs: pytest.fail("written twice"))
+    assert write_synthetic_corpus(root, TINY) == root
+
+
+def test_other_settings_another_version_and_foreign_folders_are_refused(tmp_path, monkeypatch):
+    root = write_synthetic_corpus(tmp_path / "corpus", TINY)
+    before = digests(root)
+    with pytest.raises(CorpusError, match="other settings"):
+        write_synthetic_corpus(root, replace(TINY, seed=1))
+    monkeypatch.setattr(synthetic, "_VERSION", synthetic._VERSION + 1)
+    with pytest.raises(CorpusError, match="other settings"):
+        write_synthetic_corpus(root, TINY)
+    assert digests(root) == before
+
+    foreign = tmp_path / "foreign"
+    foreign.mkdir()
+    (foreign / "thesis.txt").write_text("years of work")
+    with pytest.raises(CorpusError, match="foreign"):
+        write_synthetic_corpus(foreign, TINY)
+    assert [path.name for path in foreign.iterdir()] == ["thesis.txt"]
+
+
+def test_a_failure_half_way_leaves_nothing(tmp_path, monkeypatch):
+    write, count = soundfile.write, 0
+
+    def failing_write(*args, **kwargs):
+        nonlocal count
+        count += 1
+        if count == 4:
+            raise OSError("the disk is full")
+        write(*args, **kwargs)
+
+    monkeypatch.setattr(synthetic.soundfile, "write", failing_write)
+    with pytest.raises(OSError, match="full"):
+        write_synthetic_corpus(tmp_path / "corpus", TINY)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("n_actors", 0),
+        ("n_actors", 25),
+        ("channels", ()),
+        ("channels", ("shout",)),
+        ("n_statements", 3),
+        ("n_repetitions", 0),
+        ("seed", -1),
+    ],
+)
+def test_settings_out_of_range_are_named(key, value):
+    with pytest.raises(SettingsError, match=f"^{key} is "):
+        SyntheticSettings(**{key: value})

@@ -1,0 +1,267 @@
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from ser.audio.io import read_sound
+from ser.augment.waveform import AugmentSettings, augment, recording_rng
+from ser.corpora.manifest import find_recordings
+from ser.data import cache as preparation
+from ser.data._cache_file import read_entry, write_entry
+from ser.data.cache import Recipe, Sample, prepare
+from ser.errors import AudioError
+from ser.features.extract import FeatureSettings, extract
+
+# Cheap rows: what the features are is tested with the features.
+RECIPE = Recipe(
+    features=FeatureSettings(groups=("zcr", "rms", "mfcc"), max_length=60), augment=AugmentSettings(), augment_seed=7
+)
+
+
+@pytest.fixture(scope="module")
+def recordings(tiny_corpus):
+    return find_recordings(tiny_corpus)[:12]
+
+
+@pytest.fixture(scope="module")
+def samples(recordings):
+    return [*(Sample(recording=r) for r in recordings), *(Sample(recording=r, copy=1) for r in recordings)]
+
+
+@pytest.fixture(scope="module")
+def filled(samples, tmp_path_factory):
+    """A cache that holds every sample, and what was prepared. Not to be written to."""
+    cache_dir = tmp_path_factory.mktemp("cache")
+    return cache_dir, prepare(samples, RECIPE, cache_dir=cache_dir, workers=1)
+
+
+@pytest.fixture
+def cache_dir(filled, tmp_path):
+    """A copy of that cache, to be spoilt."""
+    return shutil.copytree(filled[0], tmp_path / "cache")
+
+
+@pytest.fixture
+def made(monkeypatch):
+    """The samples whose features are made, rather than read from the cache; by one worker, as this is no pickle."""
+    made = []
+    make_entries = preparation._make_entries
+
+    def remember(task, *, recipe):
+        recording, copies = task
+        made.extend(Sample(recording=recording, copy=copy) for copy, _ in copies)
+        return make_entries(task, recipe=recipe)
+
+    monkeypatch.setattr(preparation, "_make_entries", remember)
+    return made
+
+
+def entries(cache_dir):
+    return sorted(cache_dir.rglob("*.features"))
+
+
+def test_features_are_those_of_the_sound_and_of_its_seeded_copy(filled, samples):
+    prepared = filled[1]
+    assert prepared.samples == tuple(samples)
+    assert prepared.failures == {}
+    assert prepared.features.shape == (24, 15, 60)
+    assert prepared.features.dtype == np.float32
+    for row in (0, 5, 12, 23):
+        recording, copy = samples[row].recording, samples[row].copy
+        waveform = read_sound(recording.path, sample_rate=22050).waveform
+        if copy:
+            rng = recording_rng(seed=7, name=recording.stem, copy=copy)
+            waveform = augment(waveform, RECIPE.augment, sample_rate=22050, rng=rng)
+        expected = np.zeros((15, 60), dtype=np.float32)
+        whole = extract(waveform, RECIPE.features)[:, :60]
+        expected[:, : whole.shape[1]] = whole
+        np.testing.assert_allclose(prepared.features[row], expected, rtol=1e-5, atol=1e-5)
+
+
+def test_a_full_cache_makes_nothing_and_gives_the_same(filled, samples, cache_dir, made):
+    again = prepare(samples, RECIPE, cache_dir=cache_dir, workers=1)
+    np.testing.assert_array_equal(again.features, filled[1].features)
+    assert made == []
+
+
+def test_two_workers_give_what_one_gives(filled, samples, tmp_path):
+    two = prepare(samples, RECIPE, cache_dir=tmp_path, workers=2)
+    np.testing.assert_array_equal(two.features, filled[1].features)
+    assert two.samples == filled[1].samples
+
+
+@pytest.mark.parametrize("spoil", ["flip", "cut", "foreign", "empty"])
+def test_a_spoilt_entry_is_made_again(filled, samples, cache_dir, made, spoil):
+    path = entries(cache_dir)[3]
+    whole = path.read_bytes()
+    flipped = bytearray(whole)
+    flipped[len(whole) // 2] ^= 1
+    path.write_bytes({"flip": bytes(flipped), "cut": whole[:-7], "foreign": b"words" * 99, "empty": b""}[spoil])
+
+    again = prepare(samples, RECIPE, cache_dir=cache_dir, workers=1)
+
+    np.testing.assert_array_equal(again.features, filled[1].features)
+    assert len(made) == 1
+    assert path.read_bytes() == whole
+
+
+def test_an_entry_of_other_features_is_made_again(filled, samples, cache_dir, made):
+    """Whole, and with the right checksum: by whom it was written there, nobody knows."""
+    path = entries(cache_dir)[3]
+    whole = path.read_bytes()
+    write_entry(path, read_entry(path)[:-1])
+    again = prepare(samples, RECIPE, cache_dir=cache_dir, workers=1)
+    np.testing.assert_array_equal(again.features, filled[1].features)
+    assert len(made) == 1
+    assert path.read_bytes() == whole
+
+
+def test_what_a_killed_run_left_is_not_made_again(filled, samples, cache_dir, made):
+    removed = entries(cache_dir)[::2]
+    for path in removed:
+        path.unlink()
+    leftover = removed[0].with_name(f".{removed[0].name}.0a0b0c0d.partial")
+    leftover.write_bytes(b"half an ent")
+
+    again = prepare(samples, RECIPE, cache_dir=cache_dir, workers=1)
+
+    np.testing.assert_array_equal(again.features, filled[1].features)
+    assert len(made) == len(removed) == 12
+
+
+def test_other_lengths_share_the_entries(filled, samples, cache_dir, made):
+    shorter = replace(RECIPE, features=replace(RECIPE.features, max_length=20))
+    longer = replace(RECIPE, features=replace(RECIPE.features, max_length=500))
+    np.testing.assert_array_equal(
+        prepare(samples, shorter, cache_dir=cache_dir, workers=1).features, filled[1].features[:, :, :20]
+    )
+    wide = prepare(samples, longer, cache_dir=cache_dir, workers=1).features
+    np.testing.assert_array_equal(wide[:, :, :60], filled[1].features)
+    assert not wide[:, :, -1].any()  # 500 frames are 11.6 s: the end is padded
+    assert made == []
+
+
+@pytest.mark.parametrize(
+    "other", [replace(RECIPE, augment_seed=8), replace(RECIPE, augment=AugmentSettings(noise_factor=0.5))]
+)
+def test_other_augmentation_changes_the_copies_alone(filled, samples, cache_dir, made, other):
+    prepared = prepare(samples, other, cache_dir=cache_dir, workers=1)
+    np.testing.assert_array_equal(prepared.features[:12], filled[1].features[:12])
+    assert {sample.copy for sample in made} == {1}
+    if other.augment_seed == 8:
+        differs = (prepared.features[12:] != filled[1].features[12:]).any(axis=(1, 2))
+        assert differs.all()
+
+
+def test_copies_of_one_recording_differ(recordings, tmp_path):
+    several = [Sample(recording=recordings[0], copy=copy) for copy in (1, 2, 3)]
+    features = prepare(several, RECIPE, cache_dir=tmp_path, workers=1).features
+    assert len(np.unique(features, axis=0)) == 3
+
+
+def test_other_features_and_other_sound_are_made_anew(samples, recordings, cache_dir, made, tmp_path):
+    other = replace(RECIPE, features=replace(RECIPE.features, n_mels=64))
+    prepare(samples[:2], other, cache_dir=cache_dir, workers=1)
+    assert len(made) == 2
+    louder = tmp_path / recordings[0].path.name
+    sound, rate = soundfile.read(recordings[0].path)
+    soundfile.write(louder, 0.5 * sound, rate)
+    prepare([Sample(recording=replace(recordings[0], path=louder))], RECIPE, cache_dir=cache_dir, workers=1)
+    assert len(made) == 3
+
+
+def test_a_recording_elsewhere_shares_its_entries(filled, samples, cache_dir, made, tmp_path):
+    moved = Path(shutil.copy(samples[0].recording.path, tmp_path))
+    asked = [replace(sample, recording=replace(sample.recording, path=moved)) for sample in (samples[0], samples[12])]
+    prepared = prepare(asked, RECIPE, cache_dir=cache_dir, workers=1)
+    np.testing.assert_array_equal(prepared.features, filled[1].features[[0, 12]])
+    assert made == []
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_bad_recordings_are_left_out_and_told(filled, recordings, tmp_path, workers):
+    bad = tmp_path / f"{recordings[1].stem}.wav"
+    bad.write_text("words")
+    mixed = [recordings[0], replace(recordings[1], path=bad), *recordings[2:10]]
+    asked = [Sample(recording=r, copy=copy) for copy in (0, 1) for r in mixed]
+    prepared = prepare(asked, RECIPE, cache_dir=tmp_path / "cache", workers=workers)
+    assert list(prepared.failures) == [bad]
+    assert str(bad) in prepared.failures[bad]
+    assert prepared.samples == tuple(sample for sample in asked if sample.recording.path != bad)
+    kept = [row for row in range(10) if row != 1]
+    np.testing.assert_array_equal(prepared.features, filled[1].features[[*kept, *(12 + row for row in kept)]])
+
+
+def test_the_shortest_recording_can_be_stretched_shorter_yet(recordings, tmp_path):
+    short = tmp_path / f"{recordings[0].stem}.wav"
+    soundfile.write(short, np.random.default_rng(0).normal(0, 0.1, 4410), 22050)
+    faster = AugmentSettings(stretch_low=2.0, stretch_high=2.0, min_steps=4, max_steps=4)
+    recipe = replace(RECIPE, augment=faster, features=FeatureSettings(groups=("mfcc", "delta", "delta2")))
+    asked = [Sample(recording=replace(recordings[0], path=short), copy=1)]
+    prepared = prepare(asked, recipe, cache_dir=tmp_path / "cache", workers=1)
+    assert prepared.failures == {}
+    assert np.isfinite(prepared.features).all()
+    assert prepared.features.any()
+
+
+@pytest.mark.parametrize("copies", [1, 2])
+def test_nothing_readable_is_refused(recordings, tmp_path, copies):
+    bad = [replace(recording, path=tmp_path / recording.path.name) for recording in recordings[:3]]
+    for recording in bad:
+        recording.path.write_text("words")
+    asked = [Sample(recording=recording, copy=copy) for copy in range(copies) for recording in bad]
+    with pytest.raises(AudioError, match="None of 3 recordings could be read") as refused:
+        prepare(asked, RECIPE, cache_dir=tmp_path, workers=1)
+    assert str(bad[0].path) in str(refused.value)
+
+
+def test_a_recording_and_its_copies_are_decoded_once(samples, tmp_path, monkeypatch):
+    decoded = []
+
+    def remember(path, *, sample_rate):
+        decoded.append(path)
+        return read_sound(path, sample_rate=sample_rate)
+
+    monkeypatch.setattr(preparation, "read_sound", remember)
+    prepare(samples, RECIPE, cache_dir=tmp_path, workers=1)
+    assert sorted(decoded) == sorted({sample.recording.path for sample in samples})
+
+
+@pytest.mark.parametrize("library", preparation._LIBRARIES)
+def test_entries_of_another_version_of_a_library_are_made_anew(samples, cache_dir, made, monkeypatch, library):
+    version = preparation.version
+    monkeypatch.setattr(preparation, "version", lambda name: "0.0.1" if name == library else version(name))
+    prepare(samples[:2], RECIPE, cache_dir=cache_dir, workers=1)
+    assert made == samples[:2]
+
+
+def test_entries_of_other_code_are_made_anew(samples, cache_dir, made, monkeypatch, tmp_path):
+    sources = Path(preparation.__file__).parents[1]
+    for name in preparation._CODE:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / f"{name}.py").write_bytes((sources / f"{name}.py").read_bytes())
+    monkeypatch.setattr(preparation, "__file__", str(tmp_path / "data" / "cache.py"))
+    prepare(samples[:2], RECIPE, cache_dir=cache_dir, workers=1)
+    assert made == []  # the same code elsewhere
+    for times, name in enumerate(preparation._CODE, start=1):
+        with (tmp_path / f"{name}.py").open("a") as file:
+            file.write("# changed\n")
+        prepare(samples[:2], RECIPE, cache_dir=cache_dir, workers=1)
+        assert made == samples[:2] * times
+
+
+def test_entries_depend_on_all_code_that_makes_them():
+    code = """
+import sys, numpy as np, ser.audio.io, ser.audio.trim, ser.features.extract
+from ser.augment.waveform import AugmentSettings, augment
+every_change = AugmentSettings(min_steps=4, max_steps=4)
+augment(np.ones(4096, dtype=np.float32), every_change, sample_rate=22050, rng=np.random.default_rng(0))
+print(*(name.removeprefix("ser.") for name in sys.modules if name.count(".") == 2 and name.startswith("ser.")))
+"""
+    loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
+    assert {name.replace("/", ".") for name in preparation._CODE} == set(loaded) - {"features.validation"}

@@ -1,0 +1,128 @@
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+from sklearn.preprocessing import StandardScaler
+
+from ser.augment.waveform import AugmentSettings
+from ser.corpora.ravdess import EMOTIONS
+from ser.corpora.selection import DataSettings
+from ser.data.datamodule import EmotionData
+from ser.data.samplers import EpochOrder
+from ser.errors import AudioError
+from ser.features.extract import FeatureSettings
+
+FEATURES = FeatureSettings(groups=("zcr", "rms"), max_length=40)
+
+
+@pytest.fixture(scope="module")
+def build(tiny_corpus, tmp_path_factory):
+    """Return a function from keys of the group data to an EmotionData of the tiny corpus; all share a cache."""
+    folder = tmp_path_factory.mktemp("data")
+
+    def build(*, root=tiny_corpus, seed=0, **data):
+        return EmotionData(
+            DataSettings(root=str(root), workers=1, **data),
+            features=FEATURES,
+            augment=AugmentSettings(),
+            data_dir=folder / "data",
+            cache_dir=folder / "cache",
+            seed=seed,
+        )
+
+    return build
+
+
+RANDOM = {"held_out": 0.4}
+SPEAKER = {"split": "speaker", "validation_actors": (2,), "test_actors": (3,)}
+
+
+@pytest.mark.parametrize("split", [RANDOM, SPEAKER, {"held_out": 0.4, "validation_fraction": 0.4}])
+def test_augmented_copies_stay_on_the_side_of_their_recording(build, split):
+    data = build(**split, augment_count=2, extra_copies={"neutral": 1})
+    data.setup()
+    stems = {part: {s.recording.stem for s in prepared.samples} for part, prepared in data.prepared.items()}
+    assert sum(map(len, stems.values())) == len(set().union(*stems.values())) == 45
+    for part, prepared in data.prepared.items():
+        copies = Counter(sample.recording.name.emotion for sample in prepared.samples if sample.copy)
+        originals = Counter(sample.recording.name.emotion for sample in prepared.samples if not sample.copy)
+        extra = {emotion: 3 if emotion == "neutral" else 2 for emotion in EMOTIONS} if part == "train" else {}
+        assert copies == Counter({emotion: n * extra.get(emotion, 0) for emotion, n in originals.items()})
+
+
+def test_held_out_actors_are_not_trained_on(build):
+    data = build(**SPEAKER)
+    data.setup()
+    actors = {p: {s.recording.name.actor for s in prepared.samples} for p, prepared in data.prepared.items()}
+    assert actors == {"train": {1}, "validation": {2}, "test": {3}}
+
+
+def test_the_scaler_sees_the_training_part_alone_with_its_copies(build):
+    data = build(**RANDOM)
+    data.setup()
+    train = data.prepared["train"].features
+    assert len(train) == 2 * len(data.split.train)
+    expected = StandardScaler().fit(train.reshape(len(train), -1).astype(np.float64))
+    np.testing.assert_allclose(data.scaler.mean_, expected.mean_, rtol=1e-6, atol=1e-12)
+    np.testing.assert_allclose(data.scaler.scale_, expected.scale_, rtol=1e-6)
+
+
+def test_labels_number_the_chosen_classes_in_ravdess_order(build):
+    data = build(**RANDOM, classes=("surprise", "angry", "calm"))
+    data.setup()
+    _, labels = data.tensors("train")
+    names = [sample.recording.name.emotion for sample in data.prepared["train"].samples]
+    assert [("calm", "angry", "surprise")[label] for label in labels] == names
+    assert labels.dtype == torch.int64
+
+
+def test_takes_meant_alike_have_one_actor_emotion_and_channel(build):
+    data = build(**RANDOM)
+    data.setup()
+    names = [sample.recording.name for sample in data.prepared["train"].samples]
+    expected = [(name.actor, name.emotion, name.channel) for name in names]
+    groups = data.takes_meant_alike("train").tolist()
+    assert len(set(expected)) == len(set(groups)) == len(set(zip(expected, groups, strict=True))) < len(groups)
+
+
+def test_batches_of_an_epoch_hold_the_training_part(build):
+    data = build(**RANDOM, batch_size=7)
+    data.setup()
+    features, labels = map(torch.cat, zip(*data.train_dataloader(), strict=True))
+    expected, expected_labels = data.tensors("train")
+    order = EpochOrder(len(labels), seed=0).indices()
+    assert torch.equal(features, expected[order])
+    assert torch.equal(labels, expected_labels[order])
+    other = build(**RANDOM, batch_size=7, seed=1)
+    other.setup()
+    assert not torch.equal(torch.cat([label for _, label in other.train_dataloader()]), labels)
+    validation = torch.cat([feature for feature, _ in data.val_dataloader()])
+    assert torch.equal(validation, data.tensors("validation")[0])
+
+
+def test_a_second_setup_changes_nothing(build):
+    data = build(**RANDOM)
+    data.setup()
+    prepared = data.prepared
+    data.setup("fit")
+    assert data.prepared is prepared
+
+
+def test_recordings_that_cannot_be_read_are_told(build, tiny_corpus, tmp_path):
+    files = sorted(tiny_corpus.rglob("*.wav"))
+    root = tmp_path / "corpus"
+    root.mkdir()
+    for path in files:
+        (root / path.name).symlink_to(path)
+    spoilt = root / files[4].name
+    spoilt.unlink()
+    spoilt.write_text("words")
+    data = build(root=root, **SPEAKER)
+    data.setup()
+    assert list(data.failures) == [spoilt]
+    for path in root.iterdir():
+        path.unlink()
+        path.write_text("words")
+    with pytest.raises(AudioError, match="recordings could be read"):
+        build(root=root, **SPEAKER).setup()

@@ -1,0 +1,132 @@
+import numpy as np
+import pytest
+
+from ser.audio.io import read_sound
+from ser.audio.trim import condition
+from ser.corpora.manifest import find_recordings
+from ser.evaluation.robustness.sound_changes import (
+    CHANGES,
+    change,
+    gain,
+    hear_changed,
+    room,
+    room_response,
+    speech_power,
+    telephone,
+    white_noise,
+)
+from ser.features.extract import FeatureSettings
+from ser.features.pipeline import hear, network_input
+
+RATE = 22050
+
+
+def decibels(power):
+    return 10 * np.log10(power)
+
+
+def power_between(waveform, low, high):
+    """The power of a waveform between two frequencies, by its periodogram."""
+    spectrum = np.abs(np.fft.rfft(waveform.astype(np.float64))) ** 2
+    frequencies = np.fft.rfftfreq(len(waveform), 1 / RATE)
+    return spectrum[(frequencies >= low) & (frequencies < high)].sum()
+
+
+@pytest.mark.parametrize("step", [12, -12])
+def test_gain_is_exact_and_never_clips(voice, step):
+    changed = gain(voice, decibels=step)
+    assert decibels(np.mean(changed.astype(float) ** 2) / np.mean(voice.astype(float) ** 2)) == pytest.approx(step)
+    assert np.argmax(changed) == np.argmax(voice)
+    assert np.abs(gain(voice / np.abs(voice).max(), decibels=12)).max() == pytest.approx(10 ** (12 / 20))
+
+
+@pytest.mark.parametrize("snr", [20, 10])
+@pytest.mark.parametrize("pause", [0.0, 1.5])
+def test_noise_lies_as_far_below_the_speech_as_asked_whatever_the_pauses(snr, pause):
+    # A tone that is as long as the pause at most: exactly the loudest half, or all.
+    seconds = np.arange(int(1.5 * RATE)) / RATE
+    tone = 0.1 * np.sin(2 * np.pi * 1000 * seconds)
+    waveform = np.concatenate([tone, np.zeros(int(pause * RATE))]).astype(np.float32)
+    noise = white_noise(waveform, snr_db=snr, sample_rate=RATE, rng=np.random.default_rng(0)) - waveform
+    assert decibels(0.1**2 / 2 / np.mean(noise.astype(float) ** 2)) == pytest.approx(snr, abs=0.1)
+    low, high = power_between(noise, 100, 1100), power_between(noise, 8000, 9000)
+    assert decibels(low / high) == pytest.approx(0, abs=0.5)
+
+
+def test_the_level_of_speech_is_that_of_the_loudest_half_of_the_blocks():
+    block = round(0.02 * RATE)
+    waveform = np.repeat(np.float32([0.1, 0.4, 0.2, 0.0]), block)
+    assert speech_power(waveform, sample_rate=RATE) == pytest.approx((0.4**2 + 0.2**2) / 2)
+
+
+def test_the_telephone_passes_its_band_and_nothing_else():
+    noise = np.random.default_rng(1).standard_normal(4 * RATE).astype(np.float32)
+    passed = telephone(noise, sample_rate=RATE)
+    assert (passed.dtype, len(passed)) == (np.float32, len(noise))
+
+    def attenuation(low, high):
+        return decibels(power_between(passed, low, high) / power_between(noise, low, high))
+
+    assert attenuation(500, 2800) == pytest.approx(0, abs=0.2)
+    # An octave and more away, where the edges' own slopes of 24 dB an octave have had room.
+    assert attenuation(20, 150) < -22
+    assert attenuation(6800, 11000) < -22
+    # The edges themselves are 3 dB down.
+    assert attenuation(295, 305) == pytest.approx(-3, abs=0.7)
+    assert attenuation(3390, 3410) == pytest.approx(-3, abs=0.7)
+
+
+def test_the_room_decays_in_its_time_and_has_its_share_of_direct_sound():
+    response = room_response(sample_rate=RATE, rng=np.random.default_rng(2))
+    assert response[0] == 1
+    assert decibels(1 / np.sum(response[1:] ** 2)) == pytest.approx(5)
+    # Schroeder 1965: the energy still to come, in dB, falls on a straight line; T30 is read from -5 to -35 dB.
+    to_come = np.cumsum(response[:0:-1] ** 2)[::-1]
+    curve = decibels(to_come / to_come[0])
+    seconds = np.arange(1, len(response)) / RATE
+    straight = (curve <= -5) & (curve >= -35)
+    slope = np.polyfit(seconds[straight], curve[straight], 1)[0]
+    assert -60 / slope == pytest.approx(0.3, rel=0.05)
+
+
+def test_a_room_answers_a_click_with_its_response_and_comes_no_earlier(voice):
+    click = np.zeros(RATE, dtype=np.float32)
+    click[1000] = 0.5
+    heard = room(click, sample_rate=RATE, rng=np.random.default_rng(3))
+    response = room_response(sample_rate=RATE, rng=np.random.default_rng(3))
+    np.testing.assert_allclose(heard[1000 : 1000 + len(response)], 0.5 * response, atol=1e-6)
+    np.testing.assert_allclose(heard[:1000], 0, atol=1e-6)
+    assert len(room(voice, sample_rate=RATE, rng=np.random.default_rng(0))) == len(voice)
+
+
+def test_changes_follow_from_the_names_alone_and_leave_the_waveform_as_it_is(voice):
+    before = voice.copy()
+    seen = []
+    for by in CHANGES:
+        first, again, other = (change(voice, by, sample_rate=RATE, name=name) for name in ("a", "a", "b"))
+        assert first.dtype == np.float32
+        assert np.isfinite(first).all()
+        np.testing.assert_array_equal(first, again)
+        assert np.array_equal(first, other) == (by.name not in ("noise_20_db", "noise_10_db", "room"))
+        assert not np.allclose(first, voice, atol=1e-4)
+        seen.append(first)
+    # Noise of two levels is not the same noise twice.
+    quiet, loud = (seen[place] - voice for place in (2, 3))
+    assert abs(np.corrcoef(quiet, loud)[0, 1]) < 0.02
+    np.testing.assert_array_equal(voice, before)
+
+
+def test_a_recording_is_heard_as_it_is_first_and_then_changed(tiny_corpus):
+    recording = find_recordings(tiny_corpus)[0]
+    settings = FeatureSettings(max_length=40, trim=True, level_db=-20.0)
+    heard = hear_changed(recording, settings=settings)
+    assert heard.shape == (1 + len(CHANGES), settings.n_features, 40)
+    np.testing.assert_array_equal(heard[0], hear(recording.path, settings=settings).features)
+    # What the conditioning mends, it mends here too: a gain vanishes, noise does not.
+    rows = slice(0, 13)
+    np.testing.assert_allclose(heard[1, rows], heard[0, rows], atol=1e-2)
+    assert np.abs(heard[4, rows] - heard[0, rows]).max() > 5
+    # Changed first, conditioned afterwards.
+    waveform = read_sound(recording.path, sample_rate=RATE).waveform
+    changed = change(waveform, CHANGES[4], sample_rate=RATE, name=recording.stem)
+    np.testing.assert_array_equal(heard[5], network_input(condition(changed, settings), settings))

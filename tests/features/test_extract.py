@@ -1,0 +1,249 @@
+"""Features against direct librosa calls, group by group, on signals that reach the edges of each definition."""
+
+import subprocess
+import sys
+import warnings
+from dataclasses import replace
+
+import librosa
+import numpy as np
+import pytest
+import soundfile
+import soxr
+
+from ser.errors import SettingsError
+from ser.features._tuning import estimate_tuning
+from ser.features.extract import GROUPS, FeatureSettings, extract, feature_names, fit_length, rows_of
+
+RATE = 22050
+ALL = FeatureSettings(
+    groups=tuple(group for group in GROUPS if group != "pitch")
+)  # ser.features.pitch has no like in librosa
+EXACT = ("chroma", "zcr", "contrast")
+TOLERANCE = {"mfcc": 3e-7, "delta": 1e-7, "delta2": 1e-7, "mel": 1e-7, "logmel": 3e-7, "rms": 5e-7}
+"""Largest difference, as a share of the group's largest value in the recording (for the deltas, of the MFCC's)."""
+
+
+def librosa_features(y, settings):
+    sr, sizes = settings.sample_rate, {"n_fft": settings.n_fft, "hop_length": settings.hop_length}
+    frame = {"frame_length": settings.n_fft, "hop_length": settings.hop_length}
+    tuning = None if settings.tuning == "estimate" else settings.tuning
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a silent recording has no pitch: librosa warns
+        mel = librosa.feature.melspectrogram(y=y, sr=sr, n_mels=settings.n_mels, **sizes)
+        mfcc = librosa.feature.mfcc(y=y, sr=sr, n_mfcc=settings.n_mfcc, n_mels=settings.n_mels, **sizes)
+        return {
+            "mfcc": mfcc,
+            "delta": librosa.feature.delta(mfcc),
+            "delta2": librosa.feature.delta(mfcc, order=2),
+            "chroma": librosa.feature.chroma_stft(y=y, sr=sr, n_chroma=settings.n_chroma, tuning=tuning, **sizes),
+            "mel": mel,
+            "logmel": librosa.power_to_db(mel),
+            "zcr": librosa.feature.zero_crossing_rate(y, **frame),
+            "contrast": librosa.feature.spectral_contrast(y=y, sr=sr, n_bands=settings.n_bands, **sizes),
+            "rms": librosa.feature.rms(y=y, **frame),
+        }
+
+
+def assert_equals_librosa(y, settings=ALL):
+    features = extract(y, settings)
+    assert features.dtype == np.float32
+    assert features.shape == (settings.n_features, 1 + len(y) // settings.hop_length)
+    assert np.isfinite(features).all()
+    theirs = librosa_features(y, settings)
+    for group, rows in rows_of(settings).items():
+        expected = theirs[group].astype(np.float32)
+        if group in EXACT:
+            np.testing.assert_array_equal(features[rows], expected, err_msg=group)
+        else:
+            scale = theirs["mfcc"] if group in ("delta", "delta2") else expected
+            atol = TOLERANCE[group] * np.abs(scale).max()
+            np.testing.assert_allclose(features[rows], expected, rtol=0, atol=atol, err_msg=group)
+
+
+def noise(seconds=1.5, rate=RATE, seed=0):
+    return np.random.default_rng(seed).normal(scale=0.1, size=round(seconds * rate)).astype(np.float32)
+
+
+def chord(seconds=1.5, rate=RATE, cents=0):
+    time = np.arange(round(seconds * rate)) / rate
+    pitches = np.array([261.63, 329.63, 440.0]) * 2 ** (cents / 1200)
+    return (0.2 * np.sin(2 * np.pi * pitches[:, None] * time).sum(axis=0)).astype(np.float32)
+
+
+def speech_like(seconds=3.0, rate=RATE, seed=1):
+    """A gliding harmonic voice with pauses of digital silence and a little noise while it sounds."""
+    time = np.arange(round(seconds * rate)) / rate
+    pitch = 140 + 60 * np.sin(2 * np.pi * 0.7 * time)
+    phase = 2 * np.pi * np.cumsum(pitch) / rate
+    voice = sum(np.sin(k * phase) / k for k in range(1, 20)) * (np.sin(2 * np.pi * 1.3 * time) > -0.3)
+    grain = np.random.default_rng(seed).normal(scale=0.01, size=len(time)) * (voice != 0)
+    return (0.1 * voice + grain).astype(np.float32)
+
+
+SIGNALS = {
+    "noise": noise(),
+    "chord": chord(),
+    "chord 30 cents sharp": chord(cents=30),
+    "speech-like": speech_like(),
+    "silence": np.zeros(RATE, dtype=np.float32),
+    "constant": np.full(RATE, 0.25, dtype=np.float32),
+    "constant below the threshold of a crossing": np.full(RATE, -1e-11, dtype=np.float32),
+    "faint": noise() * np.float32(1e-6),
+    "alternating sign": np.tile(np.float32([0.1, -0.1]), RATE // 2),
+    "one click": np.eye(1, RATE, 5000, dtype=np.float32)[0],
+    "0.2 s": noise(0.2),
+    "9 frames": noise()[:4096],
+    "a multiple of the hop": noise()[: 512 * 40],
+    "20 s": speech_like(20.0),
+}
+
+
+@pytest.mark.parametrize("signal", SIGNALS)
+def test_every_group_equals_librosa(signal):
+    assert_equals_librosa(SIGNALS[signal])
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"n_mels": 64, "n_mfcc": 20},
+        {"hop_length": 256},
+        {"hop_length": 300, "n_fft": 1024},
+        {"sample_rate": 16000, "n_fft": 1024},
+        {"sample_rate": 48000},
+        {"n_chroma": 24, "n_bands": 4},
+        {"tuning": 0.17},
+    ],
+    ids=str,
+)
+def test_other_settings_equal_librosa(changes):
+    settings = replace(ALL, **changes)
+    assert_equals_librosa(speech_like(1.0, rate=settings.sample_rate), settings)
+
+
+@pytest.mark.ravdess
+def test_recordings_equal_librosa(ravdess_root):
+    paths = sorted(path for path in ravdess_root.rglob("03-0*") if path.suffix in (".flac", ".wav"))
+    assert paths, "no recordings"
+    chosen = paths[:: max(len(paths) // 24, 1)][:24]
+    assert {path.stem[3:5] for path in chosen} == {path.stem[3:5] for path in paths}
+    for path in chosen:
+        y, rate = soundfile.read(path, dtype="float32", always_2d=True)
+        assert_equals_librosa(soxr.resample(y.mean(axis=1), rate, RATE))
+
+
+def test_tuning_of_a_detuned_chord():
+    y = chord(cents=30)
+    power = np.ascontiguousarray(np.abs(librosa.stft(y)).T ** 2)
+    assert estimate_tuning(power, sample_rate=RATE, n_fft=2048, n_chroma=12) == pytest.approx(0.30, abs=0.05)
+
+
+def test_tuning_without_a_pitch_is_zero():
+    silence = np.zeros((10, 1025), dtype=np.float32)
+    assert estimate_tuning(silence, sample_rate=RATE, n_fft=2048, n_chroma=12) == 0.0
+
+
+def test_groups_come_in_the_order_asked_for_and_do_not_depend_on_the_others():
+    y = speech_like(1.0)
+    everything = dict(zip(feature_names(ALL), extract(y, ALL), strict=True))
+    for groups in (("rms", "delta2"), ("zcr",), ("contrast", "chroma"), ("mel", "delta")):
+        settings = FeatureSettings(groups=groups)
+        names, features = feature_names(settings), extract(y, settings)
+        assert len(names) == settings.n_features == len(features)
+        for name, row in zip(names, features, strict=True):
+            np.testing.assert_array_equal(row, everything[name], err_msg=name)
+
+
+def test_default_rows():
+    settings = FeatureSettings()
+    assert settings.n_features == 187
+    assert ALL.n_features == 316
+    names = feature_names(settings)
+    assert [names[row] for row in (0, 13, 26, 39, 51, 179, 180, 186)] == [
+        "mfcc_0",
+        "delta_0",
+        "delta2_0",
+        "chroma_0",
+        "mel_0",
+        "zcr",
+        "contrast_0",
+        "contrast_6",
+    ]
+    assert rows_of(settings)["mel"] == slice(51, 179)
+    assert settings.duration == pytest.approx(5.0155, abs=1e-4)
+
+
+def test_deltas_are_those_of_the_whole_recording():
+    """Padding would otherwise put an edge into the last deltas."""
+    y = noise(1.0)
+    features = fit_length(extract(y, FeatureSettings()), 216)
+    assert not features[:, 44:].any()
+    np.testing.assert_array_equal(features[:, :44], extract(y, FeatureSettings()))
+
+
+def test_fit_length_cuts():
+    features = np.arange(12, dtype=np.float32).reshape(2, 6)
+    fitted = fit_length(features, 4)
+    assert fitted.dtype == np.float32
+    np.testing.assert_array_equal(fitted, [[0, 1, 2, 3], [6, 7, 8, 9]])
+
+
+def test_the_waveform_is_left_as_it_is():
+    y = noise(0.5)
+    before = y.copy()
+    extract(y, ALL)
+    np.testing.assert_array_equal(y, before)
+
+
+@pytest.mark.parametrize(
+    ("y", "message"),
+    [
+        (np.zeros(0, dtype=np.float32), r"shape \(0,\)"),
+        (np.zeros((2, 5000), dtype=np.float32), r"shape \(2, 5000\)"),
+    ],
+)
+def test_waveforms_without_features(y, message):
+    with pytest.raises(ValueError, match=message):
+        extract(y, ALL)
+
+
+def test_a_short_waveform_is_followed_by_silence():
+    short = noise(0.01)
+    assert np.array_equal(extract(short, ALL), extract(np.pad(short, (0, 4096 - len(short))), ALL))
+    assert extract(short, ALL).shape == (316, 9)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"max_length": 0}, "^max_length is 0"),
+        ({"n_fft": 2047}, "^n_fft is 2047"),
+        ({"n_mfcc": 129}, "^n_mfcc is 129"),
+        ({"groups": ()}, "^groups is empty"),
+        ({"groups": ("mfcc", "croma")}, "^groups has 'croma'; did you mean 'chroma'"),
+        ({"groups": ("mel", "mel")}, "^groups names 'mel' more than once"),
+        ({"tuning": 0.6}, "^tuning is 0.6"),
+        ({"sample_rate": 8000}, "^n_bands is 6.*6400 Hz"),
+        ({"n_fft": 128}, "^n_fft is 128"),
+        # A stranger's model could fill the memory with these, or not come to an end.
+        ({"sample_rate": 192_001}, "^sample_rate is 192001, but should be at most 192000"),
+        ({"n_fft": 2**40}, "^n_fft is 1099511627776, but should be at most 65536"),
+        ({"hop_length": 2**40}, "^hop_length is 1099511627776, but should be at most 65536"),
+        ({"n_mfcc": 1025, "n_mels": 1025}, "^n_mfcc is 1025, but should be at most 1024"),
+        ({"n_mels": 1025}, "^n_mels is 1025, but should be at most 1024"),
+        ({"n_chroma": 1025}, "^n_chroma is 1025, but should be at most 1024"),
+        ({"n_bands": 10**9}, "^n_bands is 1000000000, but should be at most 16"),
+        ({"max_length": 30_001}, "^max_length is 30001, but should be at most 30000"),
+    ],
+)
+def test_settings_out_of_range(changes, message):
+    with pytest.raises(SettingsError, match=message):
+        FeatureSettings(**changes)
+
+
+def test_importing_features_needs_no_librosa():
+    heavy = "{'librosa', 'numba', 'torch', 'scipy'}"
+    code = f"import sys, ser.features.extract, ser.augment.waveform; print({heavy} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"

@@ -1,0 +1,332 @@
+import copy
+import os
+import pickle
+import zipfile
+
+import numpy as np
+import pytest
+import torch
+
+from ser.corpora.ravdess import EMOTIONS
+from ser.errors import CheckpointError
+from ser.features.extract import FeatureSettings
+from ser.inference.checkpoint import (
+    PREFIX,
+    describe,
+    fresh_recogniser,
+    load_recogniser,
+    read_checkpoint,
+    save_atomically,
+)
+from ser.inference.predictor import Predictor
+from ser.inference.run_folder import CHECKPOINTS, find_checkpoint
+from ser.models.metadata import Description, read_description
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "model.ckpt"
+
+
+@pytest.fixture
+def content(tiny_content):
+    return copy.deepcopy(tiny_content)
+
+
+def refuse(path, complaint=None):
+    """Load the checkpoint, which must be refused by name and in one line; return the sentence."""
+    with pytest.raises(CheckpointError, match=complaint) as refused:
+        load_recogniser(path)
+    assert str(path) in str(refused.value)
+    assert "\n" not in str(refused.value)
+    return str(refused.value)
+
+
+def test_a_round_trip_gives_equal_outputs(tiny_description, path):
+    torch.manual_seed(3)
+    recogniser = fresh_recogniser(tiny_description)
+    shape = (187, 64)
+    recogniser.standardiser.set_statistics(torch.randn(shape), 1 + torch.rand(shape))
+    recogniser.train()(torch.randn(6, *shape))  # running statistics that are not the initial ones
+    recogniser.eval()
+    state = {f"recogniser.{name}": value for name, value in recogniser.state_dict().items()}
+    save_atomically({"state_dict": state, "ser": describe(tiny_description), "epoch": 4}, path)
+
+    loaded, description = load_recogniser(path)
+
+    assert description == tiny_description
+    assert not loaded.training
+    features = torch.randn(5, *shape)
+    with torch.no_grad():
+        for ours, theirs in zip(loaded(features), recogniser(features), strict=True):
+            assert torch.equal(ours, theirs)
+    assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("place", range(0, 100, 7))
+def test_a_flipped_bit_anywhere_is_noticed(tiny_checkpoint, tmp_path, place):
+    content = bytearray(tiny_checkpoint.read_bytes())
+    with zipfile.ZipFile(tiny_checkpoint) as archive:
+        largest = max(archive.infolist(), key=lambda member: member.file_size)
+    # Behind the local header and its padding, so in the numbers themselves.
+    content[largest.header_offset + 200 + place * (largest.file_size - 200) // 100] ^= 1
+    path = tmp_path / "flipped.ckpt"
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"flipped.ckpt is damaged"):
+        load_recogniser(path)
+
+
+def test_a_compressed_archive_is_refused(tiny_checkpoint, tmp_path):
+    path = tmp_path / "packed.ckpt"
+    with zipfile.ZipFile(tiny_checkpoint) as stored, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as packed:
+        for member in stored.infolist():
+            packed.writestr(member.filename, stored.read(member))
+    with pytest.raises(CheckpointError, match=r"packed.ckpt is damaged"):
+        load_recogniser(path)
+
+
+def test_descriptions_survive_the_file(path):
+    description = Description(
+        architecture="cnn_bilstm_luong",
+        network={"conv_channels": [2, 2], "lstm_hidden": 2, "lstm_layers": 1, "dropout": 0.25},
+        class_names=("happy", "calm"),  # in the order of the outputs, whatever it is
+        features=FeatureSettings(groups=("rms", "zcr"), max_length=9, tuning=0.0),
+        protocol="Nobody was heard.",
+        held_out=("03-01-01-01-01-01-01",),
+        configuration={"data": {"fold": None, "list": [1, 2.5, "x"]}},
+        versions={"torch": "2"},
+    )
+    state = {f"recogniser.{name}": value for name, value in fresh_recogniser(description).state_dict().items()}
+    save_atomically({"state_dict": state, "ser": describe(description)}, path)
+    assert load_recogniser(path)[1] == description
+
+
+def test_the_checkpoint_of_a_run_is_found(tiny_checkpoint, tmp_path):
+    run = tmp_path / "run"
+    for name in ("best.ckpt", "last.ckpt"):
+        (run / CHECKPOINTS).mkdir(parents=True, exist_ok=True)
+        (run / CHECKPOINTS / name).write_bytes(tiny_checkpoint.read_bytes())
+    assert find_checkpoint(run) == find_checkpoint(run / CHECKPOINTS) == run / CHECKPOINTS / "best.ckpt"
+    assert find_checkpoint(run, which="last.ckpt") == run / CHECKPOINTS / "last.ckpt"
+    assert Predictor.load(run).class_names == EMOTIONS
+
+
+def test_a_missing_checkpoint_is_refused(tmp_path):
+    refuse(tmp_path / "missing.ckpt", "no such checkpoint")
+    refuse(tmp_path, "holds no checkpoint")
+
+
+class Payload:
+    """What a stranger may put into a pickle: code that runs as soon as it is read."""
+
+    def __init__(self, victim):
+        self.victim = victim
+
+    def __reduce__(self):
+        return (os.mkdir, (str(self.victim),))
+
+
+@pytest.mark.parametrize("place", ["whole", "weights", "description", "beside"])
+@pytest.mark.parametrize("legacy", [False, True])
+def test_code_in_a_checkpoint_is_refused_and_never_runs(path, content, tmp_path, place, legacy):
+    victim = tmp_path / "victim"
+    if place == "whole":
+        content = Payload(victim)
+    elif place == "weights":
+        content["state_dict"]["recogniser.network.classify.bias"] = Payload(victim)
+    elif place == "description":
+        content["ser"]["protocol"] = Payload(victim)
+    else:
+        content["callbacks"] = [Payload(victim)]
+    torch.save(content, path, _use_new_zipfile_serialization=not legacy)
+    # A file of the old kind is no archive, and is refused before anything reads what it holds.
+    refuse(path, "is damaged or not a checkpoint" if legacy else "was refused")
+    assert not victim.exists()
+    torch.load(path, weights_only=False)  # the payload is a live one
+    assert victim.exists()
+
+
+def test_a_plain_pickle_with_code_is_refused_and_never_runs(path, tmp_path):
+    path.write_bytes(pickle.dumps({"ser": {}, "state_dict": Payload(tmp_path / "victim")}))
+    refuse(path)
+    assert not (tmp_path / "victim").exists()
+
+
+def test_a_whole_pickled_module_is_refused(path, tiny_checkpoint):
+    torch.save(load_recogniser(tiny_checkpoint)[0], path)
+    refuse(path, "was refused")
+
+
+@pytest.mark.parametrize("share", [0, 0.001, 0.01, 0.1, 0.3, 0.5, 0.9, 0.99, 0.9999])
+def test_a_truncated_checkpoint_is_refused(path, tiny_checkpoint, share):
+    whole = tiny_checkpoint.read_bytes()
+    path.write_bytes(whole[: int(share * len(whole))])
+    refuse(path)
+
+
+@pytest.mark.parametrize("content", [b"These are words.\n" * 50, b"\x80\x02.", b"PK\x03\x04" + bytes(200), bytes(999)])
+def test_other_files_are_refused(path, content):
+    path.write_bytes(content)
+    refuse(path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda members: {},
+        lambda members: {"archive/words.txt": b"words"},
+        lambda members: {name: content for name, content in members.items() if "/data/" not in name},
+        lambda members: members | {name: b"" for name in members if name.endswith("data.pkl")},
+        lambda members: members | {name: members[name][:40] for name in members if name.endswith("data.pkl")},
+        lambda members: members | {name: b"words" for name in members if name.endswith("version")},
+    ],
+)
+def test_an_archive_whose_checksums_fit_and_that_is_no_checkpoint_is_refused(path, tiny_checkpoint, change):
+    with zipfile.ZipFile(tiny_checkpoint) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in change(members).items():
+            archive.writestr(name, content)
+    refuse(path, "is damaged or not a checkpoint|not a file of tensors and plain values")
+
+
+@pytest.mark.parametrize("content", [{"state_dict": {}, "hyper_parameters": {}}, {"ser": "x"}, [1], torch.zeros(3)])
+def test_checkpoints_of_others_are_refused(path, content):
+    torch.save(content, path)
+    refuse(path, "not a checkpoint of this project")
+
+
+def test_random_damage_raises_nothing_but_checkpoint_errors(path, tiny_checkpoint):
+    rng = np.random.default_rng(0)
+    whole = np.frombuffer(tiny_checkpoint.read_bytes(), dtype=np.uint8)
+    refused = 0
+    for _ in range(60):
+        damaged = whole.copy()
+        damaged[rng.integers(0, 2500, size=2)] = rng.integers(0, 256, size=2)  # where the pickle lies
+        path.write_bytes(damaged.tobytes())
+        try:
+            load_recogniser(path)
+        except CheckpointError:
+            refused += 1
+    assert refused > 10
+
+
+def set_in(content, keys, value):
+    for key in keys[:-1]:
+        content = content[key]
+    content[keys[-1]] = value
+
+
+@pytest.mark.parametrize(
+    ("keys", "value", "complaint"),
+    [
+        (["architecture"], "resnet", "model.name is 'resnet'"),
+        (["architecture"], "os.system", "model.name is 'os.system'"),
+        (["network", "_target_"], "os.system", "model.network._target_ is not a setting"),
+        (["network", "lstm_hidden"], {"_target_": "os.getcwd"}, "model.network.lstm_hidden is"),
+        (["_target_"], "os.system", "checkpoint._target_ is not a setting"),
+        (["_instantiator"], "os.system", "checkpoint._instantiator is not a setting"),
+        (["features", "_target_"], "os.system", "checkpoint.features._target_ is not a setting"),
+        (["features", "hop_length"], 0, "checkpoint.features.hop_length is 0"),
+        (["features", "max_length"], 1, "features.max_length is 1"),
+        (["features"], None, "checkpoint.features is None"),
+        (["class_names"], ["happy", "hungry"], "checkpoint.class_names holds .'hungry'"),
+        (["class_names"], ["happy"], "checkpoint.class_names should hold two"),
+        (["class_names"], "happy", "checkpoint.class_names is 'happy'"),
+        (["format"], 2, "has format 2; this release of ser reads 1"),
+        (["versions", "torch"], 2, "checkpoint.versions.torch is 2"),
+    ],
+)
+def test_a_bad_description_is_refused(path, content, keys, value, complaint):
+    set_in(content["ser"], keys, value)
+    torch.save(content, path)
+    refuse(path, complaint)
+
+
+def test_instantiation_in_the_configuration_is_information_and_no_more(path, content):
+    content["ser"]["configuration"] = {"model": {"_target_": "os.mkdir", "path": str(path.parent / "victim")}}
+    torch.save(content, path)
+    assert load_recogniser(path)[1].configuration["model"]["_target_"] == "os.mkdir"
+    assert not (path.parent / "victim").exists()
+
+
+@pytest.mark.parametrize("entry", ["architecture", "network", "class_names", "features", "protocol"])
+def test_an_incomplete_description_is_refused(path, content, entry):
+    del content["ser"][entry]
+    torch.save(content, path)
+    refuse(path, f"checkpoint.{entry} is missing")
+
+
+def test_a_network_of_any_size_is_refused_without_being_made(path, content):
+    content["ser"]["network"]["lstm_hidden"] = 10**6  # 16 TB of weights: torch could not even ask for them
+    torch.save(content, path)
+    refuse(path, "size mismatch")
+
+
+@pytest.mark.parametrize("units", [10**12, 2**62])
+def test_a_network_beyond_all_measure_is_refused(path, content, units):
+    content["ser"]["network"]["lstm_hidden"] = units
+    torch.save(content, path)
+    refuse(path, "cannot be used")
+
+
+def test_a_number_that_claims_to_be_many_is_refused(path, content):
+    content["ser"]["network"]["lstm_hidden"] = 300
+    description = read_description(content["ser"], path)
+    content["state_dict"] = {
+        PREFIX + name: torch.zeros((), dtype=value.dtype).expand(value.shape)
+        for name, value in fresh_recogniser(description).state_dict().items()
+    }
+    torch.save(content, path)
+    assert path.stat().st_size < 100_000
+    refuse(path, "claims weights of [0-9,]+ bytes")
+
+
+def test_hyper_parameters_are_refused(path, content):
+    """Lightning's own loader builds what they name; there are none in a checkpoint of ours."""
+    torch.save(content | {"hyper_parameters": {"_instantiator": "os.mkdir"}}, path)
+    refuse(path, "was refused: it holds hyper_parameters")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_numbers_are_not_predicted_with(path, content, value):
+    content["state_dict"]["recogniser.network.classify.bias"][0] = value
+    torch.save(content, path)
+    with pytest.raises(CheckpointError, match=r"weights in network\.classify\.bias that are not finite"):
+        Predictor.load(path)
+
+
+def test_weights_that_do_not_fit_are_refused(path, content):
+    weights = content["state_dict"]
+    for name, other, complaint in (
+        ("recogniser.network.classify.weight", torch.zeros(8, 3), "size mismatch for network.classify.weight"),
+        ("recogniser.standardiser.mean", torch.zeros(187, 63), "size mismatch for standardiser.mean"),
+        ("recogniser.network.classify.bias", "words", "network.classify.bias"),
+        ("recogniser.network.extra", torch.zeros(1), "Unexpected key"),
+    ):
+        torch.save({**content, "state_dict": {**weights, name: other}}, path)
+        refuse(path, complaint)
+    # PyTorch makes do without the count of batches that batch normalisation has seen, which it uses for nothing here.
+    for name in (name for name in weights if not name.endswith("num_batches_tracked")):
+        torch.save({**content, "state_dict": {key: value for key, value in weights.items() if key != name}}, path)
+        refuse(path, "Missing key")
+    for nothing in ({}, None, [1], {3: torch.zeros(1)}):
+        torch.save({**content, "state_dict": nothing}, path)
+        refuse(path, "cannot be used")
+
+
+def test_what_lightning_adds_is_left_alone(path, content):
+    content |= {"epoch": 3, "optimizer_states": [{"state": {0: {"step": torch.tensor(1.0)}}}], "loops": {"a": [1]}}
+    content["state_dict"]["train_loss"] = torch.zeros(())
+    save_atomically(content, path)
+    assert read_checkpoint(path)["epoch"] == 3
+    load_recogniser(path)
+
+
+def test_a_write_that_fails_leaves_the_last_checkpoint(path, content, monkeypatch):
+    save_atomically(content, path)
+    before = path.read_bytes()
+    with pytest.raises(AttributeError):
+        save_atomically({"cannot be pickled": lambda: 0}, path)
+    assert path.read_bytes() == before
+    assert list(path.parent.iterdir()) == [path]

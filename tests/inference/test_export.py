@@ -1,0 +1,183 @@
+import hashlib
+import json
+import shutil
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from ser.cli.export import main
+from ser.corpora.ravdess import EMOTIONS
+from ser.errors import CheckpointError, SettingsError
+from ser.features.extract import FeatureSettings
+from ser.inference.checkpoint import PREFIX, describe, fresh_recogniser, save_atomically
+from ser.inference.export import export_onnx
+from ser.inference.onnx_backend import OnnxScorer
+from ser.inference.torch_backend import load_torch_scorer
+from ser.models.metadata import Description
+
+pytest.importorskip("onnxruntime", reason="onnxruntime is not installed: pip install 'ser[export]'")
+pytest.importorskip("onnx", reason="onnx is not installed: pip install 'ser[export]'")
+
+
+@pytest.fixture(scope="module")
+def full_checkpoint(tmp_path_factory):
+    """The original recipe's network in full, over 216 frames, with random weights and statistics."""
+    description = Description(
+        architecture="cnn_bilstm_luong",
+        network={},
+        class_names=EMOTIONS,
+        features=FeatureSettings(),
+        protocol="Random weights: nothing was learnt.",
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        recogniser = fresh_recogniser(description)
+        shape = recogniser.standardiser.mean.shape
+        recogniser.standardiser.set_statistics(torch.randn(shape), 1 + torch.rand(shape))
+        # Fresh weights hardly heed their input, and fresh statistics of a BatchNorm change nothing: any graph would do.
+        for parameter in recogniser.parameters():
+            parameter.data.mul_(3)
+        for name, buffer in recogniser.network.named_buffers():
+            if name.endswith(("running_mean", "running_var")):
+                buffer.copy_(0.5 + torch.rand(buffer.shape))
+    path = tmp_path_factory.mktemp("full") / "full.ckpt"
+    state = {PREFIX + name: tensor for name, tensor in recogniser.state_dict().items()}
+    save_atomically({"state_dict": state, "ser": describe(description)}, path)
+    return path
+
+
+@pytest.mark.parametrize("kernel", [False, True])
+def test_the_second_opinion_goes_along(tmp_path, kernel):
+    """The graph of the recommended recipe's network, given voices of which a part is padding."""
+    settings = FeatureSettings(n_fft=1024, hop_length=441, n_mels=32, max_length=96, groups=("logmel", "pitch"))
+    description = Description(
+        architecture="residual_bilstm",
+        network={"channels": [16, 16], "lstm_hidden": 8, "attention_hidden": 8, "functionals": 0.5, "kernel": kernel},
+        class_names=EMOTIONS,
+        features=settings,
+        protocol="Random weights: nothing was learnt.",
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        recogniser = fresh_recogniser(description)
+        recogniser.standardiser.set_statistics(torch.full((32, 1), -40.0), torch.full((32, 1), 12.0))
+        recogniser.functionals.mean.normal_(std=3)
+        recogniser.functionals.weight.normal_(std=0.05 if kernel else 0.3)
+        if kernel:
+            recogniser.functionals.whitening.div_(20)
+            recogniser.functionals.landmarks.normal_()
+        else:
+            recogniser.functionals.scale.fill_(10)
+    path = tmp_path / "second.ckpt"
+    state = {PREFIX + name: tensor for name, tensor in recogniser.state_dict().items()}
+    save_atomically({"state_dict": state, "ser": describe(description)}, path)
+    scorer, _ = load_torch_scorer(path)
+    model = OnnxScorer(export_onnx(path, tmp_path / "model.onnx").read_bytes())
+    draw = np.random.default_rng(0)
+    features = draw.normal(-40, 12, size=(4, 34, 96)).astype(np.float32)
+    features[:, 32] = draw.uniform(6.5, 8.5, size=(4, 96))
+    features[:, 33] = draw.uniform(size=(4, 96))
+    features[1, :, 50:] = 0
+    for answer, expected in zip(model(features), scorer(features), strict=True):
+        np.testing.assert_allclose(answer, expected, rtol=0, atol=1e-5)
+    other = features.copy()
+    other[:, 32] += 1  # another pitch is another answer, in the graph too
+    assert np.abs(model(other)[0] - model(features)[0]).max() > 1e-2
+
+
+@pytest.mark.parametrize("fixture", ["tiny_checkpoint", "full_checkpoint"])
+def test_onnx_answers_as_pytorch_at_every_batch_size(request, tmp_path, fixture):
+    checkpoint = request.getfixturevalue(fixture)
+    scorer, description = load_torch_scorer(checkpoint)
+    model = OnnxScorer(export_onnx(checkpoint, tmp_path / "model.onnx").read_bytes())
+    settings = description.features
+    features = np.random.default_rng(0).normal(scale=2, size=(8, settings.n_features, settings.max_length))
+    features = features.astype(np.float32)
+    for batch in (1, 8):
+        for answer, expected in zip(model(features[:batch]), scorer(features[:batch]), strict=True):
+            assert answer.dtype == np.float32
+            assert answer.shape == expected.shape
+            np.testing.assert_allclose(answer, expected, rtol=0, atol=1e-5)
+    probabilities, attention = model(features)
+    assert probabilities.shape == (8, 8)
+    assert attention.shape == (8, settings.max_length // 2)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-5)
+    assert np.ptp(probabilities, axis=0).max() > 1e-3  # else every input would pass for every other
+    # All zeros are traced: the graph must not have kept what they gave.
+    assert np.abs(probabilities[0] - model(np.zeros_like(features[:1]))[0]).max() > 1e-3
+
+
+def test_the_model_of_a_run_lies_in_its_folder(tmp_path, tiny_checkpoint):
+    run = tmp_path / "run"
+    (run / "checkpoints").mkdir(parents=True)
+    shutil.copy(tiny_checkpoint, run / "checkpoints" / "best.ckpt")
+    assert export_onnx(run) == run / "model.onnx"
+    assert export_onnx(run / "checkpoints" / "best.ckpt") == run / "model.onnx"
+    assert {path.name for path in run.iterdir()} == {"checkpoints", "model.onnx", "model.json"}
+    alone = tmp_path / "alone" / "tiny.ckpt"
+    alone.parent.mkdir()
+    shutil.copy(tiny_checkpoint, alone)
+    assert export_onnx(alone) == tmp_path / "alone" / "model.onnx"
+
+
+def test_the_description_stands_beside_the_model_with_its_digest(tmp_path, tiny_checkpoint, tiny_description):
+    output = export_onnx(tiny_checkpoint, tmp_path / "new" / "small.onnx")
+    content = json.loads((tmp_path / "new" / "small.json").read_text(encoding="utf-8"))
+    assert content["sha256"] == hashlib.sha256(output.read_bytes()).hexdigest()
+    assert content["description"] == describe(tiny_description)
+    assert str(tmp_path.parent).encode() not in output.read_bytes()
+
+
+def test_a_graph_that_answers_otherwise_is_not_written(tmp_path, tiny_checkpoint, monkeypatch):
+    output = tmp_path / "model.onnx"
+    output.write_bytes(b"the old one")
+
+    class Liar(OnnxScorer):
+        def __call__(self, features):
+            probabilities, attention = super().__call__(features)
+            return probabilities, attention + np.float32(2e-4)
+
+    monkeypatch.setattr("ser.inference.export.OnnxScorer", Liar)
+    with pytest.raises(CheckpointError, match=r"tiny\.ckpt cannot be exported: .* differs from PyTorch's by 2\.0e-04"):
+        export_onnx(tiny_checkpoint, output)
+    assert output.read_bytes() == b"the old one"
+    assert [path.name for path in tmp_path.iterdir()] == ["model.onnx"]
+
+
+@pytest.mark.parametrize("package", ["onnx", "onnxruntime"])
+def test_a_missing_package_is_named(tmp_path, tiny_checkpoint, monkeypatch, package):
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(SettingsError, match=rf"needs {package}, .*pip install 'ser\[export\]'"):
+        export_onnx(tiny_checkpoint, tmp_path / "model.onnx")
+
+
+def test_the_command_prints_the_path_of_the_model(tmp_path, tiny_checkpoint, capsys):
+    output = tmp_path / "model.onnx"
+    assert main([f"checkpoint={tiny_checkpoint}", "format=onnx", f"output={output}"]) == 0
+    told = capsys.readouterr()
+    assert told.out == f"{output}\n"
+    assert told.err == ""
+    assert output.is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["format=onnx"], "export.checkpoint is missing."),
+        (["run"], "'run' is not understood; give settings as key=value."),
+        (["checkpoint=run", "fromat=onnx"], "export.fromat is not a setting; did you mean 'format'."),
+        (["checkpoint=run", "format=tflite"], "export.format is 'tflite'; known are onnx."),
+        (["checkpoint=run", "output=model.bin"], "export.output is model.bin, but should end in .onnx."),
+        (["checkpoint=missing.ckpt"], "missing.ckpt: there is no such checkpoint"),
+    ],
+)
+def test_what_the_command_cannot_do_is_told_in_one_sentence(tmp_path, monkeypatch, capsys, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 1
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err.startswith(f"error: {message}")
+    assert told.err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []

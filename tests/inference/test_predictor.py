@@ -1,0 +1,242 @@
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from ser.audio.io import read_sound
+from ser.corpora.ravdess import EMOTIONS
+from ser.errors import AudioError, CheckpointError
+from ser.evaluation.publish import publish
+from ser.features.extract import FeatureSettings, extract
+from ser.features.pipeline import hear
+from ser.inference.checkpoint import fresh_recogniser, load_recogniser
+from ser.inference.onnx_backend import OnnxScorer
+from ser.inference.predictor import Predictor, expand_folders, failure_table
+from ser.inference.torch_backend import TorchScorer
+from ser.models.metadata import Description
+
+
+@pytest.fixture(scope="module")
+def predictor(tiny_checkpoint):
+    return Predictor.load(tiny_checkpoint)
+
+
+@pytest.fixture
+def voices(tmp_path, voice):
+    """Five recordings of other speeds, so that the model judges them differently."""
+    paths = [tmp_path / f"{number}.wav" for number in range(5)]
+    for number, path in enumerate(paths):
+        soundfile.write(path, voice[: 44100 - 4000 * number], 16000 + 4000 * number)
+    return paths
+
+
+def test_a_prediction_is_a_distribution_over_the_classes(predictor, voice_file):
+    prediction = predictor.predict(voice_file)
+    assert prediction.class_names == predictor.class_names == EMOTIONS
+    assert prediction.probabilities.shape == (8,)
+    assert prediction.probabilities.dtype == np.float32
+    assert prediction.probabilities.sum() == pytest.approx(1, abs=1e-6)
+    assert prediction.attention.shape == (32,)
+    assert prediction.attention.sum() == pytest.approx(1, abs=1e-6)
+    assert prediction.duration == pytest.approx(2.0)
+    assert prediction.source == str(voice_file)
+    assert prediction.confidence == prediction.probabilities.max() > 1 / 8
+    assert prediction.emotion == EMOTIONS[list(prediction.probabilities).index(prediction.confidence)]
+
+
+def test_the_way_from_sound_to_probabilities_by_hand(predictor, tiny_checkpoint, voice_file):
+    recogniser, description = load_recogniser(tiny_checkpoint)
+    features = extract(read_sound(voice_file, sample_rate=22050).waveform, description.features)[:, :64]
+    standardised = (torch.from_numpy(features) - recogniser.standardiser.mean) / recogniser.standardiser.scale
+    with torch.no_grad():
+        logits = recogniser.network(standardised[None])[0][0].double().numpy()
+    expected = np.exp(logits) / np.exp(logits).sum()
+    np.testing.assert_allclose(predictor.predict(voice_file).probabilities, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("strongest", range(3))
+def test_probabilities_follow_the_order_of_the_classes(tiny_description, voice_file, strongest):
+    description = replace(tiny_description, class_names=("surprise", "calm", "angry"))  # no alphabet, no RAVDESS order
+    recogniser = fresh_recogniser(description)
+    with torch.no_grad():
+        recogniser.network.classify.weight.zero_()
+        recogniser.network.classify.bias.copy_(torch.eye(3)[strongest] * 2)
+    prediction = Predictor(TorchScorer(recogniser), description).predict(voice_file)
+    assert prediction.emotion == ("surprise", "calm", "angry")[strongest]
+    assert prediction.confidence == pytest.approx(np.exp(2) / (np.exp(2) + 2))
+
+
+def test_many_files_are_judged_as_each_alone(predictor, voices):
+    together, failures = predictor.predict_files(voices, workers=1)
+    assert failures == {}
+    assert [prediction.source for prediction in together] == [str(path) for path in voices]
+    alone = [predictor.predict(path) for path in voices]
+    for ours, theirs in zip(together, alone, strict=True):
+        np.testing.assert_allclose(ours.probabilities, theirs.probabilities, rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(ours.attention, theirs.attention, rtol=1e-4, atol=1e-6)
+        assert ours.duration == theirs.duration
+    assert len({tuple(prediction.probabilities) for prediction in alone}) == 5
+
+
+def test_the_number_of_workers_changes_nothing(predictor, voices):
+    paths = [*voices, *voices]
+    one, _ = predictor.predict_files(paths, workers=1)
+    two, _ = predictor.predict_files(paths, workers=2)
+    for ours, theirs in zip(one, two, strict=True):
+        np.testing.assert_array_equal(ours.probabilities, theirs.probabilities)
+
+
+def test_more_files_than_a_batch_keep_their_order(predictor, voices):
+    paths = [voices[number % 5] for number in range(70)]
+    predictions, _ = predictor.predict_files(paths, workers=1)
+    assert [prediction.source for prediction in predictions] == [str(path) for path in paths]
+    np.testing.assert_allclose(predictions[69].probabilities, predictions[4].probabilities, rtol=1e-4, atol=1e-6)
+
+
+def test_bytes_are_judged_as_the_file(predictor, voice_file):
+    from_path, from_bytes = predictor.predict(voice_file), predictor.predict(voice_file.read_bytes(), name="upload")
+    np.testing.assert_array_equal(from_path.probabilities, from_bytes.probabilities)
+    assert from_bytes.source == "upload"
+
+
+def test_judging_is_repeatable_and_learns_nothing(predictor, voice_file):
+    first, second = predictor.predict(voice_file), predictor.predict(voice_file)
+    np.testing.assert_array_equal(first.probabilities, second.probabilities)
+    assert not predictor.scorer.recogniser.training
+
+
+def test_a_bad_file_among_good_ones_is_told(predictor, voices, tmp_path):
+    bad, missing = tmp_path / "bad.wav", tmp_path / "missing.wav"
+    bad.write_text("words")
+    predictions, failures = predictor.predict_files([voices[0], bad, voices[1], missing], workers=1)
+    assert [prediction.source for prediction in predictions] == [str(voices[0]), str(voices[1])]
+    assert list(failures) == [bad, missing]
+    assert str(bad) in failures[bad]
+    with pytest.raises(AudioError, match=r"bad\.wav"):
+        predictor.predict(bad)
+    assert predictor.predict_files([bad], workers=1)[0] == []
+    assert predictor.predict_files([], workers=1) == ([], {})
+
+
+def test_all_features_are_scored_a_batch_at_a_time(predictor):
+    features = np.random.default_rng(0).normal(size=(70, 187, 64)).astype(np.float32)
+    probabilities = predictor.score(features)
+    assert probabilities.shape == (70, 8)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-5)
+    np.testing.assert_allclose(probabilities[65:], predictor.score(features[65:]), rtol=1e-4, atol=1e-6)
+
+
+def test_a_cut_recording_is_warned_of(predictor, tmp_path, voice):
+    path = tmp_path / "voice.wav"
+    soundfile.write(path, voice, 22050)
+    assert predictor.predict(path).warnings == ("Only the first 1.5 of 2.0 seconds were heard.",)
+    soundfile.write(path, voice[:30000], 22050)
+    assert predictor.predict(path).warnings == ()
+
+
+def test_a_clipped_recording_is_warned_of(predictor, tmp_path, voice):
+    path = tmp_path / "voice.wav"
+    soundfile.write(path, np.clip(20 * voice[:30000], -1, 1), 22050)
+    assert predictor.predict(path).warnings == ("The recording is clipped; record it at a lower level.",)
+
+
+def test_the_shortest_recording_is_judged(predictor, tmp_path, voice):
+    short = tmp_path / "short.wav"
+    soundfile.write(short, voice[10000:14410], 22050)
+    assert predictor.predict(short).probabilities.sum() == pytest.approx(1, abs=1e-6)
+    # Frames so long that the recording holds fewer than a delta needs.
+    assert np.isfinite(hear(short, settings=FeatureSettings(hop_length=2048)).features).all()
+
+
+def test_folders_are_expanded_once_each_in_order(tmp_path, voices):
+    (tmp_path / "more").mkdir()
+    late = tmp_path / "more" / "late.flac"
+    late.touch()
+    (tmp_path / "notes.txt").touch()
+    assert expand_folders([tmp_path]) == [*voices, late]
+    assert expand_folders([late, tmp_path, voices[0]]) == [late, *voices]
+
+
+def test_nothing_to_expand_is_refused_by_name(tmp_path):
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(AudioError, match="holds no sound file") as refused:
+        expand_folders([tmp_path])
+    assert str(tmp_path) in str(refused.value)
+    with pytest.raises(AudioError, match=r"missing\.wav: there is no such file"):
+        expand_folders([tmp_path / "missing.wav"])
+
+
+def test_failures_are_told_as_csv(tmp_path):
+    assert (
+        failure_table({tmp_path / "a,b.wav": 'it says "no"'}) == f'file,reason\n"{tmp_path}/a,b.wav","it says ""no"""\n'
+    )
+
+
+def test_a_description_may_name_two_classes_alone():
+    description = Description(
+        architecture="cnn_bilstm_luong",
+        network={"conv_channels": [2, 2], "lstm_hidden": 2, "lstm_layers": 1},
+        class_names=("sad", "happy"),
+        features=FeatureSettings(groups=("rms",), max_length=8),
+        protocol="Random weights.",
+    )
+    probabilities, attention = TorchScorer(fresh_recogniser(description))(np.zeros((3, 1, 8), dtype=np.float32))
+    assert probabilities.shape == (3, 2)
+    assert attention.shape == (3, 4)
+
+
+@pytest.mark.parametrize(("gain", "warned"), [(1.0, False), (0.01, False), (0.001, True)])
+def test_a_very_quiet_recording_is_told_of(predictor, voice, tmp_path, gain, warned):
+    path = tmp_path / "quiet.wav"
+    soundfile.write(path, gain * voice, 22050, subtype="FLOAT")  # the voice peaks at -5 dBFS
+    warnings = [warning for warning in predictor.predict(path).warnings if "very quiet" in warning]
+    assert len(warnings) == warned
+
+
+def test_without_pytorch_the_remedy_is_told(tiny_checkpoint, monkeypatch):
+    monkeypatch.delitem(sys.modules, "ser.inference.torch_backend")
+    monkeypatch.setitem(sys.modules, "torch", None)  # as if it were not installed
+    with pytest.raises(CheckpointError, match=r"tiny\.ckpt needs torch, which is not installed here.*ser export"):
+        Predictor.load(tiny_checkpoint)
+
+
+@pytest.fixture
+def box(tiny_checkpoint, tmp_path, monkeypatch):
+    """A folder in place of the package's, that holds the tiny model as "small"."""
+    folder = tmp_path / "models"
+    publish(tiny_checkpoint, folder / "small.safetensors")
+    monkeypatch.setattr("ser.inference.pretrained.MODELS", folder)
+    return folder
+
+
+@pytest.mark.parametrize("source", ["small", Path("small"), "models/small.safetensors"])
+def test_a_published_model_is_loaded_by_name_or_path(predictor, box, voice_file, monkeypatch, source):
+    monkeypatch.chdir(box.parent)
+    theirs, ours = predictor.predict(voice_file), Predictor.load(source).predict(voice_file)
+    np.testing.assert_array_equal(ours.probabilities, theirs.probabilities)
+    assert ours.class_names == theirs.class_names
+
+
+@pytest.mark.parametrize("source", ["large", "../small", "models/../small", Path("small/") / "x", "..."])
+def test_an_unknown_name_is_refused_with_the_known_ones(box, monkeypatch, source):
+    monkeypatch.chdir(box)
+    with pytest.raises(CheckpointError, match=r"no published model of that name; published are small\.$") as refused:
+        Predictor.load(source)
+    assert str(refused.value).startswith(f"{source}: ")
+
+
+def test_without_pytorch_a_published_model_runs_on_onnx(predictor, box, voice_file, monkeypatch):
+    pytest.importorskip("onnxruntime", reason="onnxruntime is not installed: pip install 'ser[export]'")
+    pytest.importorskip("onnx", reason="onnx is not installed: pip install 'ser[export]'")
+    monkeypatch.delitem(sys.modules, "ser.inference.torch_backend")
+    monkeypatch.setitem(sys.modules, "torch", None)  # as if it were not installed
+    light = Predictor.load("small")
+    assert isinstance(light.scorer, OnnxScorer)
+    theirs, ours = predictor.predict(voice_file), light.predict(voice_file)
+    np.testing.assert_allclose(ours.probabilities, theirs.probabilities, rtol=0, atol=1e-5)
+    with pytest.raises(CheckpointError, match=r"small\.safetensors needs torch, .*ser publish checkpoint=<run>"):
+        Predictor.load(box / "small.safetensors")

@@ -1,0 +1,27 @@
+"""The model in the box, on recordings it has heard: that it is whole, and that it was trained on what it says."""
+
+import numpy as np
+import pytest
+
+from ser.corpora.manifest import find_recordings
+from ser.inference.predictor import Predictor
+from ser.inference.pretrained import DEFAULT_MODEL, find_published
+
+
+def test_it_is_small_and_says_what_it_is():
+    description = Predictor.load(DEFAULT_MODEL).description
+    files = find_published(DEFAULT_MODEL).parent.glob(f"{DEFAULT_MODEL}.*")
+    assert sum(path.stat().st_size for path in files) < 10 * 2**20
+    assert "Trained on every recording" in description.protocol
+    assert description.held_out == ()
+    assert 0 < description.uncertain_below < 1
+
+
+@pytest.mark.ravdess
+def test_it_knows_the_recordings_it_was_trained_on(ravdess_root):
+    speech = [r for r in find_recordings(ravdess_root) if r.name.channel == "speech"][::12]  # 120, of every actor
+    predictions, failures = Predictor.load(DEFAULT_MODEL).predict_files([recording.path for recording in speech])
+    assert not failures
+    right = np.mean([p.emotion == r.name.emotion for p, r in zip(predictions, speech, strict=True)])
+    assert right > 0.85
+    assert {recording.name.emotion for recording in speech} == {prediction.emotion for prediction in predictions}

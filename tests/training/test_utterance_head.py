@@ -1,0 +1,181 @@
+"""Fitting the second opinion: it learns what is there, all classes alike, the same each time."""
+
+import numpy as np
+import pytest
+import torch
+
+from ser.augment.spectrogram import SpectrogramAugmentSettings
+from ser.features.extract import FeatureSettings
+from ser.models.functionals import FunctionalsHead, functionals
+from ser.models.kernel import KernelHead
+from ser.training.utterance_head import fit_functionals, fit_kernel, fit_second_opinion
+
+N_BANDS = 16
+SETTINGS = FeatureSettings(n_fft=1024, hop_length=441, n_mels=N_BANDS, max_length=48, groups=("logmel", "pitch"))
+NONE = SpectrogramAugmentSettings()
+NOISY = SpectrogramAugmentSettings(warp=0.05, pace=0.1, channel=0.5, noise=0.5)
+
+
+def voices(counts, *, seed=0):
+    """Recordings brighter, and a third of an octave higher, from class to class; [samples, bands + 2, 48], labels."""
+    draw = torch.Generator().manual_seed(seed)
+    labels = torch.cat([torch.full((count,), label) for label, count in enumerate(counts)])
+    features = torch.zeros(len(labels), N_BANDS + 2, 48)
+    for row, label in enumerate(labels.tolist()):
+        n = int(torch.randint(30, 49, (1,), generator=draw))
+        tilt = 6 * label * torch.linspace(-1, 1, N_BANDS).unsqueeze(1)
+        features[row, :N_BANDS, :n] = -40 + tilt + 5 * torch.randn(N_BANDS, n, generator=draw)
+        features[row, N_BANDS, :n] = 7 + label / 3 + 0.02 * torch.randn(n, generator=draw)
+        features[row, N_BANDS + 1, :n] = 0.2 + 0.7 * torch.rand(n, generator=draw)
+    return features, labels
+
+
+def fitted(features, labels, *, spectrogram=NONE, n_classes=3):
+    head = FunctionalsHead(n_bands=N_BANDS, n_classes=n_classes)
+    fit_functionals(head, features, labels, feature_settings=SETTINGS, spectrogram=spectrogram, seed=1)
+    return head
+
+
+def answers(head, features):
+    return head(features, (features != 0).any(dim=1)).argmax(dim=1)
+
+
+def test_it_learns_what_tells_the_classes_apart_and_copies_keep_their_labels():
+    unheard, labels = voices([10, 10, 10], seed=1)
+    for spectrogram in (NONE, NOISY):
+        head = fitted(*voices([40, 40, 40]), spectrogram=spectrogram)
+        assert (answers(head, unheard) == labels).float().mean() > 0.9
+
+
+def test_two_classes_are_told_apart():
+    unheard, labels = voices([10, 10], seed=1)
+    for fit in (fitted, fitted_kernel):
+        assert (answers(fit(*voices([40, 40]), n_classes=2), unheard) == labels).float().mean() > 0.9
+
+
+def test_a_class_that_is_not_there_is_never_answered_and_spoils_nothing():
+    unheard, labels = voices([10, 0, 10], seed=1)
+    for fit in (fitted, fitted_kernel):
+        head = fit(*voices([40, 0, 40]))
+        assert (answers(head, unheard) == labels).float().mean() > 0.9
+        assert head(unheard, (unheard != 0).any(dim=1)).softmax(dim=1)[:, 1].max() < 1e-6
+
+
+def test_it_is_the_same_each_time_and_another_with_copies():
+    heads = [fitted(*voices([12, 12, 12]), spectrogram=some) for some in (NOISY, NOISY, NONE)]
+    torch.testing.assert_close(heads[0].weight, heads[1].weight, rtol=0, atol=0)
+    assert not torch.allclose(heads[0].weight, heads[2].weight)
+
+
+def test_a_rare_class_counts_as_much_as_a_frequent_one():
+    features, labels = voices([60, 6])
+    features = features[:1].expand(len(labels), -1, -1)  # nothing to tell them apart by
+    head = fitted(features, labels, n_classes=2)
+    shares = head(features, (features != 0).any(dim=1)).softmax(dim=1).mean(dim=0)
+    assert abs(shares[0] - 0.5) < 0.2  # by counts it would be 0.91
+
+
+def test_its_standardisation_is_that_of_the_training_part():
+    head = fitted(*voices([40, 40, 40]))
+    features, _ = voices([40, 40, 40])
+    values = functionals(features, (features != 0).any(dim=1), n_bands=N_BANDS)
+    standardised = (values - head.mean) / head.scale
+    torch.testing.assert_close(standardised.mean(dim=0), torch.zeros(len(head.mean)), rtol=0, atol=1e-2)
+
+
+def with_speakers(n_speakers, n_each, *, seed):
+    """Recordings whose classes only one who knows the speaker can tell: [samples, bands + 2, 48], labels, groups."""
+    shapes = 8 * torch.randn(n_speakers, N_BANDS, 1, generator=torch.Generator().manual_seed(0))
+    features, labels = voices([n_each * n_speakers] * 2, seed=seed)
+    draw = torch.Generator().manual_seed(seed)
+    for row, label in enumerate(labels.tolist()):
+        speaker = row % n_speakers
+        real = features[row] != 0
+        tilt = (
+            10 * (1 if (label + speaker) % 2 else -1) * torch.linspace(-1, 1, N_BANDS).unsqueeze(1)
+        )  # each its own way
+        noise = torch.randn(N_BANDS, features.shape[2], generator=draw)
+        features[row, :N_BANDS] = torch.where(real[:N_BANDS], shapes[speaker] + tilt + noise - 40, 0)
+        features[row, N_BANDS] = torch.where(real[N_BANDS], 7.0, 0)
+    return features, labels, 10 * labels + torch.arange(len(labels)) % n_speakers
+
+
+def fitted_kernel(features, labels, groups=None, *, n_classes=3, seed=1):
+    head = KernelHead(n_bands=N_BANDS, n_classes=n_classes)
+    fit_kernel(head, features, labels, labels if groups is None else groups, seed=seed)
+    return head
+
+
+def test_the_kernel_learns_speaker_by_speaker_what_a_linear_layer_cannot():
+    features, labels, groups = with_speakers(4, 20, seed=1)
+    unheard, answer, _ = with_speakers(4, 10, seed=2)
+    heads = fitted(features, labels, n_classes=2), fitted_kernel(features, labels, groups, n_classes=2)
+    linear, kernel = ((answers(head, unheard) == answer).float().mean() for head in heads)
+    assert kernel > 0.9
+    assert linear < 0.75
+
+
+def test_the_kernels_answers_are_those_of_a_regression_in_the_space_of_the_kernel():
+    """The dual form, solved by itself: all samples are landmarks, so Nystroem is exact."""
+    features, labels = voices([15, 15, 15])
+    head = fitted_kernel(features, labels)
+    rows = ((head.statistics(features, (features != 0).any(dim=1)) - head.mean) @ head.whitening).double()
+    kernel = torch.exp(-(torch.cdist(rows, rows) ** 2) / rows.shape[1])
+    dual, bias = torch.zeros(45, 3, dtype=torch.double, requires_grad=True), torch.zeros(3, dtype=torch.double)
+    bias.requires_grad_()
+    steps = torch.optim.LBFGS([dual, bias], max_iter=2000, tolerance_grad=1e-9, line_search_fn="strong_wolfe")
+
+    def loss():
+        steps.zero_grad()
+        norm = (dual * (kernel @ dual)).sum()
+        total = torch.nn.functional.cross_entropy(kernel @ dual + bias, labels, reduction="sum") + norm / 6000
+        total.backward()
+        return total
+
+    steps.step(loss)
+    expected = (kernel @ dual + bias).detach().softmax(dim=1).float()
+    torch.testing.assert_close(head(features, (features != 0).any(dim=1)).softmax(dim=1), expected, rtol=0, atol=2e-3)
+
+
+def test_what_varies_between_takes_that_were_meant_alike_counts_little():
+    """Against numpy: the covariance within groups, drawn half the way towards a round one, becomes round."""
+    features, labels = voices([30, 30, 30])
+    groups = torch.arange(90) // 5
+    head = fitted_kernel(features, labels, groups)
+    values = head.statistics(features, (features != 0).any(dim=1)).double().numpy()
+    scale = values.std(axis=0) + (np.ptp(values, axis=0) == 0)  # every frame of these is loud
+    standardised = (values - values.mean(axis=0)) / scale
+    within = standardised - standardised.reshape(18, 5, -1).mean(axis=1).repeat(5, axis=0)
+    covariance = within.T @ within / 90
+    drawn = 0.5 * covariance + 0.5 * np.eye(len(covariance)) * np.trace(covariance) / len(covariance)
+    whitening = head.whitening.double().numpy() * scale[:, np.newaxis]
+    changed = whitening.T @ drawn @ whitening
+    np.testing.assert_allclose(changed, np.eye(len(changed)) * changed[0, 0], atol=1e-3 * changed[0, 0])
+    assert np.mean((standardised @ whitening) ** 2) == pytest.approx(1, rel=1e-3)
+
+
+def test_where_no_two_were_meant_alike_each_statistic_is_standardised_by_itself():
+    features, labels = voices([12, 12, 12])
+    whitening = fitted_kernel(features, labels, torch.arange(36)).whitening
+    values = KernelHead(n_bands=N_BANDS, n_classes=3).statistics(features, (features != 0).any(dim=1))
+    varied = values.std(dim=0) > 0
+    torch.testing.assert_close(whitening, whitening.diagonal().diag())
+    deviation = (values * whitening.diagonal()).std(dim=0, correction=0)[varied]
+    torch.testing.assert_close(deviation, deviation[0].expand_as(deviation), rtol=1e-2, atol=0)
+
+
+def test_the_head_that_is_given_is_fitted():
+    features, labels = voices([12, 12, 12])
+    for head in (FunctionalsHead(n_bands=N_BANDS, n_classes=3), KernelHead(n_bands=N_BANDS, n_classes=3)):
+        fit_second_opinion(head, features, labels, labels, feature_settings=SETTINGS, spectrogram=NONE, seed=1)
+        assert (answers(head, features) == labels).all()
+
+
+def test_with_more_samples_than_landmarks_some_are_drawn_by_the_seed(monkeypatch):
+    monkeypatch.setattr("ser.training.utterance_head.N_LANDMARKS", 20)
+    heads = [fitted_kernel(*voices([40, 40, 40]), seed=seed) for seed in (1, 1, 2)]
+    assert [int((head.weight != 0).any(dim=0).sum()) for head in heads] == [20, 20, 20]
+    torch.testing.assert_close(heads[0].landmarks, heads[1].landmarks, rtol=0, atol=0)
+    assert not torch.equal(heads[0].landmarks, heads[2].landmarks)
+    unheard, labels = voices([10, 10, 10], seed=1)
+    assert (answers(heads[0], unheard) == labels).float().mean() > 0.9
