@@ -80,8 +80,8 @@ def confidence_chart(prediction: Prediction) -> ChartSpec:
         {"data": {"name": "shares"}, "mark": {"type": "bar", "opacity": 0}, "encoding": values},
     ]
     tables = {"shares": pa.table({"emotion": names, "confidence": prediction.probabilities.astype(float)})}
-    if prediction.uncertain_below > 0:
-        tables["asked"] = pa.table({"confidence": [prediction.uncertain_below]})
+    if prediction.rejection_threshold > 0:
+        tables["asked"] = pa.table({"confidence": [prediction.rejection_threshold]})
         rule = {"type": "rule", "strokeDash": [4, 3], "color": "#888888"}
         asked = {"x": {"field": "confidence", "type": "quantitative"}}
         layers.append({"data": {"name": "asked"}, "mark": rule, "encoding": asked})
@@ -96,7 +96,7 @@ def confidence_chart(prediction: Prediction) -> ChartSpec:
 
 def stretches_of(timeline: Timeline) -> list[Stretch]:
     """Return one stretch a window: windows overlap, so each speaks for the moments nearest to its middle."""
-    windows = timeline.windows
+    windows = timeline.segments
     middles = np.array([(window.start + window.end) / 2 for window in windows])
     edges = [0.0, *((middles[:-1] + middles[1:]) / 2), timeline.overall.duration]
     stretches = []

@@ -7,14 +7,14 @@ from pathlib import Path, PurePath
 
 from app.model_choice import ModelFile
 from ser.inference.run_folder import LAST
-from ser.models.metadata import Description
+from ser.models.metadata import ModelMetadata
 
 _SCORED = {"test": "Test", ".": "Validation"}
 """Where `train.py` writes the figures in a run's folder, and what was scored there."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Figures:
+class KnownScores:
     """How well a model did.
 
     Attributes
@@ -33,28 +33,28 @@ class Figures:
     weighted_f1: float
 
 
-def knows_made_up_voices_only(description: Description) -> bool:
+def knows_made_up_voices_only(metadata: ModelMetadata) -> bool:
     """Whether the model was trained on the built-in synthetic corpus."""
-    return _data_setting(description, "corpus") == "synthetic"
+    return _data_setting(metadata, "corpus") == "synthetic"
 
 
-def was_heard_before(file_name: str, description: Description) -> str:
+def was_in_training(file_name: str, metadata: ModelMetadata) -> str:
     """Return a sentence on whether the model was trained on the RAVDESS recording `file_name`."""
-    if knows_made_up_voices_only(description):
+    if knows_made_up_voices_only(metadata):
         return "The model has heard made-up voices only, none of RAVDESS."
-    if _data_setting(description, "split") == "all":
+    if _data_setting(metadata, "split") == "all":
         return "The model was trained on every recording of RAVDESS, this one too: a right answer proves nothing."
-    if PurePath(file_name).stem in description.held_out:
+    if PurePath(file_name).stem in metadata.scored_recordings:
         return "The model was not trained on this recording: it was held out."
     return "The model may have been trained on this very recording; then a right answer proves nothing."
 
 
-def _data_setting(description: Description, key: str) -> object:
-    data = description.configuration.get("data")
+def _data_setting(metadata: ModelMetadata, key: str) -> object:
+    data = metadata.configuration.get("data")
     return data.get(key) if isinstance(data, Mapping) else None
 
 
-def find_figures(model: ModelFile) -> list[Figures]:
+def find_figures(model: ModelFile) -> list[KnownScores]:
     """Return the figures in the folder of the model's run, those of unseen actors first; none of them is an error."""
     if model.path.name == LAST:
         return []  # the run scored its best checkpoint, which this is not
@@ -62,11 +62,11 @@ def find_figures(model: ModelFile) -> list[Figures]:
     return [figures for figures in found if figures is not None]
 
 
-def _read_figures(path: Path, part: str) -> Figures | None:
+def _read_figures(path: Path, part: str) -> KnownScores | None:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         overall = content["overall"]
-        return Figures(
+        return KnownScores(
             part=part,
             protocol=str(content["protocol"]),
             n_recordings=int(content["n_recordings"]),

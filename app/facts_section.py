@@ -2,10 +2,10 @@
 
 import streamlit as st
 
-from app.facts import Figures, find_figures, knows_made_up_voices_only
+from app.facts import KnownScores, find_figures, knows_made_up_voices_only
 from app.markdown import plain
 from app.model_choice import ModelFile
-from ser.models.metadata import Description
+from ser.models.metadata import ModelMetadata
 
 _SYNTHETIC = "It was trained on **made-up voices** only: a demonstration that knows no real one."
 _CAN_AND_CANNOT = """
@@ -17,24 +17,24 @@ _CAN_AND_CANNOT = """
 """
 
 
-def show_facts(model: ModelFile, description: Description) -> None:
+def show_facts(model: ModelFile, metadata: ModelMetadata) -> None:
     """Show the facts of the model in use."""
     st.header("The model", anchor=False)
-    if knows_made_up_voices_only(description):
+    if knows_made_up_voices_only(metadata):
         st.warning(_SYNTHETIC)
-    st.markdown(plain(description.protocol))
+    st.markdown(plain(metadata.protocol))
     figures = find_figures(model)
     for scored in figures:
-        _show_figures(scored, same_protocol=scored.protocol == description.protocol)
+        _show_figures(scored, same_protocol=scored.protocol == metadata.protocol)
     if not figures:
         st.caption("No figures are known of it: there are none beside its file.")
     with st.expander("Details"):
-        st.markdown(_details(model, description))
+        st.markdown(_details(model, metadata))
     st.header("What this can and cannot do", anchor=False)
-    st.markdown(_CAN_AND_CANNOT.format(n_classes=len(description.class_names)))
+    st.markdown(_CAN_AND_CANNOT.format(n_classes=len(metadata.class_names)))
 
 
-def _show_figures(figures: Figures, *, same_protocol: bool) -> None:
+def _show_figures(figures: KnownScores, *, same_protocol: bool) -> None:
     st.markdown(f"**{figures.part}**, {figures.n_recordings:,} recordings")
     with st.container(horizontal=True):
         st.metric("Accuracy", f"{figures.accuracy:.1%}")
@@ -43,16 +43,16 @@ def _show_figures(figures: Figures, *, same_protocol: bool) -> None:
         st.caption(plain(figures.protocol))
 
 
-def _details(model: ModelFile, description: Description) -> str:
-    features = description.features
-    versions = ", ".join(f"{name} {version}" for name, version in description.versions.items())
+def _details(model: ModelFile, metadata: ModelMetadata) -> str:
+    features = metadata.features
+    versions = ", ".join(f"{name} {version}" for name, version in metadata.versions.items())
     facts = {
-        "Classes": ", ".join(description.class_names),
-        "Architecture": description.architecture,
+        "Classes": ", ".join(metadata.class_names),
+        "Architecture": metadata.architecture,
         "Runs on": model.runtime,
         "Features": f"{features.n_features} a frame ({', '.join(features.groups)})",
         "Sound": f"{features.sample_rate:,} Hz, windows of {features.duration:.2f} s ({features.max_length} frames)",
-        "Calls uncertain": f"below {description.uncertain_below:.0%}" if description.uncertain_below else "nothing",
+        "Calls uncertain": f"below {metadata.rejection_threshold:.0%}" if metadata.rejection_threshold else "nothing",
         "Written": f"{model.written:%Y-%m-%d %H:%M}",
         "Trained with": versions or "unknown versions",
     }

@@ -7,9 +7,9 @@ from datetime import datetime
 from pathlib import Path
 
 from ser.errors import SettingsError
-from ser.inference.metadata_file import ONNX, SAFETENSORS, description_path
+from ser.inference.metadata_file import ONNX, SAFETENSORS, metadata_path
 from ser.inference.predictor import Predictor
-from ser.inference.pretrained import find_model, find_published, is_published, published_names
+from ser.inference.pretrained import find_model, find_pretrained, is_pretrained, pretrained_names
 from ser.inference.run_folder import BEST, CHECKPOINTS, find_checkpoint
 
 ARGUMENT = "checkpoint="
@@ -73,8 +73,8 @@ def open_model(path: Path) -> ModelFile:
     CheckpointError : there is none.
     """
     path = find_checkpoint(find_model(path))
-    described = path.suffix in (ONNX, SAFETENSORS) and description_path(path).is_file()
-    beside = [description_path(path)] if described else []
+    described = path.suffix in (ONNX, SAFETENSORS) and metadata_path(path).is_file()
+    beside = [metadata_path(path)] if described else []
     states = [file.stat() for file in (path, *beside)]
     return ModelFile(path=path, versions=tuple((state.st_mtime_ns, state.st_size) for state in states))
 
@@ -84,8 +84,8 @@ def find_models(outputs: Path) -> list[ModelFile]:
 
     The published ones come first, the default one before all; then the newest.
     """
-    published = [open_model(find_published(name)) for name in published_names()]
-    exported = (path for path in outputs.rglob(f"*{ONNX}") if description_path(path).is_file())
+    published = [open_model(find_pretrained(name)) for name in pretrained_names()]
+    exported = (path for path in outputs.rglob(f"*{ONNX}") if metadata_path(path).is_file())
     models = [open_model(path) for path in (*outputs.rglob(f"{CHECKPOINTS}/{BEST}"), *exported)]
     return published + sorted(models, key=lambda model: model.versions[0], reverse=True)
 
@@ -97,7 +97,7 @@ def label_of(model: ModelFile, outputs: Path) -> str:
     >>> label_of(ModelFile(path=path, versions=((0, 0),)), Path("outputs"))
     'train · 2026-01-31 12:00 · PyTorch'
     """
-    if is_published(model.path):
+    if is_pretrained(model.path):
         return f"{model.path.stem} · {model.runtime}"
     parts = [_RUN_TIME.sub(r"\1 \2:\3", part) for part in model.run.relative_to(outputs).parts]
     if model.path.suffix == ONNX and model.path.name != f"model{ONNX}":

@@ -96,7 +96,7 @@ def _show_content() -> None:
     capacity = st.cache_resource(_shared_capacity, show_spinner=False)()
     predictor = st.cache_resource(load_model, max_entries=_MODELS_KEPT, show_spinner="Loading the model …")(model)
     with st.sidebar:
-        show_facts(model, predictor.description)
+        show_facts(model, predictor.metadata)
     st.markdown(_INTRODUCTION)
     upload, record = st.tabs([":material/upload: Upload", ":material/mic: Record"])
     with upload:
@@ -141,7 +141,7 @@ def _uploaded_files() -> list[Upload]:
 
 
 def _recorded_sound(predictor: Predictor) -> list[Upload]:
-    rate = predictor.description.features.sample_rate
+    rate = predictor.metadata.features.sample_rate
     sound = st.audio_input(
         "Speak a sentence: press the microphone, and again when you are done",
         sample_rate=rate if rate in ALLOWED_SAMPLE_RATES else None,

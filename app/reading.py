@@ -71,9 +71,9 @@ def read(upload: Upload, predictor: Predictor) -> Reading:
     if len(upload.content) > MAX_BYTES:
         size = len(upload.content) / 2**20
         raise AudioError(f"{upload.name} has {size:.0f} MB; at most {MAX_BYTES // 2**20} MB can be read. Cut it.")
-    rate = predictor.description.features.sample_rate
+    rate = predictor.metadata.features.sample_rate
     sound = read_sound(upload.content, sample_rate=rate, name=upload.name)
-    timeline = predictor.follow(sound, name=upload.name)
+    timeline = predictor.predict_long(sound, name=upload.name)
     named = parse_stem(PurePath(upload.name).stem)
     return Reading(
         timeline=timeline,

@@ -5,18 +5,18 @@ from pathlib import PurePath
 import streamlit as st
 
 from app.charts import Stretch, clock, confidence_chart, stretches_of, timeline_chart
-from app.facts import was_heard_before
+from app.facts import was_in_training
 from app.markdown import plain
 from app.picture_chart import picture_chart
 from app.reading import Reading, Upload
-from app.table import column_formats, windows_table
-from ser.models.metadata import Description
+from app.table import column_formats, segments_table
+from ser.models.metadata import ModelMetadata
 
 _MIME = {".wav": "audio/wav", ".flac": "audio/flac", ".ogg": "audio/ogg", ".mp3": "audio/mpeg"}
 _MOST_TOLD = 8
 
 
-def show_recording(upload: Upload, reading: Reading, description: Description, *, key: str) -> None:
+def show_recording(upload: Upload, reading: Reading, metadata: ModelMetadata, *, key: str) -> None:
     """Show everything about one recording; `key` tells its elements from those of another on the same page."""
     overall = reading.timeline.overall
     st.markdown(f"**{plain(upload.name)}**")
@@ -24,12 +24,12 @@ def show_recording(upload: Upload, reading: Reading, description: Description, *
     st.subheader(
         " ".join([f"{overall.emotion.capitalize()}, {_percent(overall.confidence)}", *_badges(reading)]), anchor=False
     )
-    for remark in _remarks(reading, description):
+    for remark in _remarks(reading, metadata):
         st.caption(remark)
     for warning in overall.warnings:
         st.warning(plain(warning), icon=":material/warning:")
     st.vega_lite_chart(spec=confidence_chart(overall), alt=_confidences_in_words(reading), key=f"confidence-{key}")
-    if len(reading.timeline.windows) > 1:
+    if len(reading.timeline.segments) > 1:
         _show_timeline(reading, key=key)
     st.vega_lite_chart(
         spec=picture_chart(reading.picture),
@@ -53,16 +53,16 @@ def _badges(reading: Reading) -> list[str]:
     return [*badges, f":red-badge[:material/close: wrong: its name says {reading.truth}]"]
 
 
-def _remarks(reading: Reading, description: Description) -> list[str]:
-    overall, windows = reading.timeline.overall, reading.timeline.windows
+def _remarks(reading: Reading, metadata: ModelMetadata) -> list[str]:
+    overall, windows = reading.timeline.overall, reading.timeline.segments
     length = f"{overall.duration:.1f} seconds" if overall.duration < 60 else f"{clock(overall.duration)} minutes"
     remarks = [f"{length}."]
     if len(windows) > 1:
         remarks = [f"{length}, heard in {len(windows)} overlapping windows; this is their mean."]
-    if overall.uncertain_below > 0:
-        remarks.append(f"Below {overall.uncertain_below:.0%}, the dashed line, the model calls its answer uncertain.")
+    if overall.rejection_threshold > 0:
+        remarks.append(f"Below {overall.rejection_threshold:.0%}, the dashed line, the answer is uncertain.")
     if reading.truth is not None:
-        remarks.append(was_heard_before(overall.source, description))
+        remarks.append(was_in_training(overall.source, metadata))
     return remarks
 
 
@@ -74,7 +74,7 @@ def _show_timeline(reading: Reading, *, key: str) -> None:
     st.vega_lite_chart(spec=timeline_chart(stretches, names), alt=words, key=f"timeline-{key}")
     st.caption(f"{words} Fainter bands are less confident.")
     with st.expander("All windows"):
-        table = windows_table(reading)
+        table = segments_table(reading)
         st.dataframe(
             table,
             hide_index=True,

@@ -40,7 +40,7 @@ def show_results(
         chosen = st.selectbox(
             "Details of", list(by_key), format_func=lambda chosen: by_key[chosen][0].name, key=f"chosen-{key}"
         )
-    show_recording(*by_key[chosen], predictor.description, key=key)
+    show_recording(*by_key[chosen], predictor.metadata, key=key)
 
 
 def _read_with_progress(

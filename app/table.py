@@ -58,11 +58,11 @@ def summary_csv(readings: Sequence[Reading]) -> str:
     return text.getvalue()
 
 
-def windows_table(reading: Reading) -> pd.DataFrame:
+def segments_table(reading: Reading) -> pd.DataFrame:
     """Return a row for each window: start and end in seconds, emotion, confidence and p_<class>; none where silent."""
     names = reading.timeline.overall.class_names
     rows = []
-    for window in reading.timeline.windows:
+    for window in reading.timeline.segments:
         row: dict[str, object] = {"start": window.start, "end": window.end, "emotion": "silent"}
         if window.probabilities is not None:
             row["emotion"] = names[int(window.probabilities.argmax())]

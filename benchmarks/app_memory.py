@@ -138,8 +138,8 @@ def measure(model: Path, uploads: list[dict[str, bytes]], folder: Path) -> tuple
 def expected_answer(predictor: Predictor, files: Mapping[str, bytes]) -> list[tuple[str, str]]:
     """Return what the page should show: the answer to the first file."""
     name, content = next(iter(files.items()))
-    sound = read_sound(content, sample_rate=predictor.description.features.sample_rate, name=name)
-    return expected_confidences(predictor.follow(sound, name=name).overall)
+    sound = read_sound(content, sample_rate=predictor.metadata.features.sample_rate, name=name)
+    return expected_confidences(predictor.predict_long(sound, name=name).overall)
 
 
 def main() -> int:

@@ -41,7 +41,7 @@ from ser.corpora.ravdess import parse_stem
 from ser.corpora.manifest import Recording
 from ser.features.extract import FeatureSettings
 from ser.data.cache import Recipe, Sample, prepare
-from ser.data.normalisation import fit_scaler
+from ser.data.normalisation import fit_per_coefficient
 
 started = perf_counter()
 work, folder = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")), Path(sys.argv[2])
@@ -54,7 +54,7 @@ recipe = Recipe(features=FeatureSettings(), augment=AugmentSettings(), augment_s
 everything = [*samples("train"), *samples("train", 1), *samples("validation")]
 prepared = prepare(everything, recipe, cache_dir=folder / "cache", workers=2)
 assert not prepared.failures, prepared.failures
-scaler = fit_scaler(prepared.features[: 2 * len(work["train"])])
+scaler = fit_per_coefficient(prepared.features[: 2 * len(work["train"])])
 columns = prepared.features.reshape(len(everything), -1)
 columns -= scaler.mean_.astype(np.float32)
 columns /= scaler.scale_.astype(np.float32)

@@ -27,7 +27,7 @@ from ser.inference.checkpoint import PREFIX, describe, fresh_recogniser, save_at
 from ser.inference.export import export_onnx
 from ser.inference.metadata_file import ONNX, SAFETENSORS
 from ser.inference.pretrained import find_model
-from ser.models.metadata import Description
+from ser.models.metadata import ModelMetadata
 
 SECONDS = 4
 LARGEST_DIFFERENCE = 1e-5
@@ -49,7 +49,7 @@ import importlib, json, re, statistics, sys
 from pathlib import Path
 for module in sys.argv[1].split(","):
     importlib.import_module(module)
-from ser.features.pipeline import hear
+from ser.features.pipeline import load_features
 from ser.inference.predictor import Predictor
 
 def seconds_of(work, clock=time.perf_counter):
@@ -61,7 +61,7 @@ imported = time.process_time() - start
 model, recording = Path(sys.argv[2]), Path(sys.argv[3])
 load, predictor = seconds_of(lambda: Predictor.load(model), clock=time.process_time)
 first, prediction = seconds_of(lambda: predictor.predict(recording))
-features = hear(recording, settings=predictor.description.features).features[None]
+features = load_features(recording, settings=predictor.metadata.features).features[None]
 repeats = range(int(sys.argv[4]))
 figures = {
     "import": imported,
@@ -78,15 +78,15 @@ print(json.dumps(figures))
 
 def write_fresh_checkpoint(path: Path) -> Path:
     """Write the original recipe's network with random weights, and return its path."""
-    description = Description(
+    metadata = ModelMetadata(
         architecture="cnn_bilstm_luong",
         network={},
         class_names=EMOTIONS,
         features=FeatureSettings(),
         protocol="Random weights: nothing was learnt.",
     )
-    state = {PREFIX + name: tensor for name, tensor in fresh_recogniser(description).state_dict().items()}
-    save_atomically({"state_dict": state, "ser": describe(description)}, path)
+    state = {PREFIX + name: tensor for name, tensor in fresh_recogniser(metadata).state_dict().items()}
+    save_atomically({"state_dict": state, "ser": describe(metadata)}, path)
     return path
 
 

@@ -23,7 +23,7 @@ from ser.corpora.ravdess import EMOTIONS
 from ser.data.samplers import EpochOrder, TensorBatches, epoch_seed
 from ser.features.extract import FeatureSettings
 from ser.inference.checkpoint import fresh_recogniser
-from ser.models.metadata import Description
+from ser.models.metadata import ModelMetadata
 from ser.training.module import EmotionClassifier, ModelSettings
 
 BATCH_SIZE = 8
@@ -46,7 +46,7 @@ def plain_epoch(model: nn.Module, train: tuple[Tensor, Tensor], validation: tupl
     # A generator of its own: a loader draws a number when it starts, and dropout must begin where our side's does.
     order = _GivenOrder(EpochOrder(len(train[1]), seed=SEED))
     loader = DataLoader(TensorDataset(*train), batch_size=BATCH_SIZE, sampler=order, generator=torch.Generator())
-    held_out = DataLoader(TensorDataset(*validation), batch_size=BATCH_SIZE)
+    validation_batches = DataLoader(TensorDataset(*validation), batch_size=BATCH_SIZE)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-4)
     criterion = nn.CrossEntropyLoss()
     started = time.perf_counter()
@@ -63,7 +63,7 @@ def plain_epoch(model: nn.Module, train: tuple[Tensor, Tensor], validation: tupl
         correct += (logits.argmax(dim=1) == labels).sum().item()
     model.eval()
     with torch.no_grad():
-        for features, labels in held_out:
+        for features, labels in validation_batches:
             logits, _ = model(features)
             loss_sum += criterion(logits, labels).item() * len(labels)
             correct += (logits.argmax(dim=1) == labels).sum().item()
@@ -82,9 +82,9 @@ def our_epoch(classifier: EmotionClassifier, train: tuple[Tensor, Tensor], valid
         num_sanity_val_steps=0,
     )
     batches = TensorBatches(*train, batch_size=BATCH_SIZE, order=EpochOrder(len(train[1]), seed=SEED))
-    held_out = TensorBatches(*validation, batch_size=64)
+    validation_batches = TensorBatches(*validation, batch_size=64)
     started = time.perf_counter()
-    trainer.fit(classifier, train_dataloaders=batches, val_dataloaders=held_out)
+    trainer.fit(classifier, train_dataloaders=batches, val_dataloaders=validation_batches)
     return time.perf_counter() - started
 
 
@@ -96,7 +96,7 @@ def measure(*, samples: int, repeats: int) -> list[dict[str, float | str]]:
         return torch.randn(count, 187, 216, generator=generator), torch.randint(0, 8, (count,), generator=generator)
 
     train, validation = data(samples), data(samples // 8)
-    description = Description(
+    metadata = ModelMetadata(
         architecture="cnn_bilstm_luong",
         network={},
         class_names=EMOTIONS,
@@ -104,11 +104,11 @@ def measure(*, samples: int, repeats: int) -> list[dict[str, float | str]]:
         protocol="benchmark",
     )
     torch.manual_seed(SEED)
-    fresh = fresh_recogniser(description)
+    fresh = fresh_recogniser(metadata)
     seconds: dict[str, list[float]] = {"plain loop": [], "ser": []}
     for _ in range(repeats + 1):
         plain, ours = copy.deepcopy(fresh), copy.deepcopy(fresh)
-        classifier = EmotionClassifier(ours, description=description, settings=ModelSettings(), seed=SEED)
+        classifier = EmotionClassifier(ours, metadata=metadata, settings=ModelSettings(), seed=SEED)
         seconds["plain loop"].append(plain_epoch(plain, train, validation))
         with contextlib.redirect_stderr(None):
             seconds["ser"].append(our_epoch(classifier, train, validation))

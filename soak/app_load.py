@@ -83,8 +83,8 @@ class Done:
 def expected_answer(predictor: Predictor, content: bytes) -> str:
     """Return what the page must say of a file."""
     try:
-        sound = read_sound(content, sample_rate=predictor.description.features.sample_rate, name=NAME)
-        overall = predictor.follow(sound, name=NAME).overall
+        sound = read_sound(content, sample_rate=predictor.metadata.features.sample_rate, name=NAME)
+        overall = predictor.predict_long(sound, name=NAME).overall
     except AudioError as error:
         return plain(str(error))
     pairs = zip(overall.class_names, overall.probabilities, strict=True)
@@ -188,7 +188,7 @@ def drift_of(done: Sequence[Done]) -> float:
     return last / first - 1
 
 
-def figures_of(
+def scores_of(
     done: Sequence[Done], *, visitors: int, lives: bool, peak: int, elapsed: float, command: str
 ) -> Iterator[Figure]:
     """Yield the lines of the report; `elapsed` is how long all requests took, in seconds."""
@@ -220,13 +220,13 @@ def main() -> int:
     hold_to_one_thread()  # as the server does: more threads round differently
     predictor = Predictor.load(MODEL)
     requests = plan(options.count, seed=options.seed, predictor=predictor)
-    warm_up = plan(options.count // 2, seed=options.seed + 1, predictor=predictor)
+    pct_start = plan(options.count // 2, seed=options.seed + 1, predictor=predictor)
     with (
         tempfile.TemporaryDirectory() as folder,
         running_app(Path(folder) / "server.log", arguments=[f"checkpoint={MODEL}"]) as server,
     ):
         with watched_memory(server.process.pid) as peak:
-            before = asyncio.run(serve_all(server, for_at_least(options.seconds / 3, warm_up), options.visitors))
+            before = asyncio.run(serve_all(server, for_at_least(options.seconds / 3, pct_start), options.visitors))
             start = time.perf_counter()
             done = asyncio.run(serve_all(server, for_at_least(options.seconds, requests), options.visitors))
             elapsed = time.perf_counter() - start
@@ -234,7 +234,7 @@ def main() -> int:
         log = server.log.read_text(errors="replace")
     command = "python soak/app_load.py"
     figures = list(
-        figures_of(done, visitors=options.visitors, lives=lives, peak=peak.rss, elapsed=elapsed, command=command)
+        scores_of(done, visitors=options.visitors, lives=lives, peak=peak.rss, elapsed=elapsed, command=command)
     )
     details = {
         "seconds": elapsed,

@@ -21,7 +21,7 @@ from torch import nn
 from ser.errors import CheckpointError
 from ser.inference.checkpoint import PREFIX, describe
 from ser.inference.predictor import Predictor
-from ser.inference.pretrained import DEFAULT_MODEL, MODELS, load_published
+from ser.inference.pretrained import DEFAULT_MODEL, MODELS, load_pretrained
 from soak.attacks import Attack
 
 Content = dict[str, Any]
@@ -30,9 +30,9 @@ FILE = "stranger.ckpt"
 
 @cache
 def _good() -> Content:
-    recogniser, description = load_published(MODELS / f"{DEFAULT_MODEL}.safetensors")
+    recogniser, metadata = load_pretrained(MODELS / f"{DEFAULT_MODEL}.safetensors")
     state = {PREFIX + name: value for name, value in recogniser.state_dict().items()}
-    return {"state_dict": state, "ser": describe(description)}
+    return {"state_dict": state, "ser": describe(metadata)}
 
 
 def good_content() -> Content:
@@ -114,7 +114,7 @@ def _payloads() -> list[Attack]:
         content, payload = good_content(), Payload(os.mkdir, str(canary))
         if place == "weights":
             content["state_dict"][next(iter(content["state_dict"]))] = payload
-        elif place == "description":
+        elif place == "metadata":
             content["ser"]["protocol"] = payload
         else:
             content[place] = {"any": payload}
@@ -146,7 +146,7 @@ def _payloads() -> list[Attack]:
     ]
     attacks += [
         _attack(f"payload in the {place}", partial(within, place=place), alive=_careless)
-        for place in ("weights", "description", "optimizer_states", "callbacks", "loops", "hyper_parameters")
+        for place in ("weights", "metadata", "optimizer_states", "callbacks", "loops", "hyper_parameters")
     ]
     return [
         *attacks,
@@ -224,12 +224,12 @@ def _cyclic() -> object:
     return value
 
 
-DESCRIPTIONS: dict[str, tuple[tuple[str, ...], Any]] = {
-    "_target_ in the description": (("_target_",), "os.system"),
+METADATA_ATTACKS: dict[str, tuple[tuple[str, ...], Any]] = {
+    "_target_ in the metadata": (("_target_",), "os.system"),
     "_target_ in the network": (("network", "_target_"), "os.system"),
     "_target_ in a value of the network": (("network", "lstm_hidden"), {"_target_": "os.getcwd"}),
     "_target_ in the features": (("features", "_target_"), "os.system"),
-    "_instantiator in the description": (("_instantiator",), "os.system"),
+    "_instantiator in the metadata": (("_instantiator",), "os.system"),
     "architecture that is a function": (("architecture",), "os.system"),
     "architecture that is a path": (("architecture",), "../../os"),
     "path of a module in the network": (("network", "conv"), "torch.nn.Conv1d"),
@@ -253,7 +253,7 @@ DESCRIPTIONS: dict[str, tuple[tuple[str, ...], Any]] = {
     "rate of 10^12 Hz": (("features", "sample_rate"), 10**12),
     "unknown emotion": (("class_names",), ["happy", "<script>"]),
 }
-"""Kind -> the keys that lead to an entry of the description, and what is put there."""
+"""Kind -> the keys that lead to an entry of the metadata, and what is put there."""
 
 
 def _descriptions() -> list[Attack]:
@@ -266,7 +266,7 @@ def _descriptions() -> list[Attack]:
         torch.save(content, path)
 
     return [
-        _attack(kind, partial(write, keys=keys, value=value)) for kind, (keys, value) in DESCRIPTIONS.items()
+        _attack(kind, partial(write, keys=keys, value=value)) for kind, (keys, value) in METADATA_ATTACKS.items()
     ] + _weights()
 
 
@@ -305,10 +305,10 @@ def _weights() -> list[Attack]:
 
 def _described(content: Content) -> nn.Module:
     from ser.inference.checkpoint import fresh_recogniser
-    from ser.models.metadata import read_description
+    from ser.models.metadata import read_metadata
 
     with torch.device("meta"):
-        return fresh_recogniser(read_description(content["ser"], Path(FILE)))
+        return fresh_recogniser(read_metadata(content["ser"], Path(FILE)))
 
 
 def checkpoint_attacks() -> list[Attack]:

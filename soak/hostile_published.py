@@ -11,19 +11,19 @@ import torch
 from safetensors.torch import load, save
 
 from ser.errors import CheckpointError
-from ser.inference.metadata_file import DESCRIPTION, DIGEST, digest_of
+from ser.inference.metadata_file import DIGEST, METADATA, digest_of
 from ser.inference.predictor import Predictor
 from ser.inference.pretrained import DEFAULT_MODEL, MAX_BYTES, MODELS
 from soak.attacks import Attack
-from soak.hostile_checkpoints import DESCRIPTIONS, Payload
+from soak.hostile_checkpoints import METADATA_ATTACKS, Payload
 
 FILE = "stranger.safetensors"
 _IN_JSON = (
-    "_target_ in the description",
+    "_target_ in the metadata",
     "_target_ in the network",
     "_target_ in a value of the network",
     "_target_ in the features",
-    "_instantiator in the description",
+    "_instantiator in the metadata",
     "architecture that is a function",
     "unknown format",
     "whole number of 400 digits",
@@ -44,10 +44,10 @@ def _files() -> tuple[bytes, dict[str, Any]]:
     return path.read_bytes(), json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
 
 
-def _write(folder: Path, weights: bytes, description: dict[str, Any]) -> None:
+def _write(folder: Path, weights: bytes, metadata: dict[str, Any]) -> None:
     """Write both files, with a digest that vouches for whatever the weights are."""
     (folder / FILE).write_bytes(weights)
-    text = json.dumps({DIGEST: digest_of(weights), DESCRIPTION: description})
+    text = json.dumps({DIGEST: digest_of(weights), METADATA: metadata})
     (folder / FILE).with_suffix(".json").write_text(text, encoding="utf-8")
 
 
@@ -62,22 +62,25 @@ def _attack(kind: str, write: Callable[[Path, Path], object], *, load: str = FIL
 def _descriptions() -> list[Attack]:
     def write(folder: Path, canary: Path, *, keys: tuple[str, ...], value: object) -> None:
         weights, content = _files()
-        group = content[DESCRIPTION]
+        group = content[METADATA]
         for key in keys[:-1]:
             group = group[key]
         group[keys[-1]] = value
-        _write(folder, weights, content[DESCRIPTION])
+        _write(folder, weights, content[METADATA])
 
-    return [_attack(kind, partial(write, keys=DESCRIPTIONS[kind][0], value=DESCRIPTIONS[kind][1])) for kind in _IN_JSON]
+    return [
+        _attack(kind, partial(write, keys=METADATA_ATTACKS[kind][0], value=METADATA_ATTACKS[kind][1]))
+        for kind in _IN_JSON
+    ]
 
 
 JSONS: dict[str, bytes] = {
     "JSON of a hundred thousand brackets": b"[" * 100_000,
-    "JSON of nine hundred brackets": b'{"description": ' + b"[" * 900 + b"]" * 900 + b"}",
-    "JSON with a number of 5,000 digits": b'{"description": {"format": ' + b"9" * 5_000 + b"}}",
+    "JSON of nine hundred brackets": b'{"metadata": ' + b"[" * 900 + b"]" * 900 + b"}",
+    "JSON with a number of 5,000 digits": b'{"metadata": {"format": ' + b"9" * 5_000 + b"}}",
     "JSON that is a list": b"[1, 2]",
     "JSON that is not UTF-8": b"\xff\xfe{}",
-    "JSON of 2 MiB": b'{"description": {}, "more": "' + b"x" * 2**21 + b'"}',
+    "JSON of 2 MiB": b'{"metadata": {}, "more": "' + b"x" * 2**21 + b'"}',
     "JSON that is YAML with a tag": b"!!python/object/apply:os.mkdir [x]",
     "JSON cut short": b'{"sha256": "00", "descri',
 }
@@ -119,17 +122,17 @@ WEIGHTS: dict[str, bytes] = {
 
 def _weights() -> list[Attack]:
     def write(folder: Path, canary: Path, *, content: bytes) -> None:
-        _write(folder, content, _files()[1][DESCRIPTION])
+        _write(folder, content, _files()[1][METADATA])
 
     def changed(folder: Path, canary: Path, *, change: Callable[[torch.Tensor], torch.Tensor]) -> None:
         content, described = _files()
         weights = load(content)
         name = max(weights, key=lambda name: weights[name].numel())
-        _write(folder, save(weights | {name: change(weights[name]).contiguous()}), described[DESCRIPTION])
+        _write(folder, save(weights | {name: change(weights[name]).contiguous()}), described[METADATA])
 
     def pickled(folder: Path, canary: Path) -> None:
         torch.save(Payload(exec, f"import os; os.mkdir({str(canary)!r})"), folder / FILE)
-        _write(folder, (folder / FILE).read_bytes(), _files()[1][DESCRIPTION])
+        _write(folder, (folder / FILE).read_bytes(), _files()[1][METADATA])
 
     def too_large(folder: Path, canary: Path) -> None:
         _write(folder, *_files_of_description())
@@ -150,23 +153,23 @@ def _weights() -> list[Attack]:
         _attack("pickle under the name of .safetensors", pickled),
         _attack("weights of 64 MiB and a byte", too_large),
         _attack("wrong checksum", of_another),
-        _attack("weights without a description", lambda folder, canary: (folder / FILE).write_bytes(_files()[0])),
+        _attack("weights without a metadata", lambda folder, canary: (folder / FILE).write_bytes(_files()[0])),
     ]
 
 
 def _files_of_description() -> tuple[bytes, dict[str, Any]]:
     weights, content = _files()
-    return weights, content[DESCRIPTION]
+    return weights, content[METADATA]
 
 
 def _graphs() -> list[Attack]:
     def write(folder: Path, canary: Path, *, content: bytes) -> None:
-        _write(folder, content, _files()[1][DESCRIPTION])
+        _write(folder, content, _files()[1][METADATA])
         (folder / "stranger.onnx").write_bytes(content)
 
     def of_other_classes(folder: Path, canary: Path) -> None:
         content = (MODELS / f"{DEFAULT_MODEL}.onnx").read_bytes()
-        _write(folder, content, _files()[1][DESCRIPTION] | {"class_names": ["sad", "happy"]})
+        _write(folder, content, _files()[1][METADATA] | {"class_names": ["sad", "happy"]})
         (folder / "stranger.onnx").write_bytes(content)
 
     graph = (MODELS / f"{DEFAULT_MODEL}.onnx").read_bytes()

@@ -4,7 +4,7 @@
 
 Each round has a folder of its own, so that the corpus and the features are made in it too. The moments are spread over
 the whole run; every fourth kill waits for a checkpoint that is being written. Rounds take turns between the default
-recipe, whose learning rate falls on plateaus, and experiment=recommended. Checkpoints have to agree to the bit
+recipe, whose learning rate falls on plateaus, and experiment=logmel_resbilstm. Checkpoints have to agree to the bit
 (weights, optimiser, schedule, history), and the reports byte by byte.
 """
 
@@ -28,13 +28,18 @@ from soak.killing import Command, moments
 ROUNDS = 20
 AIMED_ONE_IN = 4
 EPOCHS = 12
-_SMALL = ("trainer.accelerator=cpu", f"trainer.max_epochs={EPOCHS}", "logger.tensorboard=false", "original_files=false")
+_SMALL = (
+    "trainer.accelerator=cpu",
+    f"trainer.max_epochs={EPOCHS}",
+    "logger.tensorboard=false",
+    "reference_files=false",
+)
 _VOICES = ("data.synthetic.n_actors=2", "data.synthetic.n_statements=1", "data.batch_size=16")
 RECIPES = {
     # A patience of 0 and a high rate, so that ReduceLROnPlateau steps within the few epochs.
     "default": ("experiment=debug", *_SMALL, *_VOICES, "model.lr=0.02", "model.scheduler.patience=0"),
-    "recommended": (
-        "experiment=recommended",
+    "logmel_resbilstm": (
+        "experiment=logmel_resbilstm",
         *_SMALL,
         *_VOICES,
         "data=synthetic",

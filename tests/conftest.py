@@ -18,7 +18,7 @@ from ser.corpora.ravdess import CHANNELS, EMOTIONS, expected_names
 from ser.corpora.synthetic import SyntheticSettings, write_synthetic_corpus
 from ser.features.extract import FeatureSettings
 from ser.inference.checkpoint import PREFIX, describe, fresh_recogniser, save_atomically
-from ser.models.metadata import Description
+from ser.models.metadata import ModelMetadata
 
 
 @pytest.fixture(scope="session")
@@ -62,9 +62,9 @@ def voice_file(tmp_path, voice):
 
 
 @pytest.fixture(scope="session")
-def tiny_description():
+def tiny_metadata():
     """A small network on the original's features, over 64 frames (1.49 s)."""
-    return Description(
+    return ModelMetadata(
         architecture="cnn_bilstm_luong",
         network={"conv_channels": [4, 4], "lstm_hidden": 4, "lstm_layers": 1},
         class_names=EMOTIONS,
@@ -74,15 +74,15 @@ def tiny_description():
 
 
 @pytest.fixture(scope="session")
-def tiny_content(tiny_description):
-    """The content of a checkpoint of that description, with random weights and statistics."""
+def tiny_content(tiny_metadata):
+    """The content of a checkpoint of that metadata, with random weights and statistics."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        recogniser = fresh_recogniser(tiny_description)
+        recogniser = fresh_recogniser(tiny_metadata)
         shape = recogniser.standardiser.mean.shape
         recogniser.standardiser.set_statistics(torch.randn(shape), 1 + torch.rand(shape))
     state = {PREFIX + name: tensor for name, tensor in recogniser.state_dict().items()}
-    return {"state_dict": state, "ser": describe(tiny_description)}
+    return {"state_dict": state, "ser": describe(tiny_metadata)}
 
 
 @pytest.fixture(scope="session")
@@ -94,7 +94,7 @@ def tiny_checkpoint(tiny_content, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def judged_cross_validation(tmp_path_factory):
+def scored_cross_validation(tmp_path_factory):
     """The folder of a finished cross-validation of networks with random weights: two folds, two seeds.
 
     Their predictions are their own, of a synthetic corpus of 90 recordings. Not to be written to.
@@ -137,7 +137,7 @@ def judged_cross_validation(tmp_path_factory):
     (folder / "config.yaml").write_text(OmegaConf.to_yaml(configuration), encoding="utf-8")
     settings, runs = plan(configuration)
     for run in runs:
-        description = Description(
+        metadata = ModelMetadata(
             architecture="cnn_bilstm_luong",
             network=run.settings.model.network,
             class_names=EMOTIONS,
@@ -146,14 +146,14 @@ def judged_cross_validation(tmp_path_factory):
         )
         with torch.random.fork_rng():
             torch.manual_seed(run.seed)
-            recogniser = fresh_recogniser(description)
+            recogniser = fresh_recogniser(metadata)
         for parameter in recogniser.parameters():
             parameter.data.mul_(4)  # fresh weights hardly heed their input
         recogniser.standardiser.mean.fill_(-40)
         recogniser.standardiser.scale.fill_(20)
         state = {PREFIX + name: tensor for name, tensor in recogniser.state_dict().items()}
-        save_atomically({"state_dict": state, "ser": describe(description)}, run.folder / "checkpoints" / "best.ckpt")
-        actors = run.settings.data.held_out_actors
+        save_atomically({"state_dict": state, "ser": describe(metadata)}, run.folder / "checkpoints" / "best.ckpt")
+        actors = run.settings.data.fold_actors
         for part, of_part in (("validation", actors.validation), ("test", actors.test)):
             paths = [recording.path for recording in recordings if recording.name.actor in of_part]
             predictions, _ = Predictor.load(run.folder).predict_files(paths, workers=1)
@@ -163,7 +163,7 @@ def judged_cross_validation(tmp_path_factory):
             write_text_atomically(run.predictions(part), format_predictions(evaluation))
         (run.folder / "learning_curve.png").touch()
     summary = summarise(
-        [read_model(run, kept_accuracy=settings.kept_accuracy) for run in runs],
+        [read_model(run, selective_accuracy=settings.selective_accuracy) for run in runs],
         protocol=describe_protocol(settings, runs[0].settings, scored=runs[0].parts),
         settings=settings,
         class_names=EMOTIONS,
@@ -173,8 +173,8 @@ def judged_cross_validation(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def judged(judged_cross_validation, tmp_path_factory):
+def judged(scored_cross_validation, tmp_path_factory):
     """A copy of that folder to write to, without its voices; it also shows that a cross-validation may be moved."""
     copy = tmp_path_factory.mktemp("moved") / "cross-validation"
-    shutil.copytree(judged_cross_validation, copy, ignore=shutil.ignore_patterns("voices"))
+    shutil.copytree(scored_cross_validation, copy, ignore=shutil.ignore_patterns("voices"))
     return copy

@@ -17,7 +17,7 @@ _SILENCE = 1e-10
 
 
 @dataclass(frozen=True, kw_only=True)
-class Conditioned:
+class Trimmed:
     """A waveform ready for its features.
 
     Attributes
@@ -30,7 +30,7 @@ class Conditioned:
     start: int
 
 
-def condition(waveform: NDArray[np.float32], settings: FeatureSettings) -> Conditioned:
+def trim_and_level(waveform: NDArray[np.float32], settings: FeatureSettings) -> Trimmed:
     """Cut off the silence at both ends and bring the voice to one level, where the settings ask for it.
 
     Training and use call this alike, so that neither a microphone's gain nor a pause before the first word is news to
@@ -41,11 +41,11 @@ def condition(waveform: NDArray[np.float32], settings: FeatureSettings) -> Condi
     waveform : float32 [samples], at `settings.sample_rate`.
     """
     if not settings.trim and settings.level_db is None:
-        return Conditioned(waveform=waveform, start=0)
+        return Trimmed(waveform=waveform, start=0)
     block = settings.hop_length
     n_blocks = len(waveform) // block
     if n_blocks == 0:
-        return Conditioned(waveform=waveform, start=0)
+        return Trimmed(waveform=waveform, start=0)
     blocks = waveform[: n_blocks * block].reshape(n_blocks, block)
     levels = 10 * np.log10(np.square(blocks, dtype=np.float64).mean(axis=1) + _SILENCE)
     start, stop = (0, n_blocks) if not settings.trim else _voiced(levels, margin=_margin(settings))
@@ -53,7 +53,7 @@ def condition(waveform: NDArray[np.float32], settings: FeatureSettings) -> Condi
     if settings.level_db is not None:
         typical = np.percentile(levels[start:stop], _TYPICAL)
         kept = kept * np.float32(10 ** ((settings.level_db - typical) / 20))
-    return Conditioned(waveform=kept, start=start * block)
+    return Trimmed(waveform=kept, start=start * block)
 
 
 def _margin(settings: FeatureSettings) -> int:

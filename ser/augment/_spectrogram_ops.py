@@ -14,7 +14,7 @@ _TYPICAL, _LOUD = 0.90, 0.95
 _DB_RANGE = 80.0
 
 
-def warp_frequencies(features: Tensor, alpha: Tensor, *, sample_rate: int) -> Tensor:
+def vtlp(features: Tensor, alpha: Tensor, *, sample_rate: int) -> Tensor:
     """Return every band as the spectrogram's value at `alpha` times the band's frequency.
 
     Vocal tract length perturbation: Jaitly and Hinton (2013). Values between bands are interpolated on the mel scale;
@@ -33,7 +33,7 @@ def warp_frequencies(features: Tensor, alpha: Tensor, *, sample_rate: int) -> Te
     return _read_between(features, places[:, :, None], dim=1)
 
 
-def change_pace(features: Tensor, lengths: Tensor, rate: Tensor, *, max_length: int) -> tuple[Tensor, Tensor]:
+def speed_perturbation(features: Tensor, lengths: Tensor, rate: Tensor, *, max_length: int) -> tuple[Tensor, Tensor]:
     """Return recordings `rate` times as fast, interpolated between frames, and their lengths.
 
     What follows a recording's end is its last frame, not padding.

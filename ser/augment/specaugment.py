@@ -10,7 +10,7 @@ _LARGEST_SHARE = 6
 """A mask hides at most one part in so many of a recording's frames."""
 
 
-def mask_bands_and_frames(
+def mask_spectrogram(
     standardised: Tensor, lengths: Tensor, settings: SpectrogramAugmentSettings, *, generator: torch.Generator
 ) -> Tensor:
     """Return the batch with blocks of bands and of frames set to 0, the mean.
@@ -28,9 +28,9 @@ def mask_bands_and_frames(
         return standardised
     n, n_bands, n_frames = standardised.shape
     lengths = lengths.to(standardised.device)[:, None]
-    widest = (lengths // _LARGEST_SHARE).clamp(max=settings.mask_frames)
+    widest = (lengths // _LARGEST_SHARE).clamp(max=settings.time_mask)
     drawn = torch.rand(4, n, settings.n_masks, dtype=torch.float64, generator=generator).to(standardised.device)
-    bands = _blocks(*drawn[:2], widest=min(settings.mask_bands, n_bands), room=n_bands, size=n_bands)
+    bands = _blocks(*drawn[:2], widest=min(settings.freq_mask, n_bands), room=n_bands, size=n_bands)
     frames = _blocks(*drawn[2:], widest=widest, room=lengths, size=n_frames)
     return standardised.masked_fill(bands[:, :, None] | frames[:, None, :], 0.0)
 
@@ -70,9 +70,9 @@ def mix(
     targets : float32 [batch, classes], each row a distribution.
     generator : of the CPU.
     """
-    if not settings.mixes or torch.rand((), generator=generator) >= settings.mixup_share:
+    if not settings.mixes or torch.rand((), generator=generator) >= settings.mixup_probability:
         return standardised, lengths, targets
-    share = draw_share(settings.mixup, generator=generator)
+    share = draw_mixing_weight(settings.mixup, generator=generator)
     partner = torch.randperm(len(lengths), generator=generator)
 
     def mixed(values: Tensor) -> Tensor:
@@ -81,7 +81,7 @@ def mix(
     return mixed(standardised), torch.maximum(lengths, lengths[partner.to(lengths.device)]), mixed(targets)
 
 
-def draw_share(mixup: float, *, generator: torch.Generator) -> float:
+def draw_mixing_weight(mixup: float, *, generator: torch.Generator) -> float:
     """Return max(b, 1 - b) with b drawn from Beta(mixup, mixup): from 0.5 to 1.
 
     By the inverse of the distribution function, because PyTorch's own samplers of Beta and Gamma take no generator in

@@ -14,17 +14,17 @@ from torch import Tensor
 from ser.augment._spectrogram_ops import (
     add_noise,
     band_edges,
-    change_pace,
     frame_levels,
     reverberate,
+    speed_perturbation,
     to_decibels,
     to_power,
     typical_level,
-    warp_frequencies,
+    vtlp,
 )
 from ser.features.validation import require
 
-_REVERB_SHARE = (0.02, 0.5)
+_LATE_FRACTION = (0.02, 0.5)
 """Late energy over direct energy; from a dry room to a live one."""
 _BUMP_WIDTH = (0.05, 0.2)
 """Standard deviation of an equaliser's bump, as a share of the mel scale."""
@@ -42,46 +42,46 @@ class SpectrogramAugmentSettings:
 
     Attributes
     ----------
-    warp : largest change of the vocal tract's length, as the natural logarithm of the factor.
-    pace : largest change of the rate of speech, likewise.
-    reverb : share of the recordings that are put into a room.
+    vtlp : largest change of the vocal tract's length, as the natural logarithm of the factor.
+    speed : largest change of the rate of speech, likewise.
+    rir : share of the recordings that are put into a room.
     t60_low, t60_high : range of the time in which the room's sound decays by 60 dB, in seconds.
-    channel : share of the recordings heard through another microphone: a tilt and two smooth bumps.
-    equaliser_db : largest size of the tilt and of each bump, either way.
+    eq : share of the recordings heard through another microphone: a tilt and two smooth bumps.
+    eq_db : largest size of the tilt and of each bump, either way.
     telephone : share of the recordings heard through a telephone's band.
     noise : share of the recordings that are given a background.
     snr_low, snr_high : range of the noise's distance below the recording's loud frames, in dB.
     n_masks : how many masks hide bands, and as many hide frames.
-    mask_bands, mask_frames : their largest widths; a sixth of the recording is the most that one hides of its frames.
+    freq_mask, time_mask : their largest widths; a sixth of the recording is the most that one hides of its frames.
     mixup : parameter of the Beta(mixup, mixup) that the shares of mixed recordings are drawn from; 0 mixes none.
-    mixup_share : share of the batches that are mixed.
+    mixup_probability : share of the batches that are mixed.
     """
 
-    warp: float = 0.0
-    pace: float = 0.0
-    reverb: float = 0.0
+    vtlp: float = 0.0
+    speed: float = 0.0
+    rir: float = 0.0
     t60_low: float = 0.15
     t60_high: float = 0.7
-    channel: float = 0.0
-    equaliser_db: float = 5.0
+    eq: float = 0.0
+    eq_db: float = 5.0
     telephone: float = 0.0
     noise: float = 0.0
     snr_low: float = 5.0
     snr_high: float = 40.0
     n_masks: int = 0
-    mask_bands: int = 0
-    mask_frames: int = 0
+    freq_mask: int = 0
+    time_mask: int = 0
     mixup: float = 0.0
-    mixup_share: float = 0.0
+    mixup_probability: float = 0.0
 
     def __post_init__(self) -> None:
-        for key in ("warp", "pace"):
+        for key in ("vtlp", "speed"):
             value = getattr(self, key)
             require(0 <= value <= 1, f"{key} is {value}, but should be from 0 to 1 (0.1 is about 10%).")
-        for key in ("reverb", "channel", "telephone", "noise", "mixup_share"):
+        for key in ("rir", "eq", "telephone", "noise", "mixup_probability"):
             value = getattr(self, key)
             require(0 <= value <= 1, f"{key} is {value}, but should be a share from 0 to 1.")
-        for key in ("equaliser_db", "n_masks", "mask_bands", "mask_frames", "mixup"):
+        for key in ("eq_db", "n_masks", "freq_mask", "time_mask", "mixup"):
             value = getattr(self, key)
             require(value >= 0 and math.isfinite(value), f"{key} is {value}, but should be 0 or more.")
         require(
@@ -98,17 +98,17 @@ class SpectrogramAugmentSettings:
     @property
     def changes_sound(self) -> bool:
         """Whether `change_sound` changes anything."""
-        return any((self.warp, self.pace, self.reverb, self.channel, self.telephone, self.noise))
+        return any((self.vtlp, self.speed, self.rir, self.eq, self.telephone, self.noise))
 
     @property
     def masks(self) -> bool:
-        """Whether `ser.augment.specaugment.mask_bands_and_frames` changes anything."""
-        return self.n_masks > 0 and max(self.mask_bands, self.mask_frames) > 0
+        """Whether `ser.augment.specaugment.mask_spectrogram` changes anything."""
+        return self.n_masks > 0 and max(self.freq_mask, self.time_mask) > 0
 
     @property
     def mixes(self) -> bool:
         """Whether `ser.augment.specaugment.mix` changes anything."""
-        return self.mixup > 0 and self.mixup_share > 0
+        return self.mixup > 0 and self.mixup_probability > 0
 
     @property
     def changes_anything(self) -> bool:
@@ -155,20 +155,20 @@ def change_sound(
     n, n_rows, _ = features.shape
     n_bands = n_bands or n_rows
     level = typical_level(to_power(features[:, :n_bands]), lengths)
-    if settings.warp:
-        alpha = torch.exp(_uniform(-settings.warp, settings.warp, n, generator=generator))
-        features = _warp(features, alpha, lengths, n_bands=n_bands, sample_rate=sample_rate)
-    if settings.pace:
-        rate = torch.exp(_uniform(-settings.pace, settings.pace, n, generator=generator))
-        features, lengths = change_pace(features, lengths, rate, max_length=max_length)
+    if settings.vtlp:
+        alpha = torch.exp(_uniform(-settings.vtlp, settings.vtlp, n, generator=generator))
+        features = _vtlp(features, alpha, lengths, n_bands=n_bands, sample_rate=sample_rate)
+    if settings.speed:
+        rate = torch.exp(_uniform(-settings.speed, settings.speed, n, generator=generator))
+        features, lengths = speed_perturbation(features, lengths, rate, max_length=max_length)
     followers = features[:, n_bands:] * _real(lengths, features).unsqueeze(1)
     power = to_power(features[:, :n_bands])
-    if settings.reverb:
-        rows = _chosen(settings.reverb, n, generator=generator)
+    if settings.rir:
+        rows = _chosen(settings.rir, n, generator=generator)
         t60 = _uniform(settings.t60_low, settings.t60_high, n, generator=generator)
-        share = torch.exp(_uniform(*map(math.log, _REVERB_SHARE), n, generator=generator))
+        share = torch.exp(_uniform(*map(math.log, _LATE_FRACTION), n, generator=generator))
         power[rows] = reverberate(power[rows], t60=t60[rows], share=share[rows], hop_seconds=hop_seconds)
-    if settings.channel or settings.telephone:
+    if settings.eq or settings.telephone:
         gain = _draw_gain(settings, n, n_bands=n_bands, sample_rate=sample_rate, generator=generator)
         power = power * to_power(gain).to(power.device)[:, :, None]
     if settings.noise:
@@ -189,9 +189,9 @@ def change_sound(
     return torch.cat([to_decibels(power, lengths, level=level), followers], dim=1), lengths
 
 
-def _warp(features: Tensor, alpha: Tensor, lengths: Tensor, *, n_bands: int, sample_rate: int) -> Tensor:
+def _vtlp(features: Tensor, alpha: Tensor, lengths: Tensor, *, n_bands: int, sample_rate: int) -> Tensor:
     """Return the features of vocal tracts shorter or longer by `alpha`, float32 [n]; the pitch goes along."""
-    bands = warp_frequencies(features[:, :n_bands], alpha, sample_rate=sample_rate)
+    bands = vtlp(features[:, :n_bands], alpha, sample_rate=sample_rate)
     if n_bands == features.shape[1]:
         return bands
     octaves = torch.log2(alpha).to(features.device).unsqueeze(1) * _real(lengths, features)
@@ -210,8 +210,8 @@ def _draw_gain(
     """Return float32 [n, bands], in dB: of a microphone, a telephone, both or neither."""
     gain = torch.zeros(n, n_bands)
     scale = torch.linspace(0, 1, n_bands)
-    rows = _chosen(settings.channel, n, generator=generator)
-    size = _uniform(-settings.equaliser_db, settings.equaliser_db, n, 3, 1, generator=generator)
+    rows = _chosen(settings.eq, n, generator=generator)
+    size = _uniform(-settings.eq_db, settings.eq_db, n, 3, 1, generator=generator)
     middle = _uniform(0, 1, n, 2, 1, generator=generator)
     width = _uniform(*_BUMP_WIDTH, n, 2, 1, generator=generator)
     bumps = size[:, 1:] * torch.exp(-0.5 * ((scale - middle) / width) ** 2)  # [n, 2, bands]

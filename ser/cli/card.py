@@ -2,7 +2,7 @@
 
 Every figure comes from the results.json and robustness.json of finished cross-validations: that of the model's recipe,
 and, where they are given, those under other protocols: `random_split`, `seven_classes`, both again with `_whole`,
-without an inner validation part (`data.validation_fraction=0`), `emobox`, `song`. A section without a folder is left
+without an inner validation part (`data.val_size=0`), `emobox`, `song`. A section without a folder is left
 out. `output=<file>` names the card; its pictures lie in docs/model_card/ beside it.
 """
 

@@ -3,7 +3,7 @@
 With `cross_validation=<folder>`, of the same recipe, it takes from there the temperature and the confidence below which
 it calls itself uncertain: the mean of those that each run chose on its validation actors.
 
-Writes `<name>.safetensors`, the weights; `<name>.json`, the description; and, where onnx and onnxruntime are installed,
+Writes `<name>.safetensors`, the weights; `<name>.json`, the metadata; and, where onnx and onnxruntime are installed,
 `<name>.onnx`, for prediction without PyTorch. They lie in the package, or in `folder=<folder>`. Keep them together.
 """
 

@@ -29,35 +29,35 @@ class DataSettings:
     classes: tuple[str, ...] = EMOTIONS
     split: Literal["random", "speaker", "all"] = "random"
     split_seed: int = 42
-    held_out: float = 0.2
-    validation_fraction: float = 0.0
+    test_size: float = 0.2
+    val_size: float = 0.0
     fold: int | str | None = None
     validation_actors: tuple[int, ...] = ()
     test_actors: tuple[int, ...] = ()
     augment_count: int = 1
-    extra_copies: dict[str, int] = field(default_factory=dict)
+    oversample: dict[str, int] = field(default_factory=dict)
     augment_seed: int = 42
     batch_size: int = 8
     workers: int = 0
     synthetic: SyntheticSettings = field(default_factory=SyntheticSettings)
 
     def __post_init__(self) -> None:
-        for key in ("classes", "extra_copies"):
+        for key in ("classes", "oversample"):
             for emotion in getattr(self, key):
                 require(emotion in EMOTIONS, f"{key} has {emotion!r}; {suggestion(emotion, EMOTIONS)}.")
         require(len(set(self.classes)) == len(self.classes), f"classes names one twice: {', '.join(self.classes)}.")
         require(len(self.classes) >= 2, "classes has fewer than two emotions; there would be nothing to tell apart.")
         # RAVDESS order, whatever order they were named in: nothing sorts the classes again after this.
         object.__setattr__(self, "classes", tuple(e for e in EMOTIONS if e in self.classes))
-        require(0 < self.held_out < 1, f"held_out is {self.held_out}, but should lie between 0 and 1.")
-        require(0 <= self.validation_fraction < 1, f"validation_fraction is {self.validation_fraction}, not in [0, 1).")
+        require(0 < self.test_size < 1, f"test_size is {self.test_size}, but should lie between 0 and 1.")
+        require(0 <= self.val_size < 1, f"val_size is {self.val_size}, not in [0, 1).")
         require(self.split_seed >= 0, f"split_seed is {self.split_seed}, but should not be negative.")
         require(self.augment_count >= 0, f"augment_count is {self.augment_count}, but should not be negative.")
-        require(min(self.extra_copies.values(), default=0) >= 0, "extra_copies has a negative number.")
+        require(min(self.oversample.values(), default=0) >= 0, "oversample has a negative number.")
         require(self.batch_size >= 1, f"batch_size is {self.batch_size}, but should be at least 1.")
         require(self.workers >= 0, f"workers is {self.workers}, but should be 0 (all cores) or more.")
         if self.split == "speaker":
-            check_fold(self.held_out_actors)
+            check_fold(self.fold_actors)
         else:
             named = self.fold is not None or self.validation_actors or self.test_actors
             require(
@@ -65,7 +65,7 @@ class DataSettings:
             )
 
     @property
-    def held_out_actors(self) -> Fold:
+    def fold_actors(self) -> Fold:
         """The actors that `fold`, or the two lists of actors, hold out.
 
         Raises
@@ -103,7 +103,7 @@ class DataSettings:
                 "corpus itself are of recordings it has heard, and say nothing of a new voice."
             )
         if self.split == "speaker":
-            fold = self.held_out_actors
+            fold = self.fold_actors
             chosen = (
                 f"neither were validation actors {_listed(fold.validation)}; the last epoch was kept"
                 if keeps_last
@@ -113,13 +113,13 @@ class DataSettings:
                 f"Speaker-independent, {scored}: test actors {_listed(fold.test)} were never heard in training; "
                 f"{chosen}."
             )
-        share = f"{self.held_out:.0%} of the recordings held out at random (seed {self.split_seed})"
+        share = f"{self.test_size:.0%} of the recordings held out at random (seed {self.split_seed})"
         heard = "so every test speaker was heard in training"
-        if keeps_last and not self.validation_fraction:
+        if keeps_last and not self.val_size:
             return f"Random split, {scored}: {share} and all others trained on, {heard}; the last epoch was kept."
-        if self.validation_fraction:
+        if self.val_size:
             chosen = "the last epoch was kept, judged" if keeps_last else "the checkpoint was chosen"
-            inner = f"{self.validation_fraction:.0%} of the training part"
+            inner = f"{self.val_size:.0%} of the training part"
             return f"Random split, {scored}: {share}, {heard}; {chosen} on {inner}."
         return (
             f"Random split, {scored}: {share}, so every speaker was heard in training, and the checkpoint was chosen "
@@ -145,13 +145,13 @@ def select(recordings: Sequence[Recording], settings: DataSettings) -> Split:
     if settings.split == "all":
         split = Split(train=tuple(pool), validation=(), test=())
     elif settings.split == "speaker":
-        split = speaker_split(pool, settings.held_out_actors)
+        split = speaker_split(pool, settings.fold_actors)
     else:
         split = random_split(
             pool,
             seed=settings.split_seed,
-            held_out=settings.held_out,
-            validation_fraction=settings.validation_fraction,
+            test_size=settings.test_size,
+            val_size=settings.val_size,
         )
     parts = {
         "training": of_channel(split.train, settings.channel),
@@ -165,9 +165,9 @@ def select(recordings: Sequence[Recording], settings: DataSettings) -> Split:
     return Split(train=parts["training"], validation=parts["validation"], test=parts["test"])
 
 
-def copies_of(recording: Recording, settings: DataSettings) -> int:
+def augmented_copies(recording: Recording, settings: DataSettings) -> int:
     """Return how many augmented copies of a training recording the settings ask for."""
-    return settings.augment_count + settings.extra_copies.get(recording.name.emotion, 0)
+    return settings.augment_count + settings.oversample.get(recording.name.emotion, 0)
 
 
 def locate_corpus(settings: DataSettings, *, data_dir: Path) -> Path:

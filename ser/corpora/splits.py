@@ -58,17 +58,15 @@ class Split:
         assert len(stems) == len(set(stems)), "a recording stands on two sides of the split"
 
 
-def random_split(
-    recordings: Sequence[Recording], *, seed: int, held_out: float = 0.2, validation_fraction: float = 0.0
-) -> Split:
+def random_split(recordings: Sequence[Recording], *, seed: int, test_size: float = 0.2, val_size: float = 0.0) -> Split:
     """Split at random, stratified by emotion, as the original does: speakers, sentences and takes occur on both sides.
 
     Parameters
     ----------
     recordings : sorted by name.
     seed : of the shuffle; 42 is the original's.
-    held_out : share of the recordings that is held out.
-    validation_fraction : share of the training part that is held out from it to choose the checkpoint. At 0, the
+    test_size : share of the recordings that is held out.
+    val_size : share of the training part that is held out from it to choose the checkpoint. At 0, the
         original's way, the held-out part is the validation part and the test part is empty.
 
     Raises
@@ -86,10 +84,10 @@ def random_split(
                 f"on both sides ({error}); use more recordings or fewer data.classes."
             ) from error
 
-    train, held = divide(recordings, held_out)
-    if not validation_fraction:
+    train, held = divide(recordings, test_size)
+    if not val_size:
         return Split(train=tuple(train), validation=tuple(held))
-    train, validation = divide(train, validation_fraction)
+    train, validation = divide(train, val_size)
     return Split(train=tuple(train), validation=tuple(validation), test=tuple(held))
 
 

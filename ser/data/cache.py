@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from ser.audio.io import read_sound
-from ser.audio.trim import condition
+from ser.audio.trim import trim_and_level
 from ser.augment.waveform import AugmentSettings, augment, recording_rng
 from ser.corpora.manifest import Recording, content_digest
 from ser.corpora.progress import track
@@ -149,7 +149,7 @@ def _make_entries(task: tuple[Recording, list[tuple[int, Path]]], *, recipe: Rec
         if copy:
             rng = recording_rng(seed=recipe.augment_seed, name=recording.stem, copy=copy)
             changed = augment(waveform, recipe.augment, sample_rate=rate, rng=rng)
-        store.write_entry(path, extract(condition(changed, recipe.features).waveform, recipe.features))
+        store.write_entry(path, extract(trim_and_level(changed, recipe.features).waveform, recipe.features))
     return None
 
 

@@ -13,16 +13,16 @@ from torch import Tensor
 
 from ser.augment.waveform import AugmentSettings
 from ser.corpora.manifest import Recording, find_recordings
-from ser.corpora.selection import DataSettings, copies_of, locate_corpus, of_channel, select
+from ser.corpora.selection import DataSettings, augmented_copies, locate_corpus, of_channel, select
 from ser.corpora.splits import Split
 from ser.data.cache import Prepared, Recipe, Sample, prepare
-from ser.data.normalisation import fit_band_scaler, fit_scaler
+from ser.data.normalisation import fit_per_band, fit_per_coefficient
 from ser.data.samplers import EpochOrder, TensorBatches, count_real_frames
 from ser.features.extract import FeatureSettings
 
 log = logging.getLogger(__name__)
 
-_HEARD_AGAIN = 5
+_RESCORED = 5
 """Where nothing is held out, one training recording of so many stands in for the validation part."""
 
 
@@ -37,7 +37,7 @@ class EmotionData(L.LightningDataModule):
     data_dir : where a corpus lies, or is put, that no setting names.
     cache_dir : of features.
     seed : of the order of the training samples.
-    by_band : how features are standardised (see `ser.models.recogniser.ARCHITECTURES`). If so, a training batch holds
+    per_band : how features are standardised (see `ser.models.recogniser.ARCHITECTURES`). If so, a training batch holds
         recordings of like length, and no batch is longer than its longest recording.
     """
 
@@ -55,11 +55,11 @@ class EmotionData(L.LightningDataModule):
         data_dir: Path,
         cache_dir: Path,
         seed: int,
-        by_band: bool = False,
+        per_band: bool = False,
     ) -> None:
         super().__init__()
         self.data = data
-        self.by_band = by_band
+        self.per_band = per_band
         self.recipe = Recipe(features=features, augment=augment, augment_seed=data.augment_seed)
         self.data_dir = data_dir
         self.cache_dir = cache_dir
@@ -75,15 +75,17 @@ class EmotionData(L.LightningDataModule):
         log.info("Corpus: %d recordings in %s", len(recordings), self.root)
         self.split = select(recordings, self.data)
         # The copies of a recording are made here, after the split, so they cannot stand on the other side of it.
-        copies = [Sample(recording=r, copy=n) for r in self.split.train for n in range(1, copies_of(r, self.data) + 1)]
+        copies = [
+            Sample(recording=r, copy=n) for r in self.split.train for n in range(1, augmented_copies(r, self.data) + 1)
+        ]
         self.prepared = {"train": self._prepare([*map(_as_it_is, self.split.train), *copies])}
         validation = self.split.validation
         if not validation:  # split "all": the curves then show that it learns, and no more
-            validation = of_channel(self.split.train, self.data.scored_channel)[::_HEARD_AGAIN]
+            validation = of_channel(self.split.train, self.data.scored_channel)[::_RESCORED]
         self.prepared["validation"] = self._prepare(list(map(_as_it_is, validation)))
         if self.split.test:
             self.prepared["test"] = self._prepare(list(map(_as_it_is, self.split.test)))
-        fit = fit_band_scaler if self.by_band else fit_scaler
+        fit = fit_per_band if self.per_band else fit_per_coefficient
         self.scaler = fit(self.prepared["train"].features)
         self._ready = True
         log.info(
@@ -97,13 +99,13 @@ class EmotionData(L.LightningDataModule):
     def train_dataloader(self) -> TensorBatches:
         features, labels = self.tensors("train")
         order = EpochOrder(len(labels), seed=self.seed)
-        lengths = count_real_frames(features) if self.by_band else None
+        lengths = count_real_frames(features) if self.per_band else None
         return TensorBatches(features, labels, batch_size=self.data.batch_size, order=order, lengths=lengths)
 
     def val_dataloader(self) -> TensorBatches:
         features, labels = self.tensors("validation")
         # Larger than in training: the sums are the same, and fewer calls are faster.
-        lengths = count_real_frames(features) if self.by_band else None
+        lengths = count_real_frames(features) if self.per_band else None
         return TensorBatches(features, labels, batch_size=max(64, self.data.batch_size), lengths=lengths)
 
     def tensors(self, part: str) -> tuple[Tensor, Tensor]:
@@ -113,7 +115,7 @@ class EmotionData(L.LightningDataModule):
         device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
         return torch.from_numpy(prepared.features).to(device), torch.tensor(labels, device=device)
 
-    def takes_meant_alike(self, part: str) -> Tensor:
+    def groups(self, part: str) -> Tensor:
         """Return int64 [samples], equal for samples of one actor, emotion and channel."""
         names = [sample.recording.name for sample in self.prepared[part].samples]
         keys = [(name.actor, name.emotion, name.channel) for name in names]

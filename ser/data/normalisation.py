@@ -11,7 +11,7 @@ _SAMPLES, _COLUMNS = 256, 8192
 """How many at once: 16 MiB in float64."""
 
 
-def fit_scaler(features: np.ndarray) -> StandardScaler:
+def fit_per_coefficient(features: np.ndarray) -> StandardScaler:
     """Fit mean and scale of every column of float32 [samples, features, frames], in one pass and float64.
 
     The columns are shared out among the cores; no column's sums depend on another's, so no number changes by it.
@@ -34,7 +34,7 @@ def _fit_block(columns: np.ndarray) -> StandardScaler:
     return scaler
 
 
-def fit_band_scaler(features: np.ndarray) -> StandardScaler:
+def fit_per_band(features: np.ndarray) -> StandardScaler:
     """Fit mean and scale of every row of float32 [samples, features, frames], over the frames that are not padding.
 
     Padding is zeros in every row, as `ser.features.extract.fit_length` adds it.

@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from ser.corpora.manifest import Recording
 from ser.data.files import replace_when_complete
-from ser.eda.observations import prepare_originals
+from ser.eda.observations import prepare_unaugmented
 from ser.features.extract import FeatureSettings, feature_names, rows_of
 
 log = logging.getLogger(__name__)
 
-_ORIGINAL_NAMES = {"delta": "delta_mfcc", "delta2": "delta_delta_mfcc", "contrast": "spectral_contrast"}
+_REFERENCE_NAMES = {"delta": "delta_mfcc", "delta2": "delta_delta_mfcc", "contrast": "spectral_contrast"}
 
 
 def column_names(settings: FeatureSettings) -> list[str]:
@@ -26,7 +26,7 @@ def column_names(settings: FeatureSettings) -> list[str]:
     """
     names = feature_names(settings)
     return [
-        f"{_ORIGINAL_NAMES.get(group, group)}{name.removeprefix(group)}_{frame}"
+        f"{_REFERENCE_NAMES.get(group, group)}{name.removeprefix(group)}_{frame}"
         for group, rows in rows_of(settings).items()
         for name in names[rows]
         for frame in range(settings.max_length)
@@ -46,7 +46,7 @@ def write_feature_table(
     AudioError : no recording could be read.
     OSError : the file cannot be written; it names it.
     """
-    prepared = prepare_originals(recordings, settings, cache_dir=cache_dir, workers=workers)
+    prepared = prepare_unaugmented(recordings, settings, cache_dir=cache_dir, workers=workers)
     names = [sample.recording.name for sample in prepared.samples]
     table = feature_frame(prepared.features, settings, [name.emotion for name in names], [name.stem for name in names])
     with replace_when_complete(path) as temporary:

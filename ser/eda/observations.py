@@ -130,7 +130,7 @@ def observe(
     counts = frame_counts(table, features)
     # Not cut to the network's length; cached entries are of any length, so this costs no second extraction.
     whole = replace(features, max_length=int(counts.max()))
-    prepared = prepare_originals(
+    prepared = prepare_unaugmented(
         [recording for recording in recordings if recording.path not in failures],
         whole,
         cache_dir=cache_dir,
@@ -147,7 +147,7 @@ def observe(
     return Observations(recordings=table, features=features, means=means, deviations=deviations, failures=failures)
 
 
-def prepare_originals(
+def prepare_unaugmented(
     recordings: Iterable[Recording], features: FeatureSettings, *, cache_dir: Path, workers: int
 ) -> Prepared:
     """Return the features of recordings as they are, without augmentation."""

@@ -63,7 +63,7 @@ def fit_temperature(probabilities: ArrayLike, truth: ArrayLike) -> float:
     return 2 / (low + high)
 
 
-def confidence_threshold(probabilities: ArrayLike, truth: ArrayLike, *, accuracy: float) -> float | None:
+def fit_rejection_threshold(probabilities: ArrayLike, truth: ArrayLike, *, accuracy: float) -> float | None:
     """Return the lowest confidence from which on the answers are right often enough.
 
     The confidence of an answer is its largest probability; answers of at least the threshold are kept, the others are

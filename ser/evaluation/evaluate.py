@@ -13,7 +13,7 @@ from ser.errors import CorpusError, SettingsError
 from ser.evaluation.report import Evaluation, ScoredRecording, format_confusion_matrix, format_metrics, write_evaluation
 from ser.inference.predictor import Prediction, Predictor, failure_table
 from ser.inference.pretrained import NO_DEFAULT, default_model
-from ser.models.metadata import Description
+from ser.models.metadata import ModelMetadata
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ def evaluate(settings: EvaluationSettings) -> Evaluation:
             f"evaluate.checkpoint is missing; train a model with `python train.py` and name its run. {NO_DEFAULT}"
         )
     predictor = Predictor.load(source)
-    recordings, protocol = _recordings_to_score(settings, predictor.description)
+    recordings, protocol = _recordings_to_score(settings, predictor.metadata)
     output_dir = Path(settings.output_dir)
     predictions, failures = predictor.predict_files([r.path for r in recordings], workers=settings.workers)
     if failures:
@@ -64,54 +64,54 @@ def evaluate(settings: EvaluationSettings) -> Evaluation:
     return evaluation
 
 
-def _recordings_to_score(settings: EvaluationSettings, description: Description) -> tuple[list[Recording], str]:
+def _recordings_to_score(settings: EvaluationSettings, metadata: ModelMetadata) -> tuple[list[Recording], str]:
     """Return the recordings, and the sentence on what they are."""
     folder = None if settings.test_dir is None else Path(settings.test_dir)
-    if folder is None and not description.held_out:  # there is nothing but what it was trained on
-        folder = _root(settings, description)
+    if folder is None and not metadata.scored_recordings:  # there is nothing but what it was trained on
+        folder = _root(settings, metadata)
     if folder is not None:
         found = of_channel(find_recordings(folder), settings.channel)
-        kept = [recording for recording in found if recording.name.emotion in description.class_names]
+        kept = [recording for recording in found if recording.name.emotion in metadata.class_names]
         if not kept:
             raise CorpusError(f"{folder} holds no recording of the checkpoint's classes in channel {settings.channel}.")
         if len(kept) < len(found):
             log.warning("%d recordings of classes that the model does not know are left out", len(found) - len(kept))
-        heard = _heard_actors(description, kept)
+        heard = _overlap_with_training(metadata, kept)
         return kept, f"Recordings in {folder}, {settings.channel} channel(s). {heard}"
-    found = of_channel(find_recordings(_root(settings, description)), settings.channel)
-    held_out = set(description.held_out)
-    kept = [recording for recording in found if recording.stem in held_out]
+    found = of_channel(find_recordings(_root(settings, metadata)), settings.channel)
+    kept_out = set(metadata.scored_recordings)
+    kept = [recording for recording in found if recording.stem in kept_out]
     if not kept:
         raise CorpusError("None of the recordings that the run held out is there; give test_dir or root.")
-    if settings.channel == "both" and len(kept) < len(held_out):
-        log.warning("%d of the %d held-out recordings are missing", len(held_out) - len(kept), len(held_out))
-    return kept, description.protocol
+    if settings.channel == "both" and len(kept) < len(kept_out):
+        log.warning("%d of the %d held-out recordings are missing", len(kept_out) - len(kept), len(kept_out))
+    return kept, metadata.protocol
 
 
-def _root(settings: EvaluationSettings, description: Description) -> Path:
+def _root(settings: EvaluationSettings, metadata: ModelMetadata) -> Path:
     if settings.root is not None:
         return Path(settings.root)
-    at_training = Path(description.corpus_root)
+    at_training = Path(metadata.corpus_root)
     return at_training if at_training.is_dir() else corpus_root(None, default=Path("data/ravdess"))[0]
 
 
-def _heard_actors(description: Description, recordings: Collection[Recording]) -> str:
+def _overlap_with_training(metadata: ModelMetadata, recordings: Collection[Recording]) -> str:
     """Say how the scored recordings relate to what the model was trained on, as far as the checkpoint tells."""
-    if not description.held_out:
-        return _heard_in_training(description, recordings)
-    held_out = set(description.held_out)
-    strangers = sum(recording.stem not in held_out for recording in recordings)
+    if not metadata.scored_recordings:
+        return _trained_on_all(metadata, recordings)
+    kept_out = set(metadata.scored_recordings)
+    strangers = sum(recording.stem not in kept_out for recording in recordings)
     if not strangers:
-        return description.protocol
+        return metadata.protocol
     return (
         f"{strangers} of {len(recordings)} are not among those that the run held out: the model may have been trained "
         "on them or on other recordings of their speakers."
     )
 
 
-def _heard_in_training(description: Description, recordings: Collection[Recording]) -> str:
+def _trained_on_all(metadata: ModelMetadata, recordings: Collection[Recording]) -> str:
     """Say that a model that was trained on everybody has heard these recordings."""
-    data = description.configuration.get("data")
+    data = metadata.configuration.get("data")
     data = data if isinstance(data, Mapping) else {}
     if data.get("corpus") == "synthetic":
         return "The model was trained on made-up voices alone, and the run held none of them out."

@@ -3,7 +3,7 @@
 With `cross_validation=<folder>`, of the same recipe, it takes from there the temperature and the confidence below which
 it calls itself uncertain: the mean of those that each run chose on its validation actors.
 
-Writes `<name>.safetensors`, the weights; `<name>.json`, the description; and, where onnx and onnxruntime are installed,
+Writes `<name>.safetensors`, the weights; `<name>.json`, the metadata; and, where onnx and onnxruntime are installed,
 `<name>.onnx`, for prediction without PyTorch. They lie in the package, or in `folder=<folder>`. Keep them together.
 """
 
@@ -17,8 +17,8 @@ from ser.errors import CheckpointError, SettingsError
 from ser.evaluation.cross_validation.report import RESULTS
 from ser.inference.checkpoint import load_recogniser
 from ser.inference.export import onnx_model, require_packages
-from ser.inference.metadata_file import ONNX, description_path
-from ser.inference.pretrained import write_published
+from ser.inference.metadata_file import ONNX, metadata_path
+from ser.inference.pretrained import write_pretrained
 from ser.inference.run_folder import find_checkpoint
 
 log = logging.getLogger(__name__)
@@ -26,10 +26,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Calibration:
-    """What a cross-validation found for its recipe; see `ser.models.metadata.Description`."""
+    """What a cross-validation found for its recipe; see `ser.models.metadata.ModelMetadata`."""
 
     temperature: float
-    uncertain_below: float
+    rejection_threshold: float
 
 
 def read_calibration(folder: Path) -> Calibration:
@@ -47,7 +47,7 @@ def read_calibration(folder: Path) -> Calibration:
         temperatures = [float(run["temperature"]) for run in runs]
         thresholds = [1.0 if run["threshold"] is None else float(run["threshold"]) for run in runs]
         return Calibration(
-            temperature=statistics.geometric_mean(temperatures), uncertain_below=statistics.fmean(thresholds)
+            temperature=statistics.geometric_mean(temperatures), rejection_threshold=statistics.fmean(thresholds)
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{path} is not the result of a cross-validation ({type(error).__name__}).") from error
@@ -58,18 +58,18 @@ def publish(checkpoint: Path, output: Path, *, calibration: Calibration | None =
 
     Raises
     ------
-    CheckpointError : as `load_recogniser`, `onnx_model` and `write_published`; nothing is written.
+    CheckpointError : as `load_recogniser`, `onnx_model` and `write_pretrained`; nothing is written.
     OSError : a file cannot be written.
     """
     source = find_checkpoint(checkpoint)
-    recogniser, description = load_recogniser(source)
+    recogniser, metadata = load_recogniser(source)
     if calibration is not None:
-        description = replace(description, **vars(calibration))
+        metadata = replace(metadata, **vars(calibration))
     onnx = None
     try:
         require_packages()
-        onnx = onnx_model(recogniser, description, source)
+        onnx = onnx_model(recogniser, metadata, source)
     except SettingsError as error:
         log.warning("No %s file is written: %s", ONNX, error)
-    write_published(output, recogniser, description, onnx=onnx)
-    return [output, description_path(output), *([output.with_suffix(ONNX)] if onnx is not None else [])]
+    write_pretrained(output, recogniser, metadata, onnx=onnx)
+    return [output, metadata_path(output), *([output.with_suffix(ONNX)] if onnx is not None else [])]

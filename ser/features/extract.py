@@ -21,9 +21,9 @@ from ser.features._tuning import estimate_tuning
 from ser.features.pitch import LOWEST_HZ, track_pitch
 from ser.features.validation import require, suggestion
 
-ORIGINAL_GROUPS = ("mfcc", "delta", "delta2", "chroma", "mel", "zcr", "contrast")
+BASELINE_GROUPS = ("mfcc", "delta", "delta2", "chroma", "mel", "zcr", "contrast")
 """The original recipe's groups of features, in the order of its rows."""
-GROUPS = (*ORIGINAL_GROUPS, "rms", "logmel", "pitch")
+GROUPS = (*BASELINE_GROUPS, "rms", "logmel", "pitch")
 """Every group of features."""
 
 _DB_FLOOR = 1e-10
@@ -68,7 +68,7 @@ class FeatureSettings:
     n_chroma: int = 12
     n_bands: int = 6
     max_length: int = 216
-    groups: tuple[str, ...] = ORIGINAL_GROUPS
+    groups: tuple[str, ...] = BASELINE_GROUPS
     tuning: float | Literal["estimate"] = "estimate"
     trim: bool = False
     level_db: float | None = None

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from ser.audio.io import Sound, read_sound
-from ser.audio.trim import Conditioned, condition
+from ser.audio.trim import Trimmed, trim_and_level
 from ser.errors import AudioError
 from ser.features.extract import FeatureSettings, extract, fit_length
 
@@ -16,24 +16,24 @@ QUIET_PEAK = 10 ** (-50 / 20)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Heard:
+class ModelInput:
     """One recording, ready for a network.
 
     Attributes
     ----------
     features : float32 [features, max_length], not standardised.
-    heard_from : seconds into the recording at which the first frame lies.
+    offset : seconds into the recording at which the first frame lies.
     duration : seconds of the recording.
     warnings : what to bear in mind about it, in sentences; mostly empty.
     """
 
     features: np.ndarray
-    heard_from: float
+    offset: float
     duration: float
     warnings: tuple[str, ...]
 
 
-def hear(source: Path | bytes, *, settings: FeatureSettings, name: str | None = None) -> Heard:
+def load_features(source: Path | bytes, *, settings: FeatureSettings, name: str | None = None) -> ModelInput:
     """Decode a recording and extract its features.
 
     Raises
@@ -41,27 +41,27 @@ def hear(source: Path | bytes, *, settings: FeatureSettings, name: str | None = 
     AudioError : as `ser.audio.io.read_sound`.
     """
     sound = read_sound(source, sample_rate=settings.sample_rate, name=name)
-    conditioned = condition(sound.waveform, settings)
+    conditioned = trim_and_level(sound.waveform, settings)
     warnings = warnings_of_level(sound)
     if len(conditioned.waveform) > settings.duration * settings.sample_rate:
         warnings += (f"Only the first {settings.duration:.1f} of {sound.duration:.1f} seconds were heard.",)
-    return Heard(
+    return ModelInput(
         features=network_input(conditioned, settings),
-        heard_from=conditioned.start / settings.sample_rate,
+        offset=conditioned.start / settings.sample_rate,
         duration=sound.duration,
         warnings=warnings,
     )
 
 
-def network_input(conditioned: Conditioned, settings: FeatureSettings) -> np.ndarray:
+def network_input(conditioned: Trimmed, settings: FeatureSettings) -> np.ndarray:
     """Return float32 [features, max_length], not standardised: cut, or padded with zeros at the end."""
     return fit_length(extract(conditioned.waveform, settings), settings.max_length)
 
 
-def try_to_hear(path: Path, *, settings: FeatureSettings) -> Heard | str:
-    """As `hear`, but return the reason where the recording cannot be read: an exception would end a whole map."""
+def try_load_features(path: Path, *, settings: FeatureSettings) -> ModelInput | str:
+    """Return what `load_features` does, or the reason where it raises: an exception would end a whole map."""
     try:
-        return hear(path, settings=settings)
+        return load_features(path, settings=settings)
     except AudioError as error:
         return str(error)
 

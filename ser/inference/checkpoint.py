@@ -1,6 +1,6 @@
 """The file that training writes, and the only way one is read: tensors and plain values, never code.
 
-A checkpoint is Lightning's, so that training can resume from it, with one more entry: the description of the model,
+A checkpoint is Lightning's, so that training can resume from it, with one more entry: the metadata of the model,
 from which the recogniser is built again with nothing else at hand.
 """
 
@@ -19,11 +19,11 @@ from ser.data.files import write_bytes_atomically
 from ser.errors import CheckpointError, SerError
 from ser.features.validation import as_plain
 from ser.inference.run_folder import find_checkpoint
-from ser.models.metadata import Description, read_description
+from ser.models.metadata import ModelMetadata, read_metadata
 from ser.models.recogniser import Recogniser, build_recogniser
 
 ENTRY = "ser"
-"""The key of the description in a checkpoint."""
+"""The key of the metadata in a checkpoint."""
 PREFIX = "recogniser."
 """What the recogniser's weights are called in a checkpoint: it is this attribute of the Lightning module."""
 
@@ -42,19 +42,19 @@ def save_atomically(content: Mapping[str, Any], path: Path) -> None:
     write_bytes_atomically(path, whole.getbuffer())
 
 
-def describe(description: Description) -> dict[str, Any]:
-    """Return the description as plain values, for the entry `ENTRY`."""
-    return as_plain(description)
+def describe(metadata: ModelMetadata) -> dict[str, Any]:
+    """Return the metadata as plain values, for the entry `ENTRY`."""
+    return as_plain(metadata)
 
 
-def fresh_recogniser(description: Description) -> Recogniser:
+def fresh_recogniser(metadata: ModelMetadata) -> Recogniser:
     """Return the described recogniser with fresh weights; raises SettingsError for a bad architecture or network."""
     return build_recogniser(
-        description.architecture,
-        description.network,
-        n_features=description.features.n_features,
-        max_length=description.features.max_length,
-        n_classes=len(description.class_names),
+        metadata.architecture,
+        metadata.network,
+        n_features=metadata.features.n_features,
+        max_length=metadata.features.max_length,
+        n_classes=len(metadata.class_names),
     )
 
 
@@ -82,26 +82,26 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     return content
 
 
-def load_recogniser(path: Path) -> tuple[Recogniser, Description]:
-    """Return the recogniser of a checkpoint, in evaluation mode on the CPU, and its description.
+def load_recogniser(path: Path) -> tuple[Recogniser, ModelMetadata]:
+    """Return the recogniser of a checkpoint, in evaluation mode on the CPU, and its metadata.
 
     Raises
     ------
-    CheckpointError : as `read_checkpoint`, or weights that do not fit the description.
+    CheckpointError : as `read_checkpoint`, or weights that do not fit the metadata.
     """
     path = find_checkpoint(path)
     content = read_checkpoint(path)
-    description = read_description(content[ENTRY], path)
+    metadata = read_metadata(content[ENTRY], path)
     weights = _weights(content, path)
     try:
-        # First on "meta", where there are shapes and no memory: a description of a network of any size costs nothing.
+        # First on "meta", where there are shapes and no memory: a metadata of a network of any size costs nothing.
         with torch.device("meta"):
-            fresh_recogniser(description).load_state_dict(weights, assign=True)
-        recogniser = fresh_recogniser(description)
+            fresh_recogniser(metadata).load_state_dict(weights, assign=True)
+        recogniser = fresh_recogniser(metadata)
         recogniser.load_state_dict(weights)
     except (RuntimeError, TypeError, SerError) as error:  # torch's, for numbers beyond all measure
         raise CheckpointError(f"{path} cannot be used: {shorten(str(error), 300)}") from error
-    return recogniser.eval(), description
+    return recogniser.eval(), metadata
 
 
 def _check_archive(path: Path) -> None:

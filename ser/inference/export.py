@@ -1,6 +1,6 @@
 """`python -m ser export checkpoint=<run folder or file> format=onnx`: a model for prediction without PyTorch.
 
-Writes `model.onnx`, with the standardiser and the softmax inside, and beside it `model.json`, the description. Keep
+Writes `model.onnx`, with the standardiser and the softmax inside, and beside it `model.json`, the metadata. Keep
 the two together; `python -m ser predict checkpoint=<model.onnx>` reads them.
 """
 
@@ -16,11 +16,11 @@ from torch import Tensor, nn
 from ser.data.files import write_bytes_atomically
 from ser.errors import CheckpointError, SettingsError
 from ser.inference.checkpoint import load_recogniser
-from ser.inference.metadata_file import ONNX, write_description_of
+from ser.inference.metadata_file import ONNX, write_metadata_of
 from ser.inference.onnx_backend import ATTENTION, FEATURES, PROBABILITIES, OnnxScorer
 from ser.inference.run_folder import CHECKPOINTS, find_checkpoint
 from ser.inference.torch_backend import TorchScorer
-from ser.models.metadata import Description
+from ser.models.metadata import ModelMetadata
 from ser.models.recogniser import Recogniser
 
 LARGEST_DIFFERENCE = 1e-4
@@ -42,7 +42,7 @@ class _Answer(nn.Module):
 
 
 def export_onnx(checkpoint: Path, output: Path | None = None) -> Path:
-    """Write the model of a checkpoint as ONNX and its description as JSON; return the path of the .onnx file.
+    """Write the model of a checkpoint as ONNX and its metadata as JSON; return the path of the .onnx file.
 
     The graph maps `features` float32 [batch, features, max_length], not standardised, to `probabilities` float32
     [batch, classes] and `attention` float32 [batch, weights]; the batch is of any size. Nothing is written unless the
@@ -61,17 +61,17 @@ def export_onnx(checkpoint: Path, output: Path | None = None) -> Path:
     """
     require_packages()
     source = find_checkpoint(checkpoint)
-    recogniser, description = load_recogniser(source)
+    recogniser, metadata = load_recogniser(source)
     if output is None:
         folder = source.parent
         output = (folder.parent if folder.name == CHECKPOINTS else folder) / f"model{ONNX}"
-    model = onnx_model(recogniser, description, source)
+    model = onnx_model(recogniser, metadata, source)
     write_bytes_atomically(output, model)
-    write_description_of(output, model, description)
+    write_metadata_of(output, model, metadata)
     return output
 
 
-def onnx_model(recogniser: Recogniser, description: Description, source: Path) -> bytes:
+def onnx_model(recogniser: Recogniser, metadata: ModelMetadata, source: Path) -> bytes:
     """Return the content of an .onnx file that answers as the recogniser does; see `export_onnx`.
 
     Parameters
@@ -82,8 +82,8 @@ def onnx_model(recogniser: Recogniser, description: Description, source: Path) -
     ------
     CheckpointError : the graph's answers differ from PyTorch's.
     """
-    model = _graph_of(recogniser, description)
-    _check_answers(model, recogniser, description, source)
+    model = _graph_of(recogniser, metadata)
+    _check_answers(model, recogniser, metadata, source)
     return model
 
 
@@ -98,7 +98,7 @@ def require_packages() -> None:
             ) from error
 
 
-def _graph_of(recogniser: Recogniser, description: Description) -> bytes:
+def _graph_of(recogniser: Recogniser, metadata: ModelMetadata) -> bytes:
     names = (FEATURES, PROBABILITIES, ATTENTION)
     graph = io.BytesIO()
     with warnings.catch_warnings():
@@ -106,8 +106,8 @@ def _graph_of(recogniser: Recogniser, description: Description) -> bytes:
         # unrolls an LSTM into its time steps, which takes minutes; and `_check_answers` looks at another batch.
         warnings.simplefilter("ignore")
         torch.onnx.export(
-            _Answer(recogniser, temperature=description.temperature).eval(),
-            (torch.zeros(1, description.features.n_features, description.features.max_length),),
+            _Answer(recogniser, temperature=metadata.temperature).eval(),
+            (torch.zeros(1, metadata.features.n_features, metadata.features.max_length),),
             graph,
             dynamo=False,
             opset_version=_OPSET,
@@ -118,9 +118,9 @@ def _graph_of(recogniser: Recogniser, description: Description) -> bytes:
     return graph.getvalue()
 
 
-def _check_answers(model: bytes, recogniser: Recogniser, description: Description, source: Path) -> None:
+def _check_answers(model: bytes, recogniser: Recogniser, metadata: ModelMetadata, source: Path) -> None:
     """Compare both runtimes on three made-up inputs as the network knows them, of another batch than was traced."""
-    shape = (3, description.features.n_features, description.features.max_length)
+    shape = (3, metadata.features.n_features, metadata.features.max_length)
     standardised = torch.randn(shape, generator=torch.Generator().manual_seed(0))
     n_rows = len(recogniser.standardiser.mean)
     own = recogniser.standardiser.mean + recogniser.standardiser.scale * standardised[:, :n_rows]
@@ -128,7 +128,7 @@ def _check_answers(model: bytes, recogniser: Recogniser, description: Descriptio
     features = torch.cat([own, pitch], dim=1).numpy()
     features[2, :, shape[2] // 2 :] = 0  # padding, which some networks leave out
     answers = zip(
-        TorchScorer(recogniser, temperature=description.temperature)(features), OnnxScorer(model)(features), strict=True
+        TorchScorer(recogniser, temperature=metadata.temperature)(features), OnnxScorer(model)(features), strict=True
     )
     difference = max(float(np.abs(expected - answer).max()) for expected, answer in answers)
     if not difference <= LARGEST_DIFFERENCE:

@@ -1,4 +1,4 @@
-"""The JSON file beside the weights of a model: its description, and the SHA-256 of each file that it describes.
+"""The JSON file beside the weights of a model: its metadata, and the SHA-256 of each file that it describes.
 
 The weights lie in `<name>.onnx`, in `<name>.safetensors`, or in both; `<name>.json` describes either.
 """
@@ -12,22 +12,22 @@ from typing import Any
 from ser.data.files import write_text_atomically
 from ser.errors import CheckpointError
 from ser.features.validation import as_plain
-from ser.models.metadata import Description, read_description
+from ser.models.metadata import ModelMetadata, read_metadata
 
 ONNX, SAFETENSORS = ".onnx", ".safetensors"
 MAX_BYTES = 2**20
 """Of the JSON; one that names all 2,452 recordings of RAVDESS has 70 kB."""
 
-DESCRIPTION, DIGEST, ONNX_DIGEST = "description", "sha256", "onnx_sha256"
-"""The keys of the JSON: plain values of `Description`, the hexadecimal SHA-256 of the weights, and, where the weights
+METADATA, DIGEST, ONNX_DIGEST = "metadata", "sha256", "onnx_sha256"
+"""The keys of the JSON: plain values of `ModelMetadata`, the hexadecimal SHA-256 of the weights, and, where the weights
 lie in a .safetensors file and there is an .onnx file too, that of the latter."""
 
 _OF_THE_MACHINE = ("paths", "root", "ckpt_path")
 """Settings that say where things lay on the machine that trained."""
 
 
-def description_path(path: Path) -> Path:
-    """Return where the description of the weights `path` lies."""
+def metadata_path(path: Path) -> Path:
+    """Return where the metadata of the weights `path` lies."""
     return path.with_suffix(".json")
 
 
@@ -36,30 +36,30 @@ def digest_of(weights: bytes) -> str:
     return hashlib.sha256(weights).hexdigest()
 
 
-def read_description_of(path: Path, weights: bytes) -> Description:
-    """Return the description beside `path`, whose content is `weights`.
+def read_metadata_of(path: Path, weights: bytes) -> ModelMetadata:
+    """Return the metadata beside `path`, whose content is `weights`.
 
     Raises
     ------
     CheckpointError : it is missing, too large, damaged or foreign, or describes other weights.
     """
-    beside = description_path(path)
+    beside = metadata_path(path)
     if not beside.is_file():
-        raise CheckpointError(f"{path} lacks its description: {beside.name} should lie beside it.")
+        raise CheckpointError(f"{path} lacks its metadata: {beside.name} should lie beside it.")
     try:
         content = json.loads(read_up_to(beside, MAX_BYTES).decode("utf-8"))
     except (ValueError, RecursionError) as error:  # text that is not UTF-8 is a ValueError too
         raise CheckpointError(f"{beside} is damaged: it is not JSON.") from error
-    if not isinstance(content, Mapping) or not isinstance(content.get(DESCRIPTION), Mapping):
-        raise CheckpointError(f"{beside} is not the description of a model of this project.")
+    if not isinstance(content, Mapping) or not isinstance(content.get(METADATA), Mapping):
+        raise CheckpointError(f"{beside} is not the metadata of a model of this project.")
     key = ONNX_DIGEST if path.suffix == ONNX and ONNX_DIGEST in content else DIGEST
     if content.get(key) != digest_of(weights):
         raise CheckpointError(f"{path} is not the model that {beside.name} describes; write both again.")
-    return read_description(content[DESCRIPTION], beside)
+    return read_metadata(content[METADATA], beside)
 
 
-def write_description_of(path: Path, weights: bytes, description: Description, *, onnx: bytes | None = None) -> None:
-    """Write the public description of the weights `path`, and of the .onnx file beside them where there is one.
+def write_metadata_of(path: Path, weights: bytes, metadata: ModelMetadata, *, onnx: bytes | None = None) -> None:
+    """Write the public metadata of the weights `path`, and of the .onnx file beside them where there is one.
 
     Raises
     ------
@@ -68,13 +68,13 @@ def write_description_of(path: Path, weights: bytes, description: Description, *
     content = {DIGEST: digest_of(weights)}
     if onnx is not None:
         content[ONNX_DIGEST] = digest_of(onnx)
-    values = content | {DESCRIPTION: public_description(description)}
-    write_text_atomically(description_path(path), json.dumps(values, indent=2, ensure_ascii=False) + "\n")
+    values = content | {METADATA: public_metadata(metadata)}
+    write_text_atomically(metadata_path(path), json.dumps(values, indent=2, ensure_ascii=False) + "\n")
 
 
-def public_description(description: Description) -> dict[str, Any]:
-    """Return the description as plain values, without what tells of the machine: where things lay on it."""
-    values = as_plain(description)
+def public_metadata(metadata: ModelMetadata) -> dict[str, Any]:
+    """Return the metadata as plain values, without what tells of the machine: where things lay on it."""
+    values = as_plain(metadata)
     return values | {"corpus_root": "", "configuration": _without_paths(values["configuration"])}
 
 

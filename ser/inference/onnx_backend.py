@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from ser.errors import CheckpointError
-from ser.inference.metadata_file import description_path, read_description_of
-from ser.models.metadata import Description
+from ser.inference.metadata_file import metadata_path, read_metadata_of
+from ser.models.metadata import ModelMetadata
 
 # Before ONNX Runtime is imported, here or elsewhere: else it reports its use to its makers, and keeps a mark of the
 # machine in the home folder. Whoever wants that can set the variable to 0.
@@ -32,7 +32,7 @@ class OnnxScorer:
     """
 
     def __init__(self, model: bytes, *, threads: int = 1) -> None:
-        import onnxruntime  # an optional extra; the description can be read without it
+        import onnxruntime  # an optional extra; the metadata can be read without it
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
@@ -43,8 +43,8 @@ class OnnxScorer:
         return probabilities, attention
 
 
-def load_onnx_scorer(path: Path, *, threads: int = 1) -> tuple[OnnxScorer, Description]:
-    """Read an exported model and the description beside it.
+def load_onnx_scorer(path: Path, *, threads: int = 1) -> tuple[OnnxScorer, ModelMetadata]:
+    """Read an exported model and the metadata beside it.
 
     Raises
     ------
@@ -56,28 +56,28 @@ def load_onnx_scorer(path: Path, *, threads: int = 1) -> tuple[OnnxScorer, Descr
             f"{path}: there is no such model; write one with `python -m ser export checkpoint=<run>`."
         )
     model = path.read_bytes()
-    description = read_description_of(path, model)
+    metadata = read_metadata_of(path, model)
     try:
         scorer = OnnxScorer(model, threads=threads)
     except ImportError as error:
         raise CheckpointError(f"{path} needs onnxruntime; install it with `pip install 'ser[onnx]'`.") from error
     except Exception as error:  # onnxruntime's errors have no class in common
         raise CheckpointError(f"{path} is damaged or not an ONNX model ({type(error).__name__}).") from error
-    _check_shapes(scorer, description, path)
-    return scorer, description
+    _check_shapes(scorer, metadata, path)
+    return scorer, metadata
 
 
-def _check_shapes(scorer: OnnxScorer, description: Description, path: Path) -> None:
-    """Compare the graph with its description, which the digest does not guard; batch axes are left out."""
+def _check_shapes(scorer: OnnxScorer, metadata: ModelMetadata, path: Path) -> None:
+    """Compare the graph with its metadata, which the digest does not guard; batch axes are left out."""
     inputs = {node.name: node.shape[1:] for node in scorer.session.get_inputs()}
     outputs = {node.name: node.shape[1:] for node in scorer.session.get_outputs()}
-    features = description.features
+    features = metadata.features
     fits = (
         inputs == {FEATURES: [features.n_features, features.max_length]}
-        and outputs.get(PROBABILITIES) == [len(description.class_names)]
+        and outputs.get(PROBABILITIES) == [len(metadata.class_names)]
         and ATTENTION in outputs
     )
     if not fits:
         raise CheckpointError(
-            f"{path} maps {inputs} to {outputs}, which does not fit {description_path(path).name}; export both again."
+            f"{path} maps {inputs} to {outputs}, which does not fit {metadata_path(path).name}; export both again."
         )

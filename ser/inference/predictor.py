@@ -12,20 +12,20 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from ser.audio.io import Sound, find_sound_files
-from ser.audio.trim import condition
+from ser.audio.trim import trim_and_level
 from ser.corpora.progress import track
 from ser.data.workers import map_in_workers
 from ser.errors import AudioError, CheckpointError
 from ser.features.extract import FeatureSettings
-from ser.features.pipeline import Heard, hear, network_input, try_to_hear, warnings_of_level
+from ser.features.pipeline import ModelInput, load_features, network_input, try_load_features, warnings_of_level
 from ser.inference.metadata_file import ONNX, SAFETENSORS
 from ser.inference.onnx_backend import load_onnx_scorer
 from ser.inference.pretrained import find_model
-from ser.inference.segments import Window, attention_over_time, cut_windows, is_silent, mean_probabilities
-from ser.models.metadata import Description
+from ser.inference.segments import Segment, attention_over_time, cut_segments, is_silent, mean_probabilities
+from ser.models.metadata import ModelMetadata
 
 _BATCH = 64
-_WINDOWS_AT_ONCE = 16
+_SEGMENTS_AT_ONCE = 16
 """Fewer than recordings in a batch: ten minutes then take 28 MB beside their sound, and no longer."""
 
 
@@ -52,10 +52,10 @@ class Prediction:
     class_names : in the order of `probabilities`.
     probabilities : float32 [classes], not negative, summing to 1.
     attention : float32 [weights], how much each stretch of the network's `max_length` frames counted, summing to 1.
-    heard_from : seconds into the recording at which those frames begin.
+    offset : seconds into the recording at which those frames begin.
     duration : seconds of the recording.
     warnings : what to bear in mind, in sentences; mostly empty.
-    uncertain_below : the confidence that the model asks of itself.
+    rejection_threshold : the confidence that the model asks of itself.
     """
 
     source: str
@@ -63,14 +63,14 @@ class Prediction:
     probabilities: np.ndarray
     attention: np.ndarray
     duration: float
-    heard_from: float = 0.0
+    offset: float = 0.0
     warnings: tuple[str, ...] = ()
-    uncertain_below: float = 0.0
+    rejection_threshold: float = 0.0
 
     @property
     def is_uncertain(self) -> bool:
         """Whether the model's own threshold calls this prediction uncertain."""
-        return self.confidence < self.uncertain_below
+        return self.confidence < self.rejection_threshold
 
     @property
     def emotion(self) -> str:
@@ -92,12 +92,12 @@ class Timeline:
     overall : of the whole recording: the mean of the windows' probabilities, and of their attention, which here covers
         the recording and no padding.
     attention_seconds : float64 [weights], the moment in the middle of each stretch that `overall.attention` weighs.
-    windows : one, or overlapping ones where the recording is longer than what the network is given.
+    segments : one, or overlapping ones where the recording is longer than what the network is given.
     """
 
     overall: Prediction
     attention_seconds: np.ndarray
-    windows: tuple[Window, ...]
+    segments: tuple[Segment, ...]
 
 
 class Predictor:
@@ -108,10 +108,10 @@ class Predictor:
     'happy'
     """
 
-    def __init__(self, scorer: Scorer, description: Description) -> None:
+    def __init__(self, scorer: Scorer, metadata: ModelMetadata) -> None:
         """Make a predictor of a network and what it says of itself."""
         self.scorer = scorer
-        self.description = description
+        self.metadata = metadata
 
     @classmethod
     def load(cls, source: Path | str) -> "Predictor":
@@ -146,7 +146,7 @@ class Predictor:
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        return self.description.class_names
+        return self.metadata.class_names
 
     def predict(self, source: Path | bytes, *, name: str | None = None) -> Prediction:
         """Judge one recording, at any rate, mono or stereo.
@@ -155,33 +155,33 @@ class Predictor:
         ------
         AudioError : as `ser.audio.io.read_sound`.
         """
-        heard = hear(source, settings=self.description.features, name=name)
-        return self._judge([heard], [name or str(source if isinstance(source, Path) else "sound")])[0]
+        heard = load_features(source, settings=self.metadata.features, name=name)
+        return self._predict_batch([heard], [name or str(source if isinstance(source, Path) else "sound")])[0]
 
-    def follow(self, sound: Sound, *, name: str) -> Timeline:
+    def predict_long(self, sound: Sound, *, name: str) -> Timeline:
         """Judge a recording of any length: as `predict` where one window holds it, else in overlapping windows.
 
         Parameters
         ----------
-        sound : at the rate of `description.features`.
+        sound : at the rate of `metadata.features`.
         name : what to call the recording.
         """
-        settings = self.description.features
-        windows: list[Window] = []
-        cuts = cut_windows(sound.waveform, settings)
-        for first in range(0, len(cuts), _WINDOWS_AT_ONCE):
-            windows += self._judge_windows(cuts[first : first + _WINDOWS_AT_ONCE], settings)
-        seconds, attention = attention_over_time(windows, settings=settings, duration=sound.duration)
+        settings = self.metadata.features
+        segments: list[Segment] = []
+        cuts = cut_segments(sound.waveform, settings)
+        for first in range(0, len(cuts), _SEGMENTS_AT_ONCE):
+            segments += self._predict_segments(cuts[first : first + _SEGMENTS_AT_ONCE], settings)
+        seconds, attention = attention_over_time(segments, settings=settings, duration=sound.duration)
         overall = Prediction(
             source=name,
             class_names=self.class_names,
-            probabilities=mean_probabilities(windows),
+            probabilities=mean_probabilities(segments),
             attention=attention,
             duration=sound.duration,
             warnings=warnings_of_level(sound),
-            uncertain_below=self.description.uncertain_below,
+            rejection_threshold=self.metadata.rejection_threshold,
         )
-        return Timeline(overall=overall, attention_seconds=seconds, windows=tuple(windows))
+        return Timeline(overall=overall, attention_seconds=seconds, segments=tuple(segments))
 
     def predict_files(self, paths: Sequence[Path], *, workers: int = 0) -> tuple[list[Prediction], dict[Path, str]]:
         """Judge many recordings, by all cores (`workers` 0) and with progress.
@@ -191,13 +191,13 @@ class Predictor:
         predictions : of those that could be read, in the order of `paths`.
         failures : path -> why it could not be read.
         """
-        attempt = partial(try_to_hear, settings=self.description.features)
+        attempt = partial(try_load_features, settings=self.metadata.features)
         attempts = track(
             map_in_workers(attempt, paths, workers=workers), total=len(paths), description="Scoring", unit="recordings"
         )
         predictions: list[Prediction] = []
         failures: dict[Path, str] = {}
-        waiting: list[tuple[Path, Heard]] = []
+        waiting: list[tuple[Path, ModelInput]] = []
         # One thread for the network: the workers have the cores, and threads that wait for one only spin.
         with threadpool_limits(1):
             for path, outcome in zip(paths, attempts, strict=True):
@@ -206,9 +206,9 @@ class Predictor:
                     continue
                 waiting.append((path, outcome))
                 if len(waiting) == _BATCH:
-                    predictions += self._judge_waiting(waiting)
+                    predictions += self._predict_waiting(waiting)
                     waiting.clear()
-            return predictions + self._judge_waiting(waiting), failures
+            return predictions + self._predict_waiting(waiting), failures
 
     def score(self, features: np.ndarray) -> np.ndarray:
         """Return probabilities float32 [samples, classes], a batch at a time.
@@ -220,28 +220,28 @@ class Predictor:
         starts = range(0, len(features), _BATCH)
         return np.concatenate([self.scorer(features[start : start + _BATCH])[0] for start in starts])
 
-    def _judge_windows(self, cuts: Sequence[tuple[int, np.ndarray]], settings: FeatureSettings) -> list[Window]:
+    def _predict_segments(self, cuts: Sequence[tuple[int, np.ndarray]], settings: FeatureSettings) -> list[Segment]:
         heard = [row for row, (_, waveform) in enumerate(cuts) if not is_silent(waveform)]
-        conditioned = {row: condition(cuts[row][1], settings) for row in heard}
+        conditioned = {row: trim_and_level(cuts[row][1], settings) for row in heard}
         answers = {}
         if heard:
             inputs = np.stack([network_input(conditioned[row], settings) for row in heard])
             answers = dict(zip(heard, zip(*self.scorer(inputs), strict=True), strict=True))
         return [
-            Window(
+            Segment(
                 start=start / settings.sample_rate,
                 end=(start + len(waveform)) / settings.sample_rate,
                 probabilities=answers[row][0] if row in answers else None,
                 attention=answers[row][1] if row in answers else None,
-                heard_from=(start + (conditioned[row].start if row in answers else 0)) / settings.sample_rate,
+                offset=(start + (conditioned[row].start if row in answers else 0)) / settings.sample_rate,
             )
             for row, (start, waveform) in enumerate(cuts)
         ]
 
-    def _judge_waiting(self, waiting: Sequence[tuple[Path, Heard]]) -> list[Prediction]:
-        return self._judge([heard for _, heard in waiting], [str(path) for path, _ in waiting])
+    def _predict_waiting(self, waiting: Sequence[tuple[Path, ModelInput]]) -> list[Prediction]:
+        return self._predict_batch([heard for _, heard in waiting], [str(path) for path, _ in waiting])
 
-    def _judge(self, heard: Sequence[Heard], names: Sequence[str]) -> list[Prediction]:
+    def _predict_batch(self, heard: Sequence[ModelInput], names: Sequence[str]) -> list[Prediction]:
         if not heard:
             return []
         probabilities, attention = self.scorer(np.stack([one.features for one in heard]))
@@ -251,10 +251,10 @@ class Predictor:
                 class_names=self.class_names,
                 probabilities=probabilities[row],
                 attention=attention[row],
-                heard_from=one.heard_from,
+                offset=one.offset,
                 duration=one.duration,
                 warnings=one.warnings,
-                uncertain_below=self.description.uncertain_below,
+                rejection_threshold=self.metadata.rejection_threshold,
             )
             for row, (name, one) in enumerate(zip(names, heard, strict=True))
         ]

@@ -1,4 +1,4 @@
-"""Published models: weights in a .safetensors file and their description as JSON, found by name.
+"""Published models: weights in a .safetensors file and their metadata as JSON, found by name.
 
 A name is all that is needed to predict: the files lie in the package. Finding them takes no torch; where there is none,
 a model that has an .onnx file too is run by that.
@@ -15,12 +15,12 @@ from ser.errors import CheckpointError, SerError
 from ser.inference.metadata_file import (
     ONNX,
     SAFETENSORS,
-    description_path,
-    read_description_of,
+    metadata_path,
+    read_metadata_of,
     read_up_to,
-    write_description_of,
+    write_metadata_of,
 )
-from ser.models.metadata import Description
+from ser.models.metadata import ModelMetadata
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -37,20 +37,20 @@ MAX_BYTES = 64 * 2**20
 _FILES = (SAFETENSORS, ONNX, ".ckpt")
 
 
-def published_names() -> list[str]:
+def pretrained_names() -> list[str]:
     """Return the names of the published models, the default one first, then by the alphabet."""
     names = {path.stem for path in MODELS.glob("*.json") if _weights_of(path.stem)}
     return sorted(names, key=lambda name: (name != DEFAULT_MODEL, name))
 
 
-def find_published(name: str) -> Path:
+def find_pretrained(name: str) -> Path:
     """Return the file of a published model that this machine can run: .safetensors with torch, else .onnx.
 
     Raises
     ------
     CheckpointError : there is no model of that name; it lists those that there are.
     """
-    known = published_names()
+    known = pretrained_names()
     if name not in known:  # so no name of a stranger's choosing ever becomes a path
         there = f"published are {', '.join(known)}" if known else "none is published"
         raise CheckpointError(
@@ -59,14 +59,14 @@ def find_published(name: str) -> Path:
     return _weights_of(name)[0]
 
 
-def is_published(path: Path) -> bool:
+def is_pretrained(path: Path) -> bool:
     """Whether `path` is the file of a published model."""
     return path.parent == MODELS
 
 
 def default_model() -> Path | None:
     """Return the file of the published model `DEFAULT_MODEL`, or None where there is none."""
-    return find_published(DEFAULT_MODEL) if DEFAULT_MODEL in published_names() else None
+    return find_pretrained(DEFAULT_MODEL) if DEFAULT_MODEL in pretrained_names() else None
 
 
 def find_model(source: Path | str) -> Path:
@@ -81,13 +81,13 @@ def find_model(source: Path | str) -> Path:
         exists = path.exists()
     except OSError:  # a name that no file can have, of a thousand letters
         exists = False
-    return path if exists or path.suffix in _FILES else find_published(str(source))
+    return path if exists or path.suffix in _FILES else find_pretrained(str(source))
 
 
-def write_published(
-    path: Path, recogniser: "Recogniser", description: Description, *, onnx: bytes | None = None
+def write_pretrained(
+    path: Path, recogniser: "Recogniser", metadata: ModelMetadata, *, onnx: bytes | None = None
 ) -> None:
-    """Write weights as `path`, a .safetensors file, and their public description beside it.
+    """Write weights as `path`, a .safetensors file, and their public metadata beside it.
 
     Parameters
     ----------
@@ -95,13 +95,13 @@ def write_published(
 
     Raises
     ------
-    CheckpointError : weights that `load_published` would refuse; nothing is written.
+    CheckpointError : weights that `load_pretrained` would refuse; nothing is written.
     OSError : a file cannot be written.
     """
     from safetensors.torch import save
 
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in recogniser.state_dict().items()}
-    _check_weights(weights, description, path)
+    _check_weights(weights, metadata, path)
     content = save(weights)
     if len(content) > MAX_BYTES:
         raise CheckpointError(f"{path} would have {len(content):,} bytes, but should have {MAX_BYTES:,} at most.")
@@ -110,11 +110,11 @@ def write_published(
         path.with_suffix(ONNX).unlink(missing_ok=True)
     else:
         write_bytes_atomically(path.with_suffix(ONNX), onnx)
-    write_description_of(path, content, description, onnx=onnx)
+    write_metadata_of(path, content, metadata, onnx=onnx)
 
 
-def load_published(path: Path) -> "tuple[Recogniser, Description]":
-    """Return the recogniser of a .safetensors file, in evaluation mode on the CPU, and the description beside it.
+def load_pretrained(path: Path) -> "tuple[Recogniser, ModelMetadata]":
+    """Return the recogniser of a .safetensors file, in evaluation mode on the CPU, and the metadata beside it.
 
     Raises
     ------
@@ -128,15 +128,15 @@ def load_published(path: Path) -> "tuple[Recogniser, Description]":
     if not path.is_file():
         raise CheckpointError(f"{path}: there is no such model; write one with `python -m ser publish`.")
     content = read_up_to(path, MAX_BYTES)
-    description = read_description_of(path, content)
+    metadata = read_metadata_of(path, content)
     try:
         weights = load(content)
     except Exception as error:  # damage shows as errors of several kinds
         raise CheckpointError(f"{path} is damaged or not a .safetensors file ({type(error).__name__}).") from error
-    _check_weights(weights, description, path)
-    recogniser = fresh_recogniser(description)
+    _check_weights(weights, metadata, path)
+    recogniser = fresh_recogniser(metadata)
     recogniser.load_state_dict(weights)
-    return recogniser.eval(), description
+    return recogniser.eval(), metadata
 
 
 def _weights_of(name: str) -> list[Path]:
@@ -153,18 +153,18 @@ def _has_torch() -> bool:
         return False
 
 
-def _check_weights(weights: "Mapping[str, Tensor]", description: Description, path: Path) -> None:
+def _check_weights(weights: "Mapping[str, Tensor]", metadata: ModelMetadata, path: Path) -> None:
     """Raise CheckpointError unless names, types and shapes are those of the described network, and all is finite."""
     import torch
 
     from ser.inference.checkpoint import fresh_recogniser
 
     try:
-        # On "meta" there are shapes and no memory: a description of a network of any size costs nothing.
+        # On "meta" there are shapes and no memory: a metadata of a network of any size costs nothing.
         with torch.device("meta"):
-            expected = fresh_recogniser(description).state_dict()
+            expected = fresh_recogniser(metadata).state_dict()
     except (SerError, RuntimeError, TypeError) as error:  # torch's, for numbers beyond all measure
-        raise CheckpointError(f"{description_path(path)} cannot be used: {shorten(str(error), 300)}") from error
+        raise CheckpointError(f"{metadata_path(path)} cannot be used: {shorten(str(error), 300)}") from error
     for name in sorted({*expected, *weights}):
         if name not in weights:
             raise CheckpointError(f"{path} lacks the tensor {name}.")

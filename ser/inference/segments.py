@@ -14,25 +14,25 @@ OVERLAP = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
-class Window:
+class Segment:
     """One stretch of a recording and what the model says of it, as if it were a recording of its own.
 
     Attributes
     ----------
     start, end : seconds from the beginning of the recording.
     probabilities : float32 [classes]; None where the stretch is silent.
-    attention : float32 [weights], evenly over the network's `max_length` frames from `heard_from` on; None likewise.
-    heard_from : seconds from the beginning of the recording; `start`, or later where a silence was cut off.
+    attention : float32 [weights], evenly over the network's `max_length` frames from `offset` on; None likewise.
+    offset : seconds from the beginning of the recording; `start`, or later where a silence was cut off.
     """
 
     start: float
     end: float
     probabilities: np.ndarray | None
     attention: np.ndarray | None
-    heard_from: float
+    offset: float
 
 
-def cut_windows(waveform: np.ndarray, settings: FeatureSettings) -> list[tuple[int, np.ndarray]]:
+def cut_segments(waveform: np.ndarray, settings: FeatureSettings) -> list[tuple[int, np.ndarray]]:
     """Return the first sample and the samples of each window, evenly spread from the first sample to the last.
 
     A waveform no longer than what the network is given is one window. Otherwise all are of that length, so that
@@ -55,13 +55,13 @@ def is_silent(waveform: np.ndarray) -> bool:
     return float(np.abs(waveform).max()) < SILENCE_PEAK
 
 
-def mean_probabilities(windows: Sequence[Window]) -> np.ndarray:
+def mean_probabilities(segments: Sequence[Segment]) -> np.ndarray:
     """Return float32 [classes], the mean over the windows that are not silent; there is one at least."""
-    return np.mean([w.probabilities for w in windows if w.probabilities is not None], axis=0)
+    return np.mean([w.probabilities for w in segments if w.probabilities is not None], axis=0)
 
 
 def attention_over_time(
-    windows: Sequence[Window], *, settings: FeatureSettings, duration: float
+    segments: Sequence[Segment], *, settings: FeatureSettings, duration: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return on which moments the answers leaned, over a recording of `duration` seconds.
 
@@ -70,15 +70,15 @@ def attention_over_time(
     seconds : float64 [steps], the middle of each step; a step is what one weight of a window stands for.
     attention : float32 [steps], the mean over the windows that hear the moment, 0 in silent ones; summing to 1.
     """
-    n_weights = next(len(window.attention) for window in windows if window.attention is not None)
+    n_weights = next(len(segment.attention) for segment in segments if segment.attention is not None)
     step = settings.duration / n_weights
     seconds = (np.arange(max(1, math.ceil(duration / step))) + 0.5) * step
     total, heard = np.zeros(len(seconds)), np.zeros(len(seconds))
-    for window in windows:
-        places = np.floor((seconds - window.heard_from) / step).astype(int)
+    for segment in segments:
+        places = np.floor((seconds - segment.offset) / step).astype(int)
         inside = (places >= 0) & (places < n_weights)
         heard += inside
-        if window.attention is not None:
-            total[inside] += window.attention[places[inside]]
+        if segment.attention is not None:
+            total[inside] += segment.attention[places[inside]]
     mean = total / np.maximum(heard, 1)
     return seconds, (mean / mean.sum()).astype(np.float32)

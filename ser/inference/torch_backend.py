@@ -8,8 +8,8 @@ import torch
 from ser.errors import CheckpointError
 from ser.inference.checkpoint import load_recogniser
 from ser.inference.metadata_file import SAFETENSORS
-from ser.inference.pretrained import load_published
-from ser.models.metadata import Description
+from ser.inference.pretrained import load_pretrained
+from ser.models.metadata import ModelMetadata
 from ser.models.recogniser import Recogniser
 
 
@@ -31,16 +31,16 @@ class TorchScorer:
             return torch.softmax(logits.float() / self.temperature, dim=1).numpy(), attention.float().numpy()
 
 
-def load_torch_scorer(path: Path) -> tuple[TorchScorer, Description]:
+def load_torch_scorer(path: Path) -> tuple[TorchScorer, ModelMetadata]:
     """Read a checkpoint, the best one of a run's folder, or a .safetensors file.
 
     Raises
     ------
-    CheckpointError : as `load_recogniser` and `load_published`, or a weight is not a finite number.
+    CheckpointError : as `load_recogniser` and `load_pretrained`, or a weight is not a finite number.
     """
-    load = load_published if path.suffix == SAFETENSORS else load_recogniser
-    recogniser, description = load(path)
+    load = load_pretrained if path.suffix == SAFETENSORS else load_recogniser
+    recogniser, metadata = load(path)
     broken = next((name for name, value in recogniser.state_dict().items() if not torch.isfinite(value).all()), None)
     if broken is not None:  # of a training that diverged, or a stranger's: every answer would be NaN
         raise CheckpointError(f"{path} holds weights in {broken} that are not finite numbers.")
-    return TorchScorer(recogniser, temperature=description.temperature), description
+    return TorchScorer(recogniser, temperature=metadata.temperature), metadata

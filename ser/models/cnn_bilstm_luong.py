@@ -49,7 +49,7 @@ class CnnBiLstmLuong(nn.Module):
 
     min_frames = 2
     """The pooling halves the frames, and one must be left."""
-    by_band = False
+    per_band = False
 
     def __init__(self, settings: CnnBiLstmLuongSettings, *, n_features: int, n_classes: int) -> None:
         super().__init__()

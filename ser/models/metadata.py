@@ -15,11 +15,11 @@ from ser.features.validation import read_settings, require
 FORMAT = 1
 
 _MAX_VALUES, _MAX_DEPTH, _MAX_TEXT = 100_000, 32, 10_000
-"""Of a description: one that names all 2,452 recordings of RAVDESS has 3,000 values, 5 deep, of 200 characters."""
+"""Of a metadata: one that names all 2,452 recordings of RAVDESS has 3,000 values, 5 deep, of 200 characters."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Description:
+class ModelMetadata:
     """Everything but the weights.
 
     Attributes
@@ -28,10 +28,10 @@ class Description:
     class_names : in the order of the outputs.
     features : the settings of sound and features.
     protocol : one sentence on whom the model has heard and what chose this checkpoint.
-    held_out : names of the recordings that the run kept from training, to be scored.
+    scored_recordings : names of the recordings that the run kept from training, to be scored.
     corpus_root : where the corpus lay then; the held-out recordings are looked for there first.
     temperature : what the logits are divided by, so that confidence means what it says (Guo et al. 2017).
-    uncertain_below : a prediction less confident than this is called uncertain; 0 calls none so.
+    rejection_threshold : a prediction less confident than this is called uncertain; 0 calls none so.
     configuration : the run's resolved configuration, as it was; information only.
     versions : of this project and the libraries at training; information only.
     """
@@ -41,10 +41,10 @@ class Description:
     class_names: tuple[str, ...]
     features: FeatureSettings
     protocol: str
-    held_out: tuple[str, ...] = ()
+    scored_recordings: tuple[str, ...] = ()
     corpus_root: str = ""
     temperature: float = 1.0
-    uncertain_below: float = 0.0
+    rejection_threshold: float = 0.0
     configuration: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     format: int = FORMAT
@@ -55,11 +55,14 @@ class Description:
         require(len(self.class_names) >= 2, "class_names should hold two names at least.")
         require(len(set(self.class_names)) == len(self.class_names), "class_names holds a name twice.")
         require(0 < self.temperature < math.inf, f"temperature is {self.temperature}, but should be above 0.")
-        require(0 <= self.uncertain_below <= 1, f"uncertain_below is {self.uncertain_below}, but should be 0 to 1.")
+        require(
+            0 <= self.rejection_threshold <= 1,
+            f"rejection_threshold is {self.rejection_threshold}, but should be 0 to 1.",
+        )
 
 
-def read_description(values: Mapping[str, Any], path: Path) -> Description:
-    """Return the description that plain values from the file `path` hold.
+def read_metadata(values: Mapping[str, Any], path: Path) -> ModelMetadata:
+    """Return the metadata that plain values from the file `path` hold.
 
     Raises
     ------
@@ -69,13 +72,13 @@ def read_description(values: Mapping[str, Any], path: Path) -> Description:
     if values.get("format", FORMAT) != FORMAT:
         raise CheckpointError(f"{path} has format {values['format']!r}; this release of ser reads {FORMAT}.")
     try:
-        return read_settings(Description, values, where="checkpoint")
+        return read_settings(ModelMetadata, values, where="checkpoint")
     except SettingsError as error:
         raise CheckpointError(f"{path} cannot be used: {shorten(str(error), 300)}") from error
 
 
 def _check_plain(values: Mapping[str, Any], path: Path) -> None:
-    """Refuse what no description holds, before any of it is compared, copied or shown in a message.
+    """Refuse what no metadata holds, before any of it is compared, copied or shown in a message.
 
     A few hundred bytes of JSON or of a pickle can hold a number of thousands of digits, lists in lists without end, or
     lists that hold one another so often that writing them out takes all memory.
@@ -85,14 +88,14 @@ def _check_plain(values: Mapping[str, Any], path: Path) -> None:
         value, depth = waiting.pop()
         seen += 1
         if depth > _MAX_DEPTH or seen > _MAX_VALUES:
-            raise CheckpointError(f"{path} cannot be used: its description has too many values, or too deep ones.")
+            raise CheckpointError(f"{path} cannot be used: its metadata has too many values, or too deep ones.")
         if isinstance(value, Mapping):
             waiting += [(item, depth + 1) for pair in value.items() for item in pair]
         elif isinstance(value, (list, tuple)):
             waiting += [(item, depth + 1) for item in value]
         elif not _is_plain(value):
             raise CheckpointError(
-                f"{path} cannot be used: its description holds {type(value).__name__} values that are too large, or no "
+                f"{path} cannot be used: its metadata holds {type(value).__name__} values that are too large, or no "
                 "plain ones."
             )
 

@@ -24,7 +24,7 @@ ARCHITECTURES = {
 }
 """Name -> (network, its settings). A new architecture is a file beside this one and a line here.
 
-A network says of itself how few frames it can take (`min_frames`), and how its features are standardised (`by_band`).
+A network says of itself how few frames it can take (`min_frames`), and how its features are standardised (`per_band`).
 False: each feature in each frame on its own, padding included, as in the original recipe; every input then has
 `max_length` frames. True: each feature over all frames that are not padding; inputs may be of any length, padding is 0,
 and the network is told by a mask which frames are real.
@@ -36,8 +36,8 @@ class Recogniser(nn.Module):
 
     Parameters
     ----------
-    functionals : a second opinion on the same features, which then end with the rows of `ser.features.pitch`.
-    share : of the second opinion in the answer, 0 to 1.
+    utterance_head : a second opinion on the same features, which then end with the rows of `ser.features.pitch`.
+    fusion_weight : of the second opinion in the answer, 0 to 1.
     """
 
     def __init__(
@@ -45,36 +45,38 @@ class Recogniser(nn.Module):
         standardiser: Standardiser,
         network: nn.Module,
         *,
-        functionals: FunctionalsHead | KernelHead | None = None,
-        share: float = 0.0,
+        utterance_head: FunctionalsHead | KernelHead | None = None,
+        fusion_weight: float = 0.0,
     ) -> None:
         super().__init__()
         self.standardiser = standardiser
         self.network = network
-        self.functionals = functionals
-        self.share = share
+        self.utterance_head = utterance_head
+        self.fusion_weight = fusion_weight
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Map float32 [batch, features, frames] to logits [batch, classes] and weights [batch, frames'].
 
         Frames of zeros at the end are padding. Two opinions are joined as the weighted mean of their log-probabilities.
         """
-        logits, weights = self.ask_network(features)
-        if self.functionals is None:
+        logits, weights = self.network_logits(features)
+        if self.utterance_head is None:
             return logits, weights
-        second = self.functionals(features, real_frames(features))
-        joined = (1 - self.share) * F.log_softmax(logits, dim=1) + self.share * F.log_softmax(second, dim=1)
+        second = self.utterance_head(features, real_frames(features))
+        joined = (1 - self.fusion_weight) * F.log_softmax(logits, dim=1) + self.fusion_weight * F.log_softmax(
+            second, dim=1
+        )
         return joined, weights
 
-    def ask_network(self, features: Tensor) -> tuple[Tensor, Tensor]:
+    def network_logits(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Return the network's own answer, as `forward` does."""
-        if not self.network.by_band:
+        if not self.network.per_band:
             return self.network(self.standardiser(features))
-        return self.network(*self.standardise(self.network_rows(features)))
+        return self.network(*self.standardise(self.network_features(features)))
 
-    def network_rows(self, features: Tensor) -> Tensor:
+    def network_features(self, features: Tensor) -> Tensor:
         """Return those rows of the features that the network is given."""
-        return features if self.functionals is None else features[:, : self.functionals.n_bands]
+        return features if self.utterance_head is None else features[:, : self.utterance_head.n_bands]
 
     def standardise(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Return what a network that standardises by band is given: its features, 0 where padded, and the mask."""
@@ -87,10 +89,10 @@ def real_frames(features: Tensor) -> Tensor:
     return (features != 0).any(dim=1)
 
 
-def is_by_band(name: str) -> bool:
+def normalises_per_band(name: str) -> bool:
     """Whether the architecture's features are standardised by band (see `ARCHITECTURES`)."""
     network, _ = ARCHITECTURES[name]
-    return network.by_band
+    return network.per_band
 
 
 def check_architecture(name: str, settings: Mapping[str, Any], *, n_features: int, max_length: int) -> None:
@@ -110,10 +112,10 @@ def check_architecture(name: str, settings: Mapping[str, Any], *, n_features: in
             f"features.max_length is {max_length}, but model {name} needs at least {network.min_frames} frames."
         )
     n_bands = n_features - N_PITCH
-    if functionals_share(name, settings) and (n_bands < N_GROUPS or n_bands % N_GROUPS):
+    if fusion_weight(name, settings) and (n_bands < N_GROUPS or n_bands % N_GROUPS):
         raise SettingsError(
-            f"model.network.functionals needs features.groups=[logmel,pitch] and a multiple of {N_GROUPS} bands "
-            f"(features.n_mels), but the features have {n_features} rows; model.network.functionals=0 does without."
+            f"model.network.fusion_weight needs features.groups=[logmel,pitch] and a multiple of {N_GROUPS} bands "
+            f"(features.n_mels), but the features have {n_features} rows; model.network.fusion_weight=0 does without."
         )
 
 
@@ -129,18 +131,18 @@ def build_recogniser(
     check_architecture(name, settings, n_features=n_features, max_length=max_length)
     network, settings_class = ARCHITECTURES[name]
     network_settings = read_settings(settings_class, settings, where="model.network")
-    share = functionals_share(name, settings)
-    n_rows = n_features - N_PITCH if share else n_features
+    weight = fusion_weight(name, settings)
+    n_rows = n_features - N_PITCH if weight else n_features
     head = KernelHead if getattr(network_settings, "kernel", False) else FunctionalsHead
     return Recogniser(
-        Standardiser((n_rows, 1 if network.by_band else max_length)),
+        Standardiser((n_rows, 1 if network.per_band else max_length)),
         network(network_settings, n_features=n_rows, n_classes=n_classes),
-        functionals=head(n_bands=n_rows, n_classes=n_classes) if share else None,
-        share=share,
+        utterance_head=head(n_bands=n_rows, n_classes=n_classes) if weight else None,
+        fusion_weight=weight,
     )
 
 
-def functionals_share(name: str, settings: Mapping[str, Any]) -> float:
+def fusion_weight(name: str, settings: Mapping[str, Any]) -> float:
     """Return how much the second opinion of that architecture counts (`ser.models.functionals`); 0: it has none."""
     _, settings_class = ARCHITECTURES[name]
-    return getattr(read_settings(settings_class, settings, where="model.network"), "functionals", 0.0)
+    return getattr(read_settings(settings_class, settings, where="model.network"), "fusion_weight", 0.0)

@@ -30,7 +30,7 @@ class ResidualBiLstmSettings:
     lstm_hidden : units of each direction of the LSTM.
     attention_hidden : units of the layer that scores a frame.
     block_dropout : within a block; dropout : before the LSTM and before the last linear layer. In [0, 1).
-    functionals : share of the second opinion (`ser.models.functionals`) in the answer, in [0, 1); 0: there is none.
+    fusion_weight : weight of the utterance-level head (`ser.models.functionals`), in [0, 1); 0: there is none.
     kernel : the second opinion compares with utterances of training (`ser.models.kernel`), instead of a linear layer.
     """
 
@@ -39,7 +39,7 @@ class ResidualBiLstmSettings:
     attention_hidden: int = 64
     block_dropout: float = 0.1
     dropout: float = 0.3
-    functionals: float = 0.0
+    fusion_weight: float = 0.0
     kernel: bool = False
 
     def __post_init__(self) -> None:
@@ -49,7 +49,7 @@ class ResidualBiLstmSettings:
         )
         for key in ("lstm_hidden", "attention_hidden"):
             require(getattr(self, key) >= 1, f"{key} is {getattr(self, key)}, but should be at least 1.")
-        for key in ("block_dropout", "dropout", "functionals"):
+        for key in ("block_dropout", "dropout", "fusion_weight"):
             require(0 <= getattr(self, key) < 1, f"{key} is {getattr(self, key)}, but should be in [0, 1).")
 
 
@@ -63,7 +63,7 @@ class ResidualBiLstm(nn.Module):
     """
 
     min_frames = 2 * FRAMES_A_STATE
-    by_band = True
+    per_band = True
 
     def __init__(self, settings: ResidualBiLstmSettings, *, n_features: int, n_classes: int) -> None:
         super().__init__()

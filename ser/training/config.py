@@ -12,7 +12,7 @@ from ser.corpora.selection import DataSettings
 from ser.errors import SettingsError
 from ser.features.extract import FeatureSettings
 from ser.features.validation import check_keys, read_settings, require, suggestion
-from ser.models.recogniser import check_architecture, functionals_share, is_by_band
+from ser.models.recogniser import check_architecture, fusion_weight, normalises_per_band
 from ser.training.module import MONITORED, ModelSettings
 
 
@@ -86,7 +86,7 @@ class RunSettings:
     optimized_metric: str = "val/loss"
     ckpt_path: str | None = None
     score_test: bool = True
-    original_files: bool = True
+    reference_files: bool = True
 
     def __post_init__(self) -> None:
         require(0 <= self.seed < 2**32, f"seed is {self.seed}, but should be a whole number from 0 to 2^32 - 1.")
@@ -142,13 +142,13 @@ def read_run_settings(configuration: Mapping[str, Any]) -> RunSettings:
 def _check_fit(settings: RunSettings) -> None:
     """Check what one group of settings asks of another."""
     groups, name = settings.features.groups, settings.model.name
-    second = functionals_share(name, settings.model.network) > 0
+    second = fusion_weight(name, settings.model.network) > 0
     if second and groups != ("logmel", "pitch"):
         raise SettingsError(
-            f"model.network.functionals needs features.groups=[logmel,pitch], but it is {list(groups)}: give these "
-            "groups, or model.network.functionals=0."
+            f"model.network.fusion_weight needs features.groups=[logmel,pitch], but it is {list(groups)}: give these "
+            "groups, or model.network.fusion_weight=0."
         )
-    if settings.spectrogram.changes_anything and not (is_by_band(name) and (second or groups == ("logmel",))):
+    if settings.spectrogram.changes_anything and not (normalises_per_band(name) and (second or groups == ("logmel",))):
         raise SettingsError(
             f"spectrogram changes log-mel features of a network that standardises by band, but features.groups is "
             f"{list(groups)} and model.name {name}: give features=logmel model=residual_bilstm, or spectrogram=none."

@@ -13,15 +13,15 @@ from torch.nn import functional as F
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
-from ser.augment.specaugment import mask_bands_and_frames, mix
+from ser.augment.specaugment import mask_spectrogram, mix
 from ser.augment.spectrogram import SpectrogramAugmentSettings, change_sound
 from ser.data.samplers import count_real_frames, epoch_seed
 from ser.evaluation.metrics import Metrics
 from ser.features.validation import require
 from ser.inference.checkpoint import ENTRY, describe
-from ser.models.metadata import Description
+from ser.models.metadata import ModelMetadata
 from ser.models.recogniser import Recogniser
-from ser.training.optimiser import OptimiserSettings, SchedulerSettings, build_optimiser, build_schedule, update_average
+from ser.training.optimiser import OptimiserSettings, SchedulerSettings, build_optimiser, build_schedule, update_ema
 
 log = logging.getLogger(__name__)
 
@@ -44,14 +44,17 @@ class ModelSettings:
     network: dict[str, Any] = field(default_factory=dict)
     lr: float = 1e-4
     label_smoothing: float = 0.0
-    balance: float = 0.0
+    class_weight_power: float = 0.0
     optimiser: OptimiserSettings = field(default_factory=OptimiserSettings)
     scheduler: SchedulerSettings = field(default_factory=SchedulerSettings)
 
     def __post_init__(self) -> None:
         require(self.lr > 0, f"lr is {self.lr}, but should be above 0.")
         require(0 <= self.label_smoothing < 1, f"label_smoothing is {self.label_smoothing}, but should be in [0, 1).")
-        require(0 <= self.balance <= 1, f"balance is {self.balance}, but should be from 0 to 1.")
+        require(
+            0 <= self.class_weight_power <= 1,
+            f"class_weight_power is {self.class_weight_power}, but should be from 0 to 1.",
+        )
 
 
 class EmotionClassifier(L.LightningModule):
@@ -60,7 +63,7 @@ class EmotionClassifier(L.LightningModule):
     Parameters
     ----------
     spectrogram : how training batches are changed; for log-mel features and networks that standardise by band only.
-    class_counts : training samples of each class, for `settings.balance`.
+    class_counts : training samples of each class, for `settings.class_weight_power`.
 
     Attributes
     ----------
@@ -76,7 +79,7 @@ class EmotionClassifier(L.LightningModule):
         self,
         recogniser: Recogniser,
         *,
-        description: Description,
+        metadata: ModelMetadata,
         settings: ModelSettings,
         seed: int,
         spectrogram: SpectrogramAugmentSettings | None = None,
@@ -84,20 +87,20 @@ class EmotionClassifier(L.LightningModule):
     ) -> None:
         super().__init__()
         self.recogniser = recogniser
-        self.averages = settings.optimiser.average > 0
+        self.averages = settings.optimiser.ema_decay > 0
         if self.averages:
-            self.own_learner = copy.deepcopy(recogniser)
+            self.online_model = copy.deepcopy(recogniser)
             recogniser.requires_grad_(False)
-        self.description = description
+        self.metadata = metadata
         self.settings = settings
         self.spectrogram = spectrogram or SpectrogramAugmentSettings()
         self.seed = seed
         self.history = []
-        counts = torch.tensor(class_counts or [1] * len(description.class_names), dtype=torch.float32)
-        weights = (counts[counts > 0].mean() / counts) ** settings.balance
+        counts = torch.tensor(class_counts or [1] * len(metadata.class_names), dtype=torch.float32)
+        weights = (counts[counts > 0].mean() / counts) ** settings.class_weight_power
         # Of a class that is not there nothing is learnt, by smoothed targets neither.
         self.register_buffer("class_weights", weights.where(counts > 0, 0), persistent=False)
-        n_classes = len(description.class_names)
+        n_classes = len(metadata.class_names)
         for part in ("train", "val"):
             # Sums stay on the device and are read once an epoch: reading a number back every step costs a wait.
             self.register_buffer(f"{part}_loss_sum", torch.zeros(()), persistent=False)
@@ -109,7 +112,7 @@ class EmotionClassifier(L.LightningModule):
 
     @property
     def learner(self) -> Recogniser:
-        return self.own_learner if self.averages else self.recogniser
+        return self.online_model if self.averages else self.recogniser
 
     def configure_optimizers(self) -> dict[str, Any]:
         optimiser = build_optimiser(
@@ -139,16 +142,16 @@ class EmotionClassifier(L.LightningModule):
     def optimizer_step(self, epoch: int, batch_idx: int, optimizer: Optimizer, optimizer_closure: Any = None) -> None:
         super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
         if self.averages:
-            decay = self.settings.optimiser.average
-            update_average(self.recogniser, self.learner, decay=decay, step=self.global_step)
+            decay = self.settings.optimiser.ema_decay
+            update_ema(self.recogniser, self.learner, decay=decay, step=self.global_step)
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         features, labels = batch
         if self.spectrogram.changes_anything:
-            logits, targets = self._changed(features, F.one_hot(labels, len(self.description.class_names)).float())
+            logits, targets = self._changed(features, F.one_hot(labels, len(self.metadata.class_names)).float())
         else:
-            logits, targets = self.learner.ask_network(features)[0], labels
-        weight = self.class_weights if self.settings.balance else None
+            logits, targets = self.learner.network_logits(features)[0], labels
+        weight = self.class_weights if self.settings.class_weight_power else None
         loss = F.cross_entropy(logits, targets, weight=weight, label_smoothing=self.settings.label_smoothing)
         self._count("train", loss, logits, labels)
         return loss
@@ -175,7 +178,7 @@ class EmotionClassifier(L.LightningModule):
             schedule.step(validation["val/loss"])
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint[ENTRY] = describe(self.description)
+        checkpoint[ENTRY] = describe(self.metadata)
         checkpoint["history"] = self.history
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -183,8 +186,8 @@ class EmotionClassifier(L.LightningModule):
 
     def _changed(self, features: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Return the learner's logits of a batch changed at random, and its targets, both [batch, classes]."""
-        settings = self.description.features
-        features = self.learner.network_rows(features)
+        settings = self.metadata.features
+        features = self.learner.network_features(features)
         lengths = count_real_frames(features)
         features, lengths = change_sound(
             features,
@@ -196,7 +199,7 @@ class EmotionClassifier(L.LightningModule):
             generator=self.draws,
         )
         features, mask = self.learner.standardise(features)
-        features = mask_bands_and_frames(features, lengths, self.spectrogram, generator=self.draws)
+        features = mask_spectrogram(features, lengths, self.spectrogram, generator=self.draws)
         features, lengths, targets = mix(features, lengths, targets, self.spectrogram, generator=self.draws)
         mask = torch.arange(mask.shape[1], device=mask.device) < lengths.unsqueeze(1)
         logits, _ = self.learner.network(features, mask)
@@ -213,7 +216,7 @@ class EmotionClassifier(L.LightningModule):
     def _read_sums(self, part: str) -> dict[str, float]:
         """Return the epoch's loss, accuracy and UAR, and begin again from zero."""
         confusion, loss_sum = getattr(self, f"{part}_confusion"), getattr(self, f"{part}_loss_sum")
-        metrics = Metrics.from_confusion(confusion.cpu().numpy(), self.description.class_names)
+        metrics = Metrics.from_confusion(confusion.cpu().numpy(), self.metadata.class_names)
         loss = loss_sum.item() / metrics.n_recordings
         confusion.zero_()
         loss_sum.zero_()

@@ -26,20 +26,20 @@ class SchedulerSettings:
     name : "plateau": ReduceLROnPlateau on the validation loss. "one_cycle": up to `model.lr` and down again along
         cosines, step by step, over the whole of `trainer.max_epochs` (Smith and Topin 2018, arXiv:1708.07120).
     factor, patience, min_lr : plateau: `factor` after `patience` epochs without gain, down to `min_lr`.
-    warm_up : one-cycle: the share of the steps that go up.
+    pct_start : one-cycle: the share of the steps that go up.
     """
 
     name: Literal["plateau", "one_cycle"] = "plateau"
     factor: float = 0.5
     patience: int = 5
     min_lr: float = 1e-6
-    warm_up: float = 0.2
+    pct_start: float = 0.2
 
     def __post_init__(self) -> None:
         require(0 < self.factor < 1, f"factor is {self.factor}, but should lie between 0 and 1.")
         require(self.patience >= 0, f"patience is {self.patience}, but should not be negative.")
         require(self.min_lr >= 0, f"min_lr is {self.min_lr}, but should not be negative.")
-        require(0 < self.warm_up < 1, f"warm_up is {self.warm_up}, but should lie between 0 and 1.")
+        require(0 < self.pct_start < 1, f"pct_start is {self.pct_start}, but should lie between 0 and 1.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,17 +50,17 @@ class OptimiserSettings:
     ----------
     name : "adam", or "adamw", whose weight decay is apart from the gradients (Loshchilov and Hutter 2019).
     weight_decay : AdamW's, of matrices and filters; biases and normalisations have none.
-    average : decay of the running average of the weights by step, which is then what is validated and kept; 0: none.
+    ema_decay : decay of the running average of the weights by step, which is then what is validated and kept; 0: none.
     """
 
     name: Literal["adam", "adamw"] = "adam"
     weight_decay: float = 0.0
-    average: float = 0.0
+    ema_decay: float = 0.0
 
     def __post_init__(self) -> None:
         require(self.weight_decay >= 0, f"weight_decay is {self.weight_decay}, but should not be negative.")
         require(self.name == "adamw" or not self.weight_decay, "weight_decay is AdamW's: give optimiser.name=adamw.")
-        require(0 <= self.average < 1, f"average is {self.average}, but should be in [0, 1).")
+        require(0 <= self.ema_decay < 1, f"ema_decay is {self.ema_decay}, but should be in [0, 1).")
 
 
 def build_optimiser(network: nn.Module, settings: OptimiserSettings, *, lr: float, on_gpu: bool) -> Optimizer:
@@ -80,12 +80,12 @@ def build_schedule(optimiser: Optimizer, settings: SchedulerSettings, *, n_steps
     """Return the schedule of the optimiser's learning rate; `n_steps` are those of the whole training."""
     if settings.name == "plateau":
         return ReduceLROnPlateau(optimiser, factor=settings.factor, patience=settings.patience, min_lr=settings.min_lr)
-    return LambdaLR(optimiser, lambda step: one_cycle(step, n_steps=n_steps, warm_up=settings.warm_up))
+    return LambdaLR(optimiser, lambda step: one_cycle(step, n_steps=n_steps, pct_start=settings.pct_start))
 
 
-def one_cycle(step: int, *, n_steps: int, warm_up: float) -> float:
+def one_cycle(step: int, *, n_steps: int, pct_start: float) -> float:
     """Return the learning rate at a step (0, 1, ..., `n_steps`) as a share of the highest: two halves of a cosine."""
-    top = warm_up * n_steps
+    top = pct_start * n_steps
     if step < top:
         low, done = _WARM_FROM, 1 - step / top
     else:
@@ -94,7 +94,7 @@ def one_cycle(step: int, *, n_steps: int, warm_up: float) -> float:
 
 
 @torch.no_grad()
-def update_average(average: nn.Module, learner: nn.Module, *, decay: float, step: int) -> None:
+def update_ema(average: nn.Module, learner: nn.Module, *, decay: float, step: int) -> None:
     """Move `average` towards `learner` by 1 - decay; more in the first steps, when it holds little but its start.
 
     Statistics of normalisation layers are averaged as weights are; counters are copied.

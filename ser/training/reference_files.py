@@ -15,7 +15,7 @@ from ser.models.recogniser import Recogniser
 WEIGHTS, SCALER, ENCODER = "emotion_classification_model.pth", "scaler.pkl", "label_encoder.pkl"
 
 
-def write_original_files(
+def write_reference_files(
     folder: Path, recogniser: Recogniser, scaler: StandardScaler, *, class_names: Sequence[str]
 ) -> list[Path]:
     """Write the network's weights, the scaler and a label encoder, and return their paths.

@@ -29,13 +29,13 @@ from ser.inference.checkpoint import fresh_recogniser, load_recogniser
 from ser.inference.predictor import Predictor, failure_table
 from ser.inference.run_folder import BEST, CHECKPOINTS, LAST, find_checkpoint
 from ser.inference.torch_backend import TorchScorer
-from ser.models.metadata import Description
-from ser.models.recogniser import is_by_band
+from ser.models.metadata import ModelMetadata
+from ser.models.recogniser import normalises_per_band
 from ser.training.callbacks import AtomicCheckpointIO, ResumableEarlyStopping
 from ser.training.config import RunSettings
 from ser.training.module import EmotionClassifier
-from ser.training.reference_files import write_original_files
-from ser.training.utterance_head import fit_second_opinion
+from ser.training.reference_files import write_reference_files
+from ser.training.utterance_head import fit_utterance_head
 
 log = logging.getLogger(__name__)
 
@@ -91,7 +91,7 @@ def build_data(settings: RunSettings) -> EmotionData:
         data_dir=Path(settings.paths.data_dir),
         cache_dir=Path(settings.paths.cache_dir),
         seed=settings.seed,
-        by_band=is_by_band(settings.model.name),
+        per_band=normalises_per_band(settings.model.name),
     )
 
 
@@ -123,30 +123,30 @@ def build_trainer(settings: RunSettings) -> L.Trainer:
 
 
 def _build_classifier(settings: RunSettings, data: EmotionData, configuration: Mapping[str, Any]) -> EmotionClassifier:
-    held_out = () if settings.data.split == "all" else data.split.test or data.split.validation
-    description = Description(
+    kept_out = () if settings.data.split == "all" else data.split.test or data.split.validation
+    metadata = ModelMetadata(
         architecture=settings.model.name,
         network=settings.model.network,
         class_names=settings.data.classes,
         features=settings.features,
         protocol=settings.describe_protocol(),
-        held_out=tuple(recording.stem for recording in held_out),
+        scored_recordings=tuple(recording.stem for recording in kept_out),
         corpus_root=str(data.root),
         configuration=dict(configuration),
         versions={"ser": ser.__version__, "python": platform.python_version(), **{n: version(n) for n in _LIBRARIES}},
     )
-    recogniser = fresh_recogniser(description)
+    recogniser = fresh_recogniser(metadata)
     shape = recogniser.standardiser.mean.shape
     mean, scale = (torch.from_numpy(column[: shape.numel()]) for column in (data.scaler.mean_, data.scaler.scale_))
     recogniser.standardiser.set_statistics(mean.reshape(shape), scale.reshape(shape))
-    if recogniser.functionals is not None:
+    if recogniser.utterance_head is not None:
         log.info("Fitting the second opinion")
         features, labels = data.tensors("train")
-        fit_second_opinion(
-            recogniser.functionals,
+        fit_utterance_head(
+            recogniser.utterance_head,
             features,
             labels,
-            data.takes_meant_alike("train"),
+            data.groups("train"),
             feature_settings=settings.features,
             spectrogram=settings.spectrogram,
             seed=settings.seed,
@@ -154,7 +154,7 @@ def _build_classifier(settings: RunSettings, data: EmotionData, configuration: M
     counts = Counter(sample.recording.name.emotion for sample in data.prepared["train"].samples)
     return EmotionClassifier(
         recogniser,
-        description=description,
+        metadata=metadata,
         settings=settings.model,
         seed=settings.seed,
         spectrogram=settings.spectrogram,
@@ -227,8 +227,8 @@ def _report(
 
     run_dir = settings.run_dir
     # What people will use is what is scored: the file, read as they will read it.
-    recogniser, description = load_recogniser(run_dir / CHECKPOINTS / BEST)
-    predictor = Predictor(TorchScorer(recogniser, temperature=description.temperature), description)
+    recogniser, metadata = load_recogniser(run_dir / CHECKPOINTS / BEST)
+    predictor = Predictor(TorchScorer(recogniser, temperature=metadata.temperature), metadata)
     evaluation = _evaluate(predictor, data.prepared["validation"])
     write_evaluation(evaluation, run_dir, prefix="val")
     log.info("Validation, best epoch\n%s", format_metrics(evaluation))
@@ -237,8 +237,8 @@ def _report(
         write_evaluation(test, run_dir / "test", prefix="test")
         log.info("Test\n%s", format_metrics(test))
     save_figure(learning_curve_figure(classifier.history), run_dir / "learning_curve.png")
-    if settings.original_files and not is_by_band(settings.model.name):
-        write_original_files(run_dir, recogniser, data.scaler, class_names=description.class_names)
+    if settings.reference_files and not normalises_per_band(settings.model.name):
+        write_reference_files(run_dir, recogniser, data.scaler, class_names=metadata.class_names)
 
     choice = settings.callbacks.checkpoint
     if choice.monitor is None:
@@ -248,20 +248,20 @@ def _report(
         best = choose(classifier.history, key=lambda row: row[choice.monitor])
     for logger in trainer.loggers:
         if isinstance(logger, TensorBoardLogger):
-            _log_outcome(logger, evaluation, description, epoch=int(best["epoch"]))
+            _log_outcome(logger, evaluation, metadata, epoch=int(best["epoch"]))
         logger.finalize("success")
     log.info("Everything of this run is in %s", run_dir)
     return best
 
 
-def _log_outcome(logger: TensorBoardLogger, evaluation: Evaluation, description: Description, *, epoch: int) -> None:
+def _log_outcome(logger: TensorBoardLogger, evaluation: Evaluation, metadata: ModelMetadata, *, epoch: int) -> None:
     """Add the confusion matrix, and the settings with the final metrics: TensorBoard's images and HParams tab."""
     from ser.evaluation.figures import confusion_figure
 
     figure = confusion_figure(evaluation.overall.confusion, evaluation.class_names, title="Validation")
     logger.experiment.add_figure("val/confusion_matrix", figure, global_step=epoch)
     final = {f"final/{name}": value for name, value in evaluation.overall.headline().items()}
-    logger.log_hyperparams(_flat(description.configuration), metrics=final)
+    logger.log_hyperparams(_flat(metadata.configuration), metrics=final)
 
 
 def _evaluate(predictor: Predictor, prepared: Prepared) -> Evaluation:
@@ -269,7 +269,7 @@ def _evaluate(predictor: Predictor, prepared: Prepared) -> Evaluation:
     return Evaluation(
         class_names=predictor.class_names,
         recordings=tuple(map(_scored, prepared.samples, probabilities)),
-        protocol=predictor.description.protocol,
+        protocol=predictor.metadata.protocol,
     )
 
 

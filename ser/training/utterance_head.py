@@ -31,7 +31,7 @@ _MAX_STEPS = 1000
 _AT_ONCE = 64
 
 
-def fit_second_opinion(
+def fit_utterance_head(
     head: FunctionalsHead | KernelHead,
     features: Tensor,
     labels: Tensor,

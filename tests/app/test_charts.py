@@ -31,7 +31,7 @@ def rows_of(chart, layer=None):
 
 def test_charts_are_written_as_vega_lite_asks(reading):
     by_schema = jsonschema.Draft7Validator(altair.vegalite.schema.core.load_schema())
-    overall = replace(reading.timeline.overall, uncertain_below=0.4)
+    overall = replace(reading.timeline.overall, rejection_threshold=0.4)
     for chart in (
         confidence_chart(overall),
         timeline_chart(stretches_of(reading.timeline), EMOTIONS),
@@ -65,12 +65,12 @@ def test_bars_stand_in_the_order_of_the_model(reading):
 def test_a_line_shows_what_the_model_asks_of_itself(reading):
     overall = reading.timeline.overall
     assert len(confidence_chart(overall)["layer"]) == 2
-    chart = confidence_chart(replace(overall, uncertain_below=0.4))
+    chart = confidence_chart(replace(overall, rejection_threshold=0.4))
     assert rows_of(chart, layer=2) == [{"confidence": 0.4}]
 
 
 def test_every_moment_belongs_to_the_window_whose_middle_is_nearest(reading):
-    stretches, windows = stretches_of(reading.timeline), reading.timeline.windows
+    stretches, windows = stretches_of(reading.timeline), reading.timeline.segments
     assert stretches[0].start == 0
     assert stretches[-1].end == reading.timeline.overall.duration
     assert [one.end for one in stretches[:-1]] == [other.start for other in stretches[1:]]

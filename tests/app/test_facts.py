@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 
-from app.facts import find_figures, knows_made_up_voices_only, was_heard_before
+from app.facts import find_figures, knows_made_up_voices_only, was_in_training
 from app.markdown import plain
 from app.model_choice import ModelFile
 
@@ -48,14 +48,14 @@ def test_a_foreign_file_holds_no_figures(run, text):
     assert find_figures(model_at(run / "model.onnx")) == []
 
 
-def test_what_the_model_has_heard_is_told(tiny_description):
-    described = replace(tiny_description, held_out=("03-01-06-02-01-01-17",))
-    assert "was not trained on this recording" in was_heard_before("03-01-06-02-01-01-17.wav", described)
-    assert "may have been trained on" in was_heard_before("03-01-06-02-01-01-16.wav", described)
-    to_be_used = replace(described, held_out=(), configuration={"data": {"split": "all"}})
-    assert "trained on every recording" in was_heard_before("03-01-06-02-01-01-16.wav", to_be_used)
+def test_what_the_model_has_heard_is_told(tiny_metadata):
+    described = replace(tiny_metadata, scored_recordings=("03-01-06-02-01-01-17",))
+    assert "was not trained on this recording" in was_in_training("03-01-06-02-01-01-17.wav", described)
+    assert "may have been trained on" in was_in_training("03-01-06-02-01-01-16.wav", described)
+    to_be_used = replace(described, scored_recordings=(), configuration={"data": {"split": "all"}})
+    assert "trained on every recording" in was_in_training("03-01-06-02-01-01-16.wav", to_be_used)
     made_up = replace(described, configuration={"data": {"corpus": "synthetic"}})
-    assert "made-up voices only" in was_heard_before("03-01-06-02-01-01-17.wav", made_up)
+    assert "made-up voices only" in was_in_training("03-01-06-02-01-01-17.wav", made_up)
     assert knows_made_up_voices_only(made_up)
     for configuration in ({}, {"data": None}, {"data": {"corpus": "ravdess"}}):
         assert not knows_made_up_voices_only(replace(described, configuration=configuration))

@@ -7,7 +7,7 @@ import pytest
 from app.model_choice import find_models, label_of, load_model, named_model, open_model
 from ser.errors import CheckpointError, SettingsError
 from ser.inference.checkpoint import load_recogniser
-from ser.inference.pretrained import DEFAULT_MODEL, write_published
+from ser.inference.pretrained import DEFAULT_MODEL, write_pretrained
 
 
 def test_the_command_line_goes_before_the_environment():
@@ -34,12 +34,12 @@ def test_a_run_is_opened_as_its_best_checkpoint(runs):
 
 
 def test_a_file_written_anew_is_another_model(tmp_path):
-    onnx, description = tmp_path / "model.onnx", tmp_path / "model.json"
+    onnx, metadata = tmp_path / "model.onnx", tmp_path / "model.json"
     onnx.write_bytes(b"graph")
-    description.write_text("{}")
+    metadata.write_text("{}")
     first = open_model(onnx)
     assert open_model(onnx) == first
-    description.write_text("{ }")
+    metadata.write_text("{ }")
     assert open_model(onnx) != first
     second = open_model(onnx)
     os.utime(onnx, ns=(1, 1))
@@ -64,20 +64,20 @@ def test_published_models_come_first_the_default_before_all(runs, published_mode
     assert len(labels) == 6
 
 
-def test_a_published_model_is_opened_by_name(published_models, tiny_checkpoint, tiny_description):
+def test_a_published_model_is_opened_by_name(published_models, tiny_checkpoint, tiny_metadata):
     path = published_models / "small.safetensors"
-    write_published(path, *load_recogniser(tiny_checkpoint))
+    write_pretrained(path, *load_recogniser(tiny_checkpoint))
     model = open_model(Path("small"))
     assert (model.path, model.runtime) == (path, "PyTorch")
-    assert load_model(model).description == tiny_description
+    assert load_model(model).metadata == tiny_metadata
     os.utime(path.with_suffix(".json"), ns=(1, 1))
     assert open_model(Path("small")) != model
     with pytest.raises(CheckpointError, match="no published model of that name; published are small"):
         open_model(Path("large"))
 
 
-def test_a_model_is_read(tiny_checkpoint, tiny_description):
-    assert load_model(open_model(tiny_checkpoint)).description == tiny_description
+def test_a_model_is_read(tiny_checkpoint, tiny_metadata):
+    assert load_model(open_model(tiny_checkpoint)).metadata == tiny_metadata
 
 
 @pytest.fixture

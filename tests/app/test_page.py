@@ -24,7 +24,7 @@ from ser.audio.io import read_sound
 from ser.corpora.ravdess import EMOTIONS
 from ser.inference.checkpoint import load_recogniser, save_atomically
 from ser.inference.predictor import Predictor
-from ser.inference.pretrained import DEFAULT_MODEL, write_published
+from ser.inference.pretrained import DEFAULT_MODEL, write_pretrained
 
 NAMED = "03-01-06-02-01-01-17.wav"
 
@@ -92,7 +92,7 @@ def test_one_voice_is_answered(app, predictor, short_wav):
     give(app, ("my_voice.wav", short_wav))
     assert not app.exception
     assert not app.error
-    expected = predictor.follow(read_sound(short_wav, sample_rate=22050), name="my_voice.wav").overall
+    expected = predictor.predict_long(read_sound(short_wav, sample_rate=22050), name="my_voice.wav").overall
     assert app.subheader[0].value == f"{expected.emotion.capitalize()}, {expected.confidence:.0%}"
     assert "my\\_voice.wav" in texts(app)
     assert "1.4 seconds." in texts(app)
@@ -108,13 +108,13 @@ def test_one_voice_is_answered(app, predictor, short_wav):
 
 def test_a_long_recording_has_a_timeline(app, predictor, long_wav):
     give(app, ("long.wav", long_wav))
-    timeline = predictor.follow(read_sound(long_wav, sample_rate=22050), name="long.wav")
-    assert f"heard in {len(timeline.windows)} overlapping windows" in texts(app)
+    timeline = predictor.predict_long(read_sound(long_wav, sample_rate=22050), name="long.wav")
+    assert f"heard in {len(timeline.segments)} overlapping windows" in texts(app)
     assert len(specs(app)) == 3
     assert specs(app)[1]["encoding"]["y"]["scale"]["domain"] == [*EMOTIONS, "silent"]
     assert "silent" in app.main.caption[-2].value
     (windows,) = app.dataframe
-    assert len(windows.value) == len(timeline.windows)
+    assert len(windows.value) == len(timeline.segments)
 
 
 def test_several_recordings_make_a_table_and_a_file(app, short_wav, long_wav, monkeypatch):
@@ -152,7 +152,7 @@ def test_a_name_of_ravdess_tells_right_from_wrong(app, predictor, short_wav):
 
 
 def test_what_the_model_calls_uncertain_is_marked(open_app, tiny_content, tmp_path, short_wav):
-    unsure = {**tiny_content, "ser": {**tiny_content["ser"], "uncertain_below": 0.99}}
+    unsure = {**tiny_content, "ser": {**tiny_content["ser"], "rejection_threshold": 0.99}}
     save_atomically(unsure, tmp_path / "unsure.ckpt")
     app = give(open_app(f"checkpoint={tmp_path}/unsure.ckpt"), ("a.wav", short_wav))
     assert "uncertain]" in app.subheader[0].value
@@ -247,7 +247,7 @@ def test_runs_below_outputs_can_be_chosen(open_app, tiny_checkpoint, tiny_conten
 def test_the_published_model_is_the_first_to_choose(
     open_app, published_models, tiny_checkpoint, tmp_path, short_wav, predictor
 ):
-    write_published(published_models / f"{DEFAULT_MODEL}.safetensors", *load_recogniser(tiny_checkpoint))
+    write_pretrained(published_models / f"{DEFAULT_MODEL}.safetensors", *load_recogniser(tiny_checkpoint))
     app = open_app()
     assert app.sidebar.selectbox[0].options == ["ser-ravdess · PyTorch"]
     give(app, ("a.wav", short_wav))
@@ -272,9 +272,9 @@ def test_visitors_share_the_model_and_the_turns(open_app, tiny_checkpoint, tmp_p
     assert made.count("capacity") <= 1  # none if an earlier test made it
 
 
-def test_the_side_panel_says_what_the_model_is(app, tiny_description):
+def test_the_side_panel_says_what_the_model_is(app, tiny_metadata):
     shown = "\n".join(element.value for element in app.sidebar.markdown)
-    assert plain(tiny_description.protocol) in shown
+    assert plain(tiny_metadata.protocol) in shown
     for fact in (*EMOTIONS, "cnn\\_bilstm\\_luong", "22,050 Hz", "PyTorch", "lie detector", "24 actors"):
         assert fact in shown
     assert "No figures are known" in app.sidebar.caption[0].value

@@ -13,10 +13,10 @@ from ser.errors import AudioError
 
 def test_a_reading_is_what_the_predictor_says(predictor, long_wav):
     sound = read_sound(long_wav, sample_rate=22050)
-    expected = predictor.follow(sound, name="talk.wav")
+    expected = predictor.predict_long(sound, name="talk.wav")
     answer = read(upload("talk.wav", long_wav), predictor)
     np.testing.assert_array_equal(answer.timeline.overall.probabilities, expected.overall.probabilities)
-    assert len(answer.timeline.windows) == len(expected.windows) > 2
+    assert len(answer.timeline.segments) == len(expected.segments) > 2
     assert answer.timeline.overall.source == "talk.wav"
     assert answer.picture.seconds[-1] == pytest.approx(8)
     assert answer.truth is None

@@ -12,7 +12,7 @@ from ser.features.extract import FeatureSettings, extract
 def follow(predictor, waveform):
     peak = float(np.abs(waveform).max())
     sound = Sound(waveform=waveform, sample_rate=22050, duration=len(waveform) / 22050, peak=peak, clipped=False)
-    return predictor.follow(sound, name="sound")
+    return predictor.predict_long(sound, name="sound")
 
 
 @pytest.mark.parametrize("hertz", [100, 440, 3000, 9000])

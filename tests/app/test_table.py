@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from app.reading import Upload, read
-from app.table import summary_csv, summary_table, windows_table
+from app.table import segments_table, summary_csv, summary_table
 from ser.cli.predict import as_csv
 from ser.corpora.ravdess import EMOTIONS
 
@@ -19,7 +19,7 @@ def readings(predictor, short_wav, long_wav):
 
 def uncertain(reading):
     timeline = reading.timeline
-    return replace(reading, timeline=replace(timeline, overall=replace(timeline.overall, uncertain_below=1.0)))
+    return replace(reading, timeline=replace(timeline, overall=replace(timeline.overall, rejection_threshold=1.0)))
 
 
 def test_csv_begins_as_that_of_the_command_line(readings):
@@ -56,8 +56,8 @@ def test_the_table_has_no_truth_where_none_is_known(readings):
 
 
 def test_windows_are_listed_with_their_times(readings):
-    windows = readings[1].timeline.windows
-    table = windows_table(readings[1])
+    windows = readings[1].timeline.segments
+    table = segments_table(readings[1])
     assert list(table["start"]) == [window.start for window in windows]
     assert list(table["end"]) == [window.end for window in windows]
     for row, window in enumerate(windows):

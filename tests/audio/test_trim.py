@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from ser.audio.trim import condition
+from ser.audio.trim import trim_and_level
 from ser.errors import SettingsError
 from ser.features.extract import FeatureSettings
 
@@ -25,7 +25,7 @@ def with_silences(voice, *, before, after, noise_level=1e-5):
 
 def test_the_original_recipe_changes_nothing():
     sound = with_silences(tone(1, amplitude=0.1), before=1, after=1)
-    conditioned = condition(sound, FeatureSettings())
+    conditioned = trim_and_level(sound, FeatureSettings())
     assert conditioned.waveform is sound
     assert conditioned.start == 0
 
@@ -33,7 +33,7 @@ def test_the_original_recipe_changes_nothing():
 @pytest.mark.parametrize("noise_level", [1e-5, 0.1 * 10 ** (-20 / 20)])
 def test_silence_goes_and_the_voice_with_its_margin_stays(noise_level):
     sound = with_silences(tone(1, amplitude=0.1), before=1.0, after=0.7, noise_level=noise_level)
-    conditioned = condition(sound, SETTINGS)
+    conditioned = trim_and_level(sound, SETTINGS)
     end = conditioned.start + len(conditioned.waveform)
     assert 0.85 * RATE <= conditioned.start <= 0.92 * RATE
     assert 2.08 * RATE <= end <= 2.15 * RATE
@@ -43,31 +43,31 @@ def test_silence_goes_and_the_voice_with_its_margin_stays(noise_level):
 
 def test_a_pause_within_the_voice_stays():
     voice = np.concatenate([tone(0.5, amplitude=0.1), np.zeros(RATE, dtype=np.float32), tone(0.5, amplitude=0.1)])
-    conditioned = condition(with_silences(voice, before=1, after=1), SETTINGS)
+    conditioned = trim_and_level(with_silences(voice, before=1, after=1), SETTINGS)
     assert len(conditioned.waveform) >= len(voice)
 
 
 @pytest.mark.parametrize("gain", [10 ** (-12 / 20), 1.0, 10 ** (12 / 20)])
 def test_every_gain_gives_the_same_waveform_at_the_wanted_level(gain):
     sound = with_silences(tone(1, amplitude=0.05), before=0.5, after=0.5, noise_level=1e-4)
-    conditioned = condition(sound * np.float32(gain), SETTINGS)
-    np.testing.assert_allclose(conditioned.waveform, condition(sound, SETTINGS).waveform, atol=2e-6)
+    conditioned = trim_and_level(sound * np.float32(gain), SETTINGS)
+    np.testing.assert_allclose(conditioned.waveform, trim_and_level(sound, SETTINGS).waveform, atol=2e-6)
     middle = conditioned.waveform[RATE // 4 : RATE // 4 + 25 * HOP]
     assert 10 * np.log10(np.mean(np.square(middle))) == pytest.approx(-20, abs=0.1)
 
 
 def test_trimming_and_levelling_are_apart():
     sound = with_silences(tone(1, amplitude=0.05), before=0.5, after=0.5)
-    levelled = condition(sound, FeatureSettings(level_db=-26.0))
+    levelled = trim_and_level(sound, FeatureSettings(level_db=-26.0))
     assert len(levelled.waveform) == len(sound)
     assert levelled.start == 0
-    trimmed = condition(sound, FeatureSettings(trim=True))
+    trimmed = trim_and_level(sound, FeatureSettings(trim=True))
     np.testing.assert_array_equal(trimmed.waveform, sound[trimmed.start : trimmed.start + len(trimmed.waveform)])
 
 
 @pytest.mark.parametrize("sound", [np.zeros(RATE), np.full(100, 0.1), noise(1, amplitude=0.1)])
 def test_nothing_to_trim_leaves_sound(sound):
-    conditioned = condition(sound.astype(np.float32), SETTINGS)
+    conditioned = trim_and_level(sound.astype(np.float32), SETTINGS)
     assert np.isfinite(conditioned.waveform).all()
     assert len(conditioned.waveform) > 0.7 * len(sound)
 

@@ -7,12 +7,12 @@ import pytest
 import torch
 from scipy import stats
 
-from ser.augment.specaugment import draw_share, mask_bands_and_frames, mix
+from ser.augment.specaugment import draw_mixing_weight, mask_spectrogram, mix
 from ser.augment.spectrogram import SpectrogramAugmentSettings
 
 OFF = SpectrogramAugmentSettings()
-MASKS = replace(OFF, n_masks=1, mask_bands=8, mask_frames=12)
-MIXUP = replace(OFF, mixup=0.2, mixup_share=1.0)
+MASKS = replace(OFF, n_masks=1, freq_mask=8, time_mask=12)
+MIXUP = replace(OFF, mixup=0.2, mixup_probability=1.0)
 N_BANDS, N_FRAMES = 64, 100
 
 
@@ -46,7 +46,7 @@ def is_one_block(places):
 
 def test_one_mask_is_a_block_of_bounded_width_anywhere(batch):
     features, lengths = batch
-    masked = mask_bands_and_frames(features, lengths, MASKS, generator=generator())
+    masked = mask_spectrogram(features, lengths, MASKS, generator=generator())
     bands_seen, frames_seen = torch.zeros(N_BANDS, dtype=torch.bool), torch.zeros(N_FRAMES, dtype=torch.bool)
     band_widths, frame_widths = set(), {n: set() for n in lengths.tolist()}
     for bands, frames, n in hidden(features, masked, lengths):
@@ -66,7 +66,7 @@ def test_one_mask_is_a_block_of_bounded_width_anywhere(batch):
 
 def test_several_masks_hide_more_but_no_more_than_their_sum(batch):
     features, lengths = batch
-    masked = mask_bands_and_frames(features, lengths, replace(MASKS, n_masks=3), generator=generator())
+    masked = mask_spectrogram(features, lengths, replace(MASKS, n_masks=3), generator=generator())
     counts = [(int(b.sum()), int(f.sum()), n) for b, f, n in hidden(features, masked, lengths)]
     assert 12 < max(bands for bands, _, _ in counts) <= 3 * 8
     assert all(frames <= 3 * min(12, n // 6) for _, frames, n in counts)
@@ -75,20 +75,20 @@ def test_several_masks_hide_more_but_no_more_than_their_sum(batch):
 
 def test_masks_wider_than_the_batch_are_cut_to_it(batch):
     features, lengths = batch
-    masked = mask_bands_and_frames(features, lengths, replace(MASKS, mask_bands=200), generator=generator())
+    masked = mask_spectrogram(features, lengths, replace(MASKS, freq_mask=200), generator=generator())
     widest = max(int((masked[row, :, :n] == 0).all(dim=1).sum()) for row, n in enumerate(lengths))
     assert 60 <= widest <= N_BANDS
 
 
-@pytest.mark.parametrize("settings", [OFF, replace(OFF, n_masks=2), replace(OFF, mask_bands=8, mask_frames=8)])
+@pytest.mark.parametrize("settings", [OFF, replace(OFF, n_masks=2), replace(OFF, freq_mask=8, time_mask=8)])
 def test_without_masks_nothing_is_hidden(batch, settings):
     features, lengths = batch
-    assert torch.equal(mask_bands_and_frames(features, lengths, settings, generator=generator()), features)
+    assert torch.equal(mask_spectrogram(features, lengths, settings, generator=generator()), features)
 
 
 def test_masks_come_from_the_generator_alone(batch):
     state = torch.get_rng_state()
-    first, again, other = (mask_bands_and_frames(*batch, MASKS, generator=generator(seed)) for seed in (0, 0, 1))
+    first, again, other = (mask_spectrogram(*batch, MASKS, generator=generator(seed)) for seed in (0, 0, 1))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
     assert torch.equal(torch.get_rng_state(), state)
@@ -127,12 +127,12 @@ def test_the_input_of_a_mixture_is_left_as_it_was(pairs):
 
 def test_as_many_batches_are_mixed_as_the_share_says(pairs):
     random = generator()
-    settings = replace(MIXUP, mixup=5.0, mixup_share=0.3)
+    settings = replace(MIXUP, mixup=5.0, mixup_probability=0.3)
     n_mixed = sum(not torch.equal(mix(*pairs, settings, generator=random)[0], pairs[0]) for _ in range(500))
     assert n_mixed == pytest.approx(150, abs=42)  # four standard deviations
 
 
-@pytest.mark.parametrize("settings", [OFF, replace(OFF, mixup=0.2), replace(OFF, mixup_share=1.0)])
+@pytest.mark.parametrize("settings", [OFF, replace(OFF, mixup=0.2), replace(OFF, mixup_probability=1.0)])
 def test_without_mixup_a_batch_stays_as_it_is(pairs, settings):
     for before, after in zip(pairs, mix(*pairs, settings, generator=generator()), strict=True):
         assert torch.equal(before, after)
@@ -141,7 +141,7 @@ def test_without_mixup_a_batch_stays_as_it_is(pairs, settings):
 @pytest.mark.parametrize("mixup", [0.2, 1.0, 4.0])
 def test_shares_are_distributed_as_the_larger_of_beta_and_its_rest(mixup):
     random = generator()
-    shares = np.array([draw_share(mixup, generator=random) for _ in range(1000)])
+    shares = np.array([draw_mixing_weight(mixup, generator=random) for _ in range(1000)])
     assert shares.min() >= 0.5
     assert shares.max() <= 1
     distribution = stats.beta(mixup, mixup)
@@ -159,7 +159,7 @@ def test_mixtures_come_from_the_generator_alone(pairs):
 def test_everything_but_the_draws_is_done_where_the_batch_is(pairs):
     """The meta device refuses tensors of another one, as a GPU does."""
     features, lengths, targets = pairs
-    masked = mask_bands_and_frames(features.to("meta"), lengths, MASKS, generator=generator())
+    masked = mask_spectrogram(features.to("meta"), lengths, MASKS, generator=generator())
     mixed, mixed_lengths, mixed_targets = mix(masked, lengths, targets.to("meta"), MIXUP, generator=generator())
     assert {mixed.device.type, mixed_targets.device.type} == {"meta"}
     assert torch.equal(mixed_lengths, mix(*pairs, MIXUP, generator=generator())[1])

@@ -27,10 +27,10 @@ def from_file(name):
 
 STRONG = from_file("strong")
 ONE_EACH = {
-    "warp": replace(OFF, warp=0.1),
-    "pace": replace(OFF, pace=0.15),
-    "reverb": replace(OFF, reverb=1.0),
-    "channel": replace(OFF, channel=1.0),
+    "vtlp": replace(OFF, vtlp=0.1),
+    "speed": replace(OFF, speed=0.15),
+    "rir": replace(OFF, rir=1.0),
+    "eq": replace(OFF, eq=1.0),
     "telephone": replace(OFF, telephone=1.0),
     "noise": replace(OFF, noise=1.0),
 }
@@ -102,17 +102,17 @@ def test_every_key_has_a_line_in_the_files(name):
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        ("warp", -0.1),
-        ("pace", 1.5),
-        ("reverb", 1.2),
-        ("channel", -0.5),
+        ("vtlp", -0.1),
+        ("speed", 1.5),
+        ("rir", 1.2),
+        ("eq", -0.5),
         ("telephone", 2.0),
         ("noise", -1.0),
-        ("mixup_share", 1.01),
-        ("equaliser_db", -3.0),
+        ("mixup_probability", 1.01),
+        ("eq_db", -3.0),
         ("n_masks", -1),
-        ("mask_bands", -8),
-        ("mask_frames", -12),
+        ("freq_mask", -8),
+        ("time_mask", -12),
         ("mixup", -0.2),
         ("t60_low", 0.0),
         ("t60_high", 0.1),
@@ -160,12 +160,12 @@ def test_the_level_stays(batch, name):
 def test_eighty_decibels_are_the_most_between_values(batch):
     features, lengths = batch
     features[:, :, 5:9] -= 90
-    changed, lengths = change(features, lengths, replace(OFF, channel=1.0))
+    changed, lengths = change(features, lengths, replace(OFF, eq=1.0))
     for recording, n in zip(changed, lengths, strict=True):
         assert recording[:, :n].min() == pytest.approx(float(recording[:, :n].max()) - 80, abs=1e-4)
 
 
-@pytest.mark.parametrize("settings", [replace(STRONG, reverb=1.0, noise=1.0), STRONG])
+@pytest.mark.parametrize("settings", [replace(STRONG, rir=1.0, noise=1.0), STRONG])
 def test_neighbours_do_not_matter(batch, settings):
     """The same recordings with the same draws, once beside short ones, once beside long ones."""
     features, lengths = batch
@@ -196,7 +196,7 @@ def test_the_input_is_left_as_it_was(batch):
     assert torch.equal(lengths, lengths_before)
 
 
-@pytest.mark.parametrize("key", ["reverb", "channel", "telephone", "noise"])
+@pytest.mark.parametrize("key", ["rir", "eq", "telephone", "noise"])
 def test_as_many_recordings_as_the_share_says(key):
     features = babble(20, seed=0).expand(1000, -1, -1)
     changed, _ = change(features, torch.full((1000,), 20), replace(OFF, **{key: 0.3}))
@@ -206,7 +206,7 @@ def test_as_many_recordings_as_the_share_says(key):
 
 def test_rates_fill_their_range():
     lengths = torch.full((500,), 100)
-    _, changed = change(torch.full((500, 4, 100), -30.0), lengths, replace(OFF, pace=0.15))
+    _, changed = change(torch.full((500, 4, 100), -30.0), lengths, replace(OFF, speed=0.15))
     logarithms = np.log(100 / changed.double().numpy())
     assert -0.155 < logarithms.min() < -0.13
     assert 0.13 < logarithms.max() < 0.155
@@ -217,7 +217,7 @@ def test_a_tone_goes_as_far_as_the_warp_allows():
     tone = 2000.0
     features = -30 - (librosa.hz_to_mel(CENTRES) - librosa.hz_to_mel(tone))[:, None].repeat(20, axis=1) ** 2
     features = torch.from_numpy(features).float().expand(500, -1, -1)
-    changed, _ = change(features, torch.full((500,), 20), replace(OFF, warp=0.1))
+    changed, _ = change(features, torch.full((500,), 20), replace(OFF, vtlp=0.1))
     frequencies = CENTRES[changed[:, :, 10].argmax(dim=1)]
     assert np.log(frequencies.min() / tone) == pytest.approx(-0.1, abs=0.04)  # a band is 0.05 wide there
     assert np.log(frequencies.max() / tone) == pytest.approx(0.1, abs=0.04)
@@ -272,7 +272,7 @@ def test_a_telephone_passes_its_band():
 
 def test_a_microphone_tilts_and_bumps():
     features = torch.full((300, N_BANDS, 20), -20.0)
-    changed, _ = change(features, torch.full((300,), 20), replace(OFF, channel=1.0, equaliser_db=5.0))
+    changed, _ = change(features, torch.full((300,), 20), replace(OFF, eq=1.0, eq_db=5.0))
     gain = gains(changed, features)
     spread = gain.amax(dim=1) - gain.amin(dim=1)
     assert spread.max() < 2 * (5 + 5 + 5)
@@ -283,7 +283,7 @@ def test_a_microphone_tilts_and_bumps():
 def test_rooms_ring_for_the_drawn_time():
     features = torch.full((60, N_BANDS, 100), -110.0)
     features[:, :, :40] = -20.0
-    changed, _ = change(features, torch.full((60,), 100), replace(OFF, reverb=1.0, t60_low=0.4, t60_high=0.4))
+    changed, _ = change(features, torch.full((60,), 100), replace(OFF, rir=1.0, t60_low=0.4, t60_high=0.4))
     slopes = changed[:, 0, 41:50].diff(dim=1)
     assert slopes == pytest.approx(-60 * HOP_SECONDS / 0.4, abs=0.01)
     # The sound had gone on long enough for the room to be full: what is left a frame later is the room's share of it.
@@ -321,7 +321,7 @@ def test_the_bands_are_changed_the_same_whatever_rows_follow(batch):
 
 def test_pitch_goes_with_the_voice_and_voicing_does_not(batch):
     before, lengths = with_pitch(batch)
-    after, _ = change(before, lengths, ONE_EACH["warp"], n_bands=N_BANDS)
+    after, _ = change(before, lengths, ONE_EACH["vtlp"], n_bands=N_BANDS)
     alpha = torch.exp(0.2 * torch.rand(len(lengths), generator=generator()) - 0.1)
     for row, length in enumerate(lengths.tolist()):
         moved = (after - before)[row, N_BANDS]
@@ -333,7 +333,7 @@ def test_pitch_goes_with_the_voice_and_voicing_does_not(batch):
 
 def test_pitch_and_voicing_keep_pace_and_hear_no_noise(batch):
     before, lengths = with_pitch(batch)
-    after, new_lengths = change(before, lengths, ONE_EACH["pace"], n_bands=N_BANDS)
+    after, new_lengths = change(before, lengths, ONE_EACH["speed"], n_bands=N_BANDS)
     for row, length in zip(after, new_lengths.tolist(), strict=True):
         torch.testing.assert_close(row[N_BANDS, :length], torch.linspace(7, 8, length), rtol=0, atol=0.01)
         torch.testing.assert_close(row[N_BANDS + 1, :length], torch.full((length,), 0.5))

@@ -8,11 +8,11 @@ import torch
 from ser.augment._spectrogram_ops import (
     add_noise,
     band_edges,
-    change_pace,
     reverberate,
+    speed_perturbation,
     to_decibels,
     typical_level,
-    warp_frequencies,
+    vtlp,
 )
 from ser.features.extract import FeatureSettings, extract
 
@@ -36,7 +36,7 @@ def test_a_tone_moves_to_its_frequency_over_alpha(alpha, tone):
     step = librosa.hz_to_mel(RATE / 2) / (N_BANDS + 1)
     features = torch.from_numpy(-20 - 3 * ((librosa.hz_to_mel(centres) - librosa.hz_to_mel(tone)) / step) ** 2)
     features = features.float()[None, :, None].repeat(1, 1, 5)
-    warped = warp_frequencies(features, torch.tensor([alpha]), sample_rate=RATE)[0, :, 2]
+    warped = vtlp(features, torch.tensor([alpha]), sample_rate=RATE)[0, :, 2]
     expected = librosa.hz_to_mel(tone / alpha) / step - 1
     assert int(warped.argmax()) == pytest.approx(expected, abs=0.6)
 
@@ -45,7 +45,7 @@ def test_a_warp_reads_between_bands_on_the_mel_scale():
     features = noise(3, N_BANDS, 4)
     alphas = (0.92, 1.0, 1.07)
     mels = np.linspace(0, librosa.hz_to_mel(RATE / 2), N_BANDS + 2)[1:-1]
-    warped = warp_frequencies(features, torch.tensor(alphas), sample_rate=RATE)
+    warped = vtlp(features, torch.tensor(alphas), sample_rate=RATE)
     for before, alpha, after in zip(features, alphas, warped, strict=True):
         places = librosa.hz_to_mel(alpha * librosa.mel_to_hz(mels))
         for frame in range(4):
@@ -56,7 +56,7 @@ def test_pace_changes_the_length_by_its_factor():
     lengths = torch.tensor([100, 57, 80, 1])
     rates = torch.tensor([1.15, 0.87, 1.0, 0.9])
     features = noise(4, 8, 100)
-    changed, changed_lengths = change_pace(features, lengths, rates, max_length=256)
+    changed, changed_lengths = speed_perturbation(features, lengths, rates, max_length=256)
     assert changed_lengths.tolist() == [87, 66, 80, 1]
     assert changed.shape == (4, 8, 87)
     for before, n_before, after, n_after in zip(features, lengths, changed, changed_lengths, strict=True):
@@ -67,7 +67,7 @@ def test_pace_changes_the_length_by_its_factor():
 
 def test_pace_keeps_the_whole_recording_within_the_largest_length():
     features = noise(1, 8, 90)
-    changed, lengths = change_pace(features, torch.tensor([90]), torch.tensor([0.8]), max_length=100)
+    changed, lengths = speed_perturbation(features, torch.tensor([90]), torch.tensor([0.8]), max_length=100)
     assert lengths.tolist() == [100]
     torch.testing.assert_close(changed[:, :, 99], features[:, :, 89])
 

@@ -16,11 +16,11 @@ from benchmarks.app_visitor import CHROMIUM, launch_chromium, wait_until_idle
 from ser.audio.io import read_sound
 from ser.corpora.ravdess import EMOTIONS
 from ser.features.extract import FeatureSettings
-from ser.features.pipeline import hear
+from ser.features.pipeline import load_features
 from ser.inference.checkpoint import PREFIX, describe, fresh_recogniser, save_atomically
 from ser.inference.export import export_onnx
 from ser.inference.predictor import Predictor, Timeline
-from ser.models.metadata import Description
+from ser.models.metadata import ModelMetadata
 
 RATE = 48_000
 
@@ -48,19 +48,19 @@ def as_wav() -> Callable[..., bytes]:
 @pytest.fixture(scope="session")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small network that was not trained, but made to give each of the made-up voices an answer of its own."""
-    description = Description(
+    metadata = ModelMetadata(
         architecture="cnn_bilstm_luong",
         network={"conv_channels": [8, 8], "lstm_hidden": 8, "lstm_layers": 1},
         class_names=EMOTIONS,
         features=FeatureSettings(),
         protocol="Not trained: made for tests.",
-        uncertain_below=0.4,
+        rejection_threshold=0.4,
     )
-    voices = [hear(_voice_wav(1000 + seed), settings=description.features).features for seed in range(8)]
+    voices = [load_features(_voice_wav(1000 + seed), settings=metadata.features).features for seed in range(8)]
     features = torch.from_numpy(np.stack(voices))
     with torch.random.fork_rng(), torch.no_grad():
         torch.manual_seed(0)
-        recogniser = fresh_recogniser(description).eval()
+        recogniser = fresh_recogniser(metadata).eval()
         mean, scale = features.mean(dim=(0, 2))[:, None], features.std(dim=(0, 2))[:, None] + 1e-6
         shape = recogniser.standardiser.mean.shape
         recogniser.standardiser.set_statistics(mean.expand(shape), scale.expand(shape))
@@ -71,7 +71,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
         recogniser.network.classify.weight.mul_(spread[:, None])
     state = {PREFIX + name: tensor for name, tensor in recogniser.state_dict().items()}
     path = tmp_path_factory.mktemp("model") / "model.ckpt"
-    save_atomically({"state_dict": state, "ser": describe(description)}, path)
+    save_atomically({"state_dict": state, "ser": describe(metadata)}, path)
     return path
 
 
@@ -87,8 +87,8 @@ def timeline_of(model: Path) -> Callable[[bytes], Timeline]:
     predictor = Predictor.load(model)
 
     def follow(content: bytes) -> Timeline:
-        sound = read_sound(content, sample_rate=predictor.description.features.sample_rate)
-        return predictor.follow(sound, name="expected")
+        sound = read_sound(content, sample_rate=predictor.metadata.features.sample_rate)
+        return predictor.predict_long(sound, name="expected")
 
     return follow
 

@@ -126,7 +126,7 @@ def test_several_recordings_get_a_table_a_csv_and_details_by_choice(server, cont
 def emotions_of_windows(timeline):
     return [
         "silent" if window.probabilities is None else EMOTIONS[int(window.probabilities.argmax())]
-        for window in timeline.windows
+        for window in timeline.segments
     ]
 
 

@@ -21,7 +21,7 @@ def evaluation(command: Command, debug_run: Path, folder: Path) -> Path:
     return output
 
 
-def test_the_held_out_recordings_give_the_figures_of_the_run(evaluation: Path, debug_run: Path) -> None:
+def test_the_kept_out_recordings_give_the_figures_of_the_run(evaluation: Path, debug_run: Path) -> None:
     ours, theirs = (json.loads((place / "metrics.json").read_text()) for place in (evaluation, debug_run))
     assert ours["confusion_matrix"] == theirs["confusion_matrix"]
     assert ours["protocol"] == theirs["protocol"]

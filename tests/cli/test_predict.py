@@ -6,7 +6,7 @@ import pytest
 from ser.cli.predict import main
 from ser.inference.checkpoint import load_recogniser
 from ser.inference.predictor import Predictor
-from ser.inference.pretrained import DEFAULT_MODEL, write_published
+from ser.inference.pretrained import DEFAULT_MODEL, write_pretrained
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def box(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("arguments", [[], [f"checkpoint={DEFAULT_MODEL}"]])
 def test_the_default_is_the_published_model(box, tiny_checkpoint, voice_file, capsys, arguments):
-    write_published(box / f"{DEFAULT_MODEL}.safetensors", *load_recogniser(tiny_checkpoint))
+    write_pretrained(box / f"{DEFAULT_MODEL}.safetensors", *load_recogniser(tiny_checkpoint))
     assert main([str(voice_file), *arguments, "--json", "--workers", "1"]) == 0
     (shown,) = json.loads(capsys.readouterr().out)
     expected = Predictor.load(tiny_checkpoint).predict(voice_file).probabilities

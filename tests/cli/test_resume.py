@@ -28,7 +28,7 @@ def settings(folder: Path) -> list[str]:
         "trainer.accelerator=cpu",
         "model.lr=0.02",
         "model.scheduler.patience=0",
-        "original_files=false",
+        "reference_files=false",
         "logger.tensorboard=false",
         f"paths.output_dir={folder}",
         f"paths.data_dir={folder}/data",
@@ -99,10 +99,10 @@ def test_a_killed_run_of_the_recommended_recipe_ends_with_the_same_weights(folde
     # One cycle by step, averaged weights, batches of like length, changes drawn from a generator of their own.
     small = ["data=synthetic", "data.split=random", "data.fold=null", "data.synthetic.n_actors=2", "data.batch_size=16"]
     small += ["data.channel=speech", "model.network.channels=[8, 8]", "model.network.lstm_hidden=8"]
-    settings = ["experiment=recommended", *small, "spectrogram.mixup_share=0.5", "trainer.max_epochs=6"]
+    settings = ["experiment=logmel_resbilstm", *small, "spectrogram.mixup_probability=0.5", "trainer.max_epochs=6"]
     settings += ["trainer.accelerator=cpu", "logger.tensorboard=false", f"paths.output_dir={folder}"]
     settings += [f"paths.data_dir={folder}/data"]
-    unbroken, killed = folder / "recommended", folder / "recommended_killed"
+    unbroken, killed = folder / "logmel_resbilstm", folder / "logmel_killed"
     run([*settings, f"hydra.run.dir={unbroken}"], folder)
     kill_after_epoch([*settings, f"hydra.run.dir={killed}"], killed, 1)
     assert read_checkpoint(killed / "checkpoints" / "last.ckpt")["epoch"] < 5, "killed too late to mean anything"
@@ -110,9 +110,9 @@ def test_a_killed_run_of_the_recommended_recipe_ends_with_the_same_weights(folde
     assert_same_end(killed, unbroken)
     end = read_checkpoint(unbroken / "checkpoints" / "best.ckpt")
     assert end["epoch"] == 5
-    learner = {name for name in end["state_dict"] if name.startswith("own_learner.")}
+    learner = {name for name in end["state_dict"] if name.startswith("online_model.")}
     assert any(
-        not torch.equal(end["state_dict"][n], end["state_dict"][n.replace("own_learner", "recogniser")])
+        not torch.equal(end["state_dict"][n], end["state_dict"][n.replace("online_model", "recogniser")])
         for n in learner
     )
     assert len({row["lr"] for row in end["history"]}) == 6

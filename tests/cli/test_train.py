@@ -67,12 +67,12 @@ def test_tensorboard_holds_curves_picture_and_hyperparameters(debug_run: Path) -
 
 
 def test_the_original_files_say_what_the_model_says(debug_run: Path) -> None:
-    recogniser, description = load_recogniser(debug_run)
+    recogniser, metadata = load_recogniser(debug_run)
     with (debug_run / "label_encoder.pkl").open("rb") as file:
         encoder = pickle.load(file)  # noqa: S301 - we wrote it in this test
     with (debug_run / "scaler.pkl").open("rb") as file:
         scaler = pickle.load(file)  # noqa: S301
-    assert tuple(encoder.inverse_transform(range(8))) == description.class_names == EMOTIONS
+    assert tuple(encoder.inverse_transform(range(8))) == metadata.class_names == EMOTIONS
     assert list(encoder.transform(["neutral", "angry"])) == [0, 4]
     assert isinstance(scaler, StandardScaler)
     features = np.random.default_rng(0).normal(size=(3, 187, 64)).astype(np.float32)
@@ -103,25 +103,25 @@ def test_every_experiment_runs(
 ) -> None:
     run_dir = folder / f"experiment-{experiment}"
     train(f"experiment={experiment}", *tiny, *tiny_voices, f"hydra.run.dir={run_dir}")
-    description = load_recogniser(run_dir)[1]
-    expected = {"rms": 188, "recommended": 66, "heard_voices": 66}.get(experiment, 187)
-    assert description.features.n_features == expected
-    assert len(description.class_names) == (7 if experiment == "without_neutral" else 8)
-    if experiment in ("speaker_independent", "recommended"):
+    metadata = load_recogniser(run_dir)[1]
+    expected = {"baseline_rms": 188, "logmel_resbilstm": 66, "logmel_resbilstm_seen_speakers": 66}.get(experiment, 187)
+    assert metadata.features.n_features == expected
+    assert len(metadata.class_names) == (7 if experiment == "baseline_without_neutral" else 8)
+    if experiment in ("speaker_independent", "logmel_resbilstm"):
         assert (run_dir / "test" / "test_metrics.txt").is_file()
         with (run_dir / "split.csv").open() as file:
             actors: dict[str, set[str]] = {}
             for row in csv.DictReader(file):
                 actors.setdefault(row["part"], set()).add(row["actor"])
         assert actors == {"train": {"1", "4"}, "validation": {"3", "6"}, "test": {"2", "5"}}
-    if experiment == "heard_voices":  # judged by others than those that the test part has
+    if experiment == "logmel_resbilstm_seen_speakers":  # judged by others than those that the test part has
         said = (run_dir / "test" / "test_metrics.txt").read_text()
         assert "every test speaker was heard in training" in said
 
 
 def test_a_sweep_writes_one_sorted_table(train: Command, tiny: tuple[str, ...], folder: Path) -> None:
     done = train(
-        "-m", "experiment=debug", *tiny, "data.augment_count=0,1", "data.batch_size=8,16", "original_files=false",
+        "-m", "experiment=debug", *tiny, "data.augment_count=0,1", "data.batch_size=8,16", "reference_files=false",
         f"hydra.sweep.dir={folder}/sweep",
     )  # fmt: skip
     with (folder / "sweep" / "sweep.csv").open() as file:

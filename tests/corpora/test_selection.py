@@ -2,7 +2,7 @@ import pytest
 
 from ser.corpora.manifest import find_recordings
 from ser.corpora.ravdess import EMOTIONS
-from ser.corpora.selection import DataSettings, copies_of, locate_corpus, of_channel, select
+from ser.corpora.selection import DataSettings, augmented_copies, locate_corpus, of_channel, select
 from ser.corpora.synthetic import SyntheticSettings
 from ser.errors import CorpusError, SettingsError
 from ser.features.validation import read_settings
@@ -26,15 +26,15 @@ def test_one_channel_is_selected_alone(ravdess_recordings, channel, split):
 @pytest.mark.parametrize("fold", [0, "emobox_3", "audeering"])
 @pytest.mark.parametrize("channel", ["both", "speech", "song"])
 @pytest.mark.parametrize("score_channel", [None, "speech"])
-def test_held_out_actors_are_heard_in_neither_channel(ravdess_recordings, fold, channel, score_channel):
+def test_test_actors_are_heard_in_neither_channel(ravdess_recordings, fold, channel, score_channel):
     settings = DataSettings(split="speaker", fold=fold, channel=channel, score_channel=score_channel)
-    held = {*settings.held_out_actors.validation, *settings.held_out_actors.test}
+    held = {*settings.fold_actors.validation, *settings.fold_actors.test}
     chosen = select(ravdess_recordings, settings)
     assert not {recording.name.actor for recording in chosen.train} & held
     assert {recording.name.actor for recording in (*chosen.validation, *chosen.test)} <= held
 
 
-def test_the_scored_channel_changes_the_held_out_parts_alone(ravdess_recordings):
+def test_the_scored_channel_changes_the_kept_out_parts_alone(ravdess_recordings):
     for split in ({"split": "random"}, {"split": "speaker", "fold": 2}):
         both = select(ravdess_recordings, DataSettings(**split))
         speech = select(ravdess_recordings, DataSettings(**split, score_channel="speech"))
@@ -69,8 +69,8 @@ def test_nothing_left_is_refused(ravdess_recordings):
 
 
 def test_copies_are_counted_by_emotion(ravdess_recordings):
-    settings = DataSettings(augment_count=1, extra_copies={"neutral": 2})
-    counts = {r.name.emotion: copies_of(r, settings) for r in ravdess_recordings}
+    settings = DataSettings(augment_count=1, oversample={"neutral": 2})
+    counts = {r.name.emotion: augmented_copies(r, settings) for r in ravdess_recordings}
     assert counts == {emotion: 3 if emotion == "neutral" else 1 for emotion in EMOTIONS}
 
 
@@ -92,11 +92,11 @@ def test_copies_are_counted_by_emotion(ravdess_recordings):
         ({"classes": ["happy", "angy"]}, "data.classes has 'angy'; did you mean 'angry'"),
         ({"classes": ["happy", "happy"]}, "data.classes names one twice"),
         ({"classes": ["happy"]}, "data.classes has fewer than two"),
-        ({"extra_copies": {"netral": 1}}, "data.extra_copies has 'netral'; did you mean 'neutral'"),
-        ({"extra_copies": {"neutral": -1}}, "data.extra_copies has a negative"),
+        ({"oversample": {"netral": 1}}, "data.oversample has 'netral'; did you mean 'neutral'"),
+        ({"oversample": {"neutral": -1}}, "data.oversample has a negative"),
         ({"channel": "sing"}, "data.channel is 'sing'"),
-        ({"held_out": 1.0}, "data.held_out is 1.0"),
-        ({"validation_fraction": 1.0}, "data.validation_fraction is 1.0"),
+        ({"test_size": 1.0}, "data.test_size is 1.0"),
+        ({"val_size": 1.0}, "data.val_size is 1.0"),
         ({"augment_count": -1}, "data.augment_count is -1"),
         ({"batch_size": 0}, "data.batch_size is 0"),
         ({"workers": -1}, "data.workers is -1"),
@@ -112,14 +112,14 @@ def test_bad_settings_are_refused_in_one_sentence_that_begins_with_the_key(value
     assert "\n" not in str(refused.value)
 
 
-def test_the_protocol_names_who_was_held_out():
+def test_the_protocol_names_who_was_kept_out():
     speaker = DataSettings(split="speaker", fold=0, channel="speech").describe_split()
     assert "speech: test actors 2, 5, 14, 15, 16 were never heard" in speaker
     assert "chosen on actors 3, 6" in speaker
     original = DataSettings().describe_split()
     assert "20% of the recordings held out at random (seed 42)" in original
     assert "chosen on these same recordings" in original
-    assert "chosen on 10% of the training part" in DataSettings(validation_fraction=0.1).describe_split()
+    assert "chosen on 10% of the training part" in DataSettings(val_size=0.1).describe_split()
     last = DataSettings(split="speaker", fold=0).describe_split(keeps_last=True)
     assert "neither were validation actors 3, 6; the last epoch was kept" in last
 

@@ -98,9 +98,9 @@ def test_without_neutral_the_random_split_is_the_originals(ravdess_recordings):
     assert (len(split.train), len(split.validation)) == (1811, 453)
 
 
-def test_an_inner_validation_part_leaves_the_held_out_part_as_it_was(ravdess_recordings):
+def test_an_inner_validation_part_leaves_the_kept_out_part_as_it_was(ravdess_recordings):
     plain = random_split(ravdess_recordings, seed=3)
-    inner = random_split(ravdess_recordings, seed=3, validation_fraction=0.25)
+    inner = random_split(ravdess_recordings, seed=3, val_size=0.25)
     assert inner.test == plain.validation
     assert {r.stem for r in inner.train} | {r.stem for r in inner.validation} == {r.stem for r in plain.train}
     assert len(inner.validation) == 491  # a quarter of 1,961, rounded up

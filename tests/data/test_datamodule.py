@@ -34,13 +34,13 @@ def build(tiny_corpus, tmp_path_factory):
     return build
 
 
-RANDOM = {"held_out": 0.4}
+RANDOM = {"test_size": 0.4}
 SPEAKER = {"split": "speaker", "validation_actors": (2,), "test_actors": (3,)}
 
 
-@pytest.mark.parametrize("split", [RANDOM, SPEAKER, {"held_out": 0.4, "validation_fraction": 0.4}])
+@pytest.mark.parametrize("split", [RANDOM, SPEAKER, {"test_size": 0.4, "val_size": 0.4}])
 def test_augmented_copies_stay_on_the_side_of_their_recording(build, split):
-    data = build(**split, augment_count=2, extra_copies={"neutral": 1})
+    data = build(**split, augment_count=2, oversample={"neutral": 1})
     data.setup()
     stems = {part: {s.recording.stem for s in prepared.samples} for part, prepared in data.prepared.items()}
     assert sum(map(len, stems.values())) == len(set().union(*stems.values())) == 45
@@ -51,7 +51,7 @@ def test_augmented_copies_stay_on_the_side_of_their_recording(build, split):
         assert copies == Counter({emotion: n * extra.get(emotion, 0) for emotion, n in originals.items()})
 
 
-def test_held_out_actors_are_not_trained_on(build):
+def test_test_actors_are_not_trained_on(build):
     data = build(**SPEAKER)
     data.setup()
     actors = {p: {s.recording.name.actor for s in prepared.samples} for p, prepared in data.prepared.items()}
@@ -82,7 +82,7 @@ def test_takes_meant_alike_have_one_actor_emotion_and_channel(build):
     data.setup()
     names = [sample.recording.name for sample in data.prepared["train"].samples]
     expected = [(name.actor, name.emotion, name.channel) for name in names]
-    groups = data.takes_meant_alike("train").tolist()
+    groups = data.groups("train").tolist()
     assert len(set(expected)) == len(set(groups)) == len(set(zip(expected, groups, strict=True))) < len(groups)
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 from sklearn.preprocessing import StandardScaler
 
-from ser.data.normalisation import fit_band_scaler, fit_scaler
+from ser.data.normalisation import fit_per_band, fit_per_coefficient
 
 
 def test_the_scaler_is_scikit_learns_on_the_whole_matrix():
@@ -9,7 +9,7 @@ def test_the_scaler_is_scikit_learns_on_the_whole_matrix():
     features = (rng.normal(size=(600, 3, 4)) * rng.uniform(0.01, 1e4, (3, 4)) + 100).astype(np.float32)
     features[:, 1, 1] = 0.1  # a column that never varies has scale 1
     whole = StandardScaler().fit(features.reshape(600, -1).astype(np.float64))
-    scaler = fit_scaler(features)
+    scaler = fit_per_coefficient(features)
     np.testing.assert_allclose(scaler.mean_, whole.mean_, rtol=1e-9)
     np.testing.assert_allclose(scaler.scale_, whole.scale_, rtol=1e-9)
     assert scaler.scale_[5] == 1.0
@@ -19,7 +19,7 @@ def test_the_scaler_is_scikit_learns_on_the_whole_matrix():
 def test_sharing_out_the_columns_changes_no_bit():
     rng = np.random.default_rng(1)
     features = rng.lognormal(sigma=3, size=(300, 100, 200)).astype(np.float32)
-    scaler, whole = fit_scaler(features), StandardScaler()
+    scaler, whole = fit_per_coefficient(features), StandardScaler()
     for start in (0, 256):
         whole.partial_fit(features[start : start + 256].reshape(-1, 20000))
     assert vars(scaler).keys() == vars(whole).keys()
@@ -34,6 +34,6 @@ def test_padding_has_no_part_in_the_statistics_by_band():
     for sample, length in zip(features, lengths, strict=True):
         sample[:, :length] = rng.normal([[-50], [0], [7]], [[2], [5], [0.1]], (3, length))
     real = np.concatenate([sample[:, :length] for sample, length in zip(features, lengths, strict=True)], axis=1)
-    scaler = fit_band_scaler(features)
+    scaler = fit_per_band(features)
     np.testing.assert_allclose(scaler.mean_, real.mean(axis=1, dtype=np.float64), rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(scaler.scale_, real.std(axis=1, dtype=np.float64), rtol=1e-5)

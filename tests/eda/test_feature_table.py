@@ -5,7 +5,7 @@ import pandas as pd
 
 from ser.corpora.manifest import find_recordings
 from ser.eda.feature_table import column_names, write_feature_table
-from ser.eda.observations import prepare_originals
+from ser.eda.observations import prepare_unaugmented
 from ser.features.extract import FeatureSettings
 
 
@@ -27,7 +27,7 @@ def test_the_parquet_file_gives_back_features_and_labels(tiny_corpus, tmp_path):
     table = pd.read_parquet(path)
     assert list(table.index) == [recording.stem for recording in recordings]
     assert list(table["label"]) == [recording.name.emotion for recording in recordings]
-    expected = prepare_originals(recordings, settings, cache_dir=tmp_path / "cache", workers=1).features
+    expected = prepare_unaugmented(recordings, settings, cache_dir=tmp_path / "cache", workers=1).features
     features = table.drop(columns="label")
     assert set(features.dtypes) == {np.dtype("float32")}
     np.testing.assert_array_equal(features.to_numpy().reshape(expected.shape), expected)

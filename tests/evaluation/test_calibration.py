@@ -6,7 +6,7 @@ from sklearn.metrics import log_loss as sklearn_log_loss
 from ser.evaluation.calibration import (
     TEMPERATURE_RANGE,
     apply_temperature,
-    confidence_threshold,
+    fit_rejection_threshold,
     fit_temperature,
     log_loss,
 )
@@ -103,33 +103,35 @@ def binary(confidences):
 def test_the_threshold_of_a_hand_made_case():
     # From the top: right, right, wrong, right, wrong: kept accuracies 1, 1, 2/3, 3/4, 3/5.
     probabilities, truth = binary([0.7, 0.95, 0.6, 0.9, 0.8]), [0, 0, 1, 0, 1]
-    assert confidence_threshold(probabilities, truth, accuracy=0.6) == 0.0
-    assert confidence_threshold(probabilities, truth, accuracy=0.7) == 0.7
-    assert confidence_threshold(probabilities, truth, accuracy=0.76) == 0.9
-    assert confidence_threshold(probabilities, truth, accuracy=1.0) == 0.9
+    assert fit_rejection_threshold(probabilities, truth, accuracy=0.6) == 0.0
+    assert fit_rejection_threshold(probabilities, truth, accuracy=0.7) == 0.7
+    assert fit_rejection_threshold(probabilities, truth, accuracy=0.76) == 0.9
+    assert fit_rejection_threshold(probabilities, truth, accuracy=1.0) == 0.9
 
 
 def test_no_threshold_where_the_surest_answer_is_wrong():
-    assert confidence_threshold(binary([0.9, 0.8]), [1, 0], accuracy=0.6) is None
+    assert fit_rejection_threshold(binary([0.9, 0.8]), [1, 0], accuracy=0.6) is None
 
 
 def test_equal_confidences_are_not_told_apart():
     # Cut after the first of the two at 0.9, all kept answers would be right; but the threshold keeps both.
-    assert confidence_threshold(binary([0.9, 0.9, 0.6]), [0, 1, 1], accuracy=0.9) is None
-    assert confidence_threshold(binary([0.9, 0.9, 0.6]), [0, 1, 1], accuracy=0.5) == 0.9
+    assert fit_rejection_threshold(binary([0.9, 0.9, 0.6]), [0, 1, 1], accuracy=0.9) is None
+    assert fit_rejection_threshold(binary([0.9, 0.9, 0.6]), [0, 1, 1], accuracy=0.5) == 0.9
 
 
 @pytest.mark.parametrize("wanted", [0.5, 0.7, 0.9])
 def test_the_threshold_keeps_what_was_asked_for_and_no_lower_one_would(calibrated, wanted):
     logits, truth = calibrated
     probabilities, truth = softmax(logits)[:500], truth[:500]
-    threshold = confidence_threshold(probabilities, truth, accuracy=wanted)
+    threshold = fit_rejection_threshold(probabilities, truth, accuracy=wanted)
     confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == truth
     reach = [value for value in np.append(confidence, 0.0) if right[confidence >= value].mean() >= wanted]
     assert threshold == min(reach)
 
 
-@pytest.mark.parametrize("function", [log_loss, fit_temperature, lambda p, t: confidence_threshold(p, t, accuracy=0.5)])
+@pytest.mark.parametrize(
+    "function", [log_loss, fit_temperature, lambda p, t: fit_rejection_threshold(p, t, accuracy=0.5)]
+)
 def test_shapes_that_do_not_match_are_refused(function):
     with pytest.raises(ValueError, match="shape"):
         function([[0.5, 0.5]], [0, 1])

@@ -15,7 +15,7 @@ from ser.inference.checkpoint import PREFIX, describe, fresh_recogniser, save_at
 from ser.inference.metadata_file import digest_of
 from ser.inference.onnx_backend import OnnxScorer
 from ser.inference.predictor import Predictor
-from ser.models.metadata import Description
+from ser.models.metadata import ModelMetadata
 
 
 @pytest.fixture
@@ -55,16 +55,16 @@ def test_the_command_writes_a_model_that_its_name_loads(
 
 @pytest.mark.usefixtures("exporting")
 def test_the_original_network_stays_below_10_mb(tmp_path):
-    description = Description(
+    metadata = ModelMetadata(
         architecture="cnn_bilstm_luong",
         network={},
         class_names=EMOTIONS,
         features=FeatureSettings(),
         protocol="Random weights: nothing was learnt.",
-        held_out=("03-01-01-01-01-01-01",) * 491,
+        scored_recordings=("03-01-01-01-01-01-01",) * 491,
     )
-    state = {PREFIX + name: tensor for name, tensor in fresh_recogniser(description).state_dict().items()}
-    save_atomically({"state_dict": state, "ser": describe(description)}, tmp_path / "full.ckpt")
+    state = {PREFIX + name: tensor for name, tensor in fresh_recogniser(metadata).state_dict().items()}
+    save_atomically({"state_dict": state, "ser": describe(metadata)}, tmp_path / "full.ckpt")
     paths = publish(tmp_path / "full.ckpt", tmp_path / "models" / "full.safetensors")
     assert [path.suffix for path in paths] == [".safetensors", ".json", ".onnx"]
     assert 4 * sum(tensor.numel() for tensor in state.values()) < paths[0].stat().st_size
@@ -132,8 +132,8 @@ def test_a_cross_validation_gives_temperature_and_threshold(run, tmp_path, tiny_
     expected = np.sqrt(cold) / np.sqrt(cold).sum()  # temperature 2
     for suffix in ("safetensors", "onnx"):
         predictor = Predictor.load(tmp_path / f"warm.{suffix}")
-        assert predictor.description.temperature == pytest.approx(2.0)
-        assert predictor.description.uncertain_below == pytest.approx(0.75)
+        assert predictor.metadata.temperature == pytest.approx(2.0)
+        assert predictor.metadata.rejection_threshold == pytest.approx(0.75)
         np.testing.assert_allclose(predictor.predict(voice_file).probabilities, expected, atol=1e-5)
 
 

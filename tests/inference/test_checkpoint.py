@@ -20,7 +20,7 @@ from ser.inference.checkpoint import (
 )
 from ser.inference.predictor import Predictor
 from ser.inference.run_folder import CHECKPOINTS, find_checkpoint
-from ser.models.metadata import Description, read_description
+from ser.models.metadata import ModelMetadata, read_metadata
 
 
 @pytest.fixture
@@ -42,19 +42,19 @@ def refuse(path, complaint=None):
     return str(refused.value)
 
 
-def test_a_round_trip_gives_equal_outputs(tiny_description, path):
+def test_a_round_trip_gives_equal_outputs(tiny_metadata, path):
     torch.manual_seed(3)
-    recogniser = fresh_recogniser(tiny_description)
+    recogniser = fresh_recogniser(tiny_metadata)
     shape = (187, 64)
     recogniser.standardiser.set_statistics(torch.randn(shape), 1 + torch.rand(shape))
     recogniser.train()(torch.randn(6, *shape))  # running statistics that are not the initial ones
     recogniser.eval()
     state = {f"recogniser.{name}": value for name, value in recogniser.state_dict().items()}
-    save_atomically({"state_dict": state, "ser": describe(tiny_description), "epoch": 4}, path)
+    save_atomically({"state_dict": state, "ser": describe(tiny_metadata), "epoch": 4}, path)
 
-    loaded, description = load_recogniser(path)
+    loaded, metadata = load_recogniser(path)
 
-    assert description == tiny_description
+    assert metadata == tiny_metadata
     assert not loaded.training
     features = torch.randn(5, *shape)
     with torch.no_grad():
@@ -86,19 +86,19 @@ def test_a_compressed_archive_is_refused(tiny_checkpoint, tmp_path):
 
 
 def test_descriptions_survive_the_file(path):
-    description = Description(
+    metadata = ModelMetadata(
         architecture="cnn_bilstm_luong",
         network={"conv_channels": [2, 2], "lstm_hidden": 2, "lstm_layers": 1, "dropout": 0.25},
         class_names=("happy", "calm"),  # in the order of the outputs, whatever it is
         features=FeatureSettings(groups=("rms", "zcr"), max_length=9, tuning=0.0),
         protocol="Nobody was heard.",
-        held_out=("03-01-01-01-01-01-01",),
+        scored_recordings=("03-01-01-01-01-01-01",),
         configuration={"data": {"fold": None, "list": [1, 2.5, "x"]}},
         versions={"torch": "2"},
     )
-    state = {f"recogniser.{name}": value for name, value in fresh_recogniser(description).state_dict().items()}
-    save_atomically({"state_dict": state, "ser": describe(description)}, path)
-    assert load_recogniser(path)[1] == description
+    state = {f"recogniser.{name}": value for name, value in fresh_recogniser(metadata).state_dict().items()}
+    save_atomically({"state_dict": state, "ser": describe(metadata)}, path)
+    assert load_recogniser(path)[1] == metadata
 
 
 def test_the_checkpoint_of_a_run_is_found(tiny_checkpoint, tmp_path):
@@ -126,7 +126,7 @@ class Payload:
         return (os.mkdir, (str(self.victim),))
 
 
-@pytest.mark.parametrize("place", ["whole", "weights", "description", "beside"])
+@pytest.mark.parametrize("place", ["whole", "weights", "metadata", "beside"])
 @pytest.mark.parametrize("legacy", [False, True])
 def test_code_in_a_checkpoint_is_refused_and_never_runs(path, content, tmp_path, place, legacy):
     victim = tmp_path / "victim"
@@ -134,7 +134,7 @@ def test_code_in_a_checkpoint_is_refused_and_never_runs(path, content, tmp_path,
         content = Payload(victim)
     elif place == "weights":
         content["state_dict"]["recogniser.network.classify.bias"] = Payload(victim)
-    elif place == "description":
+    elif place == "metadata":
         content["ser"]["protocol"] = Payload(victim)
     else:
         content["callbacks"] = [Payload(victim)]
@@ -272,10 +272,10 @@ def test_a_network_beyond_all_measure_is_refused(path, content, units):
 
 def test_a_number_that_claims_to_be_many_is_refused(path, content):
     content["ser"]["network"]["lstm_hidden"] = 300
-    description = read_description(content["ser"], path)
+    metadata = read_metadata(content["ser"], path)
     content["state_dict"] = {
         PREFIX + name: torch.zeros((), dtype=value.dtype).expand(value.shape)
-        for name, value in fresh_recogniser(description).state_dict().items()
+        for name, value in fresh_recogniser(metadata).state_dict().items()
     }
     torch.save(content, path)
     assert path.stat().st_size < 100_000

@@ -15,7 +15,7 @@ from ser.inference.checkpoint import PREFIX, describe, fresh_recogniser, save_at
 from ser.inference.export import export_onnx
 from ser.inference.onnx_backend import OnnxScorer
 from ser.inference.torch_backend import load_torch_scorer
-from ser.models.metadata import Description
+from ser.models.metadata import ModelMetadata
 
 pytest.importorskip("onnxruntime", reason="onnxruntime is not installed: pip install 'ser[export]'")
 pytest.importorskip("onnx", reason="onnx is not installed: pip install 'ser[export]'")
@@ -24,7 +24,7 @@ pytest.importorskip("onnx", reason="onnx is not installed: pip install 'ser[expo
 @pytest.fixture(scope="module")
 def full_checkpoint(tmp_path_factory):
     """The original recipe's network in full, over 216 frames, with random weights and statistics."""
-    description = Description(
+    metadata = ModelMetadata(
         architecture="cnn_bilstm_luong",
         network={},
         class_names=EMOTIONS,
@@ -33,7 +33,7 @@ def full_checkpoint(tmp_path_factory):
     )
     with torch.random.fork_rng():
         torch.manual_seed(1)
-        recogniser = fresh_recogniser(description)
+        recogniser = fresh_recogniser(metadata)
         shape = recogniser.standardiser.mean.shape
         recogniser.standardiser.set_statistics(torch.randn(shape), 1 + torch.rand(shape))
         # Fresh weights hardly heed their input, and fresh statistics of a BatchNorm change nothing: any graph would do.
@@ -44,7 +44,7 @@ def full_checkpoint(tmp_path_factory):
                 buffer.copy_(0.5 + torch.rand(buffer.shape))
     path = tmp_path_factory.mktemp("full") / "full.ckpt"
     state = {PREFIX + name: tensor for name, tensor in recogniser.state_dict().items()}
-    save_atomically({"state_dict": state, "ser": describe(description)}, path)
+    save_atomically({"state_dict": state, "ser": describe(metadata)}, path)
     return path
 
 
@@ -52,27 +52,27 @@ def full_checkpoint(tmp_path_factory):
 def test_the_second_opinion_goes_along(tmp_path, kernel):
     """The graph of the recommended recipe's network, given voices of which a part is padding."""
     settings = FeatureSettings(n_fft=1024, hop_length=441, n_mels=32, max_length=96, groups=("logmel", "pitch"))
-    description = Description(
+    metadata = ModelMetadata(
         architecture="residual_bilstm",
-        network={"channels": [16, 16], "lstm_hidden": 8, "attention_hidden": 8, "functionals": 0.5, "kernel": kernel},
+        network={"channels": [16, 16], "lstm_hidden": 8, "attention_hidden": 8, "fusion_weight": 0.5, "kernel": kernel},
         class_names=EMOTIONS,
         features=settings,
         protocol="Random weights: nothing was learnt.",
     )
     with torch.random.fork_rng():
         torch.manual_seed(1)
-        recogniser = fresh_recogniser(description)
+        recogniser = fresh_recogniser(metadata)
         recogniser.standardiser.set_statistics(torch.full((32, 1), -40.0), torch.full((32, 1), 12.0))
-        recogniser.functionals.mean.normal_(std=3)
-        recogniser.functionals.weight.normal_(std=0.05 if kernel else 0.3)
+        recogniser.utterance_head.mean.normal_(std=3)
+        recogniser.utterance_head.weight.normal_(std=0.05 if kernel else 0.3)
         if kernel:
-            recogniser.functionals.whitening.div_(20)
-            recogniser.functionals.landmarks.normal_()
+            recogniser.utterance_head.whitening.div_(20)
+            recogniser.utterance_head.landmarks.normal_()
         else:
-            recogniser.functionals.scale.fill_(10)
+            recogniser.utterance_head.scale.fill_(10)
     path = tmp_path / "second.ckpt"
     state = {PREFIX + name: tensor for name, tensor in recogniser.state_dict().items()}
-    save_atomically({"state_dict": state, "ser": describe(description)}, path)
+    save_atomically({"state_dict": state, "ser": describe(metadata)}, path)
     scorer, _ = load_torch_scorer(path)
     model = OnnxScorer(export_onnx(path, tmp_path / "model.onnx").read_bytes())
     draw = np.random.default_rng(0)
@@ -90,9 +90,9 @@ def test_the_second_opinion_goes_along(tmp_path, kernel):
 @pytest.mark.parametrize("fixture", ["tiny_checkpoint", "full_checkpoint"])
 def test_onnx_answers_as_pytorch_at_every_batch_size(request, tmp_path, fixture):
     checkpoint = request.getfixturevalue(fixture)
-    scorer, description = load_torch_scorer(checkpoint)
+    scorer, metadata = load_torch_scorer(checkpoint)
     model = OnnxScorer(export_onnx(checkpoint, tmp_path / "model.onnx").read_bytes())
-    settings = description.features
+    settings = metadata.features
     features = np.random.default_rng(0).normal(scale=2, size=(8, settings.n_features, settings.max_length))
     features = features.astype(np.float32)
     for batch in (1, 8):
@@ -122,11 +122,11 @@ def test_the_model_of_a_run_lies_in_its_folder(tmp_path, tiny_checkpoint):
     assert export_onnx(alone) == tmp_path / "alone" / "model.onnx"
 
 
-def test_the_description_stands_beside_the_model_with_its_digest(tmp_path, tiny_checkpoint, tiny_description):
+def test_the_description_stands_beside_the_model_with_its_digest(tmp_path, tiny_checkpoint, tiny_metadata):
     output = export_onnx(tiny_checkpoint, tmp_path / "new" / "small.onnx")
     content = json.loads((tmp_path / "new" / "small.json").read_text(encoding="utf-8"))
     assert content["sha256"] == hashlib.sha256(output.read_bytes()).hexdigest()
-    assert content["description"] == describe(tiny_description)
+    assert content["metadata"] == describe(tiny_metadata)
     assert str(tmp_path.parent).encode() not in output.read_bytes()
 
 

@@ -5,60 +5,60 @@ import pytest
 
 from ser.errors import CheckpointError
 from ser.inference.checkpoint import describe
-from ser.inference.metadata_file import MAX_BYTES, description_path, public_description, read_description_of
-from ser.inference.metadata_file import write_description_of as write
+from ser.inference.metadata_file import MAX_BYTES, metadata_path, public_metadata, read_metadata_of
+from ser.inference.metadata_file import write_metadata_of as write
 
 
-def test_a_description_is_read_as_it_was_written(tmp_path, tiny_description):
+def test_a_description_is_read_as_it_was_written(tmp_path, tiny_metadata):
     path = tmp_path / "small.safetensors"
-    write(path, b"weights", tiny_description)
-    assert read_description_of(path, b"weights") == tiny_description
+    write(path, b"weights", tiny_metadata)
+    assert read_metadata_of(path, b"weights") == tiny_metadata
     assert [path.name for path in tmp_path.iterdir()] == ["small.json"]
 
 
-def test_one_description_serves_both_files_of_a_model(tmp_path, tiny_description):
+def test_one_description_serves_both_files_of_a_model(tmp_path, tiny_metadata):
     path, graph = tmp_path / "small.safetensors", tmp_path / "small.onnx"
-    write(path, b"weights", tiny_description, onnx=b"graph")
-    assert read_description_of(path, b"weights") == read_description_of(graph, b"graph") == tiny_description
+    write(path, b"weights", tiny_metadata, onnx=b"graph")
+    assert read_metadata_of(path, b"weights") == read_metadata_of(graph, b"graph") == tiny_metadata
     for file, content in ((path, b"graph"), (graph, b"weights"), (path, b"other"), (graph, b"other")):
         with pytest.raises(CheckpointError, match=rf"{file.name} is not the model that small\.json describes"):
-            read_description_of(file, content)
+            read_metadata_of(file, content)
 
 
-def test_weights_without_a_graph_vouch_for_none(tmp_path, tiny_description):
-    write(tmp_path / "small.safetensors", b"weights", tiny_description)
+def test_weights_without_a_graph_vouch_for_none(tmp_path, tiny_metadata):
+    write(tmp_path / "small.safetensors", b"weights", tiny_metadata)
     with pytest.raises(CheckpointError, match=r"small\.onnx is not the model that small\.json describes"):
-        read_description_of(tmp_path / "small.onnx", b"graph")
+        read_metadata_of(tmp_path / "small.onnx", b"graph")
 
 
-def test_a_description_that_is_too_large_is_not_read(tmp_path, tiny_description, monkeypatch):
+def test_a_description_that_is_too_large_is_not_read(tmp_path, tiny_metadata, monkeypatch):
     path = tmp_path / "small.safetensors"
-    write(path, b"weights", tiny_description)
-    with description_path(path).open("rb+") as file:
+    write(path, b"weights", tiny_metadata)
+    with metadata_path(path).open("rb+") as file:
         file.truncate(100 * MAX_BYTES)
     monkeypatch.setattr("pathlib.Path.read_bytes", lambda path: pytest.fail(f"{path} was read"))
     with pytest.raises(CheckpointError, match=r"small\.json has 104,857,600 bytes, but should have 1,048,576 at most"):
-        read_description_of(path, b"weights")
+        read_metadata_of(path, b"weights")
 
 
-def test_what_is_private_to_the_machine_is_left_out(tmp_path, tiny_description):
+def test_what_is_private_to_the_machine_is_left_out(tmp_path, tiny_metadata):
     configuration = {
         "seed": 7,
         "ckpt_path": "../erika/outputs/train",
         "paths": {"data_dir": "erika"},
-        "data": {"root": "erika/ravdess", "classes": ["sad", "happy"], "held_out": 0.2, "ratio": "1/2"},
+        "data": {"root": "erika/ravdess", "classes": ["sad", "happy"], "test_size": 0.2, "ratio": "1/2"},
         "logger": ["~/erika/logs", "/home/erika/logs", "C:\\Users\\erika\\logs", None],
     }
-    description = replace(tiny_description, corpus_root="/home/erika/ravdess", configuration=configuration)
-    values = public_description(description)
+    metadata = replace(tiny_metadata, corpus_root="/home/erika/ravdess", configuration=configuration)
+    values = public_metadata(metadata)
     assert values["configuration"] == {
         "seed": 7,
-        "data": {"classes": ["sad", "happy"], "held_out": 0.2, "ratio": "1/2"},
+        "data": {"classes": ["sad", "happy"], "test_size": 0.2, "ratio": "1/2"},
         "logger": ["", "", "", None],
     }
-    assert values == describe(description) | {"corpus_root": "", "configuration": values["configuration"]}
-    assert description.configuration["data"]["root"] == "erika/ravdess"
-    write(tmp_path / "small.safetensors", b"weights", description)
+    assert values == describe(metadata) | {"corpus_root": "", "configuration": values["configuration"]}
+    assert metadata.configuration["data"]["root"] == "erika/ravdess"
+    write(tmp_path / "small.safetensors", b"weights", metadata)
     text = (tmp_path / "small.json").read_text(encoding="utf-8")
     assert "erika" not in text
-    assert json.loads(text)["description"] == values
+    assert json.loads(text)["metadata"] == values

@@ -85,7 +85,7 @@ def test_a_missing_model_is_told(tmp_path):
 
 def test_a_model_without_its_description_is_refused(model):
     model.with_suffix(".json").unlink()
-    with pytest.raises(CheckpointError, match=r"model\.onnx lacks its description: model\.json"):
+    with pytest.raises(CheckpointError, match=r"model\.onnx lacks its metadata: model\.json"):
         Predictor.load(model)
 
 
@@ -96,10 +96,10 @@ def test_a_damaged_description_is_refused(model, content):
         Predictor.load(model)
 
 
-@pytest.mark.parametrize("content", [[], {}, {"description": "x"}, None])
+@pytest.mark.parametrize("content", [[], {}, {"metadata": "x"}, None])
 def test_a_foreign_description_is_refused(model, content):
     model.with_suffix(".json").write_text(json.dumps(content), encoding="utf-8")
-    with pytest.raises(CheckpointError, match=r"model\.json is not the description of a model of this project"):
+    with pytest.raises(CheckpointError, match=r"model\.json is not the metadata of a model of this project"):
         Predictor.load(model)
 
 
@@ -123,16 +123,16 @@ def test_a_file_that_is_no_model_is_refused(model, exported):
     "change", [{"class_names": ["sad", "happy"]}, {"features": {"max_length": 65}}, {"features": {"n_mfcc": 12}}]
 )
 def test_a_description_of_another_graph_is_refused(model, exported, change):
-    description = exported[1]["description"]
-    change = {key: description[key] | value if isinstance(value, dict) else value for key, value in change.items()}
-    content = exported[1] | {"description": description | change}
+    metadata = exported[1]["metadata"]
+    change = {key: metadata[key] | value if isinstance(value, dict) else value for key, value in change.items()}
+    content = exported[1] | {"metadata": metadata | change}
     model.with_suffix(".json").write_text(json.dumps(content), encoding="utf-8")
     with pytest.raises(CheckpointError, match=r"model\.onnx maps .* does not fit model\.json"):
         Predictor.load(model)
 
 
 def test_a_bad_setting_in_the_description_is_named(model, exported):
-    content = exported[1] | {"description": exported[1]["description"] | {"protocol": 3}}
+    content = exported[1] | {"metadata": exported[1]["metadata"] | {"protocol": 3}}
     model.with_suffix(".json").write_text(json.dumps(content), encoding="utf-8")
     with pytest.raises(CheckpointError, match=r"model\.json cannot be used: checkpoint\.protocol is 3"):
         Predictor.load(model)

@@ -12,12 +12,12 @@ from ser.corpora.ravdess import EMOTIONS
 from ser.errors import AudioError, CheckpointError
 from ser.evaluation.publish import publish
 from ser.features.extract import FeatureSettings, extract
-from ser.features.pipeline import hear
+from ser.features.pipeline import load_features
 from ser.inference.checkpoint import fresh_recogniser, load_recogniser
 from ser.inference.onnx_backend import OnnxScorer
 from ser.inference.predictor import Predictor, expand_folders, failure_table
 from ser.inference.torch_backend import TorchScorer
-from ser.models.metadata import Description
+from ser.models.metadata import ModelMetadata
 
 
 @pytest.fixture(scope="module")
@@ -49,8 +49,8 @@ def test_a_prediction_is_a_distribution_over_the_classes(predictor, voice_file):
 
 
 def test_the_way_from_sound_to_probabilities_by_hand(predictor, tiny_checkpoint, voice_file):
-    recogniser, description = load_recogniser(tiny_checkpoint)
-    features = extract(read_sound(voice_file, sample_rate=22050).waveform, description.features)[:, :64]
+    recogniser, metadata = load_recogniser(tiny_checkpoint)
+    features = extract(read_sound(voice_file, sample_rate=22050).waveform, metadata.features)[:, :64]
     standardised = (torch.from_numpy(features) - recogniser.standardiser.mean) / recogniser.standardiser.scale
     with torch.no_grad():
         logits = recogniser.network(standardised[None])[0][0].double().numpy()
@@ -59,13 +59,13 @@ def test_the_way_from_sound_to_probabilities_by_hand(predictor, tiny_checkpoint,
 
 
 @pytest.mark.parametrize("strongest", range(3))
-def test_probabilities_follow_the_order_of_the_classes(tiny_description, voice_file, strongest):
-    description = replace(tiny_description, class_names=("surprise", "calm", "angry"))  # no alphabet, no RAVDESS order
-    recogniser = fresh_recogniser(description)
+def test_probabilities_follow_the_order_of_the_classes(tiny_metadata, voice_file, strongest):
+    metadata = replace(tiny_metadata, class_names=("surprise", "calm", "angry"))  # no alphabet, no RAVDESS order
+    recogniser = fresh_recogniser(metadata)
     with torch.no_grad():
         recogniser.network.classify.weight.zero_()
         recogniser.network.classify.bias.copy_(torch.eye(3)[strongest] * 2)
-    prediction = Predictor(TorchScorer(recogniser), description).predict(voice_file)
+    prediction = Predictor(TorchScorer(recogniser), metadata).predict(voice_file)
     assert prediction.emotion == ("surprise", "calm", "angry")[strongest]
     assert prediction.confidence == pytest.approx(np.exp(2) / (np.exp(2) + 2))
 
@@ -149,7 +149,7 @@ def test_the_shortest_recording_is_judged(predictor, tmp_path, voice):
     soundfile.write(short, voice[10000:14410], 22050)
     assert predictor.predict(short).probabilities.sum() == pytest.approx(1, abs=1e-6)
     # Frames so long that the recording holds fewer than a delta needs.
-    assert np.isfinite(hear(short, settings=FeatureSettings(hop_length=2048)).features).all()
+    assert np.isfinite(load_features(short, settings=FeatureSettings(hop_length=2048)).features).all()
 
 
 def test_folders_are_expanded_once_each_in_order(tmp_path, voices):
@@ -177,14 +177,14 @@ def test_failures_are_told_as_csv(tmp_path):
 
 
 def test_a_description_may_name_two_classes_alone():
-    description = Description(
+    metadata = ModelMetadata(
         architecture="cnn_bilstm_luong",
         network={"conv_channels": [2, 2], "lstm_hidden": 2, "lstm_layers": 1},
         class_names=("sad", "happy"),
         features=FeatureSettings(groups=("rms",), max_length=8),
         protocol="Random weights.",
     )
-    probabilities, attention = TorchScorer(fresh_recogniser(description))(np.zeros((3, 1, 8), dtype=np.float32))
+    probabilities, attention = TorchScorer(fresh_recogniser(metadata))(np.zeros((3, 1, 8), dtype=np.float32))
     assert probabilities.shape == (3, 2)
     assert attention.shape == (3, 4)
 

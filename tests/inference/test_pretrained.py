@@ -15,10 +15,10 @@ from ser.inference.pretrained import (
     MAX_BYTES,
     default_model,
     find_model,
-    find_published,
-    load_published,
-    published_names,
-    write_published,
+    find_pretrained,
+    load_pretrained,
+    pretrained_names,
+    write_pretrained,
 )
 
 WEIGHT = "network.classify.weight"
@@ -30,10 +30,10 @@ def recogniser(tiny_checkpoint):
 
 
 @pytest.fixture
-def model(recogniser, tiny_description, tmp_path):
+def model(recogniser, tiny_metadata, tmp_path):
     """A model of one's own, to spoil."""
     path = tmp_path / "small.safetensors"
-    write_published(path, recogniser, tiny_description)
+    write_pretrained(path, recogniser, tiny_metadata)
     return path
 
 
@@ -51,17 +51,17 @@ def box(tmp_path, monkeypatch):
     return folder
 
 
-def forge(model, content, **description):
-    """Replace the weights, and entries of the description, by others, so that the digest fits."""
+def forge(model, content, **metadata):
+    """Replace the weights, and entries of the metadata, by others, so that the digest fits."""
     model.write_bytes(content)
     values = json.loads(model.with_suffix(".json").read_text(encoding="utf-8"))
-    values |= {"sha256": digest_of(content), "description": values["description"] | description}
+    values |= {"sha256": digest_of(content), "metadata": values["metadata"] | metadata}
     model.with_suffix(".json").write_text(json.dumps(values), encoding="utf-8")
 
 
-def test_a_round_trip_gives_the_same_recogniser(model, recogniser, tiny_description):
-    loaded, description = load_published(model)
-    assert description == tiny_description
+def test_a_round_trip_gives_the_same_recogniser(model, recogniser, tiny_metadata):
+    loaded, metadata = load_pretrained(model)
+    assert metadata == tiny_metadata
     assert not loaded.training
     theirs = recogniser.state_dict()
     assert list(loaded.state_dict()) == list(theirs)
@@ -69,17 +69,17 @@ def test_a_round_trip_gives_the_same_recogniser(model, recogniser, tiny_descript
     assert {path.name for path in model.parent.iterdir()} == {"small.safetensors", "small.json"}
 
 
-def test_nothing_of_the_machine_is_written(model, recogniser, tiny_description):
+def test_nothing_of_the_machine_is_written(model, recogniser, tiny_metadata):
     configuration = {
         "ckpt_path": "erika/run",
         "data": {"root": "erika/ravdess"},
         "paths": {"run_dir": "erika"},
         "seed": 7,
     }
-    described = replace(tiny_description, corpus_root="/home/erika", configuration=configuration)
-    write_published(model, recogniser, described)
+    described = replace(tiny_metadata, corpus_root="/home/erika", configuration=configuration)
+    write_pretrained(model, recogniser, described)
     assert b"erika" not in model.with_suffix(".json").read_bytes()
-    assert load_published(model)[1] == replace(tiny_description, configuration={"data": {}, "seed": 7})
+    assert load_pretrained(model)[1] == replace(tiny_metadata, configuration={"data": {}, "seed": 7})
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_nothing_of_the_machine_is_written(model, recogniser, tiny_description):
 def test_damage_that_the_digest_vouches_for_is_refused(model, spoil):
     forge(model, spoil(model.read_bytes()))
     with pytest.raises(CheckpointError, match=r"small\.safetensors is damaged or not a \.safetensors file"):
-        load_published(model)
+        load_pretrained(model)
 
 
 def nan(weights):
@@ -130,7 +130,7 @@ def test_tensors_that_do_not_fit_are_refused(model, spoil, told):
     spoil(weights)
     forge(model, save(weights))
     with pytest.raises(CheckpointError, match=rf"small\.safetensors .*{told}"):
-        load_published(model)
+        load_pretrained(model)
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,7 @@ def test_tensors_that_do_not_fit_are_refused(model, spoil, told):
 def test_a_description_of_another_network_is_refused(model, change, told):
     forge(model, model.read_bytes(), **change)
     with pytest.raises(CheckpointError, match=told):
-        load_published(model)
+        load_pretrained(model)
 
 
 def test_weights_that_are_too_large_are_not_read(model, monkeypatch):
@@ -156,7 +156,7 @@ def test_weights_that_are_too_large_are_not_read(model, monkeypatch):
         file.truncate(MAX_BYTES + 1)
     monkeypatch.setattr("pathlib.Path.read_bytes", lambda path: pytest.fail(f"{path} was read"))
     with pytest.raises(CheckpointError, match=r"small\.safetensors has 67,108,865 bytes, but should have 67,108,864"):
-        load_published(model)
+        load_pretrained(model)
 
 
 def test_one_wrong_bit_is_noticed(model):
@@ -164,50 +164,50 @@ def test_one_wrong_bit_is_noticed(model):
     content[-1] ^= 1
     model.write_bytes(content)
     with pytest.raises(CheckpointError, match=r"small\.safetensors is not the model that small\.json describes"):
-        load_published(model)
+        load_pretrained(model)
 
 
 def test_a_missing_file_is_told(model):
     with pytest.raises(CheckpointError, match=r"gone\.safetensors: there is no such model"):
-        load_published(model.with_name("gone.safetensors"))
+        load_pretrained(model.with_name("gone.safetensors"))
     model.with_suffix(".json").unlink()
-    with pytest.raises(CheckpointError, match=r"small\.safetensors lacks its description: small\.json"):
-        load_published(model)
+    with pytest.raises(CheckpointError, match=r"small\.safetensors lacks its metadata: small\.json"):
+        load_pretrained(model)
 
 
-def test_what_could_not_be_read_is_not_written(recogniser, tiny_description, tmp_path, monkeypatch):
+def test_what_could_not_be_read_is_not_written(recogniser, tiny_metadata, tmp_path, monkeypatch):
     path = tmp_path / "new" / "small.safetensors"
     with pytest.raises(CheckpointError, match=r"small\.safetensors holds network.classify.bias as float32 \[8\]"):
-        write_published(path, recogniser, replace(tiny_description, class_names=("sad", "happy")))
+        write_pretrained(path, recogniser, replace(tiny_metadata, class_names=("sad", "happy")))
     monkeypatch.setattr("ser.inference.pretrained.MAX_BYTES", 1000)
     with pytest.raises(CheckpointError, match=r"small\.safetensors would have [0-9,]+ bytes, but should have 1,000"):
-        write_published(path, recogniser, tiny_description)
+        write_pretrained(path, recogniser, tiny_metadata)
     assert not path.parent.exists()
 
 
-def test_the_graph_of_a_model_before_does_not_stay(model, recogniser, tiny_description):
-    write_published(model, recogniser, tiny_description, onnx=b"graph")
+def test_the_graph_of_a_model_before_does_not_stay(model, recogniser, tiny_metadata):
+    write_pretrained(model, recogniser, tiny_metadata, onnx=b"graph")
     assert model.with_suffix(".onnx").read_bytes() == b"graph"
-    write_published(model, recogniser, tiny_description)
+    write_pretrained(model, recogniser, tiny_metadata)
     assert not model.with_suffix(".onnx").exists()
 
 
 def test_names_are_those_of_described_weights_the_default_first(box, tmp_path, monkeypatch):
-    assert published_names() == [DEFAULT_MODEL, "ant", "bee", "zebra"]
+    assert pretrained_names() == [DEFAULT_MODEL, "ant", "bee", "zebra"]
     monkeypatch.setattr("ser.inference.pretrained.MODELS", tmp_path / "nothing")
-    assert published_names() == []
+    assert pretrained_names() == []
 
 
 def test_with_torch_its_own_file_is_found(box):
-    assert find_published("zebra") == box / "zebra.safetensors"
-    assert find_published("bee") == box / "bee.onnx"
+    assert find_pretrained("zebra") == box / "zebra.safetensors"
+    assert find_pretrained("bee") == box / "bee.onnx"
     assert default_model() == box / f"{DEFAULT_MODEL}.safetensors"
 
 
 def test_without_torch_the_graph_is_found(box, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
-    assert find_published("zebra") == box / "zebra.onnx"
-    assert find_published("ant") == box / "ant.safetensors"  # loading it will say what is missing
+    assert find_pretrained("zebra") == box / "zebra.onnx"
+    assert find_pretrained("ant") == box / "ant.safetensors"  # loading it will say what is missing
 
 
 def test_a_name_that_no_file_can_have_is_refused_in_a_short_sentence(box):
@@ -220,7 +220,7 @@ def test_a_name_that_no_file_can_have_is_refused_in_a_short_sentence(box):
 def test_numbers_beyond_all_measure_are_refused_in_a_short_sentence(model, units):
     forge(model, model.read_bytes(), network={"conv_channels": [4, 4], "lstm_hidden": units})
     with pytest.raises(CheckpointError, match=r"small\.json cannot be used") as refused:
-        load_published(model)
+        load_pretrained(model)
     assert len(str(refused.value).removeprefix(str(model.parent))) < 400
 
 
@@ -228,14 +228,14 @@ def test_numbers_beyond_all_measure_are_refused_in_a_short_sentence(model, units
 def test_what_is_no_name_is_refused_with_those_that_are(box, model, name):
     name = name.replace("/ant", f"{box}/ant") if name.startswith("/") else name
     with pytest.raises(CheckpointError, match=f"no published model of that name; published are {DEFAULT_MODEL}, ant"):
-        find_published(name)
+        find_pretrained(name)
 
 
 def test_without_models_that_is_said(tmp_path, monkeypatch):
     monkeypatch.setattr("ser.inference.pretrained.MODELS", tmp_path)
     assert default_model() is None
     with pytest.raises(CheckpointError, match=r"ser-ravdess: there is no such file.*; none is published"):
-        find_published(DEFAULT_MODEL)
+        find_pretrained(DEFAULT_MODEL)
 
 
 def test_a_path_goes_before_a_name(box, tmp_path, monkeypatch):

@@ -5,16 +5,16 @@ import pytest
 
 from ser.corpora.manifest import find_recordings
 from ser.inference.predictor import Predictor
-from ser.inference.pretrained import DEFAULT_MODEL, find_published
+from ser.inference.pretrained import DEFAULT_MODEL, find_pretrained
 
 
 def test_it_is_small_and_says_what_it_is():
-    description = Predictor.load(DEFAULT_MODEL).description
-    files = find_published(DEFAULT_MODEL).parent.glob(f"{DEFAULT_MODEL}.*")
+    metadata = Predictor.load(DEFAULT_MODEL).metadata
+    files = find_pretrained(DEFAULT_MODEL).parent.glob(f"{DEFAULT_MODEL}.*")
     assert sum(path.stat().st_size for path in files) < 10 * 2**20
-    assert "Trained on every recording" in description.protocol
-    assert description.held_out == ()
-    assert 0 < description.uncertain_below < 1
+    assert "Trained on every recording" in metadata.protocol
+    assert metadata.scored_recordings == ()
+    assert 0 < metadata.rejection_threshold < 1
 
 
 @pytest.mark.ravdess

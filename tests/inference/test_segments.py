@@ -8,7 +8,7 @@ import soundfile
 from ser.audio.io import Sound, read_sound
 from ser.features.extract import FeatureSettings
 from ser.inference.predictor import Predictor
-from ser.inference.segments import Window, attention_over_time, cut_windows
+from ser.inference.segments import Segment, attention_over_time, cut_segments
 
 RATE = 22050
 SETTINGS = FeatureSettings(max_length=64)
@@ -39,7 +39,7 @@ def as_sound(waveform):
 @pytest.mark.parametrize("samples", [5000, LENGTH])
 def test_a_short_recording_is_one_window(samples):
     waveform = np.arange(samples, dtype=np.float32)
-    ((start, window),) = cut_windows(waveform, SETTINGS)
+    ((start, window),) = cut_segments(waveform, SETTINGS)
     assert start == 0
     np.testing.assert_array_equal(window, waveform)
 
@@ -47,7 +47,7 @@ def test_a_short_recording_is_one_window(samples):
 @pytest.mark.parametrize("samples", [LENGTH + 1, LENGTH + LENGTH // 2, LENGTH * 2 + 1, LENGTH * 7 + 999])
 def test_windows_overlap_by_half_and_reach_both_ends(samples):
     waveform = np.arange(samples, dtype=np.float32)
-    cuts = cut_windows(waveform, SETTINGS)
+    cuts = cut_segments(waveform, SETTINGS)
     starts = [start for start, _ in cuts]
     assert starts[0] == 0
     assert starts[-1] == samples - LENGTH
@@ -61,17 +61,17 @@ def test_windows_overlap_by_half_and_reach_both_ends(samples):
 def test_a_short_recording_is_judged_as_predict_judges_it(predictor, voice, tmp_path):
     path = tmp_path / "short.wav"
     soundfile.write(path, voice[:20_000], RATE)
-    timeline = predictor.follow(read_sound(path, sample_rate=RATE), name="short")
+    timeline = predictor.predict_long(read_sound(path, sample_rate=RATE), name="short")
     prediction = predictor.predict(path)
     np.testing.assert_array_equal(timeline.overall.probabilities, prediction.probabilities)
-    np.testing.assert_array_equal(timeline.windows[0].attention, prediction.attention)
+    np.testing.assert_array_equal(timeline.segments[0].attention, prediction.attention)
     assert timeline.overall.source == "short"
     assert timeline.overall.warnings == prediction.warnings == ()
 
 
 def test_each_window_is_judged_as_a_recording_of_its_own(predictor, speech, tmp_path):
-    timeline = predictor.follow(as_sound(speech), name="speech")
-    heard = [window for window in timeline.windows if window.probabilities is not None]
+    timeline = predictor.predict_long(as_sound(speech), name="speech")
+    heard = [window for window in timeline.segments if window.probabilities is not None]
     assert len(heard) >= 4
     for number, window in enumerate(heard):
         path = tmp_path / f"{number}.wav"
@@ -86,8 +86,8 @@ def test_each_window_is_judged_as_a_recording_of_its_own(predictor, speech, tmp_
 
 
 def test_silent_windows_have_no_say(predictor, speech):
-    timeline = predictor.follow(as_sound(speech), name="speech")
-    silent = [window for window in timeline.windows if window.probabilities is None]
+    timeline = predictor.predict_long(as_sound(speech), name="speech")
+    silent = [window for window in timeline.segments if window.probabilities is None]
     assert silent
     for window in silent:
         assert np.abs(speech[round(window.start * RATE) : round(window.end * RATE)]).max() == 0
@@ -102,15 +102,15 @@ def test_many_windows_are_judged_in_bounded_batches(predictor, voice):
         return predictor.scorer(features)
 
     waveform = np.tile(voice, 60)  # 120 s: 160 windows
-    timeline = Predictor(scorer, predictor.description).follow(as_sound(waveform), name="long")
-    assert len(timeline.windows) > 150
+    timeline = Predictor(scorer, predictor.metadata).predict_long(as_sound(waveform), name="long")
+    assert len(timeline.segments) > 150
     assert largest <= 16
 
 
 def test_attention_falls_where_the_windows_put_it():
     def window(start, attention):
-        return Window(
-            start=start, end=start + 4, probabilities=np.ones(1), attention=np.array(attention), heard_from=start
+        return Segment(
+            start=start, end=start + 4, probabilities=np.ones(1), attention=np.array(attention), offset=start
         )
 
     settings = SimpleNamespace(duration=4.0)  # four weights of a second each
@@ -122,25 +122,25 @@ def test_attention_falls_where_the_windows_put_it():
 
 
 def test_attention_covers_the_recording_and_no_padding(predictor, voice):
-    timeline = predictor.follow(as_sound(voice[:15_000]), name="short")
+    timeline = predictor.predict_long(as_sound(voice[:15_000]), name="short")
     step = SETTINGS.duration / 32
     assert timeline.attention_seconds[0] == pytest.approx(step / 2)
     assert 15_000 / RATE - step < timeline.attention_seconds[-1] < 15_000 / RATE + step
-    inside = timeline.windows[0].attention[: len(timeline.attention_seconds)]
+    inside = timeline.segments[0].attention[: len(timeline.attention_seconds)]
     np.testing.assert_allclose(timeline.overall.attention, inside / inside.sum(), rtol=1e-5)
 
 
 def test_attention_begins_where_a_silence_was_cut_off():
     settings = SimpleNamespace(duration=4.0)
     attention = np.array([0.4, 0.3, 0.2, 0.1])
-    window = Window(start=0.0, end=6.0, probabilities=np.ones(1), attention=attention, heard_from=2.0)
+    window = Segment(start=0.0, end=6.0, probabilities=np.ones(1), attention=attention, offset=2.0)
     _, over_time = attention_over_time([window], settings=settings, duration=6.0)
     np.testing.assert_allclose(over_time, [0, 0, 0.4, 0.3, 0.2, 0.1], rtol=1e-6)
 
 
 def test_the_silence_before_a_voice_is_no_part_of_the_frames(voice, predictor):
-    trimming = Predictor(predictor.scorer, replace(predictor.description, features=replace(SETTINGS, trim=True)))
+    trimming = Predictor(predictor.scorer, replace(predictor.metadata, features=replace(SETTINGS, trim=True)))
     late = np.concatenate([np.zeros(RATE, dtype=np.float32), voice[:10_000]])
-    window = trimming.follow(as_sound(late), name="late").windows[0]
+    window = trimming.predict_long(as_sound(late), name="late").segments[0]
     begins = np.flatnonzero(np.abs(voice) > 0.01 * np.abs(voice[:10_000]).max())[0] / RATE
-    assert 1 + begins - 0.2 < window.heard_from <= 1 + begins
+    assert 1 + begins - 0.2 < window.offset <= 1 + begins

@@ -88,16 +88,16 @@ def test_nothing_heard_gives_numbers_still():
 
 def build(share):
     torch.manual_seed(0)
-    settings = {**SMALL, "functionals": share}
+    settings = {**SMALL, "fusion_weight": share}
     return build_recogniser("residual_bilstm", settings, n_features=N_BANDS + 2, max_length=64, n_classes=3).eval()
 
 
 def test_the_two_opinions_are_joined_by_their_shares():
     recogniser = build(0.3)
-    recogniser.functionals.weight.normal_(std=0.1)
+    recogniser.utterance_head.weight.normal_(std=0.1)
     features = utterance(50)
-    own, weights = recogniser.ask_network(features)
-    second = recogniser.functionals(features, everything(50))
+    own, weights = recogniser.network_logits(features)
+    second = recogniser.utterance_head(features, everything(50))
     joined, joined_weights = recogniser(features)
     expected = own.softmax(dim=1) ** 0.7 * second.softmax(dim=1) ** 0.3
     torch.testing.assert_close(joined.softmax(dim=1), expected / expected.sum())
@@ -108,19 +108,19 @@ def test_the_network_does_not_see_the_rows_of_the_pitch():
     recogniser = build(0.3)
     features, other = utterance(50), utterance(50)
     other[:, N_BANDS:] += 1
-    torch.testing.assert_close(recogniser.ask_network(features), recogniser.ask_network(other))
+    torch.testing.assert_close(recogniser.network_logits(features), recogniser.network_logits(other))
 
 
 def test_nothing_of_the_second_opinion_is_trained_and_all_of_it_is_kept():
     recogniser = build(0.3)
-    assert not [name for name, _ in recogniser.named_parameters() if name.startswith("functionals")]
-    kept = {name for name in recogniser.state_dict() if name.startswith("functionals")}
-    assert kept == {f"functionals.{name}" for name in ("mean", "scale", "weight", "bias")}
+    assert not [name for name, _ in recogniser.named_parameters() if name.startswith("utterance_head")]
+    kept = {name for name in recogniser.state_dict() if name.startswith("utterance_head")}
+    assert kept == {f"utterance_head.{name}" for name in ("mean", "scale", "weight", "bias")}
 
 
 def test_without_a_share_there_is_none():
     recogniser = build_recogniser("residual_bilstm", SMALL, n_features=N_BANDS, max_length=64, n_classes=3)
-    assert recogniser.functionals is None
+    assert recogniser.utterance_head is None
 
 
 def test_an_unfitted_head_prefers_nothing():
@@ -129,5 +129,5 @@ def test_an_unfitted_head_prefers_nothing():
 
 
 def test_a_share_of_everything_is_refused():
-    with pytest.raises(SettingsError, match="functionals is 1"):
+    with pytest.raises(SettingsError, match="fusion_weight is 1"):
         build(1)

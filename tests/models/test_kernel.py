@@ -59,9 +59,9 @@ def test_its_statistics_are_the_linear_layers_the_bands_and_the_contour():
 
 
 def test_an_unfitted_head_prefers_nothing_and_nothing_of_it_is_trained():
-    settings = {"channels": [4, 8], "lstm_hidden": 4, "attention_hidden": 4, "functionals": 0.5, "kernel": True}
+    settings = {"channels": [4, 8], "lstm_hidden": 4, "attention_hidden": 4, "fusion_weight": 0.5, "kernel": True}
     recogniser = build_recogniser("residual_bilstm", settings, n_features=N_BANDS + 2, max_length=64, n_classes=4)
-    head = recogniser.functionals
+    head = recogniser.utterance_head
     assert isinstance(head, KernelHead)
     assert head.landmarks.shape == (N_LANDMARKS, N_FUNCTIONALS + 2 * N_BANDS + N_CONTOUR)
     torch.testing.assert_close(head(utterance(30), everything(30)).softmax(dim=1), torch.full((1, 4), 0.25))
@@ -71,4 +71,4 @@ def test_an_unfitted_head_prefers_nothing_and_nothing_of_it_is_trained():
 def test_without_a_share_there_is_none():
     settings = {"channels": [4, 8], "lstm_hidden": 4, "attention_hidden": 4, "kernel": True}
     recogniser = build_recogniser("residual_bilstm", settings, n_features=N_BANDS, max_length=64, n_classes=4)
-    assert recogniser.functionals is None
+    assert recogniser.utterance_head is None

@@ -1,4 +1,4 @@
-"""What a stranger may write into the description of a model, and what comes of it: one short sentence."""
+"""What a stranger may write into the metadata of a model, and what comes of it: one short sentence."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import pytest
 
 from ser.errors import CheckpointError
 from ser.inference.checkpoint import describe
-from ser.models.metadata import read_description
+from ser.models.metadata import read_metadata
 
 PATH = Path("stranger.json")
 
@@ -34,7 +34,7 @@ def cyclic():
 
 def refuse(values):
     with pytest.raises(CheckpointError, match=r"stranger\.json") as refused:
-        read_description(values, PATH)
+        read_metadata(values, PATH)
     assert len(str(refused.value)) < 400
     return str(refused.value)
 
@@ -45,8 +45,8 @@ def refuse(values):
     [lists_of_lists(9), nested(100), cyclic(), list(range(200_000)), {"a": lists_of_lists(9)}],
     ids=["lists of lists", "deep", "cyclic", "long", "mapping"],
 )
-def test_many_values_and_deep_ones_are_refused_unread(tiny_description, entry, value):
-    assert "too many values, or too deep ones" in refuse(describe(tiny_description) | {entry: value})
+def test_many_values_and_deep_ones_are_refused_unread(tiny_metadata, entry, value):
+    assert "too many values, or too deep ones" in refuse(describe(tiny_metadata) | {entry: value})
 
 
 @pytest.mark.parametrize("entry", ["protocol", "temperature", "format", "corpus_root"])
@@ -55,22 +55,22 @@ def test_many_values_and_deep_ones_are_refused_unread(tiny_description, entry, v
     [10**400, 2**63, -(2**63) - 1, "x" * 10_001, "\ud800", np.zeros(3), b"bytes", print],
     ids=["400 digits", "64 bits", "negative", "long text", "surrogate", "array", "bytes", "function"],
 )
-def test_values_that_are_too_large_or_not_plain_are_refused(tiny_description, entry, value):
-    assert "too large, or no plain ones" in refuse(describe(tiny_description) | {entry: value})
-    assert "too large, or no plain ones" in refuse(describe(tiny_description) | {"configuration": {"a": [value]}})
+def test_values_that_are_too_large_or_not_plain_are_refused(tiny_metadata, entry, value):
+    assert "too large, or no plain ones" in refuse(describe(tiny_metadata) | {entry: value})
+    assert "too large, or no plain ones" in refuse(describe(tiny_metadata) | {"configuration": {"a": [value]}})
 
 
-def test_keys_are_held_to_the_same(tiny_description):
-    assert "too large, or no plain ones" in refuse(describe(tiny_description) | {"x" * 10_001: 1})
+def test_keys_are_held_to_the_same(tiny_metadata):
+    assert "too large, or no plain ones" in refuse(describe(tiny_metadata) | {"x" * 10_001: 1})
 
 
-def test_a_long_message_is_cut(tiny_description):
-    refuse(describe(tiny_description) | {"class_names": ["x" * 9_000]})
+def test_a_long_message_is_cut(tiny_metadata):
+    refuse(describe(tiny_metadata) | {"class_names": ["x" * 9_000]})
 
 
-def test_what_a_description_may_hold_is_read(tiny_description):
-    values = describe(tiny_description) | {
-        "held_out": [f"03-01-01-01-01-01-{k:04d}" for k in range(2_452)],
+def test_what_a_description_may_hold_is_read(tiny_metadata):
+    values = describe(tiny_metadata) | {
+        "scored_recordings": [f"03-01-01-01-01-01-{k:04d}" for k in range(2_452)],
         "configuration": {"seed": 2**63 - 1, "lowest": -(2**63), "text": "x" * 10_000, "deep": nested(25)},
     }
-    assert read_description(values, PATH).configuration == values["configuration"]
+    assert read_metadata(values, PATH).configuration == values["configuration"]

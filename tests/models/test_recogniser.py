@@ -54,7 +54,7 @@ def test_the_recogniser_standardises_before_it_judges():
         ("cnn_bilstm_luong", {"lstm_hiden": 3}, 216, "model.network.lstm_hiden is not a setting; did you mean"),
         ("cnn_bilstm_luong", {"lstm_hidden": "3"}, 216, "model.network.lstm_hidden is '3'"),
         ("cnn_bilstm_luong", {}, 1, "features.max_length is 1, but model cnn_bilstm_luong needs at least 2"),
-        ("residual_bilstm", {"functionals": 0.5}, 216, "a multiple of 16 bands .* the features have 4 rows"),
+        ("residual_bilstm", {"fusion_weight": 0.5}, 216, "a multiple of 16 bands .* the features have 4 rows"),
     ],
 )
 def test_what_cannot_be_built_is_refused(name, settings, max_length, message):

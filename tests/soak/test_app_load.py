@@ -12,7 +12,7 @@ import pytest
 from app.capacity import hold_to_one_thread
 from benchmarks.app_server import is_healthy, running_app
 from ser.inference.predictor import Predictor
-from soak.app_load import MODEL, Done, drift_of, figures_of, for_at_least, plan, serve_all
+from soak.app_load import MODEL, Done, drift_of, for_at_least, plan, scores_of, serve_all
 from soak.hostile_requests import HOSTILE, breakages
 
 pytestmark = pytest.mark.timeout(600)
@@ -70,18 +70,18 @@ def test_drift_and_wrong_answers_are_told(load):
     request = load[0][1]
     done = [Done(request=request, seconds=n, rss=1000 + n, wrong=None) for n in range(3000)]
     assert drift_of(done) == pytest.approx(3499.5 / 1499.5 - 1)
-    figures = list(figures_of(done, visitors=50, lives=True, peak=10**6, elapsed=1000, command="c"))
+    figures = list(scores_of(done, visitors=50, lives=True, peak=10**6, elapsed=1000, command="c"))
     assert [figure.held for figure in figures] == [True, True, True, True, False]
     assert "1500.0 s and 2850.0 s" in figures[2].measured
     wrong = [*done[:-1], replace(done[-1], wrong="it was")]
-    bad = figures_of(wrong, visitors=50, lives=False, peak=2 * 10**9, elapsed=1000, command="c")
+    bad = scores_of(wrong, visitors=50, lives=False, peak=2 * 10**9, elapsed=1000, command="c")
     assert [figure.held for figure in bad] == [False, False, True, False, False]
 
 
 def test_a_run_too_short_for_drift_says_nothing_of_it(load):
     done = [Done(request=load[0][1], seconds=1, rss=1000 + n, wrong=None) for n in range(3000)]
     told = [
-        [figure.figure for figure in figures_of(done, visitors=50, lives=True, peak=1, elapsed=elapsed, command="c")]
+        [figure.figure for figure in scores_of(done, visitors=50, lives=True, peak=1, elapsed=elapsed, command="c")]
         for elapsed in (899, 901)
     ]
     assert [any("last third" in figure for figure in figures) for figures in told] == [False, True]

@@ -105,7 +105,7 @@ def test_every_choice_of_a_group_is_a_valid_run(choice):
 
 
 def test_the_originals_seven_class_run():
-    settings = read_run_settings(composed("experiment=without_neutral"))
+    settings = read_run_settings(composed("experiment=baseline_without_neutral"))
     assert settings.data.classes == DataSettings().classes[1:]
     assert settings.model.network["lstm_dropout"] == 0.6
 
@@ -171,7 +171,7 @@ def test_an_unknown_key_is_refused_at_each_level(key, value, message):
         ("callbacks.early_stopping.mode", "max", "callbacks.early_stopping.mode is 'max', but val/loss .*: 'min'"),
         ("optimized_metric", "val/acc", "optimized_metric is 'val/acc'"),
         ("logger.csv", "yes", "logger.csv is 'yes', but should be true or false"),
-        ("original_files", 1, "original_files is 1, but should be true or false"),
+        ("reference_files", 1, "reference_files is 1, but should be true or false"),
     ],
 )
 def test_a_bad_value_is_refused_with_its_key(key, value, message):
@@ -194,19 +194,21 @@ def test_a_missing_number_of_epochs_is_refused():
 
 
 def test_the_second_opinion_needs_the_rows_of_the_pitch():
-    configuration = composed("experiment=recommended", "features.groups=[logmel,zcr,rms]")
-    with pytest.raises(SettingsError, match=r"model.network.functionals needs features.groups=\[logmel,pitch\]"):
+    configuration = composed("experiment=logmel_resbilstm", "features.groups=[logmel,zcr,rms]")
+    with pytest.raises(SettingsError, match=r"model.network.fusion_weight needs features.groups=\[logmel,pitch\]"):
         read_run_settings(configuration)
-    read_run_settings(composed("experiment=recommended"))
+    read_run_settings(composed("experiment=logmel_resbilstm"))
 
 
 def test_the_pitch_is_no_band_of_the_network_s():
-    configuration = composed("experiment=recommended", "model.network.functionals=0")
+    configuration = composed("experiment=logmel_resbilstm", "model.network.fusion_weight=0")
     with pytest.raises(SettingsError, match=r"features.groups is \['logmel', 'pitch'\]"):
         read_run_settings(configuration)
-    read_run_settings(composed("experiment=recommended", "model.network.functionals=0", "features.groups=[logmel]"))
+    read_run_settings(
+        composed("experiment=logmel_resbilstm", "model.network.fusion_weight=0", "features.groups=[logmel]")
+    )
 
 
 def test_the_second_opinion_needs_bands_that_can_be_grouped():
     with pytest.raises(SettingsError, match=r"a multiple of 16 bands .* the features have 42 rows"):
-        read_run_settings(composed("experiment=recommended", "features.n_mels=40"))
+        read_run_settings(composed("experiment=logmel_resbilstm", "features.n_mels=40"))

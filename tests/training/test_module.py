@@ -6,11 +6,11 @@ from ser.augment.spectrogram import SpectrogramAugmentSettings
 from ser.corpora.ravdess import EMOTIONS
 from ser.features.extract import FeatureSettings
 from ser.inference.checkpoint import fresh_recogniser
-from ser.models.metadata import Description
+from ser.models.metadata import ModelMetadata
 from ser.training.module import EmotionClassifier, ModelSettings
 from ser.training.optimiser import OptimiserSettings
 
-DESCRIPTION = Description(
+METADATA = ModelMetadata(
     architecture="residual_bilstm",
     network={"channels": (4, 4), "lstm_hidden": 4, "attention_hidden": 4, "dropout": 0.0, "block_dropout": 0.0},
     class_names=EMOTIONS[:3],
@@ -22,8 +22,8 @@ DESCRIPTION = Description(
 def classifier(*, counts=(4, 8, 12), spectrogram=None, **settings):
     torch.manual_seed(0)
     made = EmotionClassifier(
-        fresh_recogniser(DESCRIPTION),
-        description=DESCRIPTION,
+        fresh_recogniser(METADATA),
+        metadata=METADATA,
         settings=ModelSettings(name="residual_bilstm", **settings),
         seed=0,
         spectrogram=spectrogram,
@@ -41,21 +41,23 @@ def batch():
 
 
 @pytest.mark.parametrize(
-    ("balance", "expected"), [(0.0, [1, 1, 1]), (1.0, [2, 1, 2 / 3]), (0.5, [2**0.5, 1, 1.5**-0.5])]
+    ("class_weight_power", "expected"), [(0.0, [1, 1, 1]), (1.0, [2, 1, 2 / 3]), (0.5, [2**0.5, 1, 1.5**-0.5])]
 )
-def test_rare_classes_weigh_more(balance, expected):
-    torch.testing.assert_close(classifier(balance=balance).class_weights, torch.tensor(expected).float())
+def test_rare_classes_weigh_more(class_weight_power, expected):
+    torch.testing.assert_close(
+        classifier(class_weight_power=class_weight_power).class_weights, torch.tensor(expected).float()
+    )
 
 
 def test_a_class_that_is_not_there_spoils_nothing():
-    made = classifier(counts=(6, 6, 0), balance=1.0, label_smoothing=0.1)
+    made = classifier(counts=(6, 6, 0), class_weight_power=1.0, label_smoothing=0.1)
     features, labels = batch()
     assert torch.isfinite(made.training_step((features, labels.clamp(max=1)), 0))
     torch.testing.assert_close(made.class_weights, torch.tensor([1.0, 1.0, 0.0]))
 
 
 def test_the_loss_is_the_weighted_cross_entropy_of_smoothed_targets():
-    made = classifier(balance=1.0, label_smoothing=0.2, spectrogram=SpectrogramAugmentSettings(n_masks=1))
+    made = classifier(class_weight_power=1.0, label_smoothing=0.2, spectrogram=SpectrogramAugmentSettings(n_masks=1))
     features, labels = batch()
     assert not made.spectrogram.changes_anything
     logits = made.learner(features)[0].log_softmax(dim=1)
@@ -79,10 +81,10 @@ def test_the_epochs_sums_are_of_its_own_answers_and_begin_again():
 
 
 def test_what_is_validated_is_the_average_and_what_learns_is_another():
-    made = classifier(optimiser=OptimiserSettings(average=0.9))
+    made = classifier(optimiser=OptimiserSettings(ema_decay=0.9))
     assert made.learner is not made.recogniser
     assert not any(weight.requires_grad for weight in made.recogniser.parameters())
-    assert {name.split(".")[0] for name, weight in made.named_parameters() if weight.requires_grad} == {"own_learner"}
+    assert {name.split(".")[0] for name, weight in made.named_parameters() if weight.requires_grad} == {"online_model"}
     assert classifier().learner is not None
     plain = classifier()
     assert plain.learner is plain.recogniser
@@ -90,7 +92,7 @@ def test_what_is_validated_is_the_average_and_what_learns_is_another():
 
 def test_a_changed_batch_follows_from_the_generator_alone():
     strong = SpectrogramAugmentSettings(
-        warp=0.1, pace=0.2, noise=0.5, n_masks=2, mask_bands=4, mask_frames=6, mixup=0.3, mixup_share=1.0
+        vtlp=0.1, speed=0.2, noise=0.5, n_masks=2, freq_mask=4, time_mask=6, mixup=0.3, mixup_probability=1.0
     )
     made = classifier(spectrogram=strong).train()
     losses = []

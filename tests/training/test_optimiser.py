@@ -12,7 +12,7 @@ from ser.training.optimiser import (
     build_optimiser,
     build_schedule,
     one_cycle,
-    update_average,
+    update_ema,
 )
 
 
@@ -49,7 +49,7 @@ def test_one_cycle_is_pytorchs():
         optimiser, max_lr=0.5, total_steps=201, pct_start=0.2 * 200 / 201 + 1 / 201, div_factor=25, final_div_factor=400
     )
     for step in range(201):
-        assert 0.5 * one_cycle(step, n_steps=200, warm_up=0.2) == pytest.approx(
+        assert 0.5 * one_cycle(step, n_steps=200, pct_start=0.2) == pytest.approx(
             theirs.get_last_lr()[0], rel=0.02, abs=1e-4
         )
         optimiser.step()
@@ -59,7 +59,7 @@ def test_one_cycle_is_pytorchs():
 
 def test_the_schedule_follows_the_steps():
     optimiser = build_optimiser(small_network(), OptimiserSettings(name="adamw"), lr=2.0, on_gpu=False)
-    schedule = build_schedule(optimiser, SchedulerSettings(name="one_cycle", warm_up=0.5), n_steps=4)
+    schedule = build_schedule(optimiser, SchedulerSettings(name="one_cycle", pct_start=0.5), n_steps=4)
     rates = []
     for _ in range(4):
         rates.append(optimiser.param_groups[0]["lr"])
@@ -72,19 +72,19 @@ def test_the_average_follows_the_formula_and_copies_counters():
     average, learner = small_network(), small_network(seed=1)
     learner(torch.randn(8, 3))
     start = {name: value.clone() for name, value in average.state_dict().items()}
-    update_average(average, learner, decay=0.9, step=1000)
+    update_ema(average, learner, decay=0.9, step=1000)
     for name, value in average.state_dict().items():
         new = learner.state_dict()[name]
         expected = new if name.endswith("num_batches_tracked") else 0.9 * start[name] + 0.1 * new
         torch.testing.assert_close(value, expected)
     early = small_network()
-    update_average(early, learner, decay=0.9, step=2)
+    update_ema(early, learner, decay=0.9, step=2)
     expected = 0.25 * start["0.weight"] + 0.75 * learner.state_dict()["0.weight"]
     torch.testing.assert_close(early.state_dict()["0.weight"], expected)
 
 
 def test_the_cycle_has_no_jump():
-    rates = [one_cycle(step, n_steps=1000, warm_up=0.3) for step in range(1001)]
+    rates = [one_cycle(step, n_steps=1000, pct_start=0.3) for step in range(1001)]
     assert max(abs(after - before) for before, after in pairwise(rates)) < math.pi / 2 / 300
     assert max(rates) == pytest.approx(1)
 
@@ -94,8 +94,8 @@ def test_the_cycle_has_no_jump():
     [
         (OptimiserSettings, {"weight_decay": 0.1}, "weight_decay is AdamW's"),
         (OptimiserSettings, {"name": "adamw", "weight_decay": -1.0}, "weight_decay is -1.0"),
-        (OptimiserSettings, {"average": 1.0}, "average is 1.0"),
-        (SchedulerSettings, {"warm_up": 0.0}, "warm_up is 0.0"),
+        (OptimiserSettings, {"ema_decay": 1.0}, "ema_decay is 1.0"),
+        (SchedulerSettings, {"pct_start": 0.0}, "pct_start is 0.0"),
         (SchedulerSettings, {"factor": 1.0}, "factor is 1.0"),
     ],
 )

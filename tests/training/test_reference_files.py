@@ -10,19 +10,19 @@ from ser.features.validation import read_settings
 from ser.inference.checkpoint import load_recogniser
 from ser.inference.torch_backend import TorchScorer
 from ser.models.cnn_bilstm_luong import CnnBiLstmLuong, CnnBiLstmLuongSettings
-from ser.training.reference_files import write_original_files
+from ser.training.reference_files import write_reference_files
 
 
 @pytest.fixture
 def written(tiny_checkpoint, tmp_path):
-    recogniser, description = load_recogniser(tiny_checkpoint)
+    recogniser, metadata = load_recogniser(tiny_checkpoint)
     shape = tuple(recogniser.standardiser.mean.shape)
     matrix = np.random.default_rng(0).normal(2, 3, (20, shape[0] * shape[1]))
     scaler = StandardScaler().fit(matrix)
     recogniser.standardiser.set_statistics(
         torch.from_numpy(scaler.mean_.reshape(shape)), torch.from_numpy(scaler.scale_.reshape(shape))
     )
-    paths = write_original_files(tmp_path, recogniser, scaler, class_names=description.class_names)
+    paths = write_reference_files(tmp_path, recogniser, scaler, class_names=metadata.class_names)
     return TorchScorer(recogniser), matrix, {path.name: path for path in paths}
 
 
@@ -42,11 +42,11 @@ def test_the_encoder_numbers_the_emotions_as_the_network_does(written):
     assert list(encoder.transform(EMOTIONS)) == list(range(8))
 
 
-def test_the_three_files_together_judge_as_the_checkpoint_does(written, tiny_description):
+def test_the_three_files_together_judge_as_the_checkpoint_does(written, tiny_metadata):
     scorer, matrix, paths = written
     features = matrix[:4].astype(np.float32)
     scaler = unpickled(paths["scaler.pkl"])
-    settings = read_settings(CnnBiLstmLuongSettings, tiny_description.network, where="network")
+    settings = read_settings(CnnBiLstmLuongSettings, tiny_metadata.network, where="network")
     network = CnnBiLstmLuong(settings, n_features=187, n_classes=8).eval()
     network.load_state_dict(torch.load(paths["emotion_classification_model.pth"], weights_only=True))
 

@@ -8,12 +8,12 @@ from ser.augment.spectrogram import SpectrogramAugmentSettings
 from ser.features.extract import FeatureSettings
 from ser.models.functionals import FunctionalsHead, functionals
 from ser.models.kernel import KernelHead
-from ser.training.utterance_head import fit_functionals, fit_kernel, fit_second_opinion
+from ser.training.utterance_head import fit_functionals, fit_kernel, fit_utterance_head
 
 N_BANDS = 16
 SETTINGS = FeatureSettings(n_fft=1024, hop_length=441, n_mels=N_BANDS, max_length=48, groups=("logmel", "pitch"))
 NONE = SpectrogramAugmentSettings()
-NOISY = SpectrogramAugmentSettings(warp=0.05, pace=0.1, channel=0.5, noise=0.5)
+NOISY = SpectrogramAugmentSettings(vtlp=0.05, speed=0.1, eq=0.5, noise=0.5)
 
 
 def voices(counts, *, seed=0):
@@ -167,7 +167,7 @@ def test_where_no_two_were_meant_alike_each_statistic_is_standardised_by_itself(
 def test_the_head_that_is_given_is_fitted():
     features, labels = voices([12, 12, 12])
     for head in (FunctionalsHead(n_bands=N_BANDS, n_classes=3), KernelHead(n_bands=N_BANDS, n_classes=3)):
-        fit_second_opinion(head, features, labels, labels, feature_settings=SETTINGS, spectrogram=NONE, seed=1)
+        fit_utterance_head(head, features, labels, labels, feature_settings=SETTINGS, spectrogram=NONE, seed=1)
         assert (answers(head, features) == labels).all()
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ser.corpora.ravdess import RecordingName, parse_stem
 from ser.errors import CorpusError
-from ser.evaluation.calibration import apply_temperature, confidence_threshold, fit_temperature
+from ser.evaluation.calibration import apply_temperature, fit_rejection_threshold, fit_temperature
 from ser.training.cross_validation.plan import FoldRun
 from ser.training.cross_validation.settings import Part
 
@@ -69,7 +69,7 @@ class FoldModel:
     threshold: float | None
 
 
-def read_model(run: FoldRun, *, kept_accuracy: float) -> FoldModel:
+def read_model(run: FoldRun, *, selective_accuracy: float) -> FoldModel:
     """Read the predictions of a finished run and choose its temperature and threshold.
 
     Raises
@@ -78,10 +78,10 @@ def read_model(run: FoldRun, *, kept_accuracy: float) -> FoldModel:
     """
     classes = run.settings.data.classes
     parts: dict[Part, Predictions] = {part: _read(run.predictions(part), classes) for part in run.parts}
-    return _calibrated(run.fold, run.seed, parts, kept_accuracy=kept_accuracy)
+    return _calibrated(run.fold, run.seed, parts, selective_accuracy=selective_accuracy)
 
 
-def ensemble(models: Sequence[FoldModel], *, kept_accuracy: float) -> FoldModel:
+def ensemble(models: Sequence[FoldModel], *, selective_accuracy: float) -> FoldModel:
     """Return the ensemble of one fold's models: their probabilities averaged, then calibrated as one model.
 
     Raises
@@ -97,7 +97,7 @@ def ensemble(models: Sequence[FoldModel], *, kept_accuracy: float) -> FoldModel:
             )
         mean = np.mean([model.parts[part].probabilities for model in models], axis=0)
         parts[part] = replace(predictions, probabilities=mean)
-    return _calibrated(first.fold, None, parts, kept_accuracy=kept_accuracy)
+    return _calibrated(first.fold, None, parts, selective_accuracy=selective_accuracy)
 
 
 def pooled(predictions: Sequence[Predictions]) -> Predictions:
@@ -111,11 +111,11 @@ def pooled(predictions: Sequence[Predictions]) -> Predictions:
     )
 
 
-def _calibrated(fold: str, seed: int | None, parts: dict[Part, Predictions], *, kept_accuracy: float) -> FoldModel:
+def _calibrated(fold: str, seed: int | None, parts: dict[Part, Predictions], *, selective_accuracy: float) -> FoldModel:
     validation = parts["validation"]
     temperature = fit_temperature(validation.probabilities, validation.truth)
-    threshold = confidence_threshold(
-        apply_temperature(validation.probabilities, temperature), validation.truth, accuracy=kept_accuracy
+    threshold = fit_rejection_threshold(
+        apply_temperature(validation.probabilities, temperature), validation.truth, accuracy=selective_accuracy
     )
 
     def judged(predictions: Predictions) -> Predictions:

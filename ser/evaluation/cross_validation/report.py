@@ -20,7 +20,7 @@ _SHARES = {
     "calibration_error": "ECE",
     "calibrated_calibration_error": "ECE, with temperature",
     "coverage": "coverage: not called uncertain",
-    "kept_accuracy": "accuracy of those",
+    "selective_accuracy": "accuracy of those",
 }
 _SHORT: dict[Part, str] = {"validation": "val", "test": "test"}
 _NATS = {"log_loss": "log-loss", "calibrated_log_loss": "log-loss, with temperature"}
@@ -140,7 +140,7 @@ def _notes(summary: Summary) -> str:
         "UAR is the mean recall of the classes. ECE, the expected calibration error, is the mean gap between "
         "confidence and accuracy, in 15 bins of equal width.",
         f"An answer is called uncertain below the lowest confidence, with temperature, from which on "
-        f"{settings.kept_accuracy:.0%} of the run's validation answers were right (always, where there is none).",
+        f"{settings.selective_accuracy:.0%} of the run's validation answers were right (always, where there is none).",
     ]
     if len(settings.seeds) > 1:
         lines.append(
@@ -154,7 +154,7 @@ def _notes(summary: Summary) -> str:
 def _run_table(summary: Summary) -> str:
     columns = {"uar": "UAR", "accuracy": "accuracy", "calibration_error": "ECE", "log_loss": "log-loss"}
     with_temperature = {"calibrated_calibration_error": "ECE, T", "calibrated_log_loss": "log-loss, T"}
-    chosen = {"coverage": "coverage", "kept_accuracy": "acc. of those"}
+    chosen = {"coverage": "coverage", "selective_accuracy": "acc. of those"}
     wanted: dict[Part, dict[str, str]] = {"validation": columns, "test": columns | with_temperature | chosen}
     head = ["fold", "seed", "T", "threshold"]
     head += [f"{_SHORT[part]} {label}" for part in summary.parts for label in wanted[part].values()]

@@ -27,7 +27,7 @@ _RESAMPLED = {"accuracy": accuracy, "uar": unweighted_average_recall}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Figures:
+class Scores:
     """Figures of one set of recordings. Shares are in [0, 1], log-losses in nats.
 
     Attributes
@@ -36,7 +36,7 @@ class Figures:
     log_loss, calibration_error : of the probabilities as the network gives them; the error has 15 bins of equal width.
     calibrated_log_loss, calibrated_calibration_error : the same with the temperature.
     coverage : the share of recordings that are not called uncertain.
-    kept_accuracy : the share of those that were recognised; None where there are none.
+    selective_accuracy : the share of those that were recognised; None where there are none.
     """
 
     accuracy: float
@@ -46,10 +46,10 @@ class Figures:
     calibrated_log_loss: float
     calibrated_calibration_error: float
     coverage: float
-    kept_accuracy: float | None
+    selective_accuracy: float | None
 
 
-FIGURES = tuple(each.name for each in fields(Figures))
+SCORES = tuple(each.name for each in fields(Scores))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,7 +124,7 @@ class Summary:
     settings: CrossValidationSettings
     class_names: tuple[str, ...]
     models: tuple[FoldModel, ...]
-    figures: tuple[Mapping[Part, Figures], ...]
+    figures: tuple[Mapping[Part, Scores], ...]
     parts: Mapping[Part, PartSummary]
     keeps_last: bool = False
     command: str | None = None
@@ -143,26 +143,26 @@ def summarise(
     ensembles: list[FoldModel] = []
     if len(settings.seeds) > 1:
         by_fold = [[model for model in models if model.fold == fold] for fold in settings.fold_names]
-        ensembles = [ensemble(of_fold, kept_accuracy=settings.kept_accuracy) for of_fold in by_fold]
+        ensembles = [ensemble(of_fold, selective_accuracy=settings.selective_accuracy) for of_fold in by_fold]
     everyone = (*models, *ensembles)
     return Summary(
         protocol=protocol,
         settings=settings,
         class_names=class_names,
         models=everyone,
-        figures=tuple({part: figures_of(scored) for part, scored in model.parts.items()} for model in everyone),
+        figures=tuple({part: scores_of(scored) for part, scored in model.parts.items()} for model in everyone),
         parts={part: _part_summary(models, ensembles, part, settings, class_names) for part in models[0].parts},
         keeps_last=keeps_last,
         command=command,
     )
 
 
-def figures_of(predictions: Predictions) -> Figures:
+def scores_of(predictions: Predictions) -> Scores:
     """Return the figures of a set of recordings that is not empty."""
     truth, predicted, certain = predictions.truth, predictions.predicted, predictions.certain
     n_classes = predictions.probabilities.shape[1]
     confusion = confusion_matrix(truth, predicted, n_classes)
-    return Figures(
+    return Scores(
         accuracy=float(accuracy(confusion)),
         uar=float(unweighted_average_recall(confusion)),
         log_loss=log_loss(predictions.probabilities, truth),
@@ -170,7 +170,7 @@ def figures_of(predictions: Predictions) -> Figures:
         calibrated_log_loss=log_loss(predictions.calibrated, truth),
         calibrated_calibration_error=expected_calibration_error(predictions.calibrated, truth),
         coverage=float(certain.mean()),
-        kept_accuracy=float((truth == predicted)[certain].mean()) if certain.any() else None,
+        selective_accuracy=float((truth == predicted)[certain].mean()) if certain.any() else None,
     )
 
 
@@ -186,7 +186,7 @@ def _part_summary(
     fold_means: dict[int | None, dict[str, float | None]] = {
         seed: _fold_means(folds) for seed, folds in zip(settings.seeds, by_seed, strict=True)
     }
-    fold_mean = {name: Spread.over([means[name] for means in fold_means.values()]) for name in FIGURES}
+    fold_mean = {name: Spread.over([means[name] for means in fold_means.values()]) for name in SCORES}
     if together:
         fold_means[None] = _fold_means(together)
     return PartSummary(
@@ -198,12 +198,12 @@ def _part_summary(
 
 
 def _fold_means(folds: Sequence[Predictions]) -> dict[str, float | None]:
-    of_folds = [figures_of(fold) for fold in folds]
-    return {name: Spread.over([getattr(one, name) for one in of_folds]).mean for name in FIGURES}
+    of_folds = [scores_of(fold) for fold in folds]
+    return {name: Spread.over([getattr(one, name) for one in of_folds]).mean for name in SCORES}
 
 
 def _pooled(by_seed: Sequence[Predictions], settings: CrossValidationSettings, class_names: Sequence[str]) -> Pooled:
-    of_seeds = [figures_of(one) for one in by_seed]
+    of_seeds = [scores_of(one) for one in by_seed]
     everything = pooled(by_seed)
     groups: dict[str, dict[str, Metrics]] = {}
     for kind, (members, of) in _GROUPS.items():
@@ -219,7 +219,7 @@ def _pooled(by_seed: Sequence[Predictions], settings: CrossValidationSettings, c
     ]
     confusions = np.array([list(of_actor.values()) for of_actor in by_actor])
     return Pooled(
-        figures={name: Spread.over([getattr(one, name) for one in of_seeds]) for name in FIGURES},
+        figures={name: Spread.over([getattr(one, name) for one in of_seeds]) for name in SCORES},
         intervals={
             name: actor_interval(
                 confusions, statistic, resamples=settings.bootstrap_resamples, seed=settings.bootstrap_seed
@@ -251,7 +251,7 @@ def as_plain(summary: Summary) -> dict[str, Any]:
         "seeds": list(settings.seeds),
         "class_names": list(summary.class_names),
         "bootstrap": {"over": "actors", "resamples": settings.bootstrap_resamples, "seed": settings.bootstrap_seed},
-        "wanted_kept_accuracy": settings.kept_accuracy,
+        "target_selective_accuracy": settings.selective_accuracy,
         "summary": {
             part: {
                 "mean_over_folds": _plain_spreads(one.fold_mean),

@@ -13,11 +13,11 @@ from ser.evaluation.figures import confusion_figure, reliability_figure, save_fi
 from ser.evaluation.markdown import decimal, percent
 from ser.evaluation.model_card.results import Results, class_table, group_table, read_results, scores, temperatures
 from ser.evaluation.robustness.report import robustness_table
-from ser.inference.metadata_file import ONNX, SAFETENSORS, description_path, digest_of
+from ser.inference.metadata_file import ONNX, SAFETENSORS, digest_of, metadata_path
 from ser.inference.pretrained import find_model
 from ser.inference.run_folder import find_checkpoint
 from ser.inference.torch_backend import load_torch_scorer
-from ser.models.metadata import Description
+from ser.models.metadata import ModelMetadata
 from ser.training.cross_validation.plan import finished_runs
 from ser.training.cross_validation.settings import RANDOM
 
@@ -41,10 +41,10 @@ class Model:
     name: str
     files: tuple[Path, ...]
     parameters: int
-    description: Description
+    metadata: ModelMetadata
 
     @property
-    def is_published(self) -> bool:
+    def is_pretrained(self) -> bool:
         return self.files[0].suffix == SAFETENSORS
 
 
@@ -60,15 +60,15 @@ def read_model_file(source: str) -> Model:
         raise CheckpointError(f"model is {source}, an {ONNX} file; name its {SAFETENSORS} file or checkpoint instead.")
     if path.suffix != SAFETENSORS:
         path = find_checkpoint(path)
-    scorer, description = load_torch_scorer(path)
-    recogniser, second = scorer.recogniser, scorer.recogniser.functionals
+    scorer, metadata = load_torch_scorer(path)
+    recogniser, second = scorer.recogniser, scorer.recogniser.utterance_head
     learnt = [*recogniser.parameters(), *([second.weight, second.bias] if second is not None else [])]
-    beside = (path.with_suffix(ONNX), description_path(path)) if path.suffix == SAFETENSORS else ()
+    beside = (path.with_suffix(ONNX), metadata_path(path)) if path.suffix == SAFETENSORS else ()
     return Model(
         name=path.stem,
         files=(path, *(each for each in beside if each.is_file())),
         parameters=sum(numbers.numel() for numbers in learnt),
-        description=description,
+        metadata=metadata,
     )
 
 
@@ -108,7 +108,7 @@ def write_card(
 
 def format_card(model: Model, results: Results, *, others: Mapping[str, Results], command: str) -> str:
     """Return the card as Markdown; a section whose figures are not there is left out."""
-    description = model.description
+    metadata = model.metadata
     mean, pooled = results.summary["mean_over_folds"], results.summary["pooled"]
     sections: list[tuple[str, dict[str, str]]] = [
         (
@@ -116,12 +116,12 @@ def format_card(model: Model, results: Results, *, others: Mapping[str, Results]
             {
                 "name": model.name,
                 "command": command,
-                "n_classes": str(len(description.class_names)),
-                "classes": ", ".join(description.class_names),
+                "n_classes": str(len(metadata.class_names)),
+                "classes": ", ".join(metadata.class_names),
                 "parameters": f"{model.parameters:,}",
-                "architecture": f"`{description.architecture}`",
-                "n_features": str(description.features.n_features),
-                "protocol": description.protocol,
+                "architecture": f"`{metadata.architecture}`",
+                "n_features": str(metadata.features.n_features),
+                "protocol": metadata.protocol,
             },
         ),
         ("recipe", {"scores": scores(results)}),
@@ -142,10 +142,10 @@ def format_card(model: Model, results: Results, *, others: Mapping[str, Results]
                 "pooled_calibrated_ece": percent(pooled["calibrated_calibration_error"]["mean"]),
                 "ece": percent(mean["calibration_error"]["mean"]),
                 "calibrated_ece": percent(mean["calibrated_calibration_error"]["mean"]),
-                "wanted": f"{results.values['wanted_kept_accuracy']:.0%}",
+                "wanted": f"{results.values['target_selective_accuracy']:.0%}",
                 "coverage": percent(mean["coverage"]["mean"]),
-                "kept": percent(mean["kept_accuracy"]["mean"]),
-                "model_calibration": _model_calibration(description, results),
+                "kept": percent(mean["selective_accuracy"]["mean"]),
+                "model_calibration": _model_calibration(metadata, results),
                 "reliability": str(PICTURES / RELIABILITY),
             },
         ),
@@ -164,7 +164,7 @@ def format_card(model: Model, results: Results, *, others: Mapping[str, Results]
                     f"| `{path.name}` | {path.stat().st_size:,} | `{digest_of(path.read_bytes())}` |"
                     for path in model.files
                 ),
-                "making": " ".join([*_training(description), *_publishing(model), f"This page: `{command}`."]),
+                "making": " ".join([*_training(metadata), *_publishing(model), f"This page: `{command}`."]),
             },
         )
     )
@@ -176,14 +176,14 @@ def _check_recipe(model: Model, results: Results, folder: Path) -> None:
     if results.values["folds"] == [RANDOM]:
         raise SettingsError(f"cross_validation is {folder}, of a random split; give it as random_split instead.")
     settings = finished_runs(folder)[1][0].settings
-    description = model.description
-    if "synthetic" in (settings.data.corpus, description.configuration.get("data", {}).get("corpus")):
+    metadata = model.metadata
+    if "synthetic" in (settings.data.corpus, metadata.configuration.get("data", {}).get("corpus")):
         raise CheckpointError(f"{model.files[0]} or {folder} is of synthetic voices; a model card tells of RAVDESS.")
     ours = {
-        "architecture": description.architecture,
-        "network": description.network,
-        "features": description.features,
-        "classes": description.class_names,
+        "architecture": metadata.architecture,
+        "network": metadata.network,
+        "features": metadata.features,
+        "classes": metadata.class_names,
     }
     theirs = {
         "architecture": settings.model.name,
@@ -216,32 +216,32 @@ def _robustness(values: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def _model_calibration(description: Description, results: Results) -> str:
+def _model_calibration(metadata: ModelMetadata, results: Results) -> str:
     runs = f"The temperatures of the runs are {temperatures(results)}."
-    if description.temperature == 1 and description.uncertain_below == 0:
+    if metadata.temperature == 1 and metadata.rejection_threshold == 0:
         return f"{runs} This model carries no temperature and calls nothing uncertain."
     return (
-        f"{runs} This model divides its logits by {decimal(description.temperature)}, and calls an answer uncertain "
-        f"whose confidence is below {percent(description.uncertain_below)}."
+        f"{runs} This model divides its logits by {decimal(metadata.temperature)}, and calls an answer uncertain "
+        f"whose confidence is below {percent(metadata.rejection_threshold)}."
     )
 
 
-def _training(description: Description) -> list[str]:
-    """Return the sentence on what the description tells of the training; none where it tells nothing."""
-    configuration = description.configuration
+def _training(metadata: ModelMetadata) -> list[str]:
+    """Return the sentence on what the metadata tells of the training; none where it tells nothing."""
+    configuration = metadata.configuration
     told = [f"`{key}={configuration[key]}`" for key in ("run_name", "seed") if key in configuration]
     if "max_epochs" in configuration.get("trainer", {}):
         told.append(f"`trainer.max_epochs={configuration['trainer']['max_epochs']}`")
     if not told:
         return []
-    versions = ", ".join(f"{name} {description.versions[name]}" for name in sorted(description.versions))
-    return [f"Trained by `train.py` with {', '.join(told)}; its description holds all settings. Versions: {versions}."]
+    versions = ", ".join(f"{name} {metadata.versions[name]}" for name in sorted(metadata.versions))
+    return [f"Trained by `train.py` with {', '.join(told)}; its metadata holds all settings. Versions: {versions}."]
 
 
 def _publishing(model: Model) -> list[str]:
-    if not model.is_published:
+    if not model.is_pretrained:
         return []
-    description = model.description
-    calibrated = description.temperature != 1 or description.uncertain_below != 0
+    metadata = model.metadata
+    calibrated = metadata.temperature != 1 or metadata.rejection_threshold != 0
     folder = " cross_validation=<its folder>" if calibrated else ""
     return [f"Published by `python -m ser publish checkpoint=<run> name={model.name}{folder}`."]

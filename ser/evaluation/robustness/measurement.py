@@ -15,9 +15,15 @@ from ser.data.workers import map_in_workers
 from ser.errors import SettingsError
 from ser.evaluation.cross_validation.predictions import Predictions
 from ser.evaluation.intervals import actor_interval, confusions_by_actor, paired_interval, unweighted_average_recall
-from ser.evaluation.robustness.sound_changes import CHANGES, TELEPHONE_HZ, hear_changed
+from ser.evaluation.robustness.sound_changes import CHANGES, TELEPHONE_HZ, load_changed_features
 from ser.inference.predictor import Predictor
-from ser.training.cross_validation.again import check_same_answers, check_scored, corpus_of, find_scored, said_of_fold
+from ser.training.cross_validation.again import (
+    check_same_answers,
+    check_scored,
+    corpus_of,
+    find_scored,
+    predictions_of_fold,
+)
 from ser.training.cross_validation.plan import FoldRun, finished_runs
 from ser.training.cross_validation.settings import CrossValidationSettings, Part, describe_protocol
 
@@ -28,7 +34,7 @@ _CHOICE_SEED = 0
 
 
 @dataclass(frozen=True, kw_only=True)
-class ChangeFigures:
+class ChangeScores:
     """The UAR under one change, of all folds' recordings together and averaged over seeds; shares in [0, 1].
 
     Attributes
@@ -64,7 +70,7 @@ class Robustness:
     settings: CrossValidationSettings
     n_recordings: int
     of_recordings: int
-    figures: Mapping[str, ChangeFigures]
+    figures: Mapping[str, ChangeScores]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -102,10 +108,10 @@ def measure(folder: Path, *, part: Part = "validation", count: int | None = None
     judged, of_recordings = [], 0
     for fold in settings.fold_names:
         of_fold = [run for run in runs if run.fold == fold]
-        said = said_of_fold(of_fold, settings, part)
+        said = predictions_of_fold(of_fold, settings, part)
         of_recordings += len(said[0].names)
         said = _drawn(said, count)
-        judged.append(_judge(of_fold, said, find_scored(said[0], recordings, root), workers=workers))
+        judged.append(_predict_batch(of_fold, said, find_scored(said[0], recordings, root), workers=workers))
     return Robustness(
         protocol=describe_protocol(settings, first.settings, scored=first.parts),
         part=part,
@@ -125,13 +131,15 @@ def _drawn(said: Sequence[Predictions], count: int | None) -> list[Predictions]:
     return [one.where(chosen) for one in said]
 
 
-def _judge(
+def _predict_batch(
     runs: Sequence[FoldRun], said: Sequence[Predictions], recordings: Sequence[Recording], *, workers: int
 ) -> _Judged:
     """Let the runs of one fold, one a seed, judge its recordings under every change."""
     predictors = [Predictor.load(run.folder) for run in runs]
     heard = track(
-        map_in_workers(partial(hear_changed, settings=predictors[0].description.features), recordings, workers=workers),
+        map_in_workers(
+            partial(load_changed_features, settings=predictors[0].metadata.features), recordings, workers=workers
+        ),
         total=len(recordings),
         description=runs[0].fold,
         unit="recordings",
@@ -159,13 +167,13 @@ def _judge(
 
 def _figures(
     judged: Sequence[_Judged], settings: CrossValidationSettings, *, n_classes: int
-) -> dict[str, ChangeFigures]:
+) -> dict[str, ChangeScores]:
     truth = np.concatenate([fold.truth for fold in judged])
     actors = [actor for fold in judged for actor in fold.actors]
     predicted = np.concatenate([fold.predicted for fold in judged], axis=2)  # [seeds, 1 + changes, n]
     labels = {UNCHANGED: "as it is"} | {by.name: by.label for by in CHANGES}
     resampling = {"resamples": settings.bootstrap_resamples, "seed": settings.bootstrap_seed}
-    figures: dict[str, ChangeFigures] = {}
+    figures: dict[str, ChangeScores] = {}
     unchanged: NDArray[np.int64] | None = None
     for place, (name, label) in enumerate(labels.items()):
         confusions = np.array(
@@ -173,7 +181,7 @@ def _figures(
         )
         unchanged = confusions if unchanged is None else unchanged
         uars = unweighted_average_recall(confusions.sum(axis=1))
-        figures[name] = ChangeFigures(
+        figures[name] = ChangeScores(
             label=label,
             uar=float(uars.mean()),
             uar_by_seed=dict(zip(settings.seeds, uars.tolist(), strict=True)),

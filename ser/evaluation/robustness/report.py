@@ -8,7 +8,7 @@ from typing import Any
 from ser.data.files import write_text_atomically
 from ser.evaluation.markdown import interval, percent, table
 from ser.evaluation.robustness.measurement import UNCHANGED, Robustness
-from ser.evaluation.robustness.sound_changes import ROOM_DIRECT_DB, ROOM_T60
+from ser.evaluation.robustness.sound_changes import RIR_DIRECT_DB, RIR_T60
 from ser.training.cross_validation.settings import Part
 
 RESULTS_TEXT, RESULTS = "robustness.md", "robustness.json"
@@ -80,7 +80,7 @@ def _notes(robustness: Robustness) -> str:
         "lost is resampled together with the unchanged recordings.",
         "The level of speech is the mean power of the loudest half of a recording's 20 ms blocks.",
         "The telephone is a Butterworth band-pass of order 4 at each edge. The room is its direct sound and a tail of "
-        f"Gaussian noise that falls by 60 dB in {ROOM_T60} s and holds {ROOM_DIRECT_DB:.0f} dB less energy.",
+        f"Gaussian noise that falls by 60 dB in {RIR_T60} s and holds {RIR_DIRECT_DB:.0f} dB less energy.",
         "Each recording is changed before anything else is done to it; what exceeds full scale is not clipped.",
     ]
     return "\n".join(f"- {line}" for line in lines)

@@ -11,15 +11,15 @@ from numpy.typing import NDArray
 from scipy.signal import butter, fftconvolve, sosfilt
 
 from ser.audio.io import read_sound
-from ser.audio.trim import condition
+from ser.audio.trim import trim_and_level
 from ser.augment.waveform import recording_rng
 from ser.corpora.manifest import Recording
 from ser.features.extract import FeatureSettings
 from ser.features.pipeline import network_input
 
 TELEPHONE_HZ = (300.0, 3400.0)
-ROOM_T60 = 0.3
-ROOM_DIRECT_DB = 5.0
+RIR_T60 = 0.3
+RIR_DIRECT_DB = 5.0
 
 _ORDER = 4
 _BLOCK_SECONDS = 0.02
@@ -67,21 +67,21 @@ def telephone(waveform: NDArray[np.float32], *, sample_rate: int) -> NDArray[np.
     return sosfilt(sections, waveform).astype(np.float32)
 
 
-def room_response(*, sample_rate: int, rng: np.random.Generator) -> NDArray[np.float64]:
+def draw_rir(*, sample_rate: int, rng: np.random.Generator) -> NDArray[np.float64]:
     """Return the impulse response of a small room, float64 [samples]: the direct sound, 1, and then a tail.
 
-    The tail is Gaussian noise that falls by 60 dB in `ROOM_T60` seconds (Polack 1988) and holds in all `ROOM_DIRECT_DB`
+    The tail is Gaussian noise that falls by 60 dB in `RIR_T60` seconds (Polack 1988) and holds in all `RIR_DIRECT_DB`
     less energy than the direct sound. It ends 90 dB down.
     """
-    seconds = np.arange(1, round(1.5 * ROOM_T60 * sample_rate)) / sample_rate
-    tail = rng.standard_normal(len(seconds)) * 10 ** (-3 * seconds / ROOM_T60)
-    tail *= 10 ** (-ROOM_DIRECT_DB / 20) / np.sqrt(np.sum(tail**2))
+    seconds = np.arange(1, round(1.5 * RIR_T60 * sample_rate)) / sample_rate
+    tail = rng.standard_normal(len(seconds)) * 10 ** (-3 * seconds / RIR_T60)
+    tail *= 10 ** (-RIR_DIRECT_DB / 20) / np.sqrt(np.sum(tail**2))
     return np.concatenate([[1.0], tail])
 
 
-def room(waveform: NDArray[np.float32], *, sample_rate: int, rng: np.random.Generator) -> NDArray[np.float32]:
+def convolve_rir(waveform: NDArray[np.float32], *, sample_rate: int, rng: np.random.Generator) -> NDArray[np.float32]:
     """Return the waveform as heard in a small room; as long as before, and no later."""
-    response = room_response(sample_rate=sample_rate, rng=rng)
+    response = draw_rir(sample_rate=sample_rate, rng=rng)
     return fftconvolve(waveform, response)[: len(waveform)].astype(np.float32)
 
 
@@ -104,9 +104,9 @@ CHANGES = (
         apply=lambda wave, rate, rng: telephone(wave, sample_rate=rate),
     ),
     SoundChange(
-        name="room",
+        name="rir",
         label="small room, T60 0.3 s",
-        apply=lambda wave, rate, rng: room(wave, sample_rate=rate, rng=rng),
+        apply=lambda wave, rate, rng: convolve_rir(wave, sample_rate=rate, rng=rng),
     ),
 )
 
@@ -116,7 +116,7 @@ def change(waveform: NDArray[np.float32], by: SoundChange, *, sample_rate: int, 
     return by.apply(waveform, sample_rate, recording_rng(seed=_SEED, name=f"{name}/{by.name}", copy=0))
 
 
-def hear_changed(recording: Recording, *, settings: FeatureSettings) -> NDArray[np.float32]:
+def load_changed_features(recording: Recording, *, settings: FeatureSettings) -> NDArray[np.float32]:
     """Return what a network is given of a recording, as it is and then by each of `CHANGES`.
 
     Returns
@@ -130,4 +130,4 @@ def hear_changed(recording: Recording, *, settings: FeatureSettings) -> NDArray[
     rate = settings.sample_rate
     waveform = read_sound(recording.path, sample_rate=rate).waveform
     changed = [waveform, *(change(waveform, by, sample_rate=rate, name=recording.stem) for by in CHANGES)]
-    return np.stack([network_input(condition(one, settings), settings) for one in changed])
+    return np.stack([network_input(trim_and_level(one, settings), settings) for one in changed])

@@ -32,14 +32,14 @@ def corpus_of(runs: Sequence[FoldRun]) -> tuple[Path, dict[str, Recording]]:
     return root, {recording.stem: recording for recording in find_recordings(root)}
 
 
-def said_of_fold(runs: Sequence[FoldRun], settings: CrossValidationSettings, part: Part) -> list[Predictions]:
+def predictions_of_fold(runs: Sequence[FoldRun], settings: CrossValidationSettings, part: Part) -> list[Predictions]:
     """Return what each run of one fold said of `part`: of the same recordings in the same order.
 
     Raises
     ------
     CorpusError : they scored different ones.
     """
-    said = [read_model(run, kept_accuracy=settings.kept_accuracy).parts[part] for run in runs]
+    said = [read_model(run, selective_accuracy=settings.selective_accuracy).parts[part] for run in runs]
     if any(one.names != said[0].names for one in said):
         raise CorpusError(f"The runs of {runs[0].fold} scored different {part} recordings.")
     return said

@@ -10,7 +10,15 @@ from ser.training.cross_validation.settings import CrossValidationSettings
 OVERRIDES = "overrides.txt"
 
 _OF_THE_MACHINE = ("paths.", "hydra.", "trainer.accelerator", "trainer.devices")
-_NOT_OF_THE_RECIPE = ("ckpt_path", "score_test", "original_files", "jobs", "data.root", "data.download", "data.workers")
+_NOT_OF_THE_RECIPE = (
+    "ckpt_path",
+    "score_test",
+    "reference_files",
+    "jobs",
+    "data.root",
+    "data.download",
+    "data.workers",
+)
 _PLAIN = re.compile(r"[\w@%+=:,./\[\]-]*")
 
 

@@ -50,7 +50,7 @@ class FoldRun:
     def parts(self) -> tuple[Part, ...]:
         """The parts that it scores: "validation" and, unless it stays unscored, "test"."""
         data = self.settings.data
-        has_test = data.split == "speaker" or data.validation_fraction > 0
+        has_test = data.split == "speaker" or data.val_size > 0
         return ("validation", "test") if has_test and self.settings.score_test else ("validation",)
 
     def predictions(self, part: Part) -> Path:

@@ -56,7 +56,7 @@ def cross_validate(
             _train(waiting, jobs=settings.jobs or core_count(), folder=folder, train_script=train_script, lock=lock)
         data = runs[0].settings.data
         summary = summarise(
-            [read_model(run, kept_accuracy=settings.kept_accuracy) for run in runs],
+            [read_model(run, selective_accuracy=settings.selective_accuracy) for run in runs],
             protocol=describe_protocol(settings, runs[0].settings, scored=runs[0].parts),
             settings=settings,
             class_names=data.classes,

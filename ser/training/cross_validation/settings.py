@@ -29,7 +29,7 @@ class CrossValidationSettings:
     jobs: int = 0
     bootstrap_resamples: int = 10_000
     bootstrap_seed: int = 0
-    kept_accuracy: float = 0.8
+    selective_accuracy: float = 0.8
 
     def __post_init__(self) -> None:
         tested = Counter(actor for fold in self.fold_names if fold != RANDOM for actor in FOLDS[fold].test)
@@ -46,7 +46,10 @@ class CrossValidationSettings:
             f"bootstrap_resamples is {self.bootstrap_resamples}, but fewer than 2000 give an interval that jumps.",
         )
         require(self.bootstrap_seed >= 0, f"bootstrap_seed is {self.bootstrap_seed}, but should not be negative.")
-        require(0 < self.kept_accuracy <= 1, f"kept_accuracy is {self.kept_accuracy}, but should be in (0, 1].")
+        require(
+            0 < self.selective_accuracy <= 1,
+            f"selective_accuracy is {self.selective_accuracy}, but should be in (0, 1].",
+        )
 
     @property
     def fold_names(self) -> tuple[str, ...]:
@@ -84,7 +87,7 @@ def describe_protocol(settings: CrossValidationSettings, run: RunSettings, *, sc
     seeds = f"{len(data.classes)} classes, trained on {channels[data.channel]}, {number} {_listed(settings.seeds)}."
     unscored = "" if "test" in scored else " The test part was left unscored."
     if data.split == "random":
-        nothing_left = not data.validation_fraction  # the test part is empty: it chose the checkpoint
+        nothing_left = not data.val_size  # the test part is empty: it chose the checkpoint
         return f"{run.describe_protocol()} {seeds}{'' if nothing_left else unscored}"
     folds = _FOLD_SET_NAMES.get(str(settings.folds), f"the folds {_listed(settings.fold_names)}")
     last = run.callbacks.checkpoint.monitor is None

@@ -11,11 +11,11 @@ from PIL import Image
 from ser.cli.card import OTHERS, main
 from ser.cli.robustness import main as measure_robustness
 from ser.inference.checkpoint import load_recogniser
-from ser.inference.pretrained import load_published, write_published
+from ser.inference.pretrained import load_pretrained, write_pretrained
 
 PUBLISHED = {
     "temperature": 1.25,
-    "uncertain_below": 0.4,
+    "rejection_threshold": 0.4,
     "configuration": {"seed": 7, "trainer": {"max_epochs": 3}},
     "versions": {"torch": "2.13", "ser": "0.1"},
 }
@@ -30,8 +30,8 @@ def results(judged):
 def model(judged, tmp_path_factory):
     """A model of the recipe, published with a temperature and a threshold."""
     path = tmp_path_factory.mktemp("models") / "tiny.safetensors"
-    recogniser, description = load_recogniser(judged / "fold_subject_wise_0_seed_0")
-    write_published(path, recogniser, replace(description, **PUBLISHED))
+    recogniser, metadata = load_recogniser(judged / "fold_subject_wise_0_seed_0")
+    write_pretrained(path, recogniser, replace(metadata, **PUBLISHED))
     return path
 
 
@@ -114,7 +114,7 @@ def test_calibration_threshold_and_the_models_own_are_told(bare, results):
         errors = [one[key]["mean"] for key in ("calibration_error", "calibrated_calibration_error")]
         assert sentence.format(*errors) in told
     assert "on 80% of" in told
-    kept = mean["kept_accuracy"]["mean"]
+    kept = mean["selective_accuracy"]["mean"]
     right = "-" if kept is None else f"{kept:.2%}"
     assert (
         f"keeps {mean['coverage']['mean']:.2%} of the answers (means over folds and seeds), of which {right} are"
@@ -126,13 +126,13 @@ def test_calibration_threshold_and_the_models_own_are_told(bare, results):
 
 
 def test_the_model_is_described(bare, model):
-    recogniser, description = load_published(model)
+    recogniser, metadata = load_pretrained(model)
     assert bare.startswith("# Model card: tiny\n")
     assert f"{sum(p.numel() for p in recogniser.parameters()):,}\nparameters" in bare.replace(
         " parameters", "\nparameters"
     )
-    assert description.protocol in bare
-    assert "`train.py` with `seed=7`, `trainer.max_epochs=3`; its description holds all" in bare
+    assert metadata.protocol in bare
+    assert "`train.py` with `seed=7`, `trainer.max_epochs=3`; its metadata holds all" in bare
     assert (
         "Versions: ser 0.1, torch 2.13. Published by `python -m ser publish checkpoint=<run> name=tiny cross_" in bare
     )
@@ -237,9 +237,9 @@ def test_the_model_must_be_of_the_recipe(tiny_checkpoint, judged, tmp_path, caps
 
 
 def test_synthetic_voices_have_no_card(judged, tmp_path, capsys):
-    recogniser, description = load_recogniser(judged / "fold_subject_wise_0_seed_0")
+    recogniser, metadata = load_recogniser(judged / "fold_subject_wise_0_seed_0")
     path = tmp_path / "synthetic.safetensors"
-    write_published(path, recogniser, replace(description, configuration={"data": {"corpus": "synthetic"}}))
+    write_pretrained(path, recogniser, replace(metadata, configuration={"data": {"corpus": "synthetic"}}))
     write(path, judged, tmp_path / "CARD.md", status=1)
     assert "is of synthetic voices; a model card tells of RAVDESS." in capsys.readouterr().err
 

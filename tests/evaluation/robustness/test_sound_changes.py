@@ -2,21 +2,21 @@ import numpy as np
 import pytest
 
 from ser.audio.io import read_sound
-from ser.audio.trim import condition
+from ser.audio.trim import trim_and_level
 from ser.corpora.manifest import find_recordings
 from ser.evaluation.robustness.sound_changes import (
     CHANGES,
     change,
+    convolve_rir,
+    draw_rir,
     gain,
-    hear_changed,
-    room,
-    room_response,
+    load_changed_features,
     speech_power,
     telephone,
     white_noise,
 )
 from ser.features.extract import FeatureSettings
-from ser.features.pipeline import hear, network_input
+from ser.features.pipeline import load_features, network_input
 
 RATE = 22050
 
@@ -77,7 +77,7 @@ def test_the_telephone_passes_its_band_and_nothing_else():
 
 
 def test_the_room_decays_in_its_time_and_has_its_share_of_direct_sound():
-    response = room_response(sample_rate=RATE, rng=np.random.default_rng(2))
+    response = draw_rir(sample_rate=RATE, rng=np.random.default_rng(2))
     assert response[0] == 1
     assert decibels(1 / np.sum(response[1:] ** 2)) == pytest.approx(5)
     # Schroeder 1965: the energy still to come, in dB, falls on a straight line; T30 is read from -5 to -35 dB.
@@ -92,11 +92,11 @@ def test_the_room_decays_in_its_time_and_has_its_share_of_direct_sound():
 def test_a_room_answers_a_click_with_its_response_and_comes_no_earlier(voice):
     click = np.zeros(RATE, dtype=np.float32)
     click[1000] = 0.5
-    heard = room(click, sample_rate=RATE, rng=np.random.default_rng(3))
-    response = room_response(sample_rate=RATE, rng=np.random.default_rng(3))
+    heard = convolve_rir(click, sample_rate=RATE, rng=np.random.default_rng(3))
+    response = draw_rir(sample_rate=RATE, rng=np.random.default_rng(3))
     np.testing.assert_allclose(heard[1000 : 1000 + len(response)], 0.5 * response, atol=1e-6)
     np.testing.assert_allclose(heard[:1000], 0, atol=1e-6)
-    assert len(room(voice, sample_rate=RATE, rng=np.random.default_rng(0))) == len(voice)
+    assert len(convolve_rir(voice, sample_rate=RATE, rng=np.random.default_rng(0))) == len(voice)
 
 
 def test_changes_follow_from_the_names_alone_and_leave_the_waveform_as_it_is(voice):
@@ -107,7 +107,7 @@ def test_changes_follow_from_the_names_alone_and_leave_the_waveform_as_it_is(voi
         assert first.dtype == np.float32
         assert np.isfinite(first).all()
         np.testing.assert_array_equal(first, again)
-        assert np.array_equal(first, other) == (by.name not in ("noise_20_db", "noise_10_db", "room"))
+        assert np.array_equal(first, other) == (by.name not in ("noise_20_db", "noise_10_db", "rir"))
         assert not np.allclose(first, voice, atol=1e-4)
         seen.append(first)
     # Noise of two levels is not the same noise twice.
@@ -119,9 +119,9 @@ def test_changes_follow_from_the_names_alone_and_leave_the_waveform_as_it_is(voi
 def test_a_recording_is_heard_as_it_is_first_and_then_changed(tiny_corpus):
     recording = find_recordings(tiny_corpus)[0]
     settings = FeatureSettings(max_length=40, trim=True, level_db=-20.0)
-    heard = hear_changed(recording, settings=settings)
+    heard = load_changed_features(recording, settings=settings)
     assert heard.shape == (1 + len(CHANGES), settings.n_features, 40)
-    np.testing.assert_array_equal(heard[0], hear(recording.path, settings=settings).features)
+    np.testing.assert_array_equal(heard[0], load_features(recording.path, settings=settings).features)
     # What the conditioning mends, it mends here too: a gain vanishes, noise does not.
     rows = slice(0, 13)
     np.testing.assert_allclose(heard[1, rows], heard[0, rows], atol=1e-2)
@@ -129,4 +129,4 @@ def test_a_recording_is_heard_as_it_is_first_and_then_changed(tiny_corpus):
     # Changed first, conditioned afterwards.
     waveform = read_sound(recording.path, sample_rate=RATE).waveform
     changed = change(waveform, CHANGES[4], sample_rate=RATE, name=recording.stem)
-    np.testing.assert_array_equal(heard[5], network_input(condition(changed, settings), settings))
+    np.testing.assert_array_equal(heard[5], network_input(trim_and_level(changed, settings), settings))

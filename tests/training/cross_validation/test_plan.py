@@ -60,7 +60,7 @@ def test_the_random_split_is_one_fold(fraction, parts, tmp_path):
         "experiment=speaker_independent",
         "folds=random",
         "seeds=[1,2]",
-        f"data.validation_fraction={fraction}",
+        f"data.val_size={fraction}",
     )
     runs = plan(composed(tmp_path, *overrides))[1]
     assert [run.folder.name for run in runs] == ["fold_random_seed_1", "fold_random_seed_2"]

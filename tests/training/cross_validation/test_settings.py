@@ -60,7 +60,7 @@ def test_a_set_of_folds_tests_every_actor_once(folds):
         ({"jobs": -1}, "jobs is -1"),
         ({"bootstrap_resamples": 100}, "bootstrap_resamples is 100"),
         ({"bootstrap_seed": -1}, "bootstrap_seed is -1"),
-        ({"kept_accuracy": 0.0}, "kept_accuracy is 0.0"),
+        ({"selective_accuracy": 0.0}, "selective_accuracy is 0.0"),
         ({"fold": 3}, "did you mean 'folds'"),
     ],
 )
@@ -107,7 +107,7 @@ def test_the_protocol_says_when_the_last_epoch_was_kept():
     assert "and all others trained on" in said
     assert "the last epoch was kept." in said
     assert "chosen" not in said
-    inner = run_on(DataSettings(split="random", validation_fraction=0.1), monitor=None)
+    inner = run_on(DataSettings(split="random", val_size=0.1), monitor=None)
     said = describe_protocol(CrossValidationSettings(folds="random"), inner, scored=BOTH)
     assert "the last epoch was kept, judged on 10% of the training part" in said
     assert "all others" not in said
@@ -125,7 +125,7 @@ def test_the_protocol_says_when_the_test_part_was_left_alone():
 )
 def test_the_protocol_of_a_random_split_says_what_chose_the_checkpoint(fraction, words):
     settings = CrossValidationSettings(folds="random")
-    data = DataSettings(split="random", validation_fraction=fraction)
+    data = DataSettings(split="random", val_size=fraction)
     said = describe_protocol(settings, run_on(data), scored=BOTH if fraction else ("validation",))
     assert said.startswith("Random split")
     assert words in said

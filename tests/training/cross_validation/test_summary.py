@@ -7,7 +7,7 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score, confusion_m
 
 from ser.corpora.ravdess import EMOTIONS
 from ser.errors import CorpusError
-from ser.evaluation.calibration import apply_temperature, confidence_threshold, fit_temperature
+from ser.evaluation.calibration import apply_temperature, fit_rejection_threshold, fit_temperature
 from ser.evaluation.cross_validation.predictions import ensemble, read_model
 from ser.evaluation.cross_validation.report import format_predictions, format_results, write_results
 from ser.evaluation.cross_validation.summary import Spread, as_plain, summarise
@@ -16,7 +16,7 @@ from ser.training.cross_validation.settings import CrossValidationSettings
 
 FOLDS, SEEDS = ("subject_wise_0", "subject_wise_4"), (0, 1)
 COLUMNS = [f"p_{name}" for name in EMOTIONS]
-SETTINGS = CrossValidationSettings(folds=FOLDS, seeds=SEEDS, bootstrap_resamples=2000, kept_accuracy=0.8)
+SETTINGS = CrossValidationSettings(folds=FOLDS, seeds=SEEDS, bootstrap_resamples=2000, selective_accuracy=0.8)
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def runs(finished_run):
 
 @pytest.fixture
 def models(runs):
-    return [read_model(run, kept_accuracy=SETTINGS.kept_accuracy) for run in runs]
+    return [read_model(run, selective_accuracy=SETTINGS.selective_accuracy) for run in runs]
 
 
 @pytest.fixture
@@ -67,14 +67,14 @@ def test_each_run_has_the_figures_of_its_predictions(summary, tables):
         scaled = tempered(frame, entry["temperature"])
         assert got["calibrated_log_loss"] == pytest.approx(log_loss(frame.truth, scaled, labels=range(8)), rel=1e-6)
         assert got["calibrated_calibration_error"] == pytest.approx(expected_calibration_error(scaled, frame.truth))
-        threshold = confidence_threshold(
+        threshold = fit_rejection_threshold(
             apply_temperature(validation[COLUMNS], entry["temperature"]), validation.truth, accuracy=0.8
         )
         assert entry["threshold"] == pytest.approx(threshold)
         kept = scaled.max(axis=1) >= threshold - 1e-12
         assert 0 < got["coverage"] < 1
         assert got["coverage"] == pytest.approx(kept.mean())
-        assert got["kept_accuracy"] == pytest.approx((frame.true == frame.predicted)[kept].mean())
+        assert got["selective_accuracy"] == pytest.approx((frame.true == frame.predicted)[kept].mean())
 
 
 def test_the_temperature_mends_overconfident_runs(summary):
@@ -176,9 +176,9 @@ def test_the_ensemble_averages_the_seeds_and_is_scored_as_one_model(summary, tab
 def test_an_ensemble_of_different_recordings_is_refused(runs):
     path = runs[2].predictions("test")
     path.write_text("\n".join(path.read_text().splitlines()[:-1]) + "\n")
-    models = [read_model(run, kept_accuracy=0.8) for run in (runs[0], runs[2])]
+    models = [read_model(run, selective_accuracy=0.8) for run in (runs[0], runs[2])]
     with pytest.raises(CorpusError, match="subject_wise_0 scored different test recordings"):
-        ensemble(models, kept_accuracy=0.8)
+        ensemble(models, selective_accuracy=0.8)
 
 
 @pytest.mark.parametrize(
@@ -187,12 +187,12 @@ def test_an_ensemble_of_different_recordings_is_refused(runs):
 def test_a_foreign_file_is_refused_by_name(text, runs):
     runs[0].predictions("test").write_text(text)
     with pytest.raises(CorpusError, match=r"test/predictions\.csv is not the predictions"):
-        read_model(runs[0], kept_accuracy=0.8)
+        read_model(runs[0], selective_accuracy=0.8)
 
 
 def test_a_single_seed_has_no_spread_and_no_ensemble(finished_run):
     settings = CrossValidationSettings(folds=FOLDS, seeds=(3,))
-    models = [read_model(finished_run(fold, 3), kept_accuracy=0.8) for fold in FOLDS]
+    models = [read_model(finished_run(fold, 3), selective_accuracy=0.8) for fold in FOLDS]
     summary = summarise(models, protocol="Made up.", settings=settings, class_names=EMOTIONS)
     assert summary.parts["test"].ensemble is None
     assert summary.parts["test"].fold_mean["uar"].sd is None
@@ -205,7 +205,7 @@ def test_without_test_scores_there_are_validation_figures_only(finished_run):
     settings = CrossValidationSettings(folds=FOLDS, seeds=SEEDS)
     runs = [finished_run(fold, seed, score_test=False) for seed in SEEDS for fold in FOLDS]
     summary = summarise(
-        [read_model(run, kept_accuracy=0.8) for run in runs],
+        [read_model(run, selective_accuracy=0.8) for run in runs],
         protocol="Made up.", settings=settings, class_names=EMOTIONS,
     )  # fmt: skip
     assert list(as_plain(summary)["summary"]) == ["validation"]
@@ -233,13 +233,13 @@ def test_a_run_that_is_never_certain_has_no_accuracy_of_kept_answers(runs):
     frame = pd.read_csv(path)
     frame["true"] = [EMOTIONS[(EMOTIONS.index(name) + 1) % 8] for name in frame.predicted]  # every answer is wrong
     frame.to_csv(path, index=False)
-    models = [read_model(run, kept_accuracy=0.8) for run in runs]
+    models = [read_model(run, selective_accuracy=0.8) for run in runs]
     summary = summarise(models, protocol="Made up.", settings=SETTINGS, class_names=EMOTIONS)
     assert models[0].threshold is None
     assert summary.figures[0]["test"].coverage == 0
-    assert summary.figures[0]["test"].kept_accuracy is None
+    assert summary.figures[0]["test"].selective_accuracy is None
     # The other fold of that seed has such answers: their mean is its own.
-    assert summary.parts["test"].fold_means[0]["kept_accuracy"] == summary.figures[1]["test"].kept_accuracy
+    assert summary.parts["test"].fold_means[0]["selective_accuracy"] == summary.figures[1]["test"].selective_accuracy
     first, second = as_plain(summary)["runs"][:2]
     assert first["threshold"] is None
     assert second["threshold"] is not None
