@@ -5,7 +5,7 @@ class SerError(Exception):
     """Base of every error that the command line prints as one sentence, without a traceback."""
 
 
-class SettingsError(SerError):
+class SettingsError(SerError, ValueError):
     """A setting that is unknown, of the wrong type, or out of its range."""
 
 

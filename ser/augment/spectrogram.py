@@ -6,7 +6,6 @@ The arithmetic is in `ser.augment._spectrogram_ops`; `ser.augment.specaugment` h
 """
 
 import math
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -22,7 +21,7 @@ from ser.augment._spectrogram_ops import (
     typical_level,
     vtlp,
 )
-from ser.features.validation import require
+from ser.features.validation import Fraction, Natural, NaturalNumber, PositiveNumber, check_order, settings_dataclass
 
 _LATE_FRACTION = (0.02, 0.5)
 """Late energy over direct energy; from a dry room to a live one."""
@@ -36,7 +35,7 @@ _NOISE_WAVE_DB, _N_NOISE_WAVES = 2.0, 7
 """The noise's spectrum: from the first band to the last, and how far each of its waves goes either way."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings_dataclass
 class SpectrogramAugmentSettings:
     """How strongly a training batch of log-mel spectrograms is changed; by default it is not.
 
@@ -57,43 +56,26 @@ class SpectrogramAugmentSettings:
     mixup_probability : share of the batches that are mixed.
     """
 
-    vtlp: float = 0.0
-    speed: float = 0.0
-    rir: float = 0.0
-    t60_low: float = 0.15
-    t60_high: float = 0.7
-    eq: float = 0.0
-    eq_db: float = 5.0
-    telephone: float = 0.0
-    noise: float = 0.0
+    vtlp: Fraction = 0.0
+    speed: Fraction = 0.0
+    rir: Fraction = 0.0
+    t60_low: PositiveNumber = 0.15
+    t60_high: PositiveNumber = 0.7
+    eq: Fraction = 0.0
+    eq_db: NaturalNumber = 5.0
+    telephone: Fraction = 0.0
+    noise: Fraction = 0.0
     snr_low: float = 5.0
     snr_high: float = 40.0
-    n_masks: int = 0
-    freq_mask: int = 0
-    time_mask: int = 0
-    mixup: float = 0.0
-    mixup_probability: float = 0.0
+    n_masks: Natural = 0
+    freq_mask: Natural = 0
+    time_mask: Natural = 0
+    mixup: NaturalNumber = 0.0
+    mixup_probability: Fraction = 0.0
 
     def __post_init__(self) -> None:
-        for key in ("vtlp", "speed"):
-            value = getattr(self, key)
-            require(0 <= value <= 1, f"{key} is {value}, but should be from 0 to 1 (0.1 is about 10%).")
-        for key in ("rir", "eq", "telephone", "noise", "mixup_probability"):
-            value = getattr(self, key)
-            require(0 <= value <= 1, f"{key} is {value}, but should be a share from 0 to 1.")
-        for key in ("eq_db", "n_masks", "freq_mask", "time_mask", "mixup"):
-            value = getattr(self, key)
-            require(value >= 0 and math.isfinite(value), f"{key} is {value}, but should be 0 or more.")
-        require(
-            0 < self.t60_low <= self.t60_high and math.isfinite(self.t60_high),
-            f"t60_low and t60_high are {self.t60_low} and {self.t60_high}, "
-            "but should be above 0, and the first no larger than the second.",
-        )
-        require(
-            self.snr_low <= self.snr_high and math.isfinite(self.snr_low) and math.isfinite(self.snr_high),
-            f"snr_low and snr_high are {self.snr_low} and {self.snr_high}, "
-            "but the first should be no larger than the second.",
-        )
+        check_order(self, "t60_low", "t60_high")
+        check_order(self, "snr_low", "snr_high")
 
     @property
     def changes_sound(self) -> bool:

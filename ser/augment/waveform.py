@@ -1,19 +1,20 @@
 """Random changes of a training waveform: noise, time stretch, circular time shift and pitch shift."""
 
 import hashlib
-import math
-from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from ser.augment.phase_vocoder import pitch_shift, time_stretch
-from ser.features.validation import require
+from ser.features.validation import NaturalNumber, PositiveNumber, check_order, settings_dataclass
 
 _N_STEPS = 4
+_Steps = Annotated[int, Field(ge=0, le=_N_STEPS)]
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings_dataclass
 class AugmentSettings:
     """How strongly `augment` changes a waveform; the defaults are the original recipe's.
 
@@ -27,29 +28,18 @@ class AugmentSettings:
     min_steps, max_steps : how many of the four changes are drawn, without repetition.
     """
 
-    noise_factor: float = 0.035
+    noise_factor: NaturalNumber = 0.035
     noise_random_scale: bool = False
-    stretch_low: float = 0.8
-    stretch_high: float = 1.2
-    shift_seconds: float = 2.0
-    pitch_semitones: float = 1.0
-    min_steps: int = 1
-    max_steps: int = 3
+    stretch_low: PositiveNumber = 0.8
+    stretch_high: PositiveNumber = 1.2
+    shift_seconds: NaturalNumber = 2.0
+    pitch_semitones: NaturalNumber = 1.0
+    min_steps: _Steps = 1
+    max_steps: _Steps = 3
 
     def __post_init__(self) -> None:
-        for key in ("noise_factor", "shift_seconds", "pitch_semitones"):
-            value = getattr(self, key)
-            require(value >= 0 and math.isfinite(value), f"{key} is {value}, but should be 0 or more.")
-        require(
-            0 < self.stretch_low <= self.stretch_high and math.isfinite(self.stretch_high),
-            f"stretch_low and stretch_high are {self.stretch_low} and {self.stretch_high}, "
-            "but should be above 0, and the first no larger than the second.",
-        )
-        require(
-            0 <= self.min_steps <= self.max_steps <= _N_STEPS,
-            f"min_steps and max_steps are {self.min_steps} and {self.max_steps}, "
-            f"but should be from 0 to {_N_STEPS}, and the first no larger than the second.",
-        )
+        check_order(self, "stretch_low", "stretch_high")
+        check_order(self, "min_steps", "max_steps")
 
 
 def recording_rng(*, seed: int, name: str, copy: int) -> np.random.Generator:

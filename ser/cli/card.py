@@ -7,10 +7,10 @@ out. `output=<file>` names the card; its pictures lie in docs/model_card/ beside
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from ser.cli.key_value_command import key_value_command
+from ser.features.validation import settings_dataclass
 
 OTHERS = {
     "random_split": "Random split",
@@ -23,7 +23,7 @@ OTHERS = {
 """The keys of further cross-validations, in the card's order, and their titles there."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings_dataclass
 class ModelCardSettings:
     """What the command is told; folders of cross-validations, those that are empty are left out."""
 

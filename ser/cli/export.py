@@ -5,16 +5,16 @@ the two together; `python -m ser predict checkpoint=<model.onnx>` reads them.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from ser.cli.key_value_command import key_value_command
-from ser.features.validation import require
+from ser.errors import SettingsError
+from ser.features.validation import settings_dataclass
 from ser.inference.metadata_file import ONNX
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings_dataclass
 class ExportSettings:
     """What the command is told: `checkpoint`, the `format` to write, and where (`output`; empty: beside the run)."""
 
@@ -23,10 +23,8 @@ class ExportSettings:
     output: str = ""
 
     def __post_init__(self) -> None:
-        require(
-            not self.output or Path(self.output).suffix == ONNX,
-            f"output is {self.output}, but should end in {ONNX}.",
-        )
+        if self.output and Path(self.output).suffix != ONNX:
+            raise SettingsError(f"output is {self.output}, but should end in {ONNX}.")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

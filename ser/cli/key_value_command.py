@@ -6,8 +6,8 @@ import sys
 from collections.abc import Callable, Collection, Sequence
 from typing import TypeVar
 
-from ser.errors import SerError
-from ser.features.validation import key_values, read_settings
+from ser.errors import SerError, SettingsError
+from ser.features.validation import read_settings
 
 S = TypeVar("S")
 
@@ -48,3 +48,28 @@ def key_value_command(
         return 130
     sys.stdout.write(text if text.endswith("\n") else f"{text}\n")
     return 0
+
+
+def key_values(arguments: Sequence[str], *, numbers: Collection[str] = ()) -> dict[str, str | int]:
+    """Return `key=value` arguments as a mapping, for `read_settings`.
+
+    Parameters
+    ----------
+    numbers : the keys whose values are whole numbers; all others are text.
+
+    Raises
+    ------
+    SettingsError : an argument without a key, or a number that is none.
+    """
+    values: dict[str, str | int] = {}
+    for argument in arguments:
+        key, equals, value = argument.partition("=")
+        if not equals:
+            raise SettingsError(f"{argument!r} is not understood; give settings as key=value.")
+        if key not in numbers:
+            values[key] = value
+        elif value.isdecimal():
+            values[key] = int(value)
+        else:
+            raise SettingsError(f"{key} is {value!r}, but should be a whole number.")
+    return values

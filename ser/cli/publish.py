@@ -7,32 +7,27 @@ Writes `<name>.safetensors`, the weights; `<name>.json`, the metadata; and, wher
 `<name>.onnx`, for prediction without PyTorch. They lie in the package, or in `folder=<folder>`. Keep them together.
 """
 
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
 
 from ser.cli.key_value_command import key_value_command
-from ser.features.validation import require
+from ser.features.validation import settings_dataclass
 from ser.inference.metadata_file import SAFETENSORS
 from ser.inference.pretrained import MODELS
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings_dataclass
 class PublishSettings:
     """What the command is told: `checkpoint`, the `name` to give, where to (`folder`; empty: the package), and which
     `cross_validation` calibrates it (empty: none)."""
 
     checkpoint: str
-    name: str
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
     folder: str = ""
     cross_validation: str = ""
-
-    def __post_init__(self) -> None:
-        require(
-            re.fullmatch(r"[a-z0-9][a-z0-9_-]*", self.name) is not None,
-            f"name is {self.name!r}, but should be of lower-case letters, digits, - and _.",
-        )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

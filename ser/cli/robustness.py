@@ -7,26 +7,21 @@ and `robustness.json` into the folder, into `test/` in it for the test part. `co
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from ser.cli.key_value_command import key_value_command
-from ser.features.validation import require
+from ser.features.validation import Natural, Positive, settings_dataclass
 from ser.training.cross_validation.settings import Part
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings_dataclass
 class RobustnessSettings:
     """What the command is told; `count` recordings a fold (None: all), `workers` processes (0: all cores)."""
 
     cross_validation: str
     part: Part = "validation"
-    count: int | None = None
-    workers: int = 0
-
-    def __post_init__(self) -> None:
-        require(self.count is None or self.count >= 1, f"count is {self.count}, but should be at least 1.")
-        require(self.workers >= 0, f"workers is {self.workers}, but should be 0 (all cores) or more.")
+    count: Positive | None = None
+    workers: Natural = 0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

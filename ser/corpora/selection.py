@@ -3,21 +3,32 @@
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from ser.corpora.manifest import ROOT_VARIABLE, Recording, corpus_root, find_files
 from ser.corpora.ravdess import CHANNELS, EMOTIONS
 from ser.corpora.splits import FOLDS, Fold, Split, check_fold, random_split, speaker_split
 from ser.corpora.synthetic import SyntheticSettings, write_synthetic_corpus
 from ser.errors import CorpusError, SettingsError
-from ser.features.validation import as_plain, require, suggestion
+from ser.features.validation import (
+    FractionBelowOne,
+    InnerFraction,
+    ListOf,
+    Natural,
+    Positive,
+    as_plain,
+    settings_dataclass,
+    suggestion,
+)
 
 Channel = Literal["both", "speech", "song"]
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings_dataclass
 class DataSettings:
     """The group `data`; every key is explained in `conf/data/ravdess.yaml`."""
 
@@ -26,43 +37,34 @@ class DataSettings:
     download: bool = True
     channel: Channel = "both"
     score_channel: Channel | None = None
-    classes: tuple[str, ...] = EMOTIONS
+    classes: Annotated[ListOf[str], Field(min_length=2)] = EMOTIONS
     split: Literal["random", "speaker", "all"] = "random"
-    split_seed: int = 42
-    test_size: float = 0.2
-    val_size: float = 0.0
+    split_seed: Natural = 42
+    test_size: InnerFraction = 0.2
+    val_size: FractionBelowOne = 0.0
     fold: int | str | None = None
-    validation_actors: tuple[int, ...] = ()
-    test_actors: tuple[int, ...] = ()
-    augment_count: int = 1
-    oversample: dict[str, int] = field(default_factory=dict)
+    validation_actors: ListOf[int] = ()
+    test_actors: ListOf[int] = ()
+    augment_count: Natural = 1
+    oversample: dict[str, Natural] = field(default_factory=dict)
     augment_seed: int = 42
-    batch_size: int = 8
-    workers: int = 0
+    batch_size: Positive = 8
+    workers: Natural = 0
     synthetic: SyntheticSettings = field(default_factory=SyntheticSettings)
 
     def __post_init__(self) -> None:
         for key in ("classes", "oversample"):
             for emotion in getattr(self, key):
-                require(emotion in EMOTIONS, f"{key} has {emotion!r}; {suggestion(emotion, EMOTIONS)}.")
-        require(len(set(self.classes)) == len(self.classes), f"classes names one twice: {', '.join(self.classes)}.")
-        require(len(self.classes) >= 2, "classes has fewer than two emotions; there would be nothing to tell apart.")
+                if emotion not in EMOTIONS:
+                    raise SettingsError(f"{key} has {emotion!r}; {suggestion(emotion, EMOTIONS)}.")
+        if len(set(self.classes)) < len(self.classes):
+            raise SettingsError(f"classes names one twice: {', '.join(self.classes)}.")
         # RAVDESS order, whatever order they were named in: nothing sorts the classes again after this.
         object.__setattr__(self, "classes", tuple(e for e in EMOTIONS if e in self.classes))
-        require(0 < self.test_size < 1, f"test_size is {self.test_size}, but should lie between 0 and 1.")
-        require(0 <= self.val_size < 1, f"val_size is {self.val_size}, not in [0, 1).")
-        require(self.split_seed >= 0, f"split_seed is {self.split_seed}, but should not be negative.")
-        require(self.augment_count >= 0, f"augment_count is {self.augment_count}, but should not be negative.")
-        require(min(self.oversample.values(), default=0) >= 0, "oversample has a negative number.")
-        require(self.batch_size >= 1, f"batch_size is {self.batch_size}, but should be at least 1.")
-        require(self.workers >= 0, f"workers is {self.workers}, but should be 0 (all cores) or more.")
         if self.split == "speaker":
             check_fold(self.fold_actors)
-        else:
-            named = self.fold is not None or self.validation_actors or self.test_actors
-            require(
-                not named, f"split is {self.split!r}, which has no folds or actors; say data.split=speaker as well."
-            )
+        elif self.fold is not None or self.validation_actors or self.test_actors:
+            raise SettingsError(f"split is {self.split!r}, which has no folds or actors; set data.split=speaker too.")
 
     @property
     def fold_actors(self) -> Fold:

@@ -9,27 +9,28 @@ import hashlib
 import io
 import json
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
 import soundfile
+from pydantic import Field
 from scipy.signal import lfilter, sosfilt
 
 from ser.corpora.progress import track
 from ser.corpora.ravdess import CHANNEL_FOLDERS, CHANNELS, N_ACTORS, RecordingName, expected_names
 from ser.errors import CorpusError
-from ser.features.validation import as_plain, require
+from ser.features.validation import ListOf, Natural, as_plain, settings_dataclass
 
 SAMPLE_RATE = 22_050
 MARKER = "synthetic.json"
 
+_OneOrTwo = Annotated[int, Field(ge=1, le=2)]
 _VERSION = 1
 """Raise it when the sound changes: a corpus of another version is not reused."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings_dataclass
 class SyntheticSettings:
     """Which recordings a synthetic corpus holds; all emotions and intensities of RAVDESS are always there.
 
@@ -41,21 +42,11 @@ class SyntheticSettings:
     seed : 0 or more; the voices and takes follow from it.
     """
 
-    n_actors: int = 6
-    channels: tuple[str, ...] = ("speech",)
-    n_statements: int = 2
-    n_repetitions: int = 2
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        require(1 <= self.n_actors <= N_ACTORS, f"n_actors is {self.n_actors}, but should be 1 to {N_ACTORS}.")
-        require(
-            bool(self.channels) and set(self.channels) <= set(CHANNELS),
-            f"channels is {self.channels!r}, but should be some of {CHANNELS}.",
-        )
-        require(self.n_statements in (1, 2), f"n_statements is {self.n_statements}, but should be 1 or 2.")
-        require(self.n_repetitions in (1, 2), f"n_repetitions is {self.n_repetitions}, but should be 1 or 2.")
-        require(self.seed >= 0, f"seed is {self.seed}, but should be 0 or more.")
+    n_actors: Annotated[int, Field(ge=1, le=N_ACTORS)] = 6
+    channels: Annotated[ListOf[Literal["speech", "song"]], Field(min_length=1)] = ("speech",)
+    n_statements: _OneOrTwo = 2
+    n_repetitions: _OneOrTwo = 2
+    seed: Natural = 0
 
     def names(self) -> list[RecordingName]:
         """Return the recordings that these settings ask for."""

@@ -1,14 +1,14 @@
 """The settings of `python -m ser eda`."""
 
-from dataclasses import dataclass
 from typing import Literal
 
 from ser.corpora.selection import DataSettings
+from ser.errors import SettingsError
 from ser.features.extract import FeatureSettings
-from ser.features.validation import require
+from ser.features.validation import Seed, settings_dataclass
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings_dataclass
 class EdaSettings:
     """The configuration of `python -m ser eda`; every key is explained in `conf/eda.yaml`.
 
@@ -24,11 +24,8 @@ class EdaSettings:
     output_dir: str
     output_path: str | None = None
     tsne: bool = True
-    seed: int = 42
+    seed: Seed = 42
 
     def __post_init__(self) -> None:
-        require(0 <= self.seed < 2**32, f"seed is {self.seed}, but should be a whole number from 0 to 2^32 - 1.")
-        require(
-            self.output_path is None or self.task != "report",
-            f"output_path is {self.output_path!r}, but a report is many files: say output_dir=<folder>.",
-        )
+        if self.output_path is not None and self.task == "report":
+            raise SettingsError(f"output_path is {self.output_path!r}, but a report is many files: set output_dir.")

@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from ser.corpora.manifest import Recording, corpus_root, find_recordings
@@ -11,6 +10,7 @@ from ser.corpora.selection import Channel, of_channel
 from ser.data.files import write_text_atomically
 from ser.errors import CorpusError, SettingsError
 from ser.evaluation.report import Evaluation, ScoredRecording, format_confusion_matrix, format_metrics, write_evaluation
+from ser.features.validation import Natural, settings_dataclass
 from ser.inference.predictor import Prediction, Predictor, failure_table
 from ser.inference.pretrained import NO_DEFAULT, default_model
 from ser.models.metadata import ModelMetadata
@@ -18,7 +18,7 @@ from ser.models.metadata import ModelMetadata
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings_dataclass
 class EvaluationSettings:
     """The configuration of `evaluate.py`; every key is explained in `conf/evaluate.yaml`."""
 
@@ -27,7 +27,7 @@ class EvaluationSettings:
     test_dir: str | None = None
     channel: Channel = "both"
     root: str | None = None
-    workers: int = 0
+    workers: Natural = 0
 
 
 def evaluate(settings: EvaluationSettings) -> Evaluation:

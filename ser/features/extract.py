@@ -1,12 +1,13 @@
 """A waveform as acoustic features, frame by frame: the numbers that direct librosa calls give, from one transform."""
 
 import math
-from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
+from ser.errors import SettingsError
 from ser.features._filterbanks import (
     CONTRAST_MIN_HZ,
     DELTA_WIDTH,
@@ -19,7 +20,7 @@ from ser.features._filterbanks import (
 from ser.features._stft import FRAMES_AT_ONCE, SpectrumReader, count_frames
 from ser.features._tuning import estimate_tuning
 from ser.features.pitch import LOWEST_HZ, track_pitch
-from ser.features.validation import require, suggestion
+from ser.features.validation import ListOf, settings_dataclass, suggestion
 
 BASELINE_GROUPS = ("mfcc", "delta", "delta2", "chroma", "mel", "zcr", "contrast")
 """The original recipe's groups of features, in the order of its rows."""
@@ -29,21 +30,14 @@ GROUPS = (*BASELINE_GROUPS, "rms", "logmel", "pitch")
 _DB_FLOOR = 1e-10
 _DB_RANGE = 80.0
 _SILENT = 1e-10
-_MOST = {
-    "sample_rate": 192_000,
-    "n_fft": 2**16,
-    "hop_length": 2**16,
-    "n_mfcc": 1024,
-    "n_mels": 1024,
-    "n_chroma": 1024,
-    "n_bands": 16,
-    "max_length": 30_000,
-}
-"""Beyond what anyone wants (30,000 frames: ten minutes); a stranger's model would have us fill the memory otherwise."""
 _CEPSTRAL = ("mfcc", "delta", "delta2")
 
+# Their upper limits are beyond what anyone wants; a stranger's model would have us fill the memory otherwise.
+_Samples = Annotated[int, Field(ge=1, le=2**16)]
+_Rows = Annotated[int, Field(ge=1, le=1024)]
 
-@dataclass(frozen=True, kw_only=True)
+
+@settings_dataclass
 class FeatureSettings:
     """What `extract` computes; the defaults are the original recipe, 187 rows.
 
@@ -60,63 +54,48 @@ class FeatureSettings:
         off, and the level that the voice is brought to, in dB below full scale; None leaves it as it is.
     """
 
-    sample_rate: int = 22050
-    n_fft: int = 2048
-    hop_length: int = 512
-    n_mfcc: int = 13
-    n_mels: int = 128
-    n_chroma: int = 12
-    n_bands: int = 6
-    max_length: int = 216
-    groups: tuple[str, ...] = BASELINE_GROUPS
-    tuning: float | Literal["estimate"] = "estimate"
+    sample_rate: Annotated[int, Field(ge=1, le=192_000)] = 22050
+    n_fft: Annotated[int, Field(ge=2, le=2**16, multiple_of=2)] = 2048
+    hop_length: _Samples = 512
+    n_mfcc: _Rows = 13
+    n_mels: _Rows = 128
+    n_chroma: _Rows = 12
+    n_bands: Annotated[int, Field(ge=1, le=16)] = 6
+    max_length: Annotated[int, Field(ge=1, le=30_000)] = 216  # at most ten minutes
+    groups: Annotated[ListOf[str], Field(min_length=1)] = BASELINE_GROUPS
+    tuning: Annotated[float, Field(ge=-0.5, le=0.5)] | Literal["estimate"] = "estimate"
     trim: bool = False
-    level_db: float | None = None
+    level_db: Annotated[float, Field(ge=-60, le=0)] | None = None
 
     def __post_init__(self) -> None:
-        for key, most in _MOST.items():
-            value = getattr(self, key)
-            require(value >= 1, f"{key} is {value}, but should be at least 1.")
-            require(value <= most, f"{key} is {value}, but should be at most {most}.")
-        require(
-            self.n_fft >= 2 and self.n_fft % 2 == 0, f"n_fft is {self.n_fft}, but should be an even number from 2 on."
-        )
-        require(
-            self.n_mfcc <= self.n_mels,
-            f"n_mfcc is {self.n_mfcc}, but should be at most n_mels, which is {self.n_mels}.",
-        )
-        require(len(self.groups) > 0, f"groups is empty, but should name some of {', '.join(GROUPS)}.")
+        if self.n_mfcc > self.n_mels:
+            raise SettingsError(f"n_mfcc is {self.n_mfcc}, but should be at most n_mels, which is {self.n_mels}.")
         for group in self.groups:
-            require(group in GROUPS, f"groups has {group!r}; {suggestion(group, GROUPS)}.")
-            require(self.groups.count(group) == 1, f"groups names {group!r} more than once.")
-        if self.tuning != "estimate":
-            require(
-                -0.5 <= self.tuning <= 0.5, f"tuning is {self.tuning}, but should be from -0.5 to 0.5, or 'estimate'."
-            )
-        if self.level_db is not None:
-            require(-60 <= self.level_db <= 0, f"level_db is {self.level_db}, but should be from -60 to 0, or null.")
+            if group not in GROUPS:
+                raise SettingsError(f"groups has {group!r}; {suggestion(group, GROUPS)}.")
+            if self.groups.count(group) > 1:
+                raise SettingsError(f"groups names {group!r} more than once.")
         if "contrast" in self.groups:
             self._check_bands()
-        if "pitch" in self.groups:
-            least = math.ceil(2 * self.sample_rate / LOWEST_HZ)
-            require(
-                self.n_fft >= least,
+        least = math.ceil(2 * self.sample_rate / LOWEST_HZ)
+        if "pitch" in self.groups and self.n_fft < least:
+            raise SettingsError(
                 f"n_fft is {self.n_fft}, but a pitch of {LOWEST_HZ:.0f} Hz needs two periods: give {least} or more at "
-                f"{self.sample_rate} Hz.",
+                f"{self.sample_rate} Hz."
             )
 
     def _check_bands(self) -> None:
         top = CONTRAST_MIN_HZ * 2.0 ** (self.n_bands - 1)
-        require(
-            top < self.sample_rate / 2,
-            f"n_bands is {self.n_bands}, but the last band would begin at {top:.0f} Hz, above half the sample rate "
-            f"of {self.sample_rate} Hz: give fewer bands.",
-        )
-        require(
-            2 * self.sample_rate / self.n_fft <= CONTRAST_MIN_HZ,
-            f"n_fft is {self.n_fft}, but spectral contrast needs at least two bins below {CONTRAST_MIN_HZ:.0f} Hz: "
-            f"give {2 * self.sample_rate / CONTRAST_MIN_HZ:.0f} or more at {self.sample_rate} Hz.",
-        )
+        if top >= self.sample_rate / 2:
+            raise SettingsError(
+                f"n_bands is {self.n_bands}, but the last band would begin at {top:.0f} Hz, above half the sample rate "
+                f"of {self.sample_rate} Hz: give fewer bands."
+            )
+        if 2 * self.sample_rate / self.n_fft > CONTRAST_MIN_HZ:
+            raise SettingsError(
+                f"n_fft is {self.n_fft}, but spectral contrast needs at least two bins below {CONTRAST_MIN_HZ:.0f} Hz: "
+                f"give {2 * self.sample_rate / CONTRAST_MIN_HZ:.0f} or more at {self.sample_rate} Hz."
+            )
 
     @property
     def n_features(self) -> int:

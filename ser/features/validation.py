@@ -1,51 +1,101 @@
-"""Plain mappings to settings dataclasses, checked key by key; the one place where a configuration becomes typed.
+"""Settings classes and how plain values become them: the one place where a configuration becomes typed.
 
-Every group of settings is a frozen dataclass that checks its own values in `__post_init__`. The same function
-reads the groups from Hydra's configuration and from a checkpoint, so neither can hold what the other refuses.
+The same function reads settings from Hydra's configuration, from a command line and from a checkpoint, so none of
+them can hold what another refuses. Checks of one value stand in the type of its field (pydantic); checks of several
+stand in `__post_init__` and raise a `SettingsError` whose message begins with the name of a key.
 """
 
 import dataclasses
 import difflib
-import sys
-import types
-import typing
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any, TypeVar
+import functools
+import re
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, TypeVar, dataclass_transform
+
+from pydantic import ConfigDict, Field, Strict, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
 
 from ser.errors import SettingsError
 
-Settings = TypeVar("Settings")
+T = TypeVar("T")
+
+Positive = Annotated[int, Field(ge=1)]
+Natural = Annotated[int, Field(ge=0)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+PositiveNumber = Annotated[float, Field(gt=0)]
+NaturalNumber = Annotated[float, Field(ge=0)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+FractionBelowOne = Annotated[float, Field(ge=0, lt=1)]
+InnerFraction = Annotated[float, Field(gt=0, lt=1)]
+ListOf = Annotated[tuple[T, ...], Strict(False)]
+"""A tuple that is written as a list."""
+
+_WANTED = {
+    "int_type": "a whole number",
+    "float_type": "a number",
+    "finite_number": "a number",
+    "string_type": "text",
+    "bool_type": "true or false",
+    "tuple_type": "a list",
+    "dict_type": "a mapping",
+    "dataclass_type": "a group of settings",
+    "greater_than": "above {gt}",
+    "greater_than_equal": "at least {ge}",
+    "less_than": "below {lt}",
+    "less_than_equal": "at most {le}",
+    "multiple_of": "a multiple of {multiple_of}",
+    "too_short": "a list of at least {min_length}",
+    "too_long": "a list of at most {max_length}",
+    "string_pattern_mismatch": "text that matches {pattern}",
+    "literal_error": "{expected}",
+}
+"""What a value should be, by pydantic's type of error."""
+_UNKNOWN_KEY = ("unexpected_keyword_argument", "invalid_key")
+_LONGEST_SHOWN = 200
 
 
-def read_settings(cls: type[Settings], values: Mapping[str, Any], *, where: str) -> Settings:
+@dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(Field, dataclasses.field))
+def settings_dataclass(cls: type[T]) -> type[T]:
+    """Make `cls` a frozen dataclass of settings that raises `SettingsError` for an unknown, missing or bad value.
+
+    Whole numbers are taken where the field is a float, mappings where it is such a dataclass again; nothing else is
+    converted, and neither NaN nor infinity is a number here.
+    """
+    # Strict, but mappings may stand for groups of settings, where pydantic would want instances.
+    cls.__get_pydantic_core_schema__ = lambda source, handler: {**handler(source), "strict": False}  # type: ignore[attr-defined]
+    config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+    made = dataclass(cls, frozen=True, kw_only=True, config=config)
+    check = made.__init__
+
+    @functools.wraps(check)
+    def checked_init(self: T, **values: Any) -> None:
+        try:
+            check(self, **values)
+        except ValidationError as error:
+            raise SettingsError(_sentence(error, made, values, where=made.__name__)) from None
+
+    made.__init__ = checked_init  # type: ignore[method-assign]
+    return made
+
+
+def read_settings(cls: type[T], values: Mapping[str, Any], *, where: str) -> T:
     """Build the settings dataclass `cls` from a plain mapping.
 
     Parameters
     ----------
-    cls : a dataclass whose fields are Any, bool, int, float, str, None, `Literal`, tuples and dicts of those, unions,
-        or such dataclasses again.
-    values : key to value; a key with a default may be left out. Integers are taken where floats are wanted,
-        lists where tuples are.
-    where : the name of the group, for messages (`"features"`).
+    values : key to value; a key with a default may be left out.
+    where : the name of the group, for messages (`"features"`); empty: the keys stand for themselves.
 
     Raises
     ------
-    SettingsError : an unknown or missing key, a value of the wrong type or out of range; it names the key.
+    SettingsError : an unknown or missing key, a value of the wrong type or out of range; one sentence that names it.
     """
     if not isinstance(values, Mapping):
-        raise SettingsError(f"{where} is {values!r}, but should be a group of settings.")
-    hints = typing.get_type_hints(cls)
-    fields = {field.name: field for field in dataclasses.fields(cls)}
-    check_keys(values, fields, where=where)
-    for name, field in fields.items():
-        required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
-        if required and name not in values:
-            raise SettingsError(f"{where}.{name} is missing.")
-    converted = {name: _convert(value, hints[name], key=f"{where}.{name}") for name, value in values.items()}
+        raise SettingsError(f"{where or 'The configuration'} is {_shown(values)}, but should be a group of settings.")
     try:
-        return cls(**converted)
-    except SettingsError as error:
-        raise SettingsError(f"{where}.{error}") from None
+        return TypeAdapter(cls).validate_python(dict(values))
+    except ValidationError as error:
+        raise SettingsError(_sentence(error, cls, values, where=where)) from None
 
 
 def check_keys(values: Iterable[str], known: Iterable[str], *, where: str) -> None:
@@ -61,6 +111,13 @@ def check_keys(values: Iterable[str], known: Iterable[str], *, where: str) -> No
             raise SettingsError(f"{where}.{key} is not a setting; {suggestion(str(key), known)}.")
 
 
+def check_order(settings: Any, low: str, high: str) -> None:
+    """Refuse a range whose lower end, the field `low`, is above its upper, the field `high`; for `__post_init__`."""
+    least, most = getattr(settings, low), getattr(settings, high)
+    if least > most:
+        raise SettingsError(f"{low} is {least}, but should be at most {high}, which is {most}.")
+
+
 def suggestion(value: str, known: Iterable[str]) -> str:
     """Return `did you mean 'x'?`-style advice: the nearest of `known`, else all of them."""
     known = [str(name) for name in known]
@@ -68,18 +125,10 @@ def suggestion(value: str, known: Iterable[str]) -> str:
     return f"did you mean {near[0]!r}" if near else f"known are {', '.join(known)}"
 
 
-def require(condition: bool, message: str) -> None:
-    """Raise `SettingsError(message)` unless `condition`; for the checks in `__post_init__`.
-
-    `message` begins with the name of the key; `read_settings` puts the group in front of it.
-    """
-    if not condition:
-        raise SettingsError(message)
-
-
 def as_plain(settings: Any) -> dict[str, Any]:
     """Return a settings dataclass as a dict of plain values (lists for tuples), fit for JSON, YAML and checkpoints."""
-    return _plain(dataclasses.asdict(settings))
+    plain: dict[str, Any] = _plain(dataclasses.asdict(settings))
+    return plain
 
 
 def _plain(value: Any) -> Any:
@@ -90,76 +139,59 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _convert(value: Any, hint: Any, *, key: str) -> Any:
-    """Return `value` as the type `hint`, or raise SettingsError that names `key`."""
-    if hint is Any:
-        return value
-    if dataclasses.is_dataclass(hint):
-        return read_settings(hint, value, where=key)
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if origin in (typing.Union, types.UnionType):
-        for option in arguments:
-            try:
-                return _convert(value, option, key=key)
-            except SettingsError:
-                continue
-        raise SettingsError(f"{key} is {value!r}, but should be {_describe(hint)}.")
-    if origin is typing.Literal:
-        if value in arguments and isinstance(value, type(arguments[arguments.index(value)])):
-            return value
-        raise SettingsError(f"{key} is {value!r}; {suggestion(str(value), arguments)}.")
-    if origin is tuple and isinstance(value, (list, tuple)):
-        return tuple(_convert(item, arguments[0], key=f"{key}[{place}]") for place, item in enumerate(value))
-    if origin is dict and isinstance(value, Mapping):
-        return {
-            _convert(name, arguments[0], key=key): _convert(item, arguments[1], key=f"{key}.{name}")
-            for name, item in value.items()
-        }
-    # Compared, not converted: a whole number may be too large for a float; NaN compares as false.
-    finite = isinstance(value, (int, float)) and abs(value) <= sys.float_info.max
-    if hint is float and finite and not isinstance(value, bool):
-        return float(value)
-    if hint in (int, str) and isinstance(value, hint) and not isinstance(value, bool):
-        return value
-    if (hint is bool and isinstance(value, bool)) or (hint is type(None) and value is None):
-        return value
-    raise SettingsError(f"{key} is {value!r}, but should be {_describe(hint)}.")
+def _sentence(error: ValidationError, cls: type, values: Mapping[str, Any], *, where: str) -> str:
+    """Return what is wrong: of an unknown key, else of the first bad value."""
+    errors = error.errors(include_url=False)
+    unknown = [one for one in errors if one["type"] in _UNKNOWN_KEY]
+    first = (unknown or errors)[0]
+    key, value = _find(first["loc"], values, where=where)
+    if unknown:
+        return f"{key} is not a setting; {suggestion(str(first['loc'][-1]), _known_keys(cls, first['loc'][:-1]))}."
+    if first["type"] == "missing":
+        return f"{key} is missing."
+    if first["type"] == "value_error":  # of a `__post_init__`: `key` is its group
+        return f"{key}.{first['ctx']['error']}".removeprefix(".")
+    # A union has an error for each choice; those of a list's items tell more than that of the list.
+    found = [(*_find(one["loc"], values, where=where), one) for one in errors]
+    key, value, _ = max((one for one in found if one[0].startswith(key)), key=lambda one: len(one[0]))
+    choices = [one for place, _, one in found if place == key]
+    if [one["type"] for one in choices] == ["literal_error"]:
+        known = re.findall(r"'([^']*)'", choices[0]["ctx"]["expected"])
+        return f"{key} is {_shown(value)}; {suggestion(value if isinstance(value, str) else _shown(value), known)}."
+    return f"{key} is {_shown(value)}, but should be {' or '.join(dict.fromkeys(map(_wanted, choices)))}."
 
 
-def _describe(hint: Any) -> str:
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if origin in (typing.Union, types.UnionType):
-        return " or ".join(_describe(option) for option in arguments)
-    if origin is typing.Literal:
-        return "one of " + ", ".join(map(str, arguments))
-    if origin is tuple:
-        return f"a list of {_describe(arguments[0])} values"
-    if origin is dict:
-        return "a mapping"
-    names = {int: "a whole number", float: "a number", str: "text", bool: "true or false", type(None): "null"}
-    return names.get(hint, str(hint))
+def _find(location: tuple[int | str, ...], values: Any, *, where: str) -> tuple[str, Any]:
+    """Return the dotted key and the value at pydantic's location, which also names the choices of unions."""
+    key, value = where, values
+    for step in location:
+        if step == "[key]":  # the error is of the key itself
+            value = location[-2]
+        elif isinstance(value, Mapping):
+            key, value = f"{key}.{step}".removeprefix("."), value.get(step)
+        elif isinstance(value, (list, tuple)) and isinstance(step, int) and step < len(value):
+            key, value = f"{key}[{step}]", value[step]
+    return key, value
 
 
-def key_values(arguments: Sequence[str], *, numbers: Collection[str] = ()) -> dict[str, str | int]:
-    """Return `key=value` arguments as a mapping, for `read_settings`.
+def _known_keys(cls: Any, location: tuple[int | str, ...]) -> Iterable[str]:
+    for step in location:
+        cls = cls.__pydantic_fields__[step].annotation
+    return (field.name for field in dataclasses.fields(cls))
 
-    Parameters
-    ----------
-    numbers : the keys whose values are whole numbers; all others are text.
 
-    Raises
-    ------
-    SettingsError : an argument without a key, or a number that is none.
-    """
-    values: dict[str, str | int] = {}
-    for argument in arguments:
-        key, equals, value = argument.partition("=")
-        if not equals:
-            raise SettingsError(f"{argument!r} is not understood; give settings as key=value.")
-        if key not in numbers:
-            values[key] = value
-        elif value.isdecimal():
-            values[key] = int(value)
-        else:
-            raise SettingsError(f"{key} is {value!r}, but should be a whole number.")
-    return values
+def _wanted(error: Mapping[str, Any]) -> str:
+    limits = {
+        name: int(limit) if isinstance(limit, float) and limit.is_integer() else limit
+        for name, limit in error.get("ctx", {}).items()
+    }
+    template = _WANTED.get(error["type"])
+    return template.format(**limits) if template else str(error["msg"]).removeprefix("Input should be ")
+
+
+def _shown(value: Any) -> str:
+    try:
+        text = repr(value)
+    except ValueError:  # a whole number of more digits than Python writes out
+        return "a number of thousands of digits"
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."

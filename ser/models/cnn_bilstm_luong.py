@@ -1,15 +1,16 @@
 """The original recipe's network: two convolutions, a bidirectional LSTM, Luong attention."""
 
-from dataclasses import dataclass
+from typing import Annotated
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
-from ser.features.validation import require
+from ser.features.validation import FractionBelowOne, ListOf, Positive, settings_dataclass
 from ser.models.attention import LuongDotAttention
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings_dataclass
 class CnnBiLstmLuongSettings:
     """Sizes and dropouts; the defaults are the original's.
 
@@ -20,22 +21,12 @@ class CnnBiLstmLuongSettings:
     lstm_dropout : between the LSTM's layers; dropout : before the last linear layer. In [0, 1).
     """
 
-    conv_channels: tuple[int, ...] = (64, 128)
-    lstm_hidden: int = 128
-    lstm_layers: int = 2
-    lstm_dropout: float = 0.5
-    dropout: float = 0.5
-
-    def __post_init__(self) -> None:
-        require(
-            len(self.conv_channels) == 2 and min(self.conv_channels) >= 1,
-            f"conv_channels is {list(self.conv_channels)}, but should be two positive numbers.",
-        )
-        require(self.lstm_hidden >= 1, f"lstm_hidden is {self.lstm_hidden}, but should be at least 1.")
-        # A number from a stranger's file; a network of a billion layers would be built for ever.
-        require(1 <= self.lstm_layers <= 16, f"lstm_layers is {self.lstm_layers}, but should be from 1 to 16.")
-        for key in ("lstm_dropout", "dropout"):
-            require(0 <= getattr(self, key) < 1, f"{key} is {getattr(self, key)}, but should be in [0, 1).")
+    conv_channels: Annotated[ListOf[Positive], Field(min_length=2, max_length=2)] = (64, 128)
+    lstm_hidden: Positive = 128
+    # A stranger's file may hold any number; a network of a billion layers would be built for ever.
+    lstm_layers: Annotated[int, Field(ge=1, le=16)] = 2
+    lstm_dropout: FractionBelowOne = 0.5
+    dropout: FractionBelowOne = 0.5
 
 
 class CnnBiLstmLuong(nn.Module):

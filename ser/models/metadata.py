@@ -1,16 +1,17 @@
 """What a model says of itself, whatever it runs on: everything but the weights. Plain values only, no torch."""
 
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from textwrap import shorten
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from ser.corpora.ravdess import EMOTIONS
 from ser.errors import CheckpointError, SettingsError
 from ser.features.extract import FeatureSettings
-from ser.features.validation import read_settings, require
+from ser.features.validation import Fraction, ListOf, PositiveNumber, read_settings, settings_dataclass
 
 FORMAT = 1
 
@@ -18,7 +19,7 @@ _MAX_VALUES, _MAX_DEPTH, _MAX_TEXT = 100_000, 32, 10_000
 """Of a metadata: one that names all 2,452 recordings of RAVDESS has 3,000 values, 5 deep, of 200 characters."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings_dataclass
 class ModelMetadata:
     """Everything but the weights.
 
@@ -38,27 +39,23 @@ class ModelMetadata:
 
     architecture: str
     network: dict[str, Any]
-    class_names: tuple[str, ...]
+    class_names: Annotated[ListOf[str], Field(min_length=2)]
     features: FeatureSettings
     protocol: str
-    scored_recordings: tuple[str, ...] = ()
+    scored_recordings: ListOf[str] = ()
     corpus_root: str = ""
-    temperature: float = 1.0
-    rejection_threshold: float = 0.0
+    temperature: PositiveNumber = 1.0
+    rejection_threshold: Fraction = 0.0
     configuration: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     format: int = FORMAT
 
     def __post_init__(self) -> None:
         unknown = [name for name in self.class_names if name not in EMOTIONS]
-        require(not unknown, f"class_names holds {unknown}, which are not emotions of RAVDESS.")
-        require(len(self.class_names) >= 2, "class_names should hold two names at least.")
-        require(len(set(self.class_names)) == len(self.class_names), "class_names holds a name twice.")
-        require(0 < self.temperature < math.inf, f"temperature is {self.temperature}, but should be above 0.")
-        require(
-            0 <= self.rejection_threshold <= 1,
-            f"rejection_threshold is {self.rejection_threshold}, but should be 0 to 1.",
-        )
+        if unknown:
+            raise SettingsError(f"class_names holds {unknown}, which are not emotions of RAVDESS.")
+        if len(set(self.class_names)) < len(self.class_names):
+            raise SettingsError("class_names holds a name twice.")
 
 
 def read_metadata(values: Mapping[str, Any], path: Path) -> ModelMetadata:

@@ -3,13 +3,14 @@
 Frames that are padding carry no weight anywhere: a recording gets the same answer whatever it is padded to.
 """
 
-from dataclasses import dataclass
+from typing import Annotated
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ser.features.validation import require
+from ser.features.validation import FractionBelowOne, ListOf, Positive, settings_dataclass
 from ser.models.attention import AttentivePooling
 
 _STEM_STRIDE = (4, 2)
@@ -20,7 +21,7 @@ FRAMES_A_STATE = 4
 """Frames that one state of the LSTM stands for: the product of the strides in time."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings_dataclass
 class ResidualBiLstmSettings:
     """Sizes and dropouts.
 
@@ -34,23 +35,13 @@ class ResidualBiLstmSettings:
     kernel : the second opinion compares with utterances of training (`ser.models.kernel`), instead of a linear layer.
     """
 
-    channels: tuple[int, ...] = (32, 64)
-    lstm_hidden: int = 64
-    attention_hidden: int = 64
-    block_dropout: float = 0.1
-    dropout: float = 0.3
-    fusion_weight: float = 0.0
+    channels: Annotated[ListOf[Positive], Field(min_length=2, max_length=2)] = (32, 64)
+    lstm_hidden: Positive = 64
+    attention_hidden: Positive = 64
+    block_dropout: FractionBelowOne = 0.1
+    dropout: FractionBelowOne = 0.3
+    fusion_weight: FractionBelowOne = 0.0
     kernel: bool = False
-
-    def __post_init__(self) -> None:
-        require(
-            len(self.channels) == 2 and min(self.channels) >= 1,
-            f"channels is {list(self.channels)}, but should be two positive numbers.",
-        )
-        for key in ("lstm_hidden", "attention_hidden"):
-            require(getattr(self, key) >= 1, f"{key} is {getattr(self, key)}, but should be at least 1.")
-        for key in ("block_dropout", "dropout", "fusion_weight"):
-            require(0 <= getattr(self, key) < 1, f"{key} is {getattr(self, key)}, but should be in [0, 1).")
 
 
 class ResidualBiLstm(nn.Module):

@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,12 +11,20 @@ from ser.augment.waveform import AugmentSettings
 from ser.corpora.selection import DataSettings
 from ser.errors import SettingsError
 from ser.features.extract import FeatureSettings
-from ser.features.validation import check_keys, read_settings, require, suggestion
+from ser.features.validation import (
+    NaturalNumber,
+    Positive,
+    Seed,
+    check_keys,
+    read_settings,
+    settings_dataclass,
+    suggestion,
+)
 from ser.models.recogniser import check_architecture, fusion_weight, normalises_per_band
 from ser.training.module import MONITORED, ModelSettings
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings_dataclass
 class MonitorSettings:
     """What the choice of the best checkpoint looks at; None chooses the last epoch."""
 
@@ -26,39 +34,37 @@ class MonitorSettings:
     def __post_init__(self) -> None:
         if self.monitor is None:
             return
-        known = self.monitor in MONITORED
-        require(known, f"monitor is {self.monitor!r}, which is never logged; {suggestion(self.monitor, MONITORED)}.")
+        if self.monitor not in MONITORED:
+            raise SettingsError(
+                f"monitor is {self.monitor!r}, which is never logged; {suggestion(self.monitor, MONITORED)}."
+            )
         better = "min" if self.monitor.endswith("loss") else "max"
-        require(self.mode == better, f"mode is {self.mode!r}, but {self.monitor} is best the other way: {better!r}.")
+        if self.mode != better:
+            raise SettingsError(f"mode is {self.mode!r}, but {self.monitor} is best the other way: {better!r}.")
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings_dataclass
 class EarlyStoppingSettings(MonitorSettings):
     """What stops a run early, after `patience` epochs without a gain of `min_delta`; `monitor` None never does."""
 
-    patience: int = 10
-    min_delta: float = 0.0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require(self.patience >= 1, f"patience is {self.patience}, but should be at least 1.")
-        require(self.min_delta >= 0, f"min_delta is {self.min_delta}, but should not be negative.")
+    patience: Positive = 10
+    min_delta: NaturalNumber = 0.0
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings_dataclass
 class CallbackSettings:
     early_stopping: EarlyStoppingSettings = field(default_factory=EarlyStoppingSettings)
     checkpoint: MonitorSettings = field(default_factory=MonitorSettings)
     progress: bool = True
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings_dataclass
 class LoggerSettings:
     tensorboard: bool = True
     csv: bool = True
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings_dataclass
 class PathSettings:
     """Folders: `run_dir` of this run, `cache_dir` of features, `data_dir` of corpora that nobody named."""
 
@@ -68,7 +74,7 @@ class PathSettings:
     data_dir: str
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings_dataclass
 class RunSettings:
     """The configuration of `train.py`; every key is explained in `conf/`."""
 
@@ -81,7 +87,7 @@ class RunSettings:
     callbacks: CallbackSettings
     logger: LoggerSettings
     paths: PathSettings
-    seed: int
+    seed: Seed
     run_name: str
     optimized_metric: str = "val/loss"
     ckpt_path: str | None = None
@@ -89,11 +95,10 @@ class RunSettings:
     reference_files: bool = True
 
     def __post_init__(self) -> None:
-        require(0 <= self.seed < 2**32, f"seed is {self.seed}, but should be a whole number from 0 to 2^32 - 1.")
-        known = self.optimized_metric in MONITORED
-        require(
-            known, f"optimized_metric is {self.optimized_metric!r}; {suggestion(self.optimized_metric, MONITORED)}."
-        )
+        if self.optimized_metric not in MONITORED:
+            raise SettingsError(
+                f"optimized_metric is {self.optimized_metric!r}; {suggestion(self.optimized_metric, MONITORED)}."
+            )
 
     def describe_protocol(self) -> str:
         """Return one sentence on who was held out and what chose the checkpoint."""
@@ -124,10 +129,7 @@ def read_run_settings(configuration: Mapping[str, Any]) -> RunSettings:
     ------
     SettingsError : the first thing wrong with it, in one sentence.
     """
-    try:
-        settings = read_settings(RunSettings, configuration, where="settings")
-    except SettingsError as error:
-        raise SettingsError(str(error).removeprefix("settings.")) from None
+    settings = read_settings(RunSettings, configuration, where="")
     _check_trainer(settings.trainer)
     check_architecture(
         settings.model.name,

@@ -3,7 +3,7 @@
 import copy
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 import lightning as L
@@ -17,7 +17,7 @@ from ser.augment.specaugment import mask_spectrogram, mix
 from ser.augment.spectrogram import SpectrogramAugmentSettings, change_sound
 from ser.data.samplers import count_real_frames, epoch_seed
 from ser.evaluation.metrics import Metrics
-from ser.features.validation import require
+from ser.features.validation import Fraction, FractionBelowOne, PositiveNumber, settings_dataclass
 from ser.inference.checkpoint import ENTRY, describe
 from ser.models.metadata import ModelMetadata
 from ser.models.recogniser import Recogniser
@@ -29,7 +29,7 @@ MONITORED = ("val/loss", "val/accuracy", "val/uar", "train/loss", "train/accurac
 """What is logged once an epoch, and can be monitored."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings_dataclass
 class ModelSettings:
     """The group `model`: an architecture by name, its settings, and how it is trained.
 
@@ -42,19 +42,11 @@ class ModelSettings:
 
     name: str = "cnn_bilstm_luong"
     network: dict[str, Any] = field(default_factory=dict)
-    lr: float = 1e-4
-    label_smoothing: float = 0.0
-    class_weight_power: float = 0.0
+    lr: PositiveNumber = 1e-4
+    label_smoothing: FractionBelowOne = 0.0
+    class_weight_power: Fraction = 0.0
     optimiser: OptimiserSettings = field(default_factory=OptimiserSettings)
     scheduler: SchedulerSettings = field(default_factory=SchedulerSettings)
-
-    def __post_init__(self) -> None:
-        require(self.lr > 0, f"lr is {self.lr}, but should be above 0.")
-        require(0 <= self.label_smoothing < 1, f"label_smoothing is {self.label_smoothing}, but should be in [0, 1).")
-        require(
-            0 <= self.class_weight_power <= 1,
-            f"class_weight_power is {self.class_weight_power}, but should be from 0 to 1.",
-        )
 
 
 class EmotionClassifier(L.LightningModule):

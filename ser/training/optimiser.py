@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -10,14 +9,21 @@ from torch import nn
 from torch.optim import Adam, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 
-from ser.features.validation import require
+from ser.errors import SettingsError
+from ser.features.validation import (
+    FractionBelowOne,
+    InnerFraction,
+    Natural,
+    NaturalNumber,
+    settings_dataclass,
+)
 
 _WARM_FROM = 1 / 25
 _ENDS_AT = 1e-4
 """The one-cycle schedule's first and last learning rate, as a share of its highest."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings_dataclass
 class SchedulerSettings:
     """The learning rate over time.
 
@@ -30,19 +36,13 @@ class SchedulerSettings:
     """
 
     name: Literal["plateau", "one_cycle"] = "plateau"
-    factor: float = 0.5
-    patience: int = 5
-    min_lr: float = 1e-6
-    pct_start: float = 0.2
-
-    def __post_init__(self) -> None:
-        require(0 < self.factor < 1, f"factor is {self.factor}, but should lie between 0 and 1.")
-        require(self.patience >= 0, f"patience is {self.patience}, but should not be negative.")
-        require(self.min_lr >= 0, f"min_lr is {self.min_lr}, but should not be negative.")
-        require(0 < self.pct_start < 1, f"pct_start is {self.pct_start}, but should lie between 0 and 1.")
+    factor: InnerFraction = 0.5
+    patience: Natural = 5
+    min_lr: NaturalNumber = 1e-6
+    pct_start: InnerFraction = 0.2
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings_dataclass
 class OptimiserSettings:
     """What steps from gradients to weights.
 
@@ -54,13 +54,14 @@ class OptimiserSettings:
     """
 
     name: Literal["adam", "adamw"] = "adam"
-    weight_decay: float = 0.0
-    ema_decay: float = 0.0
+    weight_decay: NaturalNumber = 0.0
+    ema_decay: FractionBelowOne = 0.0
 
     def __post_init__(self) -> None:
-        require(self.weight_decay >= 0, f"weight_decay is {self.weight_decay}, but should not be negative.")
-        require(self.name == "adamw" or not self.weight_decay, "weight_decay is AdamW's: give optimiser.name=adamw.")
-        require(0 <= self.ema_decay < 1, f"ema_decay is {self.ema_decay}, but should be in [0, 1).")
+        if self.weight_decay and self.name != "adamw":
+            raise SettingsError(
+                f"weight_decay is {self.weight_decay}, but {self.name} has none: set optimiser.name=adamw."
+            )
 
 
 def build_optimiser(network: nn.Module, settings: OptimiserSettings, *, lr: float, on_gpu: bool) -> Optimizer:

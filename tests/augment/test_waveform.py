@@ -142,14 +142,14 @@ def test_shift_is_circular():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"noise_factor": -0.1}, "^noise_factor is -0.1"),
-        ({"pitch_semitones": float("inf")}, "^pitch_semitones is inf"),
-        ({"stretch_low": 0.0}, "^stretch_low and stretch_high are 0.0 and 1.2"),
-        ({"stretch_low": 1.3}, "^stretch_low and stretch_high are 1.3 and 1.2"),
-        ({"max_steps": 5}, "^min_steps and max_steps are 1 and 5"),
-        ({"min_steps": 4}, "^min_steps and max_steps are 4 and 3"),
+        ({"noise_factor": -0.1}, "noise_factor is -0.1"),
+        ({"pitch_semitones": float("inf")}, "pitch_semitones is inf"),
+        ({"stretch_low": 0.0}, "stretch_low is 0.0, but should be above 0"),
+        ({"stretch_low": 1.3}, "stretch_low is 1.3, but should be at most stretch_high, which is 1.2"),
+        ({"max_steps": 5}, "max_steps is 5, but should be at most 4"),
+        ({"min_steps": 4}, "min_steps is 4, but should be at most max_steps, which is 3"),
     ],
 )
 def test_settings_out_of_range(changes, message):
-    with pytest.raises(SettingsError, match=message):
+    with pytest.raises(SettingsError, match=rf"^AugmentSettings\.{message}"):
         AugmentSettings(**changes)

@@ -102,7 +102,7 @@ def test_weights_that_are_not_finite_are_not_published(tiny_content, tmp_path, m
     [
         (["checkpoint=run"], "publish.name is missing."),
         (["name=small"], "publish.checkpoint is missing."),
-        (["checkpoint=run", "name=../x"], "publish.name is '../x', but should be of lower-case letters"),
+        (["checkpoint=run", "name=../x"], "publish.name is '../x', but should be text that matches ^[a-z0-9]"),
         (["checkpoint=run", "name=Small.1"], "publish.name is 'Small.1'"),
         (["checkpoint=run", "name="], "publish.name is ''"),
         (["checkpoint=run", "name=x", "foldr=y"], "publish.foldr is not a setting; did you mean 'folder'."),

@@ -231,7 +231,7 @@ def set_in(content, keys, value):
         (["features", "max_length"], 1, "features.max_length is 1"),
         (["features"], None, "checkpoint.features is None"),
         (["class_names"], ["happy", "hungry"], "checkpoint.class_names holds .'hungry'"),
-        (["class_names"], ["happy"], "checkpoint.class_names should hold two"),
+        (["class_names"], ["happy"], r"checkpoint.class_names is \['happy'\], but should be a list of at least 2"),
         (["class_names"], "happy", "checkpoint.class_names is 'happy'"),
         (["format"], 2, "has format 2; this release of ser reads 1"),
         (["versions", "torch"], 2, "checkpoint.versions.torch is 2"),

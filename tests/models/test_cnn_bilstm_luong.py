@@ -187,7 +187,7 @@ def test_one_layer_gives_no_warning_about_dropout(recwarn):
     ("values", "message"),
     [
         ({"conv_channels": [64]}, r"network.conv_channels is \[64\]"),
-        ({"conv_channels": [64, 0]}, r"network.conv_channels is \[64, 0\]"),
+        ({"conv_channels": [64, 0]}, r"network.conv_channels\[1\] is 0"),
         ({"lstm_hidden": 0}, "network.lstm_hidden is 0"),
         ({"lstm_layers": 0}, "network.lstm_layers is 0"),
         ({"lstm_layers": 10**9}, "network.lstm_layers is 1000000000"),

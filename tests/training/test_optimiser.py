@@ -92,7 +92,7 @@ def test_the_cycle_has_no_jump():
 @pytest.mark.parametrize(
     ("settings", "values", "message"),
     [
-        (OptimiserSettings, {"weight_decay": 0.1}, "weight_decay is AdamW's"),
+        (OptimiserSettings, {"weight_decay": 0.1}, "weight_decay is 0.1, but adam has none: set optimiser.name=adamw"),
         (OptimiserSettings, {"name": "adamw", "weight_decay": -1.0}, "weight_decay is -1.0"),
         (OptimiserSettings, {"ema_decay": 1.0}, "ema_decay is 1.0"),
         (SchedulerSettings, {"pct_start": 0.0}, "pct_start is 0.0"),

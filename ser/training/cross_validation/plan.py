@@ -101,10 +101,7 @@ def plan(configuration: DictConfig) -> tuple[CrossValidationSettings, list[FoldR
     SettingsError : something is wrong with the settings, or a run's folder holds a run of others.
     """
     own = {key: value for key, value in plain(configuration).items() if key in _OWN}
-    try:
-        settings = read_settings(CrossValidationSettings, own, where="cross_validate")
-    except SettingsError as error:
-        raise SettingsError(str(error).removeprefix("cross_validate.")) from None
+    settings = read_settings(CrossValidationSettings, own, where="")
     runs = [_fold_run(configuration, fold, seed) for seed in settings.seeds for fold in settings.fold_names]
     monitored = str(configuration.optimized_metric)
     if not monitored.startswith("val/"):

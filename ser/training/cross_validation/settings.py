@@ -1,12 +1,13 @@
 """Which folds and seeds, how they are run, and the sentence that says what the figures are worth."""
 
 from collections import Counter
-from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from ser.corpora.splits import FOLDS
 from ser.errors import SettingsError
-from ser.features.validation import require, suggestion
+from ser.features.validation import ListOf, Natural, Seed, settings_dataclass, suggestion
 from ser.training.config import RunSettings
 
 Part = Literal["validation", "test"]
@@ -20,36 +21,24 @@ _FOLD_SET_NAMES = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings_dataclass
 class CrossValidationSettings:
     """The keys that `conf/cross_validate.yaml` adds to those of a training run; each is explained there."""
 
-    folds: int | str | tuple[int | str, ...] = "subject_wise"
-    seeds: tuple[int, ...] = (42, 43, 44)
-    jobs: int = 0
-    bootstrap_resamples: int = 10_000
-    bootstrap_seed: int = 0
-    selective_accuracy: float = 0.8
+    folds: int | str | ListOf[int | str] = "subject_wise"
+    seeds: Annotated[ListOf[Seed], Field(min_length=1)] = (42, 43, 44)
+    jobs: Natural = 0
+    bootstrap_resamples: Annotated[int, Field(ge=2000)] = 10_000  # fewer give an interval that jumps
+    bootstrap_seed: Natural = 0
+    selective_accuracy: Annotated[float, Field(gt=0, le=1)] = 0.8
 
     def __post_init__(self) -> None:
         tested = Counter(actor for fold in self.fold_names if fold != RANDOM for actor in FOLDS[fold].test)
         twice = sorted(actor for actor, times in tested.items() if times > 1)
-        require(not twice, f"folds test actors {twice} twice, who would count twice; choose folds that share none.")
-        require(bool(self.seeds), "seeds is empty; name one at least, such as seeds=[42].")
-        require(len(set(self.seeds)) == len(self.seeds), f"seeds names one twice: {list(self.seeds)}.")
-        require(
-            all(0 <= seed < 2**32 for seed in self.seeds), f"seeds is {list(self.seeds)}, not all from 0 to 2^32 - 1."
-        )
-        require(self.jobs >= 0, f"jobs is {self.jobs}, but should be 0 (as many as cores) or more.")
-        require(
-            self.bootstrap_resamples >= 2000,
-            f"bootstrap_resamples is {self.bootstrap_resamples}, but fewer than 2000 give an interval that jumps.",
-        )
-        require(self.bootstrap_seed >= 0, f"bootstrap_seed is {self.bootstrap_seed}, but should not be negative.")
-        require(
-            0 < self.selective_accuracy <= 1,
-            f"selective_accuracy is {self.selective_accuracy}, but should be in (0, 1].",
-        )
+        if twice:
+            raise SettingsError(f"folds test actors {twice} twice, who would count twice; choose others.")
+        if len(set(self.seeds)) < len(self.seeds):
+            raise SettingsError(f"seeds names one twice: {list(self.seeds)}.")
 
     @property
     def fold_names(self) -> tuple[str, ...]:
