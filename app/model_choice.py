@@ -80,7 +80,7 @@ def open_model(path: Path) -> ModelFile:
 
 
 def find_models(outputs: Path) -> list[ModelFile]:
-    """Return the published models, the best checkpoint of every run below `outputs`, and every exported model there.
+    """Return the pretrained models, the best checkpoint of every run below `outputs`, and every exported model there.
 
     The published ones come first, the default one before all; then the newest.
     """

@@ -46,6 +46,7 @@ PROGRAM = """
 import time
 start = time.process_time()
 import importlib, json, re, statistics, sys
+import numpy as np
 from pathlib import Path
 for module in sys.argv[1].split(","):
     importlib.import_module(module)
@@ -61,14 +62,15 @@ imported = time.process_time() - start
 model, recording = Path(sys.argv[2]), Path(sys.argv[3])
 load, predictor = seconds_of(lambda: Predictor.load(model), clock=time.process_time)
 first, prediction = seconds_of(lambda: predictor.predict(recording))
-features = load_features(recording, settings=predictor.metadata.features).features[None]
+inputs = load_features(recording, settings=predictor.metadata.features)
+batch = inputs.features[None], np.array([inputs.length])
 repeats = range(int(sys.argv[4]))
 figures = {
     "import": imported,
     "load": load,
     "first": first,
     "warm": statistics.median(seconds_of(lambda: predictor.predict(recording))[0] for _ in repeats),
-    "network": statistics.median(seconds_of(lambda: predictor.scorer(features))[0] for _ in repeats),
+    "network": statistics.median(seconds_of(lambda: predictor.scorer(*batch))[0] for _ in repeats),
     "peak_kib": int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]),
     "probabilities": prediction.probabilities.tolist(),
 }
@@ -103,7 +105,7 @@ def both_forms(checkpoint: str | None, folder: Path) -> tuple[Path, Path]:
 
     Raises
     ------
-    CheckpointError : `checkpoint` is no published model's name, run's folder, checkpoint or .safetensors file.
+    CheckpointError : `checkpoint` is no pretrained model's name, run's folder, checkpoint or .safetensors file.
     """
     path = find_model(checkpoint) if checkpoint else write_fresh_checkpoint(folder / "fresh.ckpt")
     if path.suffix in (SAFETENSORS, ONNX):
@@ -139,7 +141,7 @@ def main() -> dict[str, dict[str, float]]:
     """Measure, print a table, and return its figures."""
     default = os.environ.get("RAVDESS_ROOT")
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--checkpoint", help="a published model's name, a run's folder or a checkpoint")
+    parser.add_argument("--checkpoint", help="a pretrained model's name, a run's folder or a checkpoint")
     parser.add_argument("--root", type=Path, default=Path(default) if default else None, help="the corpus")
     parser.add_argument("--runs", type=int, default=3, help="processes for each runtime")
     parser.add_argument("--repeats", type=int, default=30, help="warm predictions in each")

@@ -26,6 +26,9 @@ from ser.inference.checkpoint import fresh_recogniser
 from ser.models.metadata import ModelMetadata
 from ser.training.module import EmotionClassifier, ModelSettings
 
+Data = tuple[Tensor, Tensor, Tensor]
+"""Features, lengths, labels."""
+
 BATCH_SIZE = 8
 SEED = 42
 
@@ -41,7 +44,7 @@ class _GivenOrder(Sampler[int]):
         return self.order.n_samples
 
 
-def plain_epoch(model: nn.Module, train: tuple[Tensor, Tensor], validation: tuple[Tensor, Tensor]) -> float:
+def plain_epoch(model: nn.Module, train: Data, validation: Data) -> float:
     """Train and validate for one epoch as the original's notebook does; return the seconds it took."""
     # A generator of its own: a loader draws a number when it starts, and dropout must begin where our side's does.
     order = _GivenOrder(EpochOrder(len(train[1]), seed=SEED))
@@ -53,9 +56,9 @@ def plain_epoch(model: nn.Module, train: tuple[Tensor, Tensor], validation: tupl
     torch.manual_seed(epoch_seed(SEED, 0))
     model.train()
     loss_sum, correct = 0.0, 0
-    for features, labels in loader:
+    for features, lengths, labels in loader:
         optimizer.zero_grad()
-        logits, _ = model(features)
+        logits, _ = model(features, lengths)
         loss = criterion(logits, labels)
         loss.backward()
         optimizer.step()
@@ -63,14 +66,14 @@ def plain_epoch(model: nn.Module, train: tuple[Tensor, Tensor], validation: tupl
         correct += (logits.argmax(dim=1) == labels).sum().item()
     model.eval()
     with torch.no_grad():
-        for features, labels in validation_batches:
-            logits, _ = model(features)
+        for features, lengths, labels in validation_batches:
+            logits, _ = model(features, lengths)
             loss_sum += criterion(logits, labels).item() * len(labels)
             correct += (logits.argmax(dim=1) == labels).sum().item()
     return time.perf_counter() - started
 
 
-def our_epoch(classifier: EmotionClassifier, train: tuple[Tensor, Tensor], validation: tuple[Tensor, Tensor]) -> float:
+def our_epoch(classifier: EmotionClassifier, train: Data, validation: Data) -> float:
     """Train and validate for one epoch as `train.py` does, checkpoints and logs left out; return the seconds."""
     trainer = L.Trainer(
         accelerator="cpu",
@@ -92,8 +95,9 @@ def measure(*, samples: int, repeats: int) -> list[dict[str, float | str]]:
     """Return one row a side: median seconds, samples a second; raise AssertionError where the weights differ."""
     generator = torch.Generator().manual_seed(0)
 
-    def data(count: int) -> tuple[Tensor, Tensor]:
-        return torch.randn(count, 187, 216, generator=generator), torch.randint(0, 8, (count,), generator=generator)
+    def data(count: int) -> Data:
+        features = torch.randn(count, 187, 216, generator=generator)
+        return features, torch.full((count,), 216), torch.randint(0, 8, (count,), generator=generator)
 
     train, validation = data(samples), data(samples // 8)
     metadata = ModelMetadata(

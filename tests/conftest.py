@@ -79,8 +79,8 @@ def tiny_content(tiny_metadata):
     with torch.random.fork_rng():
         torch.manual_seed(0)
         recogniser = fresh_recogniser(tiny_metadata)
-        shape = recogniser.standardiser.mean.shape
-        recogniser.standardiser.set_statistics(torch.randn(shape), 1 + torch.rand(shape))
+        shape = recogniser.normalisation.mean.shape
+        recogniser.normalisation.set_statistics(torch.randn(shape), 1 + torch.rand(shape))
     state = {PREFIX + name: tensor for name, tensor in recogniser.state_dict().items()}
     return {"state_dict": state, "ser": describe(tiny_metadata)}
 
@@ -149,8 +149,8 @@ def scored_cross_validation(tmp_path_factory):
             recogniser = fresh_recogniser(metadata)
         for parameter in recogniser.parameters():
             parameter.data.mul_(4)  # fresh weights hardly heed their input
-        recogniser.standardiser.mean.fill_(-40)
-        recogniser.standardiser.scale.fill_(20)
+        recogniser.normalisation.mean.fill_(-40)
+        recogniser.normalisation.scale.fill_(20)
         state = {PREFIX + name: tensor for name, tensor in recogniser.state_dict().items()}
         save_atomically({"state_dict": state, "ser": describe(metadata)}, run.folder / "checkpoints" / "best.ckpt")
         actors = run.settings.data.fold_actors

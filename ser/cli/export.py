@@ -1,6 +1,6 @@
 """`python -m ser export checkpoint=<run folder or file> format=onnx`: a model for prediction without PyTorch.
 
-Writes `model.onnx`, with the standardiser and the softmax inside, and beside it `model.json`, the metadata. Keep
+Writes `model.onnx`, with the normalisation and the softmax inside, and beside it `model.json`, the metadata. Keep
 the two together; `python -m ser predict checkpoint=<model.onnx>` reads them.
 """
 

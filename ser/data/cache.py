@@ -1,9 +1,16 @@
-"""Recordings to features on disk: read, augment, extract, store; by all cores, and again only what is missing."""
+"""The feature cache: recordings to features, by all cores, made once and kept on disk.
+
+An entry is one file, written whole or not at all, and checked when it is read. So a killed run loses only the entry
+that it was writing, two runs may fill one cache at once, and a sweep over other settings finds what it shares. Entries
+are not cut to a length, so runs that differ in `features.max_length` share them.
+"""
 
 import functools
 import hashlib
 import json
 import logging
+import struct
+import zlib
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -11,13 +18,14 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ser.audio.io import read_sound
 from ser.audio.trim import trim_and_level
 from ser.augment.waveform import AugmentSettings, augment, recording_rng
 from ser.corpora.manifest import Recording, content_digest
 from ser.corpora.progress import track
-from ser.data import _cache_file as store
+from ser.data.files import replace_when_complete
 from ser.data.workers import core_count, map_in_workers
 from ser.errors import AudioError
 from ser.features.extract import FeatureSettings, extract, fit_length
@@ -40,11 +48,13 @@ _CODE = (
 )
 """The modules that a feature's value depends on."""
 _LIBRARIES = ("numpy", "numba", "scipy", "soundfile", "soxr")
+_HEADER = struct.Struct("<4sIII")  # magic, rows, columns, CRC-32 of the values
+_MAGIC = b"SER1"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
-    """One row of a data set: a recording as it is (`copy` 0) or its augmented copy number 1, 2, ..."""
+    """One row of a data set: a recording unchanged (`copy` 0), or its augmented copy number 1, 2, ..."""
 
     recording: Recording
     copy: int = 0
@@ -52,12 +62,12 @@ class Sample:
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """Everything that decides the features of a sample beside its sound.
+    """The settings that the features of a sample depend on.
 
     Attributes
     ----------
-    augment_seed : with the recording's name and the copy's number it seeds that copy's augmentation, so results do
-        not depend on the number of workers or the order of the work.
+    augment_seed : it seeds the augmentation of a copy together with the recording's name and the copy's number, so
+        results do not depend on the number of workers or the order of the work.
     """
 
     features: FeatureSettings
@@ -72,12 +82,14 @@ class Prepared:
     Attributes
     ----------
     samples : those that could be read, in the order asked for.
-    features : float32 [samples, features, max_length], not standardised.
+    features : float32 [samples, features, max_length], not normalised.
+    lengths : int64 [samples], frames of each sample before the padding, at most `max_length`.
     failures : path -> why it could not be read.
     """
 
     samples: tuple[Sample, ...]
-    features: np.ndarray
+    features: NDArray[np.float32]
+    lengths: NDArray[np.int64]
     failures: Mapping[Path, str]
 
 
@@ -93,29 +105,31 @@ def prepare(samples: Sequence[Sample], recipe: Recipe, *, cache_dir: Path, worke
     AudioError : no sample at all could be read.
     """
     keys = _entry_keys(samples, recipe)
-    paths = [store.entry_path(cache_dir, key) for key in keys]
+    paths = [entry_path(cache_dir, key) for key in keys]
     shape = (recipe.features.n_features, recipe.features.max_length)
     # One allocation that the entries are read into: a second copy would double the peak of memory.
     matrix = np.empty((len(samples), *shape), dtype=np.float32)
     with ThreadPoolExecutor(core_count()) as pool:  # reading, checksums and copies all let go of the interpreter
         found = track(pool.map(_read_into, matrix, paths), total=len(paths), description="Cache", unit="samples")
-        missing = [row for row, is_there in enumerate(found) if not is_there]
-    failures = _fill(missing, samples, paths, matrix, recipe, workers) if missing else {}
+        lengths = np.fromiter(found, dtype=np.int64, count=len(paths))
+    missing = np.flatnonzero(lengths == 0).tolist()
+    failures = _fill(missing, samples, paths, matrix, lengths, recipe, workers) if missing else {}
     kept = [row for row, sample in enumerate(samples) if sample.recording.path not in failures]
     log.info("%d samples, the features of %d from the cache", len(kept), len(samples) - len(missing))
     if not kept:
         path, reason = next(iter(failures.items()))
         raise AudioError(f"None of {len(failures)} recordings could be read; the first was {path}: {reason}")
     if len(kept) < len(samples):
-        matrix = matrix[kept]
-    return Prepared(samples=tuple(samples[row] for row in kept), features=matrix, failures=failures)
+        matrix, lengths = matrix[kept], lengths[kept]
+    return Prepared(samples=tuple(samples[row] for row in kept), features=matrix, lengths=lengths, failures=failures)
 
 
 def _fill(
     missing: Sequence[int],
     samples: Sequence[Sample],
     paths: Sequence[Path],
-    matrix: np.ndarray,
+    matrix: NDArray[np.float32],
+    lengths: NDArray[np.int64],
     recipe: Recipe,
     workers: int,
 ) -> dict[Path, str]:
@@ -129,7 +143,8 @@ def _fill(
     failures: dict[Path, str] = {}
     for (recording, rows), reason in zip(rows_of.items(), made, strict=True):
         for row in rows:
-            if reason is None and not _read_into(matrix[row], paths[row]):
+            lengths[row] = _read_into(matrix[row], paths[row]) if reason is None else 0
+            if reason is None and not lengths[row]:
                 reason = f"its features could not be read back from {paths[row]}; is the disk full?"
         if reason is not None:
             failures[recording.path] = reason
@@ -149,16 +164,46 @@ def _make_entries(task: tuple[Recording, list[tuple[int, Path]]], *, recipe: Rec
         if copy:
             rng = recording_rng(seed=recipe.augment_seed, name=recording.stem, copy=copy)
             changed = augment(waveform, recipe.augment, sample_rate=rate, rng=rng)
-        store.write_entry(path, extract(trim_and_level(changed, recipe.features).waveform, recipe.features))
+        write_entry(path, extract(trim_and_level(changed, recipe.features).waveform, recipe.features))
     return None
 
 
-def _read_into(row: np.ndarray, path: Path) -> bool:
-    entry = store.read_entry(path)
+def _read_into(row: NDArray[np.float32], path: Path) -> int:
+    """Read an entry into float32 [features, max_length]; return how many frames it fills, 0 where there is none."""
+    entry = read_entry(path)
     if entry is None or len(entry) != len(row):
-        return False
+        return 0
     row[:] = fit_length(entry, row.shape[1])
-    return True
+    return min(entry.shape[1], row.shape[1])
+
+
+def entry_path(cache_dir: Path, key: str) -> Path:
+    """Return where the entry of `key` (hexadecimal) lies: spread over 256 folders, which any file system likes."""
+    return cache_dir / key[:2] / f"{key[2:]}.features"
+
+
+def write_entry(path: Path, features: NDArray[np.float32]) -> None:
+    """Write float32 [features, frames] atomically; after a power cut `read_entry` may find it damaged, so absent."""
+    values = np.ascontiguousarray(features, dtype="<f4")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replace_when_complete(path, durable=False) as partial:
+        header = _HEADER.pack(_MAGIC, *values.shape, zlib.crc32(values))
+        partial.write_bytes(header + values.tobytes())
+
+
+def read_entry(path: Path) -> NDArray[np.float32] | None:
+    """Return float32 [features, frames], or None where the entry is absent, cut short, or has a flipped byte."""
+    try:
+        raw = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    if len(raw) < _HEADER.size:
+        return None
+    magic, rows, columns, checksum = _HEADER.unpack_from(raw)
+    body = memoryview(raw)[_HEADER.size :]
+    if magic != _MAGIC or len(body) != rows * columns * 4 or zlib.crc32(body) != checksum:
+        return None
+    return np.frombuffer(body, dtype="<f4").reshape(rows, columns)
 
 
 def _entry_keys(samples: Sequence[Sample], recipe: Recipe) -> list[str]:

@@ -1,4 +1,4 @@
-"""The data of a run: collect, split, augment, extract; features in memory once, batches by index."""
+"""The data of a run: find, split, augment, extract; features once in memory, batches by index."""
 
 import csv
 import io
@@ -17,28 +17,29 @@ from ser.corpora.selection import DataSettings, augmented_copies, locate_corpus,
 from ser.corpora.splits import Split
 from ser.data.cache import Prepared, Recipe, Sample, prepare
 from ser.data.normalisation import fit_per_band, fit_per_coefficient
-from ser.data.samplers import EpochOrder, TensorBatches, count_real_frames
+from ser.data.samplers import EpochOrder, TensorBatches
 from ser.features.extract import FeatureSettings
 
 log = logging.getLogger(__name__)
 
 _RESCORED = 5
-"""Where nothing is held out, one training recording of so many stands in for the validation part."""
+"""Where there is no validation part, one training recording of so many takes its place."""
 
 
 class EmotionData(L.LightningDataModule):
-    """Recordings in, batches of features and labels out.
+    """Recordings in, batches of features, lengths and labels out.
 
-    After `setup`: `root` of the corpus, `split`, `prepared` ("train", "validation" and "test", where there is one) and
-    `scaler` are there.
+    `setup` sets `root` of the corpus, `split`, `prepared` ("train", "validation" and, where there is one, "test") and
+    `scaler`.
 
     Parameters
     ----------
-    data_dir : where a corpus lies, or is put, that no setting names.
+    data_dir : folder of a corpus that no setting names; a download goes there.
     cache_dir : of features.
     seed : of the order of the training samples.
-    per_band : how features are standardised (see `ser.models.recogniser.ARCHITECTURES`). If so, a training batch holds
-        recordings of like length, and no batch is longer than its longest recording.
+    per_band : whether features are normalised per band (see `ser.models.normalisation`). If so, a training batch holds
+        recordings of like length, and no batch has more frames than its longest recording. Else they are normalised per
+        coefficient, and every batch has `max_length` frames.
     """
 
     root: Path
@@ -67,26 +68,28 @@ class EmotionData(L.LightningDataModule):
         self._ready = False
 
     def setup(self, stage: str | None = None) -> None:
-        """Bring the data into memory; a second call, such as Lightning's own, does nothing."""
+        """Load the data into memory; a second call, such as Lightning's own, does nothing."""
         if self._ready:
             return
         self.root = locate_corpus(self.data, data_dir=self.data_dir).resolve()
         recordings = find_recordings(self.root)
         log.info("Corpus: %d recordings in %s", len(recordings), self.root)
         self.split = select(recordings, self.data)
-        # The copies of a recording are made here, after the split, so they cannot stand on the other side of it.
+        # Augmented copies are made after the split, so that they stay in the part of their recording.
         copies = [
             Sample(recording=r, copy=n) for r in self.split.train for n in range(1, augmented_copies(r, self.data) + 1)
         ]
-        self.prepared = {"train": self._prepare([*map(_as_it_is, self.split.train), *copies])}
+        self.prepared = {"train": self._prepare([*map(_unchanged, self.split.train), *copies])}
         validation = self.split.validation
-        if not validation:  # split "all": the curves then show that it learns, and no more
+        if not validation:  # split "all": the curves then show only that the network learns
             validation = of_channel(self.split.train, self.data.scored_channel)[::_RESCORED]
-        self.prepared["validation"] = self._prepare(list(map(_as_it_is, validation)))
+        self.prepared["validation"] = self._prepare(list(map(_unchanged, validation)))
         if self.split.test:
-            self.prepared["test"] = self._prepare(list(map(_as_it_is, self.split.test)))
-        fit = fit_per_band if self.per_band else fit_per_coefficient
-        self.scaler = fit(self.prepared["train"].features)
+            self.prepared["test"] = self._prepare(list(map(_unchanged, self.split.test)))
+        train = self.prepared["train"]
+        self.scaler = (
+            fit_per_band(train.features, train.lengths) if self.per_band else fit_per_coefficient(train.features)
+        )
         self._ready = True
         log.info(
             "Split: %d recordings to train on (%d samples with augmented copies), %d to validate on, %d to test on",
@@ -97,23 +100,29 @@ class EmotionData(L.LightningDataModule):
         )
 
     def train_dataloader(self) -> TensorBatches:
-        features, labels = self.tensors("train")
-        order = EpochOrder(len(labels), seed=self.seed)
-        lengths = count_real_frames(features) if self.per_band else None
-        return TensorBatches(features, labels, batch_size=self.data.batch_size, order=order, lengths=lengths)
+        tensors = self.tensors("train")
+        order = EpochOrder(len(tensors[0]), seed=self.seed)
+        return TensorBatches(*tensors, batch_size=self.data.batch_size, order=order, by_length=self.per_band)
 
     def val_dataloader(self) -> TensorBatches:
-        features, labels = self.tensors("validation")
         # Larger than in training: the sums are the same, and fewer calls are faster.
-        lengths = count_real_frames(features) if self.per_band else None
-        return TensorBatches(features, labels, batch_size=max(64, self.data.batch_size), lengths=lengths)
+        return TensorBatches(
+            *self.tensors("validation"), batch_size=max(64, self.data.batch_size), by_length=self.per_band
+        )
 
-    def tensors(self, part: str) -> tuple[Tensor, Tensor]:
-        """Return float32 [samples, features, frames] and int64 [samples], on the trainer's device if there is one."""
+    def tensors(self, part: str) -> tuple[Tensor, Tensor, Tensor]:
+        """Return features float32 [samples, features, frames], lengths and labels int64 [samples].
+
+        They are on the trainer's device, if there is a trainer.
+        """
         prepared = self.prepared[part]
         labels = [self.data.classes.index(sample.recording.name.emotion) for sample in prepared.samples]
         device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
-        return torch.from_numpy(prepared.features).to(device), torch.tensor(labels, device=device)
+        return (
+            torch.from_numpy(prepared.features).to(device),
+            torch.from_numpy(prepared.lengths).to(device),
+            torch.tensor(labels, device=device),
+        )
 
     def groups(self, part: str) -> Tensor:
         """Return int64 [samples], equal for samples of one actor, emotion and channel."""
@@ -132,7 +141,7 @@ class EmotionData(L.LightningDataModule):
 
 
 def format_split(split: Split) -> str:
-    """Return which recording stands on which side, as CSV of file name, emotion, channel, actor and part."""
+    """Return which recording is in which part, as CSV of file name, emotion, channel, actor and part."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["file", "emotion", "channel", "actor", "part"])
@@ -143,5 +152,5 @@ def format_split(split: Split) -> str:
     return text.getvalue()
 
 
-def _as_it_is(recording: Recording) -> Sample:
+def _unchanged(recording: Recording) -> Sample:
     return Sample(recording=recording)

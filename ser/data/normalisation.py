@@ -1,8 +1,9 @@
-"""The statistics that features are standardised by."""
+"""The statistics that features are normalised by, per coefficient or per band."""
 
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.preprocessing import StandardScaler
 
 from ser.data.workers import core_count
@@ -11,10 +12,10 @@ _SAMPLES, _COLUMNS = 256, 8192
 """How many at once: 16 MiB in float64."""
 
 
-def fit_per_coefficient(features: np.ndarray) -> StandardScaler:
-    """Fit mean and scale of every column of float32 [samples, features, frames], in one pass and float64.
+def fit_per_coefficient(features: NDArray[np.float32]) -> StandardScaler:
+    """Fit mean and scale of every feature in every frame of float32 [samples, features, frames], padding included.
 
-    The columns are shared out among the cores; no column's sums depend on another's, so no number changes by it.
+    One pass, in float64. The cores divide the columns among them, which changes no number.
     """
     columns = features.reshape(len(features), -1)
     blocks = [columns[:, start : start + _COLUMNS] for start in range(0, columns.shape[1], _COLUMNS)]
@@ -27,20 +28,21 @@ def fit_per_coefficient(features: np.ndarray) -> StandardScaler:
     return scaler
 
 
-def _fit_block(columns: np.ndarray) -> StandardScaler:
+def _fit_block(columns: NDArray[np.float32]) -> StandardScaler:
     scaler = StandardScaler()
     for start in range(0, len(columns), _SAMPLES):
         scaler.partial_fit(columns[start : start + _SAMPLES])
     return scaler
 
 
-def fit_per_band(features: np.ndarray) -> StandardScaler:
-    """Fit mean and scale of every row of float32 [samples, features, frames], over the frames that are not padding.
+def fit_per_band(features: NDArray[np.float32], lengths: NDArray[np.int64]) -> StandardScaler:
+    """Fit mean and scale of every row of float32 [samples, features, frames], over the first `lengths` frames of each.
 
-    Padding is zeros in every row, as `ser.features.extract.fit_length` adds it.
+    `lengths` is int64 [samples].
     """
     scaler = StandardScaler()
+    mask = np.arange(features.shape[2]) < lengths[:, np.newaxis]  # [samples, frames]
     for start in range(0, len(features), _SAMPLES):
-        block = features[start : start + _SAMPLES]
-        scaler.partial_fit(block.transpose(0, 2, 1)[block.any(axis=1)])  # [real frames, features]
+        block = slice(start, start + _SAMPLES)
+        scaler.partial_fit(features[block].transpose(0, 2, 1)[mask[block]])  # [frames before the padding, features]
     return scaler

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 _POOL = 8
-"""Batches that are sorted by length together: enough to find company, few enough to leave the order random."""
+"""Batches that are sorted by length together: enough to find like lengths, few enough to keep the order random."""
 _BLUR_FRAMES = 10
-"""How far a length may seem other than it is when samples are sorted by it."""
+"""Largest random offset of a length when samples are sorted by it."""
 
 
 class EpochOrder:
@@ -37,14 +37,6 @@ class EpochOrder:
         return torch.randperm(self.n_samples, generator=self.generator())
 
 
-def count_real_frames(features: Tensor) -> Tensor:
-    """Return how many frames of float32 [samples, features, frames] lie before the padding, int64 [samples].
-
-    Padding is frames of zeros at the end.
-    """
-    return torch.stack([sample.any(dim=0).sum() for sample in features])  # one by one: no copy of all as truth values
-
-
 def epoch_seed(seed: int, epoch: int) -> int:
     """Return a seed for an epoch's random numbers; neighbouring seeds and epochs share none."""
     return int(np.random.SeedSequence([seed, epoch]).generate_state(1, np.uint64)[0] >> 1)
@@ -56,40 +48,43 @@ class TensorBatches:
     Parameters
     ----------
     features : float32 [samples, features, frames].
+    lengths : int64 [samples], frames of each sample before the padding.
     labels : int64 [samples].
-    order : None goes through the samples as they stand.
-    lengths : int64 [samples], frames of a sample that are not padding. If given, samples of like length share a batch
-        (sorted within every `_POOL` batches of the order, which are then shuffled), and no batch has more frames than
-        its longest sample: half the work on recordings of very different lengths.
+    order : None takes the samples in their order.
+    by_length : samples of like length share a batch (sorted within every `_POOL` batches of the order, which are then
+        shuffled), and a batch has no more frames than its longest sample: half the work on recordings of very different
+        lengths.
     """
 
     def __init__(
         self,
         features: Tensor,
+        lengths: Tensor,
         labels: Tensor,
         *,
         batch_size: int,
         order: EpochOrder | None = None,
-        lengths: Tensor | None = None,
+        by_length: bool = False,
     ) -> None:
-        self.lengths = lengths
         self.features = features
+        self.lengths = lengths
         self.labels = labels
+        self.by_length = by_length
         self.batch_size = batch_size
         self.order = order
         if order is not None:
-            # The names under which Lightning looks for whom to tell the epoch.
+            # Lightning looks for `set_epoch` under these names.
             self.sampler, self.batch_sampler = order, None
 
     def __len__(self) -> int:
         return -(-len(self.labels) // self.batch_size)
 
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         for chosen in self._chosen():
-            features = self.features[chosen]
-            if self.lengths is not None:
-                features = features[:, :, : int(self.lengths[chosen].max())]
-            yield features, self.labels[chosen]
+            features, lengths = self.features[chosen], self.lengths[chosen]
+            if self.by_length:
+                features = features[:, :, : int(lengths.max())]
+            yield features, lengths, self.labels[chosen]
 
     def _chosen(self) -> Iterator[Tensor]:
         """Yield the indices of each batch, int64 [samples of the batch]."""
@@ -97,14 +92,13 @@ class TensorBatches:
             yield from torch.arange(len(self.labels), device=self.labels.device).split(self.batch_size)
             return
         indices = self.order.indices().to(self.labels.device)
-        if self.lengths is None:
+        if not self.by_length:
             yield from indices.split(self.batch_size)
             return
-        # Blurred, because length goes with emotion: a calm voice is slow, and a batch of one emotion teaches little.
+        # With random offsets, because length depends on emotion: a batch of slow recordings would be mostly calm.
         generator = self.order.generator()
-        blurred = self.lengths + _BLUR_FRAMES * (2 * torch.rand(len(indices), generator=generator) - 1).to(
-            indices.device
-        )
+        offsets = _BLUR_FRAMES * (2 * torch.rand(len(indices), generator=generator) - 1).to(indices.device)
+        blurred = self.lengths + offsets
         pools = [pool[blurred[pool].argsort(stable=True)] for pool in indices.split(_POOL * self.batch_size)]
         batches = [batch for pool in pools for batch in pool.split(self.batch_size)]
         yield from (batches[place] for place in torch.randperm(len(batches), generator=generator).tolist())

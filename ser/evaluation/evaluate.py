@@ -36,7 +36,7 @@ def evaluate(settings: EvaluationSettings) -> Evaluation:
     Raises
     ------
     CheckpointError : the checkpoint cannot be used.
-    SettingsError : none is named, and there is no published model to take.
+    SettingsError : none is named, and there is no pretrained model to take.
     CorpusError : no recording to score.
     """
     source = settings.checkpoint or default_model()

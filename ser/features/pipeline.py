@@ -21,13 +21,15 @@ class ModelInput:
 
     Attributes
     ----------
-    features : float32 [features, max_length], not standardised.
+    features : float32 [features, max_length], not normalised.
+    length : frames of the recording before the padding, 1 to `max_length`.
     offset : seconds into the recording at which the first frame lies.
     duration : seconds of the recording.
     warnings : what to bear in mind about it, in sentences; mostly empty.
     """
 
     features: np.ndarray
+    length: int
     offset: float
     duration: float
     warnings: tuple[str, ...]
@@ -45,17 +47,20 @@ def load_features(source: Path | bytes, *, settings: FeatureSettings, name: str 
     warnings = warnings_of_level(sound)
     if len(conditioned.waveform) > settings.duration * settings.sample_rate:
         warnings += (f"Only the first {settings.duration:.1f} of {sound.duration:.1f} seconds were heard.",)
+    features, length = network_input(conditioned, settings)
     return ModelInput(
-        features=network_input(conditioned, settings),
+        features=features,
+        length=length,
         offset=conditioned.start / settings.sample_rate,
         duration=sound.duration,
         warnings=warnings,
     )
 
 
-def network_input(conditioned: Trimmed, settings: FeatureSettings) -> np.ndarray:
-    """Return float32 [features, max_length], not standardised: cut, or padded with zeros at the end."""
-    return fit_length(extract(conditioned.waveform, settings), settings.max_length)
+def network_input(conditioned: Trimmed, settings: FeatureSettings) -> tuple[np.ndarray, int]:
+    """Return float32 [features, max_length], not normalised, cut or padded; and the frames before the padding."""
+    features = extract(conditioned.waveform, settings)
+    return fit_length(features, settings.max_length), min(features.shape[1], settings.max_length)
 
 
 def try_load_features(path: Path, *, settings: FeatureSettings) -> ModelInput | str:

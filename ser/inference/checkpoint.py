@@ -20,14 +20,15 @@ from ser.errors import CheckpointError, SerError
 from ser.features.validation import as_plain
 from ser.inference.run_folder import find_checkpoint
 from ser.models.metadata import ModelMetadata, read_metadata
-from ser.models.recogniser import Recogniser, build_recogniser
+from ser.models.recogniser import Recogniser
+from ser.models.registry import build_recogniser
 
 ENTRY = "ser"
 """The key of the metadata in a checkpoint."""
 PREFIX = "recogniser."
-"""What the recogniser's weights are called in a checkpoint: it is this attribute of the Lightning module."""
+"""Prefix of the recogniser's weights in a checkpoint: it is this attribute of the Lightning module."""
 
-_LIGHTNINGS = "hyper_parameters"
+_HYPER_PARAMETERS = "hyper_parameters"
 
 
 def save_atomically(content: Mapping[str, Any], path: Path) -> None:
@@ -48,7 +49,7 @@ def describe(metadata: ModelMetadata) -> dict[str, Any]:
 
 
 def fresh_recogniser(metadata: ModelMetadata) -> Recogniser:
-    """Return the described recogniser with fresh weights; raises SettingsError for a bad architecture or network."""
+    """Build the recogniser of the metadata with fresh weights; SettingsError for a bad architecture or network."""
     return build_recogniser(
         metadata.architecture,
         metadata.network,
@@ -68,7 +69,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     path = find_checkpoint(path)
     _check_archive(path)
     try:
-        # weights_only, said aloud: no class of a file's choosing is ever built, no code of a file's ever runs.
+        # weights_only, stated here: no class of a file's choosing is ever built, no code of a file's ever runs.
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise CheckpointError(f"{path} was refused: it is not a file of tensors and plain values alone.") from error
@@ -77,8 +78,10 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         raise CheckpointError(f"{path} is damaged or not a checkpoint ({type(error).__name__}).") from error
     if not isinstance(content, dict) or not isinstance(content.get(ENTRY), Mapping):
         raise CheckpointError(f"{path} is not a checkpoint of this project; train one with `python train.py`.")
-    if _LIGHTNINGS in content:  # from which Lightning's own loader would build what they name
-        raise CheckpointError(f"{path} was refused: it holds {_LIGHTNINGS}, which no checkpoint of this project has.")
+    if _HYPER_PARAMETERS in content:  # from which Lightning's own loader would build what they name
+        raise CheckpointError(
+            f"{path} was refused: it holds {_HYPER_PARAMETERS}, which no checkpoint of this project has."
+        )
     return content
 
 
@@ -94,12 +97,12 @@ def load_recogniser(path: Path) -> tuple[Recogniser, ModelMetadata]:
     metadata = read_metadata(content[ENTRY], path)
     weights = _weights(content, path)
     try:
-        # First on "meta", where there are shapes and no memory: a metadata of a network of any size costs nothing.
+        # First on "meta", where there are shapes and no memory: metadata of a network of any size cost nothing.
         with torch.device("meta"):
             fresh_recogniser(metadata).load_state_dict(weights, assign=True)
         recogniser = fresh_recogniser(metadata)
         recogniser.load_state_dict(weights)
-    except (RuntimeError, TypeError, SerError) as error:  # torch's, for numbers beyond all measure
+    except (RuntimeError, TypeError, SerError) as error:  # torch's, for sizes beyond 64 bits
         raise CheckpointError(f"{path} cannot be used: {shorten(str(error), 300)}") from error
     return recogniser.eval(), metadata
 
@@ -108,7 +111,7 @@ def _check_archive(path: Path) -> None:
     """Compare the checksums in the file, which torch writes but never reads: a flipped bit is a wrong weight."""
     try:
         with zipfile.ZipFile(path) as archive:
-            # torch stores its members as they are; compressed ones could unpack to any size.
+            # torch stores its members uncompressed; compressed ones could unpack to any size.
             plain = all(member.compress_type == zipfile.ZIP_STORED for member in archive.infolist())
             damaged = archive.testzip() if plain else None
     except (zipfile.BadZipFile, OSError, ValueError, EOFError, NotImplementedError, RuntimeError) as error:

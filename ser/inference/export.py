@@ -1,6 +1,6 @@
 """`python -m ser export checkpoint=<run folder or file> format=onnx`: a model for prediction without PyTorch.
 
-Writes `model.onnx`, with the standardiser and the softmax inside, and beside it `model.json`, the metadata. Keep
+Writes `model.onnx`, with the normalisation and the softmax inside, and beside it `model.json`, the metadata. Keep
 the two together; `python -m ser predict checkpoint=<model.onnx>` reads them.
 """
 
@@ -11,24 +11,27 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ser.data.files import write_bytes_atomically
 from ser.errors import CheckpointError, SettingsError
+from ser.features.extract import FeatureSettings
 from ser.inference.checkpoint import load_recogniser
 from ser.inference.metadata_file import ONNX, write_metadata_of
-from ser.inference.onnx_backend import ATTENTION, FEATURES, PROBABILITIES, OnnxScorer
+from ser.inference.onnx_backend import ATTENTION, FEATURES, LENGTHS, PROBABILITIES, OnnxScorer
 from ser.inference.run_folder import CHECKPOINTS, find_checkpoint
 from ser.inference.torch_backend import TorchScorer
 from ser.models.metadata import ModelMetadata
+from ser.models.normalisation import frame_mask
 from ser.models.recogniser import Recogniser
 
 LARGEST_DIFFERENCE = 1e-4
-"""Between the answers of the two runtimes, in probability: rounding stays far below it, a wrong graph does not."""
+"""Between the outputs of the two runtimes, in probability: rounding stays far below it, a wrong graph does not."""
 _OPSET = 17
 
 
-class _Answer(nn.Module):
+class _WithSoftmax(nn.Module):
     """The recogniser with its softmax."""
 
     def __init__(self, recogniser: Recogniser, *, temperature: float) -> None:
@@ -36,17 +39,17 @@ class _Answer(nn.Module):
         self.recogniser = recogniser
         self.temperature = temperature
 
-    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        logits, attention = self.recogniser(features)
+    def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        logits, attention = self.recogniser(features, lengths)
         return torch.softmax(logits / self.temperature, dim=1), attention
 
 
 def export_onnx(checkpoint: Path, output: Path | None = None) -> Path:
     """Write the model of a checkpoint as ONNX and its metadata as JSON; return the path of the .onnx file.
 
-    The graph maps `features` float32 [batch, features, max_length], not standardised, to `probabilities` float32
-    [batch, classes] and `attention` float32 [batch, weights]; the batch is of any size. Nothing is written unless the
-    graph answers as PyTorch does.
+    The graph maps `features` float32 [batch, features, max_length], not normalised, and `lengths` int64 [batch], frames
+    before the padding, to `probabilities` float32 [batch, classes] and `attention` float32 [batch, weights]; the batch
+    is of any size. Nothing is written unless the graph's outputs are those of PyTorch.
 
     Parameters
     ----------
@@ -55,7 +58,7 @@ def export_onnx(checkpoint: Path, output: Path | None = None) -> Path:
 
     Raises
     ------
-    CheckpointError : as `load_recogniser`, or the graph's answers differ from PyTorch's.
+    CheckpointError : as `load_recogniser`, or the graph's outputs differ from PyTorch's.
     SettingsError : onnx or onnxruntime is not installed.
     OSError : a file cannot be written.
     """
@@ -72,7 +75,7 @@ def export_onnx(checkpoint: Path, output: Path | None = None) -> Path:
 
 
 def onnx_model(recogniser: Recogniser, metadata: ModelMetadata, source: Path) -> bytes:
-    """Return the content of an .onnx file that answers as the recogniser does; see `export_onnx`.
+    """Return the content of an .onnx file of the recogniser; see `export_onnx`.
 
     Parameters
     ----------
@@ -80,10 +83,10 @@ def onnx_model(recogniser: Recogniser, metadata: ModelMetadata, source: Path) ->
 
     Raises
     ------
-    CheckpointError : the graph's answers differ from PyTorch's.
+    CheckpointError : the graph's outputs differ from PyTorch's.
     """
     model = _graph_of(recogniser, metadata)
-    _check_answers(model, recogniser, metadata, source)
+    _check_outputs(model, recogniser, metadata, source)
     return model
 
 
@@ -99,39 +102,62 @@ def require_packages() -> None:
 
 
 def _graph_of(recogniser: Recogniser, metadata: ModelMetadata) -> bytes:
-    names = (FEATURES, PROBABILITIES, ATTENTION)
+    names = (FEATURES, LENGTHS, PROBABILITIES, ATTENTION)
+    settings = metadata.features
+    example = torch.zeros(1, settings.n_features, settings.max_length), torch.tensor([settings.max_length])
     graph = io.BytesIO()
     with warnings.catch_warnings():
         # It warns that it is the older exporter, and that what it traced may not hold for other batches. The newer one
-        # unrolls an LSTM into its time steps, which takes minutes; and `_check_answers` looks at another batch.
+        # unrolls an LSTM into its time steps, which takes minutes; and `_check_outputs` compares another batch.
         warnings.simplefilter("ignore")
         torch.onnx.export(
-            _Answer(recogniser, temperature=metadata.temperature).eval(),
-            (torch.zeros(1, metadata.features.n_features, metadata.features.max_length),),
+            _WithSoftmax(recogniser, temperature=metadata.temperature).eval(),
+            example,
             graph,
             dynamo=False,
             opset_version=_OPSET,
-            input_names=names[:1],
-            output_names=names[1:],
+            input_names=names[:2],
+            output_names=names[2:],
             dynamic_axes={name: {0: "batch"} for name in names},
         )
-    return graph.getvalue()
+    return _with_lengths(graph.getvalue())
 
 
-def _check_answers(model: bytes, recogniser: Recogniser, metadata: ModelMetadata, source: Path) -> None:
-    """Compare both runtimes on three made-up inputs as the network knows them, of another batch than was traced."""
-    shape = (3, metadata.features.n_features, metadata.features.max_length)
-    standardised = torch.randn(shape, generator=torch.Generator().manual_seed(0))
-    n_rows = len(recogniser.standardiser.mean)
-    own = recogniser.standardiser.mean + recogniser.standardiser.scale * standardised[:, :n_rows]
-    pitch = standardised[:, n_rows:].sigmoid() + torch.tensor([7.0, 0.0])[: shape[1] - n_rows, None]  # and voicing
-    features = torch.cat([own, pitch], dim=1).numpy()
-    features[2, :, shape[2] // 2 :] = 0  # padding, which some networks leave out
-    answers = zip(
-        TorchScorer(recogniser, temperature=metadata.temperature)(features), OnnxScorer(model)(features), strict=True
+def _with_lengths(graph: bytes) -> bytes:
+    """Return the graph with the input `lengths`, which the exporter leaves out where the network does not use it."""
+    import onnx
+
+    model = onnx.load_from_string(graph)
+    if LENGTHS in [node.name for node in model.graph.input]:
+        return graph
+    model.graph.input.append(onnx.helper.make_tensor_value_info(LENGTHS, onnx.TensorProto.INT64, ["batch"]))
+    return bytes(model.SerializeToString())
+
+
+def _check_outputs(model: bytes, recogniser: Recogniser, metadata: ModelMetadata, source: Path) -> None:
+    """Compare both runtimes on made-up inputs, in another batch than was traced."""
+    features, lengths = _check_inputs(recogniser, metadata.features)
+    expected = TorchScorer(recogniser, temperature=metadata.temperature)(features, lengths)
+    difference = max(
+        float(np.abs(theirs - ours).max())
+        for theirs, ours in zip(expected, OnnxScorer(model)(features, lengths), strict=True)
     )
-    difference = max(float(np.abs(expected - answer).max()) for expected, answer in answers)
     if not difference <= LARGEST_DIFFERENCE:
         raise CheckpointError(
-            f"{source} cannot be exported: the ONNX graph's answer differs from PyTorch's by {difference:.1e}."
+            f"{source} cannot be exported: the ONNX graph's output differs from PyTorch's by {difference:.1e}."
         )
+
+
+def _check_inputs(recogniser: Recogniser, settings: FeatureSettings) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Return inputs near the training data, full length, padded, and one frame long; padding is not zeros in one."""
+    n_frames = settings.max_length
+    lengths = torch.tensor([n_frames, n_frames, n_frames // 2, n_frames // 2, 1])
+    normalised = torch.randn(5, settings.n_features, n_frames, generator=torch.Generator().manual_seed(0))
+    normalisation = recogniser.normalisation
+    n_rows = len(normalisation.mean)
+    bands = normalisation.mean + normalisation.scale * normalised[:, :n_rows]
+    pitch = normalised[:, n_rows:].sigmoid() + torch.tensor([7.0, 0.0])[: settings.n_features - n_rows, None]  # voicing
+    features = torch.cat([bands, pitch], dim=1)
+    mask = frame_mask(lengths, n_frames)
+    mask[3] = True  # what a graph that guesses the padding from zeros takes for sound
+    return (features * mask.unsqueeze(1)).numpy(), lengths.numpy()

@@ -1,6 +1,6 @@
-"""The JSON file beside the weights of a model: its metadata, and the SHA-256 of each file that it describes.
+"""The JSON file beside the weights of a model: its metadata, and the SHA-256 of each of its files.
 
-The weights lie in `<name>.onnx`, in `<name>.safetensors`, or in both; `<name>.json` describes either.
+The weights lie in `<name>.onnx`, in `<name>.safetensors`, or in both; `<name>.json` belongs to both.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ METADATA, DIGEST, ONNX_DIGEST = "metadata", "sha256", "onnx_sha256"
 lie in a .safetensors file and there is an .onnx file too, that of the latter."""
 
 _OF_THE_MACHINE = ("paths", "root", "ckpt_path")
-"""Settings that say where things lay on the machine that trained."""
+"""Settings that are paths on the machine that trained."""
 
 
 def metadata_path(path: Path) -> Path:
@@ -41,7 +41,7 @@ def read_metadata_of(path: Path, weights: bytes) -> ModelMetadata:
 
     Raises
     ------
-    CheckpointError : it is missing, too large, damaged or foreign, or describes other weights.
+    CheckpointError : it is missing, too large, damaged or foreign, or belongs to other weights.
     """
     beside = metadata_path(path)
     if not beside.is_file():
@@ -54,7 +54,7 @@ def read_metadata_of(path: Path, weights: bytes) -> ModelMetadata:
         raise CheckpointError(f"{beside} is not the metadata of a model of this project.")
     key = ONNX_DIGEST if path.suffix == ONNX and ONNX_DIGEST in content else DIGEST
     if content.get(key) != digest_of(weights):
-        raise CheckpointError(f"{path} is not the model that {beside.name} describes; write both again.")
+        raise CheckpointError(f"{path} is not the model of {beside.name} (its SHA-256 differs); write both again.")
     return read_metadata(content[METADATA], beside)
 
 
@@ -73,7 +73,7 @@ def write_metadata_of(path: Path, weights: bytes, metadata: ModelMetadata, *, on
 
 
 def public_metadata(metadata: ModelMetadata) -> dict[str, Any]:
-    """Return the metadata as plain values, without what tells of the machine: where things lay on it."""
+    """Return the metadata as plain values, without paths on the machine that trained it."""
     values = as_plain(metadata)
     return values | {"corpus_root": "", "configuration": _without_paths(values["configuration"])}
 

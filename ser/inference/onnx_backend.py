@@ -1,9 +1,10 @@
-"""The network's answer from ONNX Runtime, for machines without PyTorch; `ser.inference.export` writes it."""
+"""The model on ONNX Runtime, for machines without PyTorch; `ser.inference.export` writes the graph."""
 
 import os
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ser.errors import CheckpointError
 from ser.inference.metadata_file import metadata_path, read_metadata_of
@@ -13,8 +14,8 @@ from ser.models.metadata import ModelMetadata
 # machine in the home folder. Whoever wants that can set the variable to 0.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
-FEATURES, PROBABILITIES, ATTENTION = "features", "probabilities", "attention"
-"""What the input and the two outputs are called in the graph."""
+FEATURES, LENGTHS, PROBABILITIES, ATTENTION = "features", "lengths", "probabilities", "attention"
+"""The names of the inputs and the outputs of the graph."""
 
 
 class OnnxScorer:
@@ -38,8 +39,11 @@ class OnnxScorer:
         options.intra_op_num_threads = threads
         self.session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
-    def __call__(self, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        probabilities, attention = self.session.run([PROBABILITIES, ATTENTION], {FEATURES: features})
+    def __call__(
+        self, features: NDArray[np.float32], lengths: NDArray[np.int64]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        inputs = {FEATURES: features, LENGTHS: lengths}
+        probabilities, attention = self.session.run([PROBABILITIES, ATTENTION], inputs)
         return probabilities, attention
 
 
@@ -73,7 +77,7 @@ def _check_shapes(scorer: OnnxScorer, metadata: ModelMetadata, path: Path) -> No
     outputs = {node.name: node.shape[1:] for node in scorer.session.get_outputs()}
     features = metadata.features
     fits = (
-        inputs == {FEATURES: [features.n_features, features.max_length]}
+        inputs == {FEATURES: [features.n_features, features.max_length], LENGTHS: []}
         and outputs.get(PROBABILITIES) == [len(metadata.class_names)]
         and ATTENTION in outputs
     )

@@ -1,4 +1,4 @@
-"""A model and a sound in, probabilities with names out. Imports neither Lightning nor Hydra, nor torch by itself."""
+"""A model and a recording in, probabilities with names out. Imports torch only where a torch model is loaded."""
 
 import csv
 import io
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from ser.audio.io import Sound, find_sound_files
@@ -26,42 +27,45 @@ from ser.models.metadata import ModelMetadata
 
 _BATCH = 64
 _SEGMENTS_AT_ONCE = 16
-"""Fewer than recordings in a batch: ten minutes then take 28 MB beside their sound, and no longer."""
+"""Fewer than recordings in a batch: ten minutes of sound then need 28 MB more, and no more time."""
 
 
 class Scorer(Protocol):
-    """What a network runs on."""
+    """A model on a backend."""
 
-    def __call__(self, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return probabilities float32 [batch, classes] and attention float32 [batch, weights].
+    def __call__(
+        self, features: NDArray[np.float32], lengths: NDArray[np.int64]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return probabilities float32 [batch, classes] and attention weights float32 [batch, weights].
 
         Parameters
         ----------
-        features : float32 [batch, features, max_length], not standardised.
+        features : float32 [batch, features, max_length], not normalised.
+        lengths : int64 [batch], frames of each recording before the padding.
         """
         ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class Prediction:
-    """What the model says of one recording.
+    """The prediction for one recording.
 
     Attributes
     ----------
-    source : the file, or the name that was given.
+    source : the file, or the name of the sound.
     class_names : in the order of `probabilities`.
     probabilities : float32 [classes], not negative, summing to 1.
-    attention : float32 [weights], how much each stretch of the network's `max_length` frames counted, summing to 1.
+    attention : float32 [weights], the attention weights, evenly over `max_length` frames, summing to 1.
     offset : seconds into the recording at which those frames begin.
     duration : seconds of the recording.
-    warnings : what to bear in mind, in sentences; mostly empty.
-    rejection_threshold : the confidence that the model asks of itself.
+    warnings : doubts about the sound, in sentences; mostly empty.
+    rejection_threshold : a prediction of less confidence is uncertain.
     """
 
     source: str
     class_names: tuple[str, ...]
-    probabilities: np.ndarray
-    attention: np.ndarray
+    probabilities: NDArray[np.float32]
+    attention: NDArray[np.float32]
     duration: float
     offset: float = 0.0
     warnings: tuple[str, ...] = ()
@@ -69,7 +73,7 @@ class Prediction:
 
     @property
     def is_uncertain(self) -> bool:
-        """Whether the model's own threshold calls this prediction uncertain."""
+        """Whether the confidence lies below the rejection threshold."""
         return self.confidence < self.rejection_threshold
 
     @property
@@ -85,18 +89,18 @@ class Prediction:
 
 @dataclass(frozen=True, kw_only=True)
 class Timeline:
-    """What the model says of a recording of any length.
+    """The prediction for a recording of any length.
 
     Attributes
     ----------
-    overall : of the whole recording: the mean of the windows' probabilities, and of their attention, which here covers
-        the recording and no padding.
-    attention_seconds : float64 [weights], the moment in the middle of each stretch that `overall.attention` weighs.
-    segments : one, or overlapping ones where the recording is longer than what the network is given.
+    overall : for the whole recording: the mean of the segments' probabilities, and of their attention, which here
+        covers the recording and no padding.
+    attention_seconds : float64 [weights], the middle of the time that each weight of `overall.attention` stands for.
+    segments : one, or overlapping ones where the recording is longer than `max_length` frames.
     """
 
     overall: Prediction
-    attention_seconds: np.ndarray
+    attention_seconds: NDArray[np.float64]
     segments: tuple[Segment, ...]
 
 
@@ -109,7 +113,7 @@ class Predictor:
     """
 
     def __init__(self, scorer: Scorer, metadata: ModelMetadata) -> None:
-        """Make a predictor of a network and what it says of itself."""
+        """Make a predictor of a model on a backend and its metadata."""
         self.scorer = scorer
         self.metadata = metadata
 
@@ -120,21 +124,19 @@ class Predictor:
         Parameters
         ----------
         source : a checkpoint, the folder of a run (its best one is taken), an .onnx or .safetensors file that
-            `ser.inference.export` or `ser.evaluation.publish` wrote, or the name of a published model.
+            `ser.inference.export` or `ser.evaluation.publish` wrote, or the name of a pretrained model.
 
         Raises
         ------
-        CheckpointError : missing, damaged, foreign or hostile; nothing of it is run. Or what it runs on is not
-            installed.
+        CheckpointError : missing, damaged, foreign or hostile; no code of it runs. Or its backend is not installed.
         """
         path = find_model(source)
         if path.suffix == ONNX:
             return cls(*load_onnx_scorer(path))
 
         try:
-            from ser.inference.torch_backend import (
-                load_torch_scorer,  # torch takes a second to import, and may not be there
-            )
+            # torch takes a second to import, and need not be installed.
+            from ser.inference.torch_backend import load_torch_scorer
         except ModuleNotFoundError as error:
             given = f"checkpoint={path} format=onnx"
             command = "publish checkpoint=<run> name=<name>" if path.suffix == SAFETENSORS else f"export {given}"
@@ -149,22 +151,22 @@ class Predictor:
         return self.metadata.class_names
 
     def predict(self, source: Path | bytes, *, name: str | None = None) -> Prediction:
-        """Judge one recording, at any rate, mono or stereo.
+        """Predict the emotion of one recording, at any rate, mono or stereo.
 
         Raises
         ------
         AudioError : as `ser.audio.io.read_sound`.
         """
-        heard = load_features(source, settings=self.metadata.features, name=name)
-        return self._predict_batch([heard], [name or str(source if isinstance(source, Path) else "sound")])[0]
+        recording = load_features(source, settings=self.metadata.features, name=name)
+        return self._predict_batch([recording], [name or str(source if isinstance(source, Path) else "sound")])[0]
 
     def predict_long(self, sound: Sound, *, name: str) -> Timeline:
-        """Judge a recording of any length: as `predict` where one window holds it, else in overlapping windows.
+        """Predict over a recording of any length: as `predict` where one segment holds it, else by several.
 
         Parameters
         ----------
         sound : at the rate of `metadata.features`.
-        name : what to call the recording.
+        name : becomes `source` of the prediction.
         """
         settings = self.metadata.features
         segments: list[Segment] = []
@@ -184,7 +186,7 @@ class Predictor:
         return Timeline(overall=overall, attention_seconds=seconds, segments=tuple(segments))
 
     def predict_files(self, paths: Sequence[Path], *, workers: int = 0) -> tuple[list[Prediction], dict[Path, str]]:
-        """Judge many recordings, by all cores (`workers` 0) and with progress.
+        """Predict the emotion of many recordings, by all cores (`workers` 0) and with progress.
 
         Returns
         -------
@@ -198,7 +200,7 @@ class Predictor:
         predictions: list[Prediction] = []
         failures: dict[Path, str] = {}
         waiting: list[tuple[Path, ModelInput]] = []
-        # One thread for the network: the workers have the cores, and threads that wait for one only spin.
+        # One thread for the network: the workers use the cores, and waiting threads only spin.
         with threadpool_limits(1):
             for path, outcome in zip(paths, attempts, strict=True):
                 if isinstance(outcome, str):
@@ -210,58 +212,64 @@ class Predictor:
                     waiting.clear()
             return predictions + self._predict_waiting(waiting), failures
 
-    def score(self, features: np.ndarray) -> np.ndarray:
+    def score(self, features: NDArray[np.float32], lengths: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return probabilities float32 [samples, classes], a batch at a time.
 
         Parameters
         ----------
-        features : float32 [samples, features, max_length], not standardised.
+        features : float32 [samples, features, max_length], not normalised.
+        lengths : int64 [samples], frames of each sample before the padding.
         """
-        starts = range(0, len(features), _BATCH)
-        return np.concatenate([self.scorer(features[start : start + _BATCH])[0] for start in starts])
+        batches = [slice(start, start + _BATCH) for start in range(0, len(features), _BATCH)]
+        return np.concatenate([self.scorer(features[batch], lengths[batch])[0] for batch in batches])
 
-    def _predict_segments(self, cuts: Sequence[tuple[int, np.ndarray]], settings: FeatureSettings) -> list[Segment]:
-        heard = [row for row, (_, waveform) in enumerate(cuts) if not is_silent(waveform)]
-        conditioned = {row: trim_and_level(cuts[row][1], settings) for row in heard}
-        answers = {}
-        if heard:
-            inputs = np.stack([network_input(conditioned[row], settings) for row in heard])
-            answers = dict(zip(heard, zip(*self.scorer(inputs), strict=True), strict=True))
+    def _predict_segments(
+        self, cuts: Sequence[tuple[int, NDArray[np.float32]]], settings: FeatureSettings
+    ) -> list[Segment]:
+        voiced = [row for row, (_, waveform) in enumerate(cuts) if not is_silent(waveform)]
+        trimmed = {row: trim_and_level(cuts[row][1], settings) for row in voiced}
+        outputs: dict[int, tuple[NDArray[np.float32], NDArray[np.float32]]] = {}
+        if voiced:
+            features, lengths = zip(*(network_input(trimmed[row], settings) for row in voiced), strict=True)
+            probabilities, attention = self.scorer(np.stack(features), np.array(lengths, dtype=np.int64))
+            outputs = dict(zip(voiced, zip(probabilities, attention, strict=True), strict=True))
         return [
             Segment(
                 start=start / settings.sample_rate,
                 end=(start + len(waveform)) / settings.sample_rate,
-                probabilities=answers[row][0] if row in answers else None,
-                attention=answers[row][1] if row in answers else None,
-                offset=(start + (conditioned[row].start if row in answers else 0)) / settings.sample_rate,
+                probabilities=outputs[row][0] if row in outputs else None,
+                attention=outputs[row][1] if row in outputs else None,
+                offset=(start + (trimmed[row].start if row in outputs else 0)) / settings.sample_rate,
             )
             for row, (start, waveform) in enumerate(cuts)
         ]
 
     def _predict_waiting(self, waiting: Sequence[tuple[Path, ModelInput]]) -> list[Prediction]:
-        return self._predict_batch([heard for _, heard in waiting], [str(path) for path, _ in waiting])
+        return self._predict_batch([recording for _, recording in waiting], [str(path) for path, _ in waiting])
 
-    def _predict_batch(self, heard: Sequence[ModelInput], names: Sequence[str]) -> list[Prediction]:
-        if not heard:
+    def _predict_batch(self, recordings: Sequence[ModelInput], names: Sequence[str]) -> list[Prediction]:
+        if not recordings:
             return []
-        probabilities, attention = self.scorer(np.stack([one.features for one in heard]))
+        features = np.stack([recording.features for recording in recordings])
+        lengths = np.array([recording.length for recording in recordings], dtype=np.int64)
+        probabilities, attention = self.scorer(features, lengths)
         return [
             Prediction(
                 source=name,
                 class_names=self.class_names,
                 probabilities=probabilities[row],
                 attention=attention[row],
-                offset=one.offset,
-                duration=one.duration,
-                warnings=one.warnings,
+                offset=recording.offset,
+                duration=recording.duration,
+                warnings=recording.warnings,
                 rejection_threshold=self.metadata.rejection_threshold,
             )
-            for row, (name, one) in enumerate(zip(names, heard, strict=True))
+            for row, (name, recording) in enumerate(zip(names, recordings, strict=True))
         ]
 
 
 def expand_folders(paths: Iterable[Path]) -> list[Path]:
-    """Return the files of `paths`, with the sound files below each folder in its place.
+    """Return `paths` with every folder replaced by the sound files below it.
 
     Raises
     ------

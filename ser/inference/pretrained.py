@@ -1,7 +1,7 @@
-"""Published models: weights in a .safetensors file and their metadata as JSON, found by name.
+"""Pretrained models: weights in a .safetensors file and their metadata as JSON, found by name.
 
-A name is all that is needed to predict: the files lie in the package. Finding them takes no torch; where there is none,
-a model that has an .onnx file too is run by that.
+The files lie in the package. Finding them needs no torch; where torch is not installed, the .onnx file of a model is
+taken.
 """
 
 import importlib.util
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 MODELS = Path(__file__).parents[1] / "pretrained"
 DEFAULT_MODEL = "ser-ravdess"
-"""What is taken where nothing else is named."""
-NO_DEFAULT = f"There is no published model {DEFAULT_MODEL} here, which would be taken where none is named."
+"""The model that is loaded where none is named."""
+NO_DEFAULT = f"There is no pretrained model {DEFAULT_MODEL} here, which is loaded where none is named."
 MAX_BYTES = 64 * 2**20
 """Of a .safetensors file."""
 
@@ -38,13 +38,13 @@ _FILES = (SAFETENSORS, ONNX, ".ckpt")
 
 
 def pretrained_names() -> list[str]:
-    """Return the names of the published models, the default one first, then by the alphabet."""
+    """Return the names of the pretrained models, the default one first, the others sorted."""
     names = {path.stem for path in MODELS.glob("*.json") if _weights_of(path.stem)}
     return sorted(names, key=lambda name: (name != DEFAULT_MODEL, name))
 
 
 def find_pretrained(name: str) -> Path:
-    """Return the file of a published model that this machine can run: .safetensors with torch, else .onnx.
+    """Return the file of a pretrained model that this machine can run: .safetensors with torch, else .onnx.
 
     Raises
     ------
@@ -52,29 +52,29 @@ def find_pretrained(name: str) -> Path:
     """
     known = pretrained_names()
     if name not in known:  # so no name of a stranger's choosing ever becomes a path
-        there = f"published are {', '.join(known)}" if known else "none is published"
+        there = f"known are {', '.join(known)}" if known else "none is here"
         raise CheckpointError(
-            f"{name[:200]}: there is no such file or folder, and no published model of that name; {there}."
+            f"{name[:200]}: there is no such file or folder, and no pretrained model of that name; {there}."
         )
     return _weights_of(name)[0]
 
 
 def is_pretrained(path: Path) -> bool:
-    """Whether `path` is the file of a published model."""
+    """Whether `path` is the file of a pretrained model."""
     return path.parent == MODELS
 
 
 def default_model() -> Path | None:
-    """Return the file of the published model `DEFAULT_MODEL`, or None where there is none."""
+    """Return the file of the pretrained model `DEFAULT_MODEL`, or None where there is none."""
     return find_pretrained(DEFAULT_MODEL) if DEFAULT_MODEL in pretrained_names() else None
 
 
 def find_model(source: Path | str) -> Path:
-    """Return the path `source`, or the file of the published model that it names.
+    """Return the path `source`, or the file of the pretrained model that it names.
 
     Raises
     ------
-    CheckpointError : it is neither a path that exists, nor that of a model's file, nor the name of a published model.
+    CheckpointError : it is neither a path that exists, nor that of a model's file, nor the name of a pretrained model.
     """
     path = Path(source)
     try:
@@ -91,7 +91,7 @@ def write_pretrained(
 
     Parameters
     ----------
-    onnx : the content of an .onnx file of the same recogniser, to lie beside it as well; one of before is removed.
+    onnx : the content of an .onnx file of the same recogniser, to lie beside it as well; an older one is removed.
 
     Raises
     ------
@@ -154,22 +154,24 @@ def _has_torch() -> bool:
 
 
 def _check_weights(weights: "Mapping[str, Tensor]", metadata: ModelMetadata, path: Path) -> None:
-    """Raise CheckpointError unless names, types and shapes are those of the described network, and all is finite."""
+    """Raise CheckpointError unless names, types and shapes are those of the metadata's network, and all is finite."""
     import torch
 
     from ser.inference.checkpoint import fresh_recogniser
 
     try:
-        # On "meta" there are shapes and no memory: a metadata of a network of any size costs nothing.
+        # On "meta" there are shapes and no memory: metadata of a network of any size cost nothing.
         with torch.device("meta"):
             expected = fresh_recogniser(metadata).state_dict()
-    except (SerError, RuntimeError, TypeError) as error:  # torch's, for numbers beyond all measure
+    except (SerError, RuntimeError, TypeError) as error:  # torch's, for sizes beyond 64 bits
         raise CheckpointError(f"{metadata_path(path)} cannot be used: {shorten(str(error), 300)}") from error
     for name in sorted({*expected, *weights}):
         if name not in weights:
             raise CheckpointError(f"{path} lacks the tensor {name}.")
         if name not in expected:
-            raise CheckpointError(f"{path} holds a tensor {name[:100]!r} that the described network does not have.")
+            raise CheckpointError(
+                f"{path} holds a tensor {name[:100]!r} that the network of its metadata does not have."
+            )
         if _kind(weights[name]) != _kind(expected[name]):
             raise CheckpointError(
                 f"{path} holds {name} as {_kind(weights[name])}, but it should be {_kind(expected[name])}."

@@ -1,4 +1,4 @@
-"""Where things lie in the folder of a run."""
+"""The files in the folder of a run."""
 
 from pathlib import Path
 

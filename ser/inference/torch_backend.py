@@ -1,9 +1,10 @@
-"""The network's answer from PyTorch."""
+"""The model on PyTorch."""
 
 from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from ser.errors import CheckpointError
 from ser.inference.checkpoint import load_recogniser
@@ -18,16 +19,18 @@ class TorchScorer:
 
     Parameters
     ----------
-    temperature : what the logits are divided by.
+    temperature : the logits are divided by it.
     """
 
     def __init__(self, recogniser: Recogniser, *, temperature: float = 1.0) -> None:
         self.recogniser = recogniser.eval()
         self.temperature = temperature
 
-    def __call__(self, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def __call__(
+        self, features: NDArray[np.float32], lengths: NDArray[np.int64]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         with torch.inference_mode():
-            logits, attention = self.recogniser(torch.from_numpy(features))
+            logits, attention = self.recogniser(torch.from_numpy(features), torch.from_numpy(lengths))
             return torch.softmax(logits.float() / self.temperature, dim=1).numpy(), attention.float().numpy()
 
 
@@ -41,6 +44,6 @@ def load_torch_scorer(path: Path) -> tuple[TorchScorer, ModelMetadata]:
     load = load_pretrained if path.suffix == SAFETENSORS else load_recogniser
     recogniser, metadata = load(path)
     broken = next((name for name, value in recogniser.state_dict().items() if not torch.isfinite(value).all()), None)
-    if broken is not None:  # of a training that diverged, or a stranger's: every answer would be NaN
+    if broken is not None:  # of a training that diverged, or a stranger's: every probability would be NaN
         raise CheckpointError(f"{path} holds weights in {broken} that are not finite numbers.")
     return TorchScorer(recogniser, temperature=metadata.temperature), metadata

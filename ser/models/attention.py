@@ -1,10 +1,10 @@
-"""Attention: which frames a decision leans on."""
+"""Attention: a weight for each frame."""
 
 import torch
 from torch import Tensor, nn
 
-_NEVER = -1e4
-"""A score that softmax turns into 0, and no less: minus infinity throughout would give NaN."""
+_MASKED = -1e4
+"""A score that softmax turns into 0; minus infinity in all frames would give NaN."""
 _LEAST_VARIANCE = 1e-5
 """Keeps the slope of the square root finite where nothing varies."""
 
@@ -35,13 +35,13 @@ class LuongDotAttention(nn.Module):
 
 
 class AttentivePooling(nn.Module):
-    """The mean and the standard deviation of the states over time, each frame as heavy as a small network finds it.
+    """The mean and the standard deviation of the states over time, weighted by a small network.
 
     Okabe, Koshinaka and Shinoda (2018), arXiv:1803.10963.
 
     Parameters
     ----------
-    n_states : numbers of a state.
+    n_states : size of a state.
     n_hidden : units of the layer that scores it.
     """
 
@@ -55,10 +55,10 @@ class AttentivePooling(nn.Module):
         Parameters
         ----------
         states : float32 [batch, frames, states]
-        mask : bool [batch, frames]; frames where it is false weigh nothing, unless it is false throughout.
+        mask : bool [batch, frames]; frames where it is false have weight 0, unless it is false in all of them.
         """
         scores = self.score(states).squeeze(2)  # [batch, frames]
-        weights = torch.softmax(scores.masked_fill(~mask, _NEVER), dim=1)
+        weights = torch.softmax(scores.masked_fill(~mask, _MASKED), dim=1)
         mean = torch.bmm(weights.unsqueeze(1), states).squeeze(1)  # [batch, states]
         squares = torch.bmm(weights.unsqueeze(1), (states - mean.unsqueeze(1)).square()).squeeze(1)
         return mean, (squares + _LEAST_VARIANCE).sqrt(), weights

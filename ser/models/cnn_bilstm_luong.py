@@ -1,4 +1,4 @@
-"""The original recipe's network: two convolutions, a bidirectional LSTM, Luong attention."""
+"""The baseline network: two convolutions, a bidirectional LSTM, Luong attention."""
 
 from typing import Annotated
 
@@ -12,7 +12,7 @@ from ser.models.attention import LuongDotAttention
 
 @settings_dataclass
 class CnnBiLstmLuongSettings:
-    """Sizes and dropouts; the defaults are the original's.
+    """Sizes and dropouts; the defaults are those of the reference implementation.
 
     Attributes
     ----------
@@ -30,17 +30,16 @@ class CnnBiLstmLuongSettings:
 
 
 class CnnBiLstmLuong(nn.Module):
-    """CNN-BiLSTM with Luong attention over standardised features.
+    """CNN-BiLSTM with Luong attention.
 
     Parameters
     ----------
-    n_features : rows of the input (187 in the original recipe).
+    n_features : rows of the input (187 in the baseline recipe).
     n_classes : columns of the output.
     """
 
     min_frames = 2
     """The pooling halves the frames, and one must be left."""
-    per_band = False
 
     def __init__(self, settings: CnnBiLstmLuongSettings, *, n_features: int, n_classes: int) -> None:
         super().__init__()
@@ -67,12 +66,13 @@ class CnnBiLstmLuong(nn.Module):
         self.dropout = nn.Dropout(settings.dropout)
         self.classify = nn.Linear(4 * settings.lstm_hidden, n_classes)
 
-    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Return logits and attention weights.
 
         Parameters
         ----------
-        features : float32 [batch, features, frames], standardised; shapes below are those of the original recipe.
+        features : float32 [batch, features, frames], normalised; shapes below are those of the baseline recipe.
+        lengths : int64 [batch]; not used: the reference implementation treats padding as sound.
 
         Returns
         -------
@@ -83,5 +83,5 @@ class CnnBiLstmLuong(nn.Module):
         states, (final, _) = self.lstm(maps.transpose(1, 2))  # [b, 108, 256], [layers * 2, b, 128]
         query = torch.cat([final[-2], final[-1]], dim=1)  # the last layer's two directions: [b, 256]
         context, weights = self.attention(query, states)  # [b, 256], [b, 108]
-        joined = torch.cat([context, query], dim=1)  # [b, 512]
-        return self.classify(self.dropout(joined)), weights  # [b, 8], [b, 108]
+        embedding = torch.cat([context, query], dim=1)  # [b, 512]
+        return self.classify(self.dropout(embedding)), weights  # [b, 8], [b, 108]

@@ -1,15 +1,16 @@
-"""A second opinion: one linear layer over statistics of the whole utterance, pitch among them.
+"""Statistics of a whole utterance, for the utterance-level heads: functionals, per-band functionals, contour.
 
-Schuller et al. 2009 (INTERSPEECH emotion challenge) call such statistics functionals. A thousand recordings teach a
-linear layer what the course of the pitch says, which the convolutions hardly see in bands as wide as a man's harmonics
-are apart; and what the two get wrong differs.
+Schuller et al. 2009 (INTERSPEECH emotion challenge) call means and deviations over an utterance functionals. They say
+what convolutions over broad bands cannot: how the pitch moves.
 """
 
 import math
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
+
+from ser.models.normalisation import frame_mask
 
 N_PITCH = 2
 """Rows after the bands: log2 of the pitch in Hz, voicing (`ser.features.pitch`)."""
@@ -18,57 +19,42 @@ N_GROUPS = 16
 N_CEPSTRA = 15
 _SIXTHS = 6
 N_FUNCTIONALS = 2 * (2 + N_GROUPS + N_CEPSTRA) + 2 * (1 + N_GROUPS + N_CEPSTRA) + 2 * 3 + 2 * 2 + 2 * _SIXTHS + 2 + 3
+_EIGHTHS = 8
+N_CONTOUR = _EIGHTHS * (N_CEPSTRA + 3)
 _LOUD_DB = -35.0
 """A frame is loud if it is no further than this below the loudest."""
+_CONTOUR_LOUD_DB = -30.0
+"""The contour begins and ends with a frame that is no further than this below the loudest."""
 _VOICING = (0.3, 0.7)
 """From where to where a frame counts as voiced in part."""
 _LARGEST_STEP = 0.15
-"""Octaves between neighbouring frames; what is larger is a mistake, or another word."""
+"""Octaves between neighbouring frames; a larger step is an octave error, or another word."""
 _SPARE = 1e-3
-"""Weight of every real frame, so that a whisper has a mean pitch too, if one of little use."""
+"""Weight of every frame of the utterance, so that no mean is empty, such as that of the pitch of a whisper."""
 _TINY = 1e-10
 
 
-class FunctionalsHead(nn.Module):
-    """Logits from the functionals of an utterance. Fitted before the network is trained, and not trained with it.
-
-    Buffers: `mean`, `scale` float32 [functionals], `weight` float32 [classes, functionals], `bias` float32 [classes].
-    """
-
-    def __init__(self, *, n_bands: int, n_classes: int) -> None:
-        super().__init__()
-        self.n_bands = n_bands
-        self.register_buffer("mean", torch.zeros(N_FUNCTIONALS))
-        self.register_buffer("scale", torch.ones(N_FUNCTIONALS))
-        self.register_buffer("weight", torch.zeros(n_classes, N_FUNCTIONALS))
-        self.register_buffer("bias", torch.zeros(n_classes))
-
-    def forward(self, features: Tensor, mask: Tensor) -> Tensor:
-        """Map what `functionals` is given to logits, float32 [batch, classes]."""
-        standardised = (functionals(features, mask, n_bands=self.n_bands) - self.mean) / self.scale
-        return F.linear(standardised, self.weight, self.bias)
-
-
-def functionals(features: Tensor, mask: Tensor, *, n_bands: int) -> Tensor:
+def functionals(features: Tensor, lengths: Tensor, *, n_bands: int) -> Tensor:
     """Return weighted means and deviations over an utterance, float32 [batch, N_FUNCTIONALS].
 
-    Where the voice is loud: of its level, voicing, groups of neighbouring bands and cepstra. In all frames: of the
-    steps from frame to frame of the same. Where it is voiced: of pitch, voicing, level and the steps of the pitch; and
-    the pitch's rise and bend. Of each sixth of the utterance: pitch and level. And how long it is, and how much of it
-    is voiced and loud.
+    In loud frames: of level, voicing, groups of neighbouring bands and cepstra. In all frames: of the steps of the same
+    from frame to frame. In voiced frames: of pitch, voicing, level and the steps of the pitch; and the slope and the
+    curvature of the pitch. In each sixth of the utterance: of pitch and level. Last come the logarithm of the number of
+    frames, and the voiced and the loud fraction.
 
     Parameters
     ----------
     features : float32 [batch, bands + 2, frames]: log-mel bands in dB and the rows of `ser.features.pitch`.
-    mask : bool [batch, frames], true from the first frame to a recording's last.
+    lengths : int64 [batch], frames of each utterance before the padding.
     """
     bands, pitch, voicing = features[:, :n_bands], features[:, n_bands], features[:, n_bands + 1]
+    mask = frame_mask(lengths, features.shape[2])
     real = mask.float()  # [b, frames]
     length = real.sum(dim=1, keepdim=True).clamp(min=1.0)  # [b, 1]
     level, loud = level_and_loudness(bands, mask)
     spectrum = torch.cat([_grouped(bands), cepstra(bands)], dim=1)  # [b, groups + cepstra, frames]
 
-    voiced = voiced_share(voicing) * loud
+    voiced = voiced_fraction(voicing) * loud
     step = _step(pitch)
     inside = F.pad(real[:, 1:], (1, 0))  # frames that have one before them
     smooth = voiced * inside * (step.abs() < _LARGEST_STEP)
@@ -87,30 +73,57 @@ def functionals(features: Tensor, mask: Tensor, *, n_bands: int) -> Tensor:
         found += [_mean(around.unsqueeze(1), voiced * here, real), _mean(level.unsqueeze(1), here, real)]
     offset = 2 * (time - _mean(time.unsqueeze(1), voiced, real))
     found += [_mean((around * offset**power).unsqueeze(1), voiced, real) for power in (1, 2)]
-    shares = [weight.sum(dim=1, keepdim=True) / length for weight in (voiced, loud)]
-    return torch.cat([*found, torch.log(length), *shares], dim=1)
+    fractions = [weight.sum(dim=1, keepdim=True) / length for weight in (voiced, loud)]
+    return torch.cat([*found, torch.log(length), *fractions], dim=1)
 
 
-def band_functionals(features: Tensor, mask: Tensor, *, n_bands: int) -> Tensor:
-    """Return the mean, then the deviation, of every band where the voice is loud: float32 [batch, 2 * bands].
+def band_functionals(features: Tensor, lengths: Tensor, *, n_bands: int) -> Tensor:
+    """Return the mean, then the deviation, of every band in loud frames: float32 [batch, 2 * bands].
 
-    Fine enough to tell voices from each other, which is why `functionals` has groups of bands instead: they say what
-    is alike in voices that were never heard. Parameters are those of `functionals`.
+    They tell speakers apart; `functionals` has groups of bands instead, which serve for unseen speakers. Parameters are
+    those of `functionals`.
     """
+    mask = frame_mask(lengths, features.shape[2])
     bands = features[:, :n_bands]
     _, loud = level_and_loudness(bands, mask)
     return torch.cat(_mean_and_deviation(bands, loud, mask.float()), dim=1)
 
 
+def contour(features: Tensor, lengths: Tensor, *, n_bands: int) -> Tensor:
+    """Return the cepstra, level, voicing and pitch of each eighth of an utterance, float32 [batch, N_CONTOUR].
+
+    Two takes of a sentence by one speaker agree in the contour, syllable by syllable, and two emotions do not; between
+    speakers it adds little to `functionals`. It spans the utterance from its first loud frame to its last. Neighbouring
+    eighths overlap: the weight of a frame falls from 1 in the middle of an eighth to 0 in the middle of the next. The
+    pitch is that of voiced frames. Parameters are those of `functionals`.
+    """
+    mask = frame_mask(lengths, features.shape[2])
+    bands, pitch, voicing = features[:, :n_bands], features[:, n_bands], features[:, n_bands + 1]
+    level, _ = level_and_loudness(bands, mask)
+    loud = ((level > _CONTOUR_LOUD_DB) & mask).float()
+    frames = torch.arange(mask.shape[1], device=mask.device)  # [frames]
+    first = loud.argmax(dim=1, keepdim=True)  # [b, 1]
+    last = (loud * (frames + 1)).argmax(dim=1, keepdim=True)
+    inside = (frames >= first) & (frames <= last)  # [b, frames]
+    place = (frames - first + 0.5) / (last - first + 1) * _EIGHTHS - 0.5  # an eighth's middle is a whole number
+    eighths = torch.arange(_EIGHTHS, device=mask.device).unsqueeze(1)
+    near = (1 - (place.unsqueeze(1) - eighths).abs()).clamp(min=0)  # [b, eighths, frames]
+    weight = (near + _SPARE) * inside.unsqueeze(1)
+    voiced = weight * (voiced_fraction(voicing) + _SPARE).unsqueeze(1)
+    signals = torch.cat([cepstra(bands), level.unsqueeze(1), voicing.unsqueeze(1)], dim=1)  # [b, cepstra + 2, frames]
+    means = [_eighth_means(signals, weight), _eighth_means(pitch.unsqueeze(1), voiced)]
+    return torch.cat(means, dim=2).flatten(1)
+
+
 def level_and_loudness(bands: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the level in dB, 0 where loudest, and 1 where the voice is loud, else 0; both float32 [b, frames]."""
+    """Return the level in dB, 0 where loudest, and 1 in loud frames, else 0; both float32 [b, frames]."""
     level = 10 * torch.log10(torch.pow(10.0, bands / 10).sum(dim=1) + _TINY)
     level = level - level.masked_fill(~mask, -math.inf).amax(dim=1, keepdim=True)
     level = torch.where(mask, level, 0.0)
     return level, (level > _LOUD_DB).float() * mask.float()
 
 
-def voiced_share(voicing: Tensor) -> Tensor:
+def voiced_fraction(voicing: Tensor) -> Tensor:
     """Return how far a frame counts as voiced, 0 to 1, from its voicing; both float32 [b, frames]."""
     low, high = _VOICING
     return ((voicing - low) / (high - low)).clamp(0, 1)
@@ -120,6 +133,11 @@ def _mean(signals: Tensor, weight: Tensor, real: Tensor) -> Tensor:
     """Return the weighted mean over frames: float32 [b, signals] of [b, signals, frames] and [b, frames]."""
     weight = weight + _SPARE * real
     return (signals * weight.unsqueeze(1)).sum(dim=2) / weight.sum(dim=1, keepdim=True).clamp(min=_SPARE)
+
+
+def _eighth_means(signals: Tensor, weight: Tensor) -> Tensor:
+    """Return weighted means, float32 [b, eighths, signals] of [b, signals, frames] and [b, eighths, frames]."""
+    return weight @ signals.transpose(1, 2) / weight.sum(dim=2, keepdim=True)
 
 
 def _mean_and_deviation(signals: Tensor, weight: Tensor, real: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,4 +1,4 @@
-"""What a model says of itself, whatever it runs on: everything but the weights. Plain values only, no torch."""
+"""The metadata of a model, whatever it runs on: everything but the weights. Plain values only, no torch."""
 
 from collections.abc import Mapping
 from dataclasses import field
@@ -16,24 +16,24 @@ from ser.features.validation import Fraction, ListOf, PositiveNumber, read_setti
 FORMAT = 1
 
 _MAX_VALUES, _MAX_DEPTH, _MAX_TEXT = 100_000, 32, 10_000
-"""Of a metadata: one that names all 2,452 recordings of RAVDESS has 3,000 values, 5 deep, of 200 characters."""
+"""Limits of metadata; those that name all recordings of RAVDESS have 3,000 values, 5 deep, of 200 characters."""
 
 
 @settings_dataclass
 class ModelMetadata:
-    """Everything but the weights.
+    """Everything but the weights of a model.
 
     Attributes
     ----------
-    architecture, network : a name of `ser.models.recogniser.ARCHITECTURES` and its settings.
+    architecture, network : a name of `ser.models.registry.ARCHITECTURES` and its settings.
     class_names : in the order of the outputs.
     features : the settings of sound and features.
-    protocol : one sentence on whom the model has heard and what chose this checkpoint.
+    protocol : one sentence on the speakers of the training part and on what chose this checkpoint.
     scored_recordings : names of the recordings that the run kept from training, to be scored.
-    corpus_root : where the corpus lay then; the held-out recordings are looked for there first.
-    temperature : what the logits are divided by, so that confidence means what it says (Guo et al. 2017).
-    rejection_threshold : a prediction less confident than this is called uncertain; 0 calls none so.
-    configuration : the run's resolved configuration, as it was; information only.
+    corpus_root : where the corpus lay then; the scored recordings are looked for there first.
+    temperature : the logits are divided by it, which calibrates the confidence (Guo et al. 2017).
+    rejection_threshold : a prediction of less confidence is uncertain; 0: none is.
+    configuration : the run's resolved configuration; information only.
     versions : of this project and the libraries at training; information only.
     """
 
@@ -59,7 +59,7 @@ class ModelMetadata:
 
 
 def read_metadata(values: Mapping[str, Any], path: Path) -> ModelMetadata:
-    """Return the metadata that plain values from the file `path` hold.
+    """Return the metadata from plain values of the file `path`.
 
     Raises
     ------
@@ -75,7 +75,7 @@ def read_metadata(values: Mapping[str, Any], path: Path) -> ModelMetadata:
 
 
 def _check_plain(values: Mapping[str, Any], path: Path) -> None:
-    """Refuse what no metadata holds, before any of it is compared, copied or shown in a message.
+    """Refuse values that no metadata holds, before any of it is compared, copied or shown in a message.
 
     A few hundred bytes of JSON or of a pickle can hold a number of thousands of digits, lists in lists without end, or
     lists that hold one another so often that writing them out takes all memory.

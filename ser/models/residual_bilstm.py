@@ -1,6 +1,6 @@
-"""The better recipe's network: residual convolutions over the log-mel spectrogram, a bidirectional LSTM, attention.
+"""Residual convolutions over the log-mel spectrogram, a bidirectional LSTM, attentive pooling.
 
-Frames that are padding carry no weight anywhere: a recording gets the same answer whatever it is padded to.
+Padding has no weight anywhere: the logits of a recording do not depend on what it is padded to.
 """
 
 from typing import Annotated
@@ -12,12 +12,13 @@ from torch.nn import functional as F
 
 from ser.features.validation import FractionBelowOne, ListOf, Positive, settings_dataclass
 from ser.models.attention import AttentivePooling
+from ser.models.normalisation import frame_mask
 
 _STEM_STRIDE = (4, 2)
 _BLOCK_STRIDES = ((2, 1), (2, 2))
-_BANDS_A_ROW = 16
+_BANDS_PER_ROW = 16
 """Bands that one row of the last maps stands for: the product of the strides in frequency."""
-FRAMES_A_STATE = 4
+FRAMES_PER_STATE = 4
 """Frames that one state of the LSTM stands for: the product of the strides in time."""
 
 
@@ -31,8 +32,8 @@ class ResidualBiLstmSettings:
     lstm_hidden : units of each direction of the LSTM.
     attention_hidden : units of the layer that scores a frame.
     block_dropout : within a block; dropout : before the LSTM and before the last linear layer. In [0, 1).
-    fusion_weight : weight of the utterance-level head (`ser.models.functionals`), in [0, 1); 0: there is none.
-    kernel : the second opinion compares with utterances of training (`ser.models.kernel`), instead of a linear layer.
+    fusion_weight : weight of the utterance-level head (`ser.models.utterance_heads`), in [0, 1); 0: there is none.
+    kernel : that head is a `KernelHead` instead of a `FunctionalsHead`.
     """
 
     channels: Annotated[ListOf[Positive], Field(min_length=2, max_length=2)] = (32, 64)
@@ -49,17 +50,16 @@ class ResidualBiLstm(nn.Module):
 
     Parameters
     ----------
-    n_features : bands of the spectrogram, neighbours in frequency (64 in the recipe).
+    n_features : bands of the spectrogram, neighbours in frequency (64 in the recipe `logmel_resbilstm`).
     n_classes : columns of the output.
     """
 
-    min_frames = 2 * FRAMES_A_STATE
-    per_band = True
+    min_frames = 2 * FRAMES_PER_STATE
 
     def __init__(self, settings: ResidualBiLstmSettings, *, n_features: int, n_classes: int) -> None:
         super().__init__()
         first, second = settings.channels
-        rows = -(-n_features // _BANDS_A_ROW)
+        rows = -(-n_features // _BANDS_PER_ROW)
         hidden = settings.lstm_hidden
         self.stem = nn.Conv2d(1, first, kernel_size=(7, 5), stride=_STEM_STRIDE, padding=(3, 2), bias=False)
         self.stem_norm = nn.BatchNorm2d(first)
@@ -78,13 +78,13 @@ class ResidualBiLstm(nn.Module):
         self.classify = nn.Linear(4 * hidden, n_classes)
         self.to(memory_format=torch.channels_last)  # half as fast again on a CPU
 
-    def forward(self, features: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Return logits and attention weights; the shapes in the comments are the recipe's.
+    def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Return logits and attention weights; shapes in comments are those of the recipe `logmel_resbilstm`.
 
         Parameters
         ----------
-        features : float32 [batch, bands, frames], standardised, 0 where padded.
-        mask : bool [batch, frames], true from the first frame to a recording's last.
+        features : float32 [batch, bands, frames], normalised per band, 0 where padded.
+        lengths : int64 [batch], frames of each recording before the padding.
 
         Returns
         -------
@@ -92,7 +92,7 @@ class ResidualBiLstm(nn.Module):
         weights : float32 [batch, ceil(frames / 4)], one for every four frames, summing to 1, 0 where padded.
         """
         maps = features.unsqueeze(1).contiguous(memory_format=torch.channels_last)  # [b, 1, 64, 256]
-        mask = mask[:, :: _STEM_STRIDE[1]]  # [b, 128]
+        mask = frame_mask(lengths, features.shape[2])[:, :: _STEM_STRIDE[1]]  # [b, 128]
         maps = F.relu(self.stem_norm(self.stem(maps))) * _over_maps(mask)  # [b, 32, 16, 128]
         for block, (_, stride) in zip(self.blocks, _BLOCK_STRIDES, strict=True):
             mask = mask[:, ::stride]

@@ -20,7 +20,7 @@ from ser.features.validation import (
     settings_dataclass,
     suggestion,
 )
-from ser.models.recogniser import check_architecture, fusion_weight, normalises_per_band
+from ser.models.registry import ARCHITECTURES, check_architecture, fusion_weight
 from ser.training.module import MONITORED, ModelSettings
 
 
@@ -150,7 +150,9 @@ def _check_fit(settings: RunSettings) -> None:
             f"model.network.fusion_weight needs features.groups=[logmel,pitch], but it is {list(groups)}: give these "
             "groups, or model.network.fusion_weight=0."
         )
-    if settings.spectrogram.changes_anything and not (normalises_per_band(name) and (second or groups == ("logmel",))):
+    if settings.spectrogram.changes_anything and not (
+        ARCHITECTURES[name].per_band and (second or groups == ("logmel",))
+    ):
         raise SettingsError(
             f"spectrogram changes log-mel features of a network that standardises by band, but features.groups is "
             f"{list(groups)} and model.name {name}: give features=logmel model=residual_bilstm, or spectrogram=none."

@@ -15,7 +15,7 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from ser.augment.specaugment import mask_spectrogram, mix
 from ser.augment.spectrogram import SpectrogramAugmentSettings, change_sound
-from ser.data.samplers import count_real_frames, epoch_seed
+from ser.data.samplers import epoch_seed
 from ser.evaluation.metrics import Metrics
 from ser.features.validation import Fraction, FractionBelowOne, PositiveNumber, settings_dataclass
 from ser.inference.checkpoint import ENTRY, describe
@@ -98,9 +98,9 @@ class EmotionClassifier(L.LightningModule):
             self.register_buffer(f"{part}_loss_sum", torch.zeros(()), persistent=False)
             self.register_buffer(f"{part}_confusion", torch.zeros(n_classes, n_classes).long(), persistent=False)
 
-    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """Map float32 [batch, features, frames] to logits [batch, classes] and attention weights [batch, frames']."""
-        return self.recogniser(features)
+    def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Map features and lengths to logits [batch, classes] and attention weights [batch, frames']."""
+        return self.recogniser(features, lengths)
 
     @property
     def learner(self) -> Recogniser:
@@ -137,20 +137,22 @@ class EmotionClassifier(L.LightningModule):
             decay = self.settings.optimiser.ema_decay
             update_ema(self.recogniser, self.learner, decay=decay, step=self.global_step)
 
-    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
-        features, labels = batch
+    def training_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> Tensor:
+        features, lengths, labels = batch
         if self.spectrogram.changes_anything:
-            logits, targets = self._changed(features, F.one_hot(labels, len(self.metadata.class_names)).float())
+            logits, targets = self._changed(
+                features, lengths, F.one_hot(labels, len(self.metadata.class_names)).float()
+            )
         else:
-            logits, targets = self.learner.network_logits(features)[0], labels
+            logits, targets = self.learner.network_logits(features, lengths)[0], labels
         weight = self.class_weights if self.settings.class_weight_power else None
         loss = F.cross_entropy(logits, targets, weight=weight, label_smoothing=self.settings.label_smoothing)
         self._count("train", loss, logits, labels)
         return loss
 
-    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        features, labels = batch
-        logits, _ = self.recogniser(features)
+    def validation_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> None:
+        features, lengths, labels = batch
+        logits, _ = self.recogniser(features, lengths)
         self._count("val", F.cross_entropy(logits, labels), logits, labels)
 
     def on_validation_epoch_end(self) -> None:
@@ -176,11 +178,10 @@ class EmotionClassifier(L.LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.history = list(checkpoint["history"])
 
-    def _changed(self, features: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    def _changed(self, features: Tensor, lengths: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Return the learner's logits of a batch changed at random, and its targets, both [batch, classes]."""
         settings = self.metadata.features
         features = self.learner.network_features(features)
-        lengths = count_real_frames(features)
         features, lengths = change_sound(
             features,
             lengths,
@@ -190,11 +191,10 @@ class EmotionClassifier(L.LightningModule):
             max_length=settings.max_length,
             generator=self.draws,
         )
-        features, mask = self.learner.standardise(features)
+        features = self.learner.normalisation(features, lengths)
         features = mask_spectrogram(features, lengths, self.spectrogram, generator=self.draws)
         features, lengths, targets = mix(features, lengths, targets, self.spectrogram, generator=self.draws)
-        mask = torch.arange(mask.shape[1], device=mask.device) < lengths.unsqueeze(1)
-        logits, _ = self.learner.network(features, mask)
+        logits, _ = self.learner.network(features, lengths)
         return logits, targets
 
     def _count(self, part: str, loss: Tensor, logits: Tensor, labels: Tensor) -> None:

@@ -30,7 +30,7 @@ from ser.inference.predictor import Predictor, failure_table
 from ser.inference.run_folder import BEST, CHECKPOINTS, LAST, find_checkpoint
 from ser.inference.torch_backend import TorchScorer
 from ser.models.metadata import ModelMetadata
-from ser.models.recogniser import normalises_per_band
+from ser.models.registry import ARCHITECTURES
 from ser.training.callbacks import AtomicCheckpointIO, ResumableEarlyStopping
 from ser.training.config import RunSettings
 from ser.training.module import EmotionClassifier
@@ -91,7 +91,7 @@ def build_data(settings: RunSettings) -> EmotionData:
         data_dir=Path(settings.paths.data_dir),
         cache_dir=Path(settings.paths.cache_dir),
         seed=settings.seed,
-        per_band=normalises_per_band(settings.model.name),
+        per_band=ARCHITECTURES[settings.model.name].per_band,
     )
 
 
@@ -136,15 +136,16 @@ def _build_classifier(settings: RunSettings, data: EmotionData, configuration: M
         versions={"ser": ser.__version__, "python": platform.python_version(), **{n: version(n) for n in _LIBRARIES}},
     )
     recogniser = fresh_recogniser(metadata)
-    shape = recogniser.standardiser.mean.shape
+    shape = recogniser.normalisation.mean.shape
     mean, scale = (torch.from_numpy(column[: shape.numel()]) for column in (data.scaler.mean_, data.scaler.scale_))
-    recogniser.standardiser.set_statistics(mean.reshape(shape), scale.reshape(shape))
+    recogniser.normalisation.set_statistics(mean.reshape(shape), scale.reshape(shape))
     if recogniser.utterance_head is not None:
         log.info("Fitting the second opinion")
-        features, labels = data.tensors("train")
+        features, lengths, labels = data.tensors("train")
         fit_utterance_head(
             recogniser.utterance_head,
             features,
+            lengths,
             labels,
             data.groups("train"),
             feature_settings=settings.features,
@@ -237,7 +238,7 @@ def _report(
         write_evaluation(test, run_dir / "test", prefix="test")
         log.info("Test\n%s", format_metrics(test))
     save_figure(learning_curve_figure(classifier.history), run_dir / "learning_curve.png")
-    if settings.reference_files and not normalises_per_band(settings.model.name):
+    if settings.reference_files and not ARCHITECTURES[settings.model.name].per_band:
         write_reference_files(run_dir, recogniser, data.scaler, class_names=metadata.class_names)
 
     choice = settings.callbacks.checkpoint
@@ -265,7 +266,7 @@ def _log_outcome(logger: TensorBoardLogger, evaluation: Evaluation, metadata: Mo
 
 
 def _evaluate(predictor: Predictor, prepared: Prepared) -> Evaluation:
-    probabilities = predictor.score(prepared.features)
+    probabilities = predictor.score(prepared.features, prepared.lengths)
     return Evaluation(
         class_names=predictor.class_names,
         recordings=tuple(map(_scored, prepared.samples, probabilities)),

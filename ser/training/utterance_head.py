@@ -7,11 +7,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ser.augment.spectrogram import SpectrogramAugmentSettings, change_sound
-from ser.data.samplers import count_real_frames
 from ser.features.extract import FeatureSettings
-from ser.models.functionals import FunctionalsHead, functionals
-from ser.models.kernel import N_LANDMARKS, KernelHead, gaussian_kernel
-from ser.models.recogniser import real_frames
+from ser.models.functionals import functionals
+from ser.models.utterance_heads import N_LANDMARKS, FunctionalsHead, KernelHead, gaussian_kernel
 
 _COPIES = 8
 """Times that every recording is heard from another voice, room and microphone, amid noise; and once as it is."""
@@ -34,6 +32,7 @@ _AT_ONCE = 64
 def fit_utterance_head(
     head: FunctionalsHead | KernelHead,
     features: Tensor,
+    lengths: Tensor,
     labels: Tensor,
     groups: Tensor,
     *,
@@ -43,14 +42,17 @@ def fit_utterance_head(
 ) -> None:
     """Fit either head from training recordings; the parameters are those of `fit_functionals` and `fit_kernel`."""
     if isinstance(head, KernelHead):
-        fit_kernel(head, features, labels, groups, seed=seed)
+        fit_kernel(head, features, lengths, labels, groups, seed=seed)
     else:
-        fit_functionals(head, features, labels, feature_settings=feature_settings, spectrogram=spectrogram, seed=seed)
+        fit_functionals(
+            head, features, lengths, labels, feature_settings=feature_settings, spectrogram=spectrogram, seed=seed
+        )
 
 
 def fit_functionals(
     head: FunctionalsHead,
     features: Tensor,
+    lengths: Tensor,
     labels: Tensor,
     *,
     feature_settings: FeatureSettings,
@@ -61,7 +63,8 @@ def fit_functionals(
 
     Parameters
     ----------
-    features : float32 [samples, bands + 2, frames], padded with zeros; not standardised.
+    features : float32 [samples, bands + 2, frames], not normalised.
+    lengths : int64 [samples], frames of each sample before the padding.
     labels : int64 [samples], of two classes or more.
     spectrogram : how the copies are changed.
     seed : of the changes.
@@ -69,8 +72,7 @@ def fit_functionals(
     generator = torch.Generator().manual_seed(seed)
     n_copies = _COPIES if spectrogram.changes_sound else 0
     parts = torch.arange(len(features)).split(_AT_ONCE)
-    lengths = count_real_frames(features)
-    rows = [_functionals_of(features[part], lengths[part], head) for part in parts]
+    rows = [functionals(features[part], lengths[part], n_bands=head.n_bands) for part in parts]
     for _ in range(n_copies):
         for part in parts:
             changed, changed_lengths = change_sound(
@@ -83,7 +85,7 @@ def fit_functionals(
                 generator=generator,
                 n_bands=head.n_bands,
             )
-            rows.append(_functionals_of(changed, changed_lengths, head))
+            rows.append(functionals(changed, changed_lengths, n_bands=head.n_bands))
     values = torch.cat(rows).double().numpy()
     scaler = StandardScaler().fit(values)
     regression = LogisticRegression(C=_INVERSE_PENALTY / (1 + n_copies), class_weight="balanced", max_iter=_MAX_STEPS)
@@ -95,19 +97,23 @@ def fit_functionals(
     head.bias.copy_(bias)
 
 
-def fit_kernel(head: KernelHead, features: Tensor, labels: Tensor, groups: Tensor, *, seed: int) -> None:
+def fit_kernel(
+    head: KernelHead, features: Tensor, lengths: Tensor, labels: Tensor, groups: Tensor, *, seed: int
+) -> None:
     """Set the buffers of `head` from training recordings as they are, all classes counting alike.
 
     Changed copies are not heard: other voices are what it should tell from those that it knows.
 
     Parameters
     ----------
-    features : float32 [samples, bands + 2, frames], padded with zeros; not standardised.
+    features : float32 [samples, bands + 2, frames], not normalised.
+    lengths : int64 [samples], frames of each sample before the padding.
     labels : int64 [samples], of two classes or more.
     groups : int64 [samples], equal for takes that were meant to sound alike: an emotion, spoken or sung by one actor.
     seed : of the choice of landmarks, where there are more samples than landmarks.
     """
-    values = torch.cat([head.statistics(part, real_frames(part)) for part in features.split(_AT_ONCE)]).double()
+    parts = torch.arange(len(features)).split(_AT_ONCE)
+    values = torch.cat([head.statistics(features[part], lengths[part]) for part in parts]).double()
     mean, whitening = values.mean(dim=0), _whitening(values, groups)
     rows = (values - mean) @ whitening
     chosen = torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed))[:N_LANDMARKS]
@@ -157,8 +163,3 @@ def _of_each_class(regression: LogisticRegression, *, n_classes: int) -> tuple[T
     every_weight = weight.new_zeros(n_classes, weight.shape[1]).index_copy(0, met, weight)
     every_bias = bias.new_full((n_classes,), _NEVER_MET).index_copy(0, met, bias)
     return every_weight, every_bias
-
-
-def _functionals_of(features: Tensor, lengths: Tensor, head: FunctionalsHead) -> Tensor:
-    mask = torch.arange(features.shape[2]) < lengths.unsqueeze(1)
-    return functionals(features, mask, n_bands=head.n_bands)

@@ -16,7 +16,7 @@ APP = Path(__file__).parents[2] / "app" / "app.py"
 
 @pytest.fixture(autouse=True)
 def published_models(monkeypatch, tmp_path):
-    """The folder of the published models: an empty one, whatever the package holds."""
+    """The folder of the pretrained models: an empty one, whatever the package holds."""
     folder = tmp_path / "published"
     monkeypatch.setattr("ser.inference.pretrained.MODELS", folder)
     return folder

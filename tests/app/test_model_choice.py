@@ -72,7 +72,7 @@ def test_a_published_model_is_opened_by_name(published_models, tiny_checkpoint, 
     assert load_model(model).metadata == tiny_metadata
     os.utime(path.with_suffix(".json"), ns=(1, 1))
     assert open_model(Path("small")) != model
-    with pytest.raises(CheckpointError, match="no published model of that name; published are small"):
+    with pytest.raises(CheckpointError, match="no pretrained model of that name; known are small"):
         open_model(Path("large"))
 
 

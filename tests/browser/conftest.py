@@ -56,15 +56,16 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
         protocol="Not trained: made for tests.",
         rejection_threshold=0.4,
     )
-    voices = [load_features(_voice_wav(1000 + seed), settings=metadata.features).features for seed in range(8)]
-    features = torch.from_numpy(np.stack(voices))
+    voices = [load_features(_voice_wav(1000 + seed), settings=metadata.features) for seed in range(8)]
+    features = torch.from_numpy(np.stack([voice.features for voice in voices]))
+    lengths = torch.tensor([voice.length for voice in voices])
     with torch.random.fork_rng(), torch.no_grad():
         torch.manual_seed(0)
         recogniser = fresh_recogniser(metadata).eval()
         mean, scale = features.mean(dim=(0, 2))[:, None], features.std(dim=(0, 2))[:, None] + 1e-6
-        shape = recogniser.standardiser.mean.shape
-        recogniser.standardiser.set_statistics(mean.expand(shape), scale.expand(shape))
-        logits, _ = recogniser(features)
+        shape = recogniser.normalisation.mean.shape
+        recogniser.normalisation.set_statistics(mean.expand(shape), scale.expand(shape))
+        logits, _ = recogniser(features, lengths)
         # Fresh weights say nearly the same of every voice: spread what they say.
         spread = 2 / logits.std(dim=0)
         recogniser.network.classify.bias.sub_(logits.mean(dim=0)).mul_(spread)

@@ -31,10 +31,10 @@ def test_the_default_is_the_published_model(box, tiny_checkpoint, voice_file, ca
         (
             [],
             "checkpoint=<run folder or file> is needed, once; train a model with `python train.py`. There is no "
-            "published model ser-ravdess here",
+            "pretrained model ser-ravdess here",
         ),
         (["checkpoint=a", "checkpoint=b"], "checkpoint=<run folder or file> is needed, once"),
-        (["checkpoint=../x"], "../x: there is no such file or folder, and no published model of that name; none is"),
+        (["checkpoint=../x"], "../x: there is no such file or folder, and no pretrained model of that name; none is"),
     ],
 )
 def test_without_a_model_that_is_told_in_one_sentence(box, voice_file, capsys, arguments, message):

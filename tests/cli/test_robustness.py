@@ -48,7 +48,9 @@ def test_each_change_is_scored_by_the_runs_that_never_heard_the_actor(measured, 
             for row in table.itertuples():
                 if row.file not in sounds:
                     sounds[row.file] = load_changed_features(recordings[row.file], settings=predictor.metadata.features)
-                predicted.append(EMOTIONS[predictor.score(sounds[row.file][place : place + 1])[0].argmax()])
+                features, lengths = sounds[row.file]
+                probabilities = predictor.score(features[[place]], lengths[[place]])[0]
+                predicted.append(EMOTIONS[probabilities.argmax()])
                 true.append(row.true)
         uars.append(balanced_accuracy_score(true, predicted))
     noisy, unchanged = measured["changes"]["noise_10_db"], measured["changes"]["unchanged"]

@@ -12,8 +12,7 @@ from ser.audio.io import read_sound
 from ser.augment.waveform import AugmentSettings, augment, recording_rng
 from ser.corpora.manifest import find_recordings
 from ser.data import cache as preparation
-from ser.data._cache_file import read_entry, write_entry
-from ser.data.cache import Recipe, Sample, prepare
+from ser.data.cache import Recipe, Sample, entry_path, prepare, read_entry, write_entry
 from ser.errors import AudioError
 from ser.features.extract import FeatureSettings, extract
 
@@ -21,6 +20,8 @@ from ser.features.extract import FeatureSettings, extract
 RECIPE = Recipe(
     features=FeatureSettings(groups=("zcr", "rms", "mfcc"), max_length=60), augment=AugmentSettings(), augment_seed=7
 )
+
+VALUES = np.random.default_rng(0).normal(size=(3, 5)).astype(np.float32)
 
 
 @pytest.fixture(scope="module")
@@ -81,11 +82,13 @@ def test_features_are_those_of_the_sound_and_of_its_seeded_copy(filled, samples)
         whole = extract(waveform, RECIPE.features)[:, :60]
         expected[:, : whole.shape[1]] = whole
         np.testing.assert_allclose(prepared.features[row], expected, rtol=1e-5, atol=1e-5)
+        assert prepared.lengths[row] == whole.shape[1]
 
 
 def test_a_full_cache_makes_nothing_and_gives_the_same(filled, samples, cache_dir, made):
     again = prepare(samples, RECIPE, cache_dir=cache_dir, workers=1)
     np.testing.assert_array_equal(again.features, filled[1].features)
+    np.testing.assert_array_equal(again.lengths, filled[1].lengths)
     assert made == []
 
 
@@ -137,12 +140,15 @@ def test_what_a_killed_run_left_is_not_made_again(filled, samples, cache_dir, ma
 def test_other_lengths_share_the_entries(filled, samples, cache_dir, made):
     shorter = replace(RECIPE, features=replace(RECIPE.features, max_length=20))
     longer = replace(RECIPE, features=replace(RECIPE.features, max_length=500))
-    np.testing.assert_array_equal(
-        prepare(samples, shorter, cache_dir=cache_dir, workers=1).features, filled[1].features[:, :, :20]
-    )
-    wide = prepare(samples, longer, cache_dir=cache_dir, workers=1).features
-    np.testing.assert_array_equal(wide[:, :, :60], filled[1].features)
-    assert not wide[:, :, -1].any()  # 500 frames are 11.6 s: the end is padded
+    narrow = prepare(samples, shorter, cache_dir=cache_dir, workers=1)
+    np.testing.assert_array_equal(narrow.features, filled[1].features[:, :, :20])
+    wide = prepare(samples, longer, cache_dir=cache_dir, workers=1)
+    np.testing.assert_array_equal(wide.features[:, :, :60], filled[1].features)
+    for row, length in enumerate(wide.lengths):
+        assert wide.features[row, :, length - 1].any()
+        assert not wide.features[row, :, length:].any()
+    np.testing.assert_array_equal(filled[1].lengths, wide.lengths.clip(max=60))
+    np.testing.assert_array_equal(narrow.lengths, wide.lengths.clip(max=20))
     assert made == []
 
 
@@ -193,8 +199,9 @@ def test_bad_recordings_are_left_out_and_told(filled, recordings, tmp_path, work
     assert list(prepared.failures) == [bad]
     assert str(bad) in prepared.failures[bad]
     assert prepared.samples == tuple(sample for sample in asked if sample.recording.path != bad)
-    kept = [row for row in range(10) if row != 1]
-    np.testing.assert_array_equal(prepared.features, filled[1].features[[*kept, *(12 + row for row in kept)]])
+    kept = [row + copy for copy in (0, 12) for row in range(10) if row != 1]
+    np.testing.assert_array_equal(prepared.features, filled[1].features[kept])
+    np.testing.assert_array_equal(prepared.lengths, filled[1].lengths[kept])
 
 
 def test_the_shortest_recording_can_be_stretched_shorter_yet(recordings, tmp_path):
@@ -265,3 +272,62 @@ print(*(name.removeprefix("ser.") for name in sys.modules if name.count(".") == 
 """
     loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
     assert {name.replace("/", ".") for name in preparation._CODE} == set(loaded) - {"features.validation"}
+
+
+@pytest.fixture
+def entry(tmp_path):
+    path = tmp_path / "ab" / "cd.features"
+    write_entry(path, VALUES)
+    return path
+
+
+def test_an_entry_is_read_as_it_was_written(entry):
+    np.testing.assert_array_equal(read_entry(entry), VALUES)
+    write_entry(entry, VALUES[:, ::2].T)  # neither contiguous nor of the same shape
+    np.testing.assert_array_equal(read_entry(entry), VALUES[:, ::2].T)
+    assert [path.name for path in entry.parent.iterdir()] == ["cd.features"]
+
+
+def test_entries_are_spread_over_folders(tmp_path):
+    assert entry_path(tmp_path, "abcdef01") == tmp_path / "ab" / "cdef01.features"
+
+
+def test_an_absent_entry_is_none(tmp_path):
+    assert read_entry(tmp_path / "ab" / "cd.features") is None
+
+
+def test_a_flip_of_any_byte_is_noticed(entry):
+    whole = entry.read_bytes()
+    for place in range(len(whole)):
+        flipped = bytearray(whole)
+        flipped[place] ^= 0x10
+        entry.write_bytes(flipped)
+        assert read_entry(entry) is None, place
+
+
+def test_an_entry_cut_short_or_too_long_is_noticed(entry):
+    whole = entry.read_bytes()
+    for length in range(len(whole)):
+        entry.write_bytes(whole[:length])
+        assert read_entry(entry) is None, length
+    entry.write_bytes(whole + b"\0")
+    assert read_entry(entry) is None
+
+
+def test_foreign_content_is_noticed(entry):
+    for content in (b"", b"these are words and no features at all", bytes(1000)):
+        entry.write_bytes(content)
+        assert read_entry(entry) is None
+
+
+def test_a_write_that_fails_leaves_the_entry_as_it_was(entry, monkeypatch):
+    def fill_the_disk(path, content):
+        with path.open("wb") as file:
+            file.write(content[:10])
+        raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr(Path, "write_bytes", fill_the_disk)
+    with pytest.raises(OSError, match="No space"):
+        write_entry(entry, VALUES + 1)
+    np.testing.assert_array_equal(read_entry(entry), VALUES)
+    assert [path.name for path in entry.parent.iterdir()] == ["cd.features"]

@@ -71,7 +71,7 @@ def test_the_scaler_sees_the_training_part_alone_with_its_copies(build):
 def test_labels_number_the_chosen_classes_in_ravdess_order(build):
     data = build(**RANDOM, classes=("surprise", "angry", "calm"))
     data.setup()
-    _, labels = data.tensors("train")
+    *_, labels = data.tensors("train")
     names = [sample.recording.name.emotion for sample in data.prepared["train"].samples]
     assert [("calm", "angry", "surprise")[label] for label in labels] == names
     assert labels.dtype == torch.int64
@@ -89,16 +89,26 @@ def test_takes_meant_alike_have_one_actor_emotion_and_channel(build):
 def test_batches_of_an_epoch_hold_the_training_part(build):
     data = build(**RANDOM, batch_size=7)
     data.setup()
-    features, labels = map(torch.cat, zip(*data.train_dataloader(), strict=True))
-    expected, expected_labels = data.tensors("train")
+    features, lengths, labels = map(torch.cat, zip(*data.train_dataloader(), strict=True))
     order = EpochOrder(len(labels), seed=0).indices()
-    assert torch.equal(features, expected[order])
-    assert torch.equal(labels, expected_labels[order])
+    for found, expected in zip((features, lengths, labels), data.tensors("train"), strict=True):
+        assert torch.equal(found, expected[order])
     other = build(**RANDOM, batch_size=7, seed=1)
     other.setup()
-    assert not torch.equal(torch.cat([label for _, label in other.train_dataloader()]), labels)
-    validation = torch.cat([feature for feature, _ in data.val_dataloader()])
+    assert not torch.equal(torch.cat([label for *_, label in other.train_dataloader()]), labels)
+    validation = torch.cat([feature for feature, *_ in data.val_dataloader()])
     assert torch.equal(validation, data.tensors("validation")[0])
+
+
+def test_per_band_statistics_leave_out_the_padding_and_batches_end_with_it(build):
+    data = build(**RANDOM, batch_size=7)
+    data.per_band = True
+    data.setup()
+    train = data.prepared["train"]
+    real = np.concatenate([one[:, :n] for one, n in zip(train.features, train.lengths, strict=True)], axis=1)
+    np.testing.assert_allclose(data.scaler.mean_, real.mean(axis=1, dtype=np.float64), rtol=1e-5)
+    for loader in (data.train_dataloader(), data.val_dataloader()):
+        assert all(features.shape[2] == lengths.max() for features, lengths, _ in loader)
 
 
 def test_a_second_setup_changes_nothing(build):

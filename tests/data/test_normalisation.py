@@ -27,13 +27,13 @@ def test_sharing_out_the_columns_changes_no_bit():
         np.testing.assert_array_equal(getattr(scaler, name), value, err_msg=name)
 
 
-def test_padding_has_no_part_in_the_statistics_by_band():
+def test_padding_has_no_part_in_the_statistics_per_band():
     rng = np.random.default_rng(0)
     lengths = rng.integers(5, 41, 300)  # more samples than a block
-    features = np.zeros((300, 3, 40), dtype=np.float32)
+    features = np.full((300, 3, 40), 1e6, dtype=np.float32)  # by lengths, not by zeros
     for sample, length in zip(features, lengths, strict=True):
         sample[:, :length] = rng.normal([[-50], [0], [7]], [[2], [5], [0.1]], (3, length))
     real = np.concatenate([sample[:, :length] for sample, length in zip(features, lengths, strict=True)], axis=1)
-    scaler = fit_per_band(features)
+    scaler = fit_per_band(features, lengths)
     np.testing.assert_allclose(scaler.mean_, real.mean(axis=1, dtype=np.float64), rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(scaler.scale_, real.std(axis=1, dtype=np.float64), rtol=1e-5)

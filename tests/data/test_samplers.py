@@ -1,6 +1,6 @@
 import torch
 
-from ser.data.samplers import EpochOrder, TensorBatches, count_real_frames, epoch_seed
+from ser.data.samplers import EpochOrder, TensorBatches, epoch_seed
 
 
 def test_each_epoch_goes_through_every_sample_once_in_another_order():
@@ -34,25 +34,27 @@ def test_epoch_seeds_are_all_different_and_fit_torch():
 
 
 def test_batches_without_an_order_go_through_the_samples_as_they_stand():
-    features, labels = torch.arange(22.0).reshape(11, 2), torch.arange(11)
-    batches = TensorBatches(features, labels, batch_size=4)
-    assert [len(label) for _, label in batches] == [4, 4, 3]
+    samples = torch.arange(66.0).reshape(11, 2, 3), torch.arange(11) % 3 + 1, torch.arange(11)
+    batches = TensorBatches(*samples, batch_size=4)
+    assert [len(labels) for _, _, labels in batches] == [4, 4, 3]
     assert len(batches) == 3
-    assert torch.equal(torch.cat([label for _, label in batches]), labels)
-    assert torch.equal(torch.cat([feature for feature, _ in batches]), features)
+    for found, expected in zip(zip(*batches, strict=True), samples, strict=True):
+        assert torch.equal(torch.cat(found), expected)
 
 
-def test_batches_keep_features_and_labels_together_in_the_epochs_order():
+def test_batches_keep_a_sample_together_in_the_epochs_order():
     labels = torch.arange(11)
     features = labels[:, None, None] * torch.ones(11, 2, 3)
-    batches = TensorBatches(features, labels, batch_size=4, order=EpochOrder(11, seed=5))
+    batches = TensorBatches(features, 20 + labels, labels, batch_size=4, order=EpochOrder(11, seed=5))
     seen = list(batches)
-    assert [len(label) for _, label in seen] == [4, 4, 3]
-    assert all(torch.equal(feature[:, 0, 0].long(), label) for feature, label in seen)
+    assert [len(label) for _, _, label in seen] == [4, 4, 3]
+    for feature, length, label in seen:
+        assert torch.equal(feature[:, 0, 0].long(), label)
+        assert torch.equal(length, 20 + label)
     expected = EpochOrder(11, seed=5).indices()
-    assert torch.equal(torch.cat([label for _, label in seen]), expected)
+    assert torch.equal(torch.cat([label for _, _, label in seen]), expected)
     batches.sampler.set_epoch(1)
-    assert not torch.equal(torch.cat([label for _, label in batches]), expected)
+    assert not torch.equal(torch.cat([label for _, _, label in batches]), expected)
 
 
 def padded_samples(lengths, *, frames):
@@ -62,27 +64,21 @@ def padded_samples(lengths, *, frames):
     return features
 
 
-def test_frames_before_the_padding_are_counted():
-    features = padded_samples([3, 0, 8, 5], frames=8)
-    features[0, :, 1] = 0  # a frame of zeros amid others; padding is at the end alone, so it never is one
-    features[0, 1, 1] = 0.5
-    assert count_real_frames(features).tolist() == [3, 0, 8, 5]
-
-
 def test_samples_of_like_length_share_a_batch_no_longer_than_its_longest():
     lengths = torch.randint(1, 100, (97,), generator=torch.Generator().manual_seed(0))
     features, order = padded_samples(lengths, frames=100), EpochOrder(97, seed=1)
-    batches = TensorBatches(features, torch.arange(97), batch_size=4, order=order, lengths=lengths)
+    batches = TensorBatches(features, lengths, torch.arange(97), batch_size=4, order=order, by_length=True)
     seen = list(batches)
     assert len(seen) == len(batches) == 25
-    assert sorted(torch.cat([rows for _, rows in seen]).tolist()) == list(range(97))
-    for batch, rows in seen:
+    assert sorted(torch.cat([rows for _, _, rows in seen]).tolist()) == list(range(97))
+    for batch, of_batch, rows in seen:
+        assert torch.equal(of_batch, lengths[rows])
         assert batch.shape[2] == lengths[rows].max()
         assert torch.equal(batch[:, 0, 0], rows + 1.0)
-    padding = 1 - sum(int(lengths[rows].sum()) for _, rows in seen) / sum(batch[:, 0].numel() for batch, _ in seen)
+    padding = 1 - sum(int(found.sum()) for _, found, _ in seen) / sum(batch[:, 0].numel() for batch, _, _ in seen)
     assert padding < 0.15  # a batch of random ones would be 37% padding
-    longest = [batch.shape[2] for batch, _ in seen]
+    longest = [batch.shape[2] for batch, _, _ in seen]
     assert longest != sorted(longest)
-    assert [rows.tolist() for _, rows in batches] == [rows.tolist() for _, rows in seen]
+    assert [rows.tolist() for _, _, rows in batches] == [rows.tolist() for _, _, rows in seen]
     batches.sampler.set_epoch(1)
-    assert [rows.tolist() for _, rows in batches] != [rows.tolist() for _, rows in seen]
+    assert [rows.tolist() for _, _, rows in batches] != [rows.tolist() for _, _, rows in seen]

@@ -46,8 +46,8 @@ def test_a_round_trip_gives_equal_outputs(tiny_metadata, path):
     torch.manual_seed(3)
     recogniser = fresh_recogniser(tiny_metadata)
     shape = (187, 64)
-    recogniser.standardiser.set_statistics(torch.randn(shape), 1 + torch.rand(shape))
-    recogniser.train()(torch.randn(6, *shape))  # running statistics that are not the initial ones
+    recogniser.normalisation.set_statistics(torch.randn(shape), 1 + torch.rand(shape))
+    recogniser.train()(torch.randn(6, *shape), torch.full((6,), 64))  # running statistics that are not the initial ones
     recogniser.eval()
     state = {f"recogniser.{name}": value for name, value in recogniser.state_dict().items()}
     save_atomically({"state_dict": state, "ser": describe(tiny_metadata), "epoch": 4}, path)
@@ -56,9 +56,9 @@ def test_a_round_trip_gives_equal_outputs(tiny_metadata, path):
 
     assert metadata == tiny_metadata
     assert not loaded.training
-    features = torch.randn(5, *shape)
+    inputs = torch.randn(5, *shape), torch.full((5,), 64)
     with torch.no_grad():
-        for ours, theirs in zip(loaded(features), recogniser(features), strict=True):
+        for ours, theirs in zip(loaded(*inputs), recogniser(*inputs), strict=True):
             assert torch.equal(ours, theirs)
     assert list(path.parent.iterdir()) == [path]
 
@@ -85,13 +85,13 @@ def test_a_compressed_archive_is_refused(tiny_checkpoint, tmp_path):
         load_recogniser(path)
 
 
-def test_descriptions_survive_the_file(path):
+def test_metadata_survive_the_file(path):
     metadata = ModelMetadata(
         architecture="cnn_bilstm_luong",
         network={"conv_channels": [2, 2], "lstm_hidden": 2, "lstm_layers": 1, "dropout": 0.25},
         class_names=("happy", "calm"),  # in the order of the outputs, whatever it is
         features=FeatureSettings(groups=("rms", "zcr"), max_length=9, tuning=0.0),
-        protocol="Nobody was heard.",
+        protocol="Not trained.",
         scored_recordings=("03-01-01-01-01-01-01",),
         configuration={"data": {"fold": None, "list": [1, 2.5, "x"]}},
         versions={"torch": "2"},
@@ -157,10 +157,10 @@ def test_a_whole_pickled_module_is_refused(path, tiny_checkpoint):
     refuse(path, "was refused")
 
 
-@pytest.mark.parametrize("share", [0, 0.001, 0.01, 0.1, 0.3, 0.5, 0.9, 0.99, 0.9999])
-def test_a_truncated_checkpoint_is_refused(path, tiny_checkpoint, share):
+@pytest.mark.parametrize("fraction", [0, 0.001, 0.01, 0.1, 0.3, 0.5, 0.9, 0.99, 0.9999])
+def test_a_truncated_checkpoint_is_refused(path, tiny_checkpoint, fraction):
     whole = tiny_checkpoint.read_bytes()
-    path.write_bytes(whole[: int(share * len(whole))])
+    path.write_bytes(whole[: int(fraction * len(whole))])
     refuse(path)
 
 
@@ -237,7 +237,7 @@ def set_in(content, keys, value):
         (["versions", "torch"], 2, "checkpoint.versions.torch is 2"),
     ],
 )
-def test_a_bad_description_is_refused(path, content, keys, value, complaint):
+def test_bad_metadata_are_refused(path, content, keys, value, complaint):
     set_in(content["ser"], keys, value)
     torch.save(content, path)
     refuse(path, complaint)
@@ -251,7 +251,7 @@ def test_instantiation_in_the_configuration_is_information_and_no_more(path, con
 
 
 @pytest.mark.parametrize("entry", ["architecture", "network", "class_names", "features", "protocol"])
-def test_an_incomplete_description_is_refused(path, content, entry):
+def test_incomplete_metadata_are_refused(path, content, entry):
     del content["ser"][entry]
     torch.save(content, path)
     refuse(path, f"checkpoint.{entry} is missing")
@@ -300,7 +300,7 @@ def test_weights_that_do_not_fit_are_refused(path, content):
     weights = content["state_dict"]
     for name, other, complaint in (
         ("recogniser.network.classify.weight", torch.zeros(8, 3), "size mismatch for network.classify.weight"),
-        ("recogniser.standardiser.mean", torch.zeros(187, 63), "size mismatch for standardiser.mean"),
+        ("recogniser.normalisation.mean", torch.zeros(187, 63), "size mismatch for normalisation.mean"),
         ("recogniser.network.classify.bias", "words", "network.classify.bias"),
         ("recogniser.network.extra", torch.zeros(1), "Unexpected key"),
     ):

@@ -23,7 +23,7 @@ pytest.importorskip("onnx", reason="onnx is not installed: pip install 'ser[expo
 
 @pytest.fixture(scope="module")
 def full_checkpoint(tmp_path_factory):
-    """The original recipe's network in full, over 216 frames, with random weights and statistics."""
+    """The baseline network in full, over 216 frames, with random weights and statistics."""
     metadata = ModelMetadata(
         architecture="cnn_bilstm_luong",
         network={},
@@ -34,8 +34,8 @@ def full_checkpoint(tmp_path_factory):
     with torch.random.fork_rng():
         torch.manual_seed(1)
         recogniser = fresh_recogniser(metadata)
-        shape = recogniser.standardiser.mean.shape
-        recogniser.standardiser.set_statistics(torch.randn(shape), 1 + torch.rand(shape))
+        shape = recogniser.normalisation.mean.shape
+        recogniser.normalisation.set_statistics(torch.randn(shape), 1 + torch.rand(shape))
         # Fresh weights hardly heed their input, and fresh statistics of a BatchNorm change nothing: any graph would do.
         for parameter in recogniser.parameters():
             parameter.data.mul_(3)
@@ -49,8 +49,8 @@ def full_checkpoint(tmp_path_factory):
 
 
 @pytest.mark.parametrize("kernel", [False, True])
-def test_the_second_opinion_goes_along(tmp_path, kernel):
-    """The graph of the recommended recipe's network, given voices of which a part is padding."""
+def test_the_utterance_level_head_is_in_the_graph(tmp_path, kernel):
+    """On inputs of one frame to full length; what lies in the padding has no part in the outputs."""
     settings = FeatureSettings(n_fft=1024, hop_length=441, n_mels=32, max_length=96, groups=("logmel", "pitch"))
     metadata = ModelMetadata(
         architecture="residual_bilstm",
@@ -62,7 +62,7 @@ def test_the_second_opinion_goes_along(tmp_path, kernel):
     with torch.random.fork_rng():
         torch.manual_seed(1)
         recogniser = fresh_recogniser(metadata)
-        recogniser.standardiser.set_statistics(torch.full((32, 1), -40.0), torch.full((32, 1), 12.0))
+        recogniser.normalisation.set_statistics(torch.full((32, 1), -40.0), torch.full((32, 1), 12.0))
         recogniser.utterance_head.mean.normal_(std=3)
         recogniser.utterance_head.weight.normal_(std=0.05 if kernel else 0.3)
         if kernel:
@@ -79,34 +79,40 @@ def test_the_second_opinion_goes_along(tmp_path, kernel):
     features = draw.normal(-40, 12, size=(4, 34, 96)).astype(np.float32)
     features[:, 32] = draw.uniform(6.5, 8.5, size=(4, 96))
     features[:, 33] = draw.uniform(size=(4, 96))
-    features[1, :, 50:] = 0
-    for answer, expected in zip(model(features), scorer(features), strict=True):
+    lengths = np.array([96, 50, 1, 7])
+    for answer, expected in zip(model(features, lengths), scorer(features, lengths), strict=True):
         np.testing.assert_allclose(answer, expected, rtol=0, atol=1e-5)
-    other = features.copy()
-    other[:, 32] += 1  # another pitch is another answer, in the graph too
-    assert np.abs(model(other)[0] - model(features)[0]).max() > 1e-2
+    other, padded = features.copy(), features.copy()
+    other[:, 32] += 3  # another pitch gives other probabilities, in the graph too
+    assert np.abs(model(other, lengths)[0] - model(features, lengths)[0]).max() > 1e-4
+    for row, length in enumerate(lengths):
+        padded[row, :, length:] = 0
+    np.testing.assert_allclose(model(padded, lengths)[0], model(features, lengths)[0], rtol=0, atol=1e-6)
+    assert np.abs(model(features, np.full(4, 96))[0] - model(features, lengths)[0])[1:].max() > 1e-3
 
 
 @pytest.mark.parametrize("fixture", ["tiny_checkpoint", "full_checkpoint"])
-def test_onnx_answers_as_pytorch_at_every_batch_size(request, tmp_path, fixture):
+def test_onnx_predicts_as_pytorch_at_every_batch_size(request, tmp_path, fixture):
     checkpoint = request.getfixturevalue(fixture)
     scorer, metadata = load_torch_scorer(checkpoint)
     model = OnnxScorer(export_onnx(checkpoint, tmp_path / "model.onnx").read_bytes())
     settings = metadata.features
     features = np.random.default_rng(0).normal(scale=2, size=(8, settings.n_features, settings.max_length))
     features = features.astype(np.float32)
+    lengths = np.arange(1, 9)
     for batch in (1, 8):
-        for answer, expected in zip(model(features[:batch]), scorer(features[:batch]), strict=True):
+        inputs = features[:batch], lengths[:batch]
+        for answer, expected in zip(model(*inputs), scorer(*inputs), strict=True):
             assert answer.dtype == np.float32
             assert answer.shape == expected.shape
             np.testing.assert_allclose(answer, expected, rtol=0, atol=1e-5)
-    probabilities, attention = model(features)
+    probabilities, attention = model(features, lengths)
     assert probabilities.shape == (8, 8)
     assert attention.shape == (8, settings.max_length // 2)
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-5)
     assert np.ptp(probabilities, axis=0).max() > 1e-3  # else every input would pass for every other
     # All zeros are traced: the graph must not have kept what they gave.
-    assert np.abs(probabilities[0] - model(np.zeros_like(features[:1]))[0]).max() > 1e-3
+    assert np.abs(probabilities[0] - model(np.zeros_like(features[:1]), lengths[:1])[0]).max() > 1e-3
 
 
 def test_the_model_of_a_run_lies_in_its_folder(tmp_path, tiny_checkpoint):
@@ -122,7 +128,7 @@ def test_the_model_of_a_run_lies_in_its_folder(tmp_path, tiny_checkpoint):
     assert export_onnx(alone) == tmp_path / "alone" / "model.onnx"
 
 
-def test_the_description_stands_beside_the_model_with_its_digest(tmp_path, tiny_checkpoint, tiny_metadata):
+def test_the_metadata_lie_beside_the_model_with_its_digest(tmp_path, tiny_checkpoint, tiny_metadata):
     output = export_onnx(tiny_checkpoint, tmp_path / "new" / "small.onnx")
     content = json.loads((tmp_path / "new" / "small.json").read_text(encoding="utf-8"))
     assert content["sha256"] == hashlib.sha256(output.read_bytes()).hexdigest()
@@ -130,20 +136,32 @@ def test_the_description_stands_beside_the_model_with_its_digest(tmp_path, tiny_
     assert str(tmp_path.parent).encode() not in output.read_bytes()
 
 
-def test_a_graph_that_answers_otherwise_is_not_written(tmp_path, tiny_checkpoint, monkeypatch):
+def test_a_graph_of_other_outputs_is_not_written(tmp_path, tiny_checkpoint, monkeypatch):
     output = tmp_path / "model.onnx"
     output.write_bytes(b"the old one")
 
-    class Liar(OnnxScorer):
-        def __call__(self, features):
-            probabilities, attention = super().__call__(features)
+    class Wrong(OnnxScorer):
+        def __call__(self, features, lengths):
+            probabilities, attention = super().__call__(features, lengths)
             return probabilities, attention + np.float32(2e-4)
 
-    monkeypatch.setattr("ser.inference.export.OnnxScorer", Liar)
+    monkeypatch.setattr("ser.inference.export.OnnxScorer", Wrong)
     with pytest.raises(CheckpointError, match=r"tiny\.ckpt cannot be exported: .* differs from PyTorch's by 2\.0e-04"):
         export_onnx(tiny_checkpoint, output)
     assert output.read_bytes() == b"the old one"
     assert [path.name for path in tmp_path.iterdir()] == ["model.onnx"]
+
+
+def test_a_graph_that_guesses_padding_from_zeros_is_not_written(tmp_path, tiny_checkpoint, monkeypatch):
+    class Guessing(OnnxScorer):
+        def __call__(self, features, lengths):
+            guessed = features.any(axis=1).sum(axis=1)
+            probabilities, attention = super().__call__(features, lengths)
+            return probabilities + (guessed != lengths)[:, np.newaxis].astype(np.float32), attention
+
+    monkeypatch.setattr("ser.inference.export.OnnxScorer", Guessing)
+    with pytest.raises(CheckpointError, match=r"cannot be exported"):
+        export_onnx(tiny_checkpoint, tmp_path / "model.onnx")
 
 
 @pytest.mark.parametrize("package", ["onnx", "onnxruntime"])
@@ -156,9 +174,9 @@ def test_a_missing_package_is_named(tmp_path, tiny_checkpoint, monkeypatch, pack
 def test_the_command_prints_the_path_of_the_model(tmp_path, tiny_checkpoint, capsys):
     output = tmp_path / "model.onnx"
     assert main([f"checkpoint={tiny_checkpoint}", "format=onnx", f"output={output}"]) == 0
-    told = capsys.readouterr()
-    assert told.out == f"{output}\n"
-    assert told.err == ""
+    printed = capsys.readouterr()
+    assert printed.out == f"{output}\n"
+    assert printed.err == ""
     assert output.is_file()
 
 
@@ -173,11 +191,11 @@ def test_the_command_prints_the_path_of_the_model(tmp_path, tiny_checkpoint, cap
         (["checkpoint=missing.ckpt"], "missing.ckpt: there is no such checkpoint"),
     ],
 )
-def test_what_the_command_cannot_do_is_told_in_one_sentence(tmp_path, monkeypatch, capsys, arguments, message):
+def test_what_the_command_cannot_do_is_refused_in_one_sentence(tmp_path, monkeypatch, capsys, arguments, message):
     monkeypatch.chdir(tmp_path)
     assert main(arguments) == 1
-    told = capsys.readouterr()
-    assert told.out == ""
-    assert told.err.startswith(f"error: {message}")
-    assert told.err.count("\n") == 1
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith(f"error: {message}")
+    assert printed.err.count("\n") == 1
     assert list(tmp_path.iterdir()) == []

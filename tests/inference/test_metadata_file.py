@@ -9,29 +9,29 @@ from ser.inference.metadata_file import MAX_BYTES, metadata_path, public_metadat
 from ser.inference.metadata_file import write_metadata_of as write
 
 
-def test_a_description_is_read_as_it_was_written(tmp_path, tiny_metadata):
+def test_metadata_are_read_as_written(tmp_path, tiny_metadata):
     path = tmp_path / "small.safetensors"
     write(path, b"weights", tiny_metadata)
     assert read_metadata_of(path, b"weights") == tiny_metadata
     assert [path.name for path in tmp_path.iterdir()] == ["small.json"]
 
 
-def test_one_description_serves_both_files_of_a_model(tmp_path, tiny_metadata):
+def test_one_json_serves_both_files_of_a_model(tmp_path, tiny_metadata):
     path, graph = tmp_path / "small.safetensors", tmp_path / "small.onnx"
     write(path, b"weights", tiny_metadata, onnx=b"graph")
     assert read_metadata_of(path, b"weights") == read_metadata_of(graph, b"graph") == tiny_metadata
     for file, content in ((path, b"graph"), (graph, b"weights"), (path, b"other"), (graph, b"other")):
-        with pytest.raises(CheckpointError, match=rf"{file.name} is not the model that small\.json describes"):
+        with pytest.raises(CheckpointError, match=rf"{file.name} is not the model of small\.json"):
             read_metadata_of(file, content)
 
 
 def test_weights_without_a_graph_vouch_for_none(tmp_path, tiny_metadata):
     write(tmp_path / "small.safetensors", b"weights", tiny_metadata)
-    with pytest.raises(CheckpointError, match=r"small\.onnx is not the model that small\.json describes"):
+    with pytest.raises(CheckpointError, match=r"small\.onnx is not the model of small\.json"):
         read_metadata_of(tmp_path / "small.onnx", b"graph")
 
 
-def test_a_description_that_is_too_large_is_not_read(tmp_path, tiny_metadata, monkeypatch):
+def test_a_json_that_is_too_large_is_not_read(tmp_path, tiny_metadata, monkeypatch):
     path = tmp_path / "small.safetensors"
     write(path, b"weights", tiny_metadata)
     with metadata_path(path).open("rb+") as file:

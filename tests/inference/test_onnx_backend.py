@@ -42,7 +42,7 @@ def model(exported, tmp_path):
     return path
 
 
-def test_a_recording_is_judged_as_by_pytorch(model, tiny_checkpoint, voice_file):
+def test_a_prediction_is_that_of_pytorch(model, tiny_checkpoint, voice_file):
     theirs, ours = (Predictor.load(path).predict(voice_file) for path in (tiny_checkpoint, model))
     np.testing.assert_allclose(ours.probabilities, theirs.probabilities, rtol=0, atol=1e-5)
     np.testing.assert_allclose(ours.attention, theirs.attention, rtol=0, atol=1e-5)
@@ -70,7 +70,7 @@ def test_prediction_loads_neither_pytorch_nor_what_training_needs(model, tiny_ch
     assert "onnxruntime" in modules.split()
     assert not set(HEAVY) & set(modules.split())
     expected = Predictor.load(tiny_checkpoint).predict(voice_file).probabilities
-    np.testing.assert_allclose([float(share) for share in probabilities.split()], expected, rtol=0, atol=1e-5)
+    np.testing.assert_allclose([float(number) for number in probabilities.split()], expected, rtol=0, atol=1e-5)
 
 
 def test_threads_are_one_unless_more_are_asked_for(model):
@@ -78,26 +78,26 @@ def test_threads_are_one_unless_more_are_asked_for(model):
     assert [options.intra_op_num_threads for options in threads] == [1, 2]
 
 
-def test_a_missing_model_is_told(tmp_path):
+def test_a_missing_model_is_refused(tmp_path):
     with pytest.raises(CheckpointError, match=r"gone\.onnx: there is no such model; .*ser export"):
         Predictor.load(tmp_path / "gone.onnx")
 
 
-def test_a_model_without_its_description_is_refused(model):
+def test_a_model_without_its_metadata_is_refused(model):
     model.with_suffix(".json").unlink()
     with pytest.raises(CheckpointError, match=r"model\.onnx lacks its metadata: model\.json"):
         Predictor.load(model)
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[" * 100_000])
-def test_a_damaged_description_is_refused(model, content):
+def test_damaged_metadata_are_refused(model, content):
     model.with_suffix(".json").write_bytes(content)
     with pytest.raises(CheckpointError, match=r"model\.json is damaged: it is not JSON"):
         Predictor.load(model)
 
 
 @pytest.mark.parametrize("content", [[], {}, {"metadata": "x"}, None])
-def test_a_foreign_description_is_refused(model, content):
+def test_foreign_metadata_are_refused(model, content):
     model.with_suffix(".json").write_text(json.dumps(content), encoding="utf-8")
     with pytest.raises(CheckpointError, match=r"model\.json is not the metadata of a model of this project"):
         Predictor.load(model)
@@ -107,7 +107,7 @@ def test_one_wrong_byte_is_noticed(model):
     content = bytearray(model.read_bytes())
     content[len(content) // 2] ^= 1
     model.write_bytes(content)
-    with pytest.raises(CheckpointError, match=r"model\.onnx is not the model that model\.json describes"):
+    with pytest.raises(CheckpointError, match=r"model\.onnx is not the model of model\.json"):
         Predictor.load(model)
 
 
@@ -122,7 +122,7 @@ def test_a_file_that_is_no_model_is_refused(model, exported):
 @pytest.mark.parametrize(
     "change", [{"class_names": ["sad", "happy"]}, {"features": {"max_length": 65}}, {"features": {"n_mfcc": 12}}]
 )
-def test_a_description_of_another_graph_is_refused(model, exported, change):
+def test_metadata_of_another_graph_are_refused(model, exported, change):
     metadata = exported[1]["metadata"]
     change = {key: metadata[key] | value if isinstance(value, dict) else value for key, value in change.items()}
     content = exported[1] | {"metadata": metadata | change}
@@ -131,14 +131,14 @@ def test_a_description_of_another_graph_is_refused(model, exported, change):
         Predictor.load(model)
 
 
-def test_a_bad_setting_in_the_description_is_named(model, exported):
+def test_a_bad_setting_in_the_metadata_is_named(model, exported):
     content = exported[1] | {"metadata": exported[1]["metadata"] | {"protocol": 3}}
     model.with_suffix(".json").write_text(json.dumps(content), encoding="utf-8")
     with pytest.raises(CheckpointError, match=r"model\.json cannot be used: checkpoint\.protocol is 3"):
         Predictor.load(model)
 
 
-def test_a_missing_runtime_is_told_with_the_remedy(model, monkeypatch):
+def test_a_missing_runtime_is_named_with_the_remedy(model, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(CheckpointError, match=r"model\.onnx needs onnxruntime; .*pip install 'ser\[onnx\]'"):
         Predictor.load(model)

@@ -27,7 +27,7 @@ def predictor(tiny_checkpoint):
 
 @pytest.fixture
 def voices(tmp_path, voice):
-    """Five recordings of other speeds, so that the model judges them differently."""
+    """Five recordings of other speeds, so that their predictions differ."""
     paths = [tmp_path / f"{number}.wav" for number in range(5)]
     for number, path in enumerate(paths):
         soundfile.write(path, voice[: 44100 - 4000 * number], 16000 + 4000 * number)
@@ -51,9 +51,9 @@ def test_a_prediction_is_a_distribution_over_the_classes(predictor, voice_file):
 def test_the_way_from_sound_to_probabilities_by_hand(predictor, tiny_checkpoint, voice_file):
     recogniser, metadata = load_recogniser(tiny_checkpoint)
     features = extract(read_sound(voice_file, sample_rate=22050).waveform, metadata.features)[:, :64]
-    standardised = (torch.from_numpy(features) - recogniser.standardiser.mean) / recogniser.standardiser.scale
+    normalised = (torch.from_numpy(features) - recogniser.normalisation.mean) / recogniser.normalisation.scale
     with torch.no_grad():
-        logits = recogniser.network(standardised[None])[0][0].double().numpy()
+        logits = recogniser.network(normalised[None], torch.tensor([64]))[0][0].double().numpy()
     expected = np.exp(logits) / np.exp(logits).sum()
     np.testing.assert_allclose(predictor.predict(voice_file).probabilities, expected, rtol=1e-5)
 
@@ -70,7 +70,7 @@ def test_probabilities_follow_the_order_of_the_classes(tiny_metadata, voice_file
     assert prediction.confidence == pytest.approx(np.exp(2) / (np.exp(2) + 2))
 
 
-def test_many_files_are_judged_as_each_alone(predictor, voices):
+def test_many_files_are_predicted_as_each_alone(predictor, voices):
     together, failures = predictor.predict_files(voices, workers=1)
     assert failures == {}
     assert [prediction.source for prediction in together] == [str(path) for path in voices]
@@ -97,19 +97,19 @@ def test_more_files_than_a_batch_keep_their_order(predictor, voices):
     np.testing.assert_allclose(predictions[69].probabilities, predictions[4].probabilities, rtol=1e-4, atol=1e-6)
 
 
-def test_bytes_are_judged_as_the_file(predictor, voice_file):
+def test_bytes_are_predicted_as_the_file(predictor, voice_file):
     from_path, from_bytes = predictor.predict(voice_file), predictor.predict(voice_file.read_bytes(), name="upload")
     np.testing.assert_array_equal(from_path.probabilities, from_bytes.probabilities)
     assert from_bytes.source == "upload"
 
 
-def test_judging_is_repeatable_and_learns_nothing(predictor, voice_file):
+def test_a_prediction_is_repeatable_and_changes_nothing(predictor, voice_file):
     first, second = predictor.predict(voice_file), predictor.predict(voice_file)
     np.testing.assert_array_equal(first.probabilities, second.probabilities)
     assert not predictor.scorer.recogniser.training
 
 
-def test_a_bad_file_among_good_ones_is_told(predictor, voices, tmp_path):
+def test_a_bad_file_among_good_ones_is_named(predictor, voices, tmp_path):
     bad, missing = tmp_path / "bad.wav", tmp_path / "missing.wav"
     bad.write_text("words")
     predictions, failures = predictor.predict_files([voices[0], bad, voices[1], missing], workers=1)
@@ -124,10 +124,11 @@ def test_a_bad_file_among_good_ones_is_told(predictor, voices, tmp_path):
 
 def test_all_features_are_scored_a_batch_at_a_time(predictor):
     features = np.random.default_rng(0).normal(size=(70, 187, 64)).astype(np.float32)
-    probabilities = predictor.score(features)
+    lengths = np.full(70, 64)
+    probabilities = predictor.score(features, lengths)
     assert probabilities.shape == (70, 8)
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-5)
-    np.testing.assert_allclose(probabilities[65:], predictor.score(features[65:]), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(probabilities[65:], predictor.score(features[65:], lengths[65:]), rtol=1e-4, atol=1e-6)
 
 
 def test_a_cut_recording_is_warned_of(predictor, tmp_path, voice):
@@ -144,7 +145,7 @@ def test_a_clipped_recording_is_warned_of(predictor, tmp_path, voice):
     assert predictor.predict(path).warnings == ("The recording is clipped; record it at a lower level.",)
 
 
-def test_the_shortest_recording_is_judged(predictor, tmp_path, voice):
+def test_the_shortest_recording_is_predicted(predictor, tmp_path, voice):
     short = tmp_path / "short.wav"
     soundfile.write(short, voice[10000:14410], 22050)
     assert predictor.predict(short).probabilities.sum() == pytest.approx(1, abs=1e-6)
@@ -170,13 +171,13 @@ def test_nothing_to_expand_is_refused_by_name(tmp_path):
         expand_folders([tmp_path / "missing.wav"])
 
 
-def test_failures_are_told_as_csv(tmp_path):
+def test_failures_are_written_as_csv(tmp_path):
     assert (
         failure_table({tmp_path / "a,b.wav": 'it says "no"'}) == f'file,reason\n"{tmp_path}/a,b.wav","it says ""no"""\n'
     )
 
 
-def test_a_description_may_name_two_classes_alone():
+def test_two_classes_are_enough():
     metadata = ModelMetadata(
         architecture="cnn_bilstm_luong",
         network={"conv_channels": [2, 2], "lstm_hidden": 2, "lstm_layers": 1},
@@ -184,20 +185,21 @@ def test_a_description_may_name_two_classes_alone():
         features=FeatureSettings(groups=("rms",), max_length=8),
         protocol="Random weights.",
     )
-    probabilities, attention = TorchScorer(fresh_recogniser(metadata))(np.zeros((3, 1, 8), dtype=np.float32))
+    scorer = TorchScorer(fresh_recogniser(metadata))
+    probabilities, attention = scorer(np.zeros((3, 1, 8), dtype=np.float32), np.full(3, 8))
     assert probabilities.shape == (3, 2)
     assert attention.shape == (3, 4)
 
 
 @pytest.mark.parametrize(("gain", "warned"), [(1.0, False), (0.01, False), (0.001, True)])
-def test_a_very_quiet_recording_is_told_of(predictor, voice, tmp_path, gain, warned):
+def test_a_very_quiet_recording_is_warned_of(predictor, voice, tmp_path, gain, warned):
     path = tmp_path / "quiet.wav"
     soundfile.write(path, gain * voice, 22050, subtype="FLOAT")  # the voice peaks at -5 dBFS
     warnings = [warning for warning in predictor.predict(path).warnings if "very quiet" in warning]
     assert len(warnings) == warned
 
 
-def test_without_pytorch_the_remedy_is_told(tiny_checkpoint, monkeypatch):
+def test_without_pytorch_the_remedy_is_named(tiny_checkpoint, monkeypatch):
     monkeypatch.delitem(sys.modules, "ser.inference.torch_backend")
     monkeypatch.setitem(sys.modules, "torch", None)  # as if it were not installed
     with pytest.raises(CheckpointError, match=r"tiny\.ckpt needs torch, which is not installed here.*ser export"):
@@ -214,7 +216,7 @@ def box(tiny_checkpoint, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("source", ["small", Path("small"), "models/small.safetensors"])
-def test_a_published_model_is_loaded_by_name_or_path(predictor, box, voice_file, monkeypatch, source):
+def test_a_pretrained_model_is_loaded_by_name_or_path(predictor, box, voice_file, monkeypatch, source):
     monkeypatch.chdir(box.parent)
     theirs, ours = predictor.predict(voice_file), Predictor.load(source).predict(voice_file)
     np.testing.assert_array_equal(ours.probabilities, theirs.probabilities)
@@ -224,12 +226,12 @@ def test_a_published_model_is_loaded_by_name_or_path(predictor, box, voice_file,
 @pytest.mark.parametrize("source", ["large", "../small", "models/../small", Path("small/") / "x", "..."])
 def test_an_unknown_name_is_refused_with_the_known_ones(box, monkeypatch, source):
     monkeypatch.chdir(box)
-    with pytest.raises(CheckpointError, match=r"no published model of that name; published are small\.$") as refused:
+    with pytest.raises(CheckpointError, match=r"no pretrained model of that name; known are small\.$") as refused:
         Predictor.load(source)
     assert str(refused.value).startswith(f"{source}: ")
 
 
-def test_without_pytorch_a_published_model_runs_on_onnx(predictor, box, voice_file, monkeypatch):
+def test_without_pytorch_a_pretrained_model_runs_on_onnx(predictor, box, voice_file, monkeypatch):
     pytest.importorskip("onnxruntime", reason="onnxruntime is not installed: pip install 'ser[export]'")
     pytest.importorskip("onnx", reason="onnx is not installed: pip install 'ser[export]'")
     monkeypatch.delitem(sys.modules, "ser.inference.torch_backend")

@@ -76,8 +76,8 @@ def test_nothing_of_the_machine_is_written(model, recogniser, tiny_metadata):
         "paths": {"run_dir": "erika"},
         "seed": 7,
     }
-    described = replace(tiny_metadata, corpus_root="/home/erika", configuration=configuration)
-    write_pretrained(model, recogniser, described)
+    metadata = replace(tiny_metadata, corpus_root="/home/erika", configuration=configuration)
+    write_pretrained(model, recogniser, metadata)
     assert b"erika" not in model.with_suffix(".json").read_bytes()
     assert load_pretrained(model)[1] == replace(tiny_metadata, configuration={"data": {}, "seed": 7})
 
@@ -106,14 +106,17 @@ def nan(weights):
 
 
 def infinite(weights):
-    weights["standardiser.scale"][0, 0] = float("inf")
+    weights["normalisation.scale"][0, 0] = float("inf")
 
 
 @pytest.mark.parametrize(
-    ("spoil", "told"),
+    ("spoil", "message"),
     [
         (lambda w: w.pop(WEIGHT), rf"lacks the tensor {WEIGHT}"),
-        (lambda w: w.update(more=torch.zeros(1)), "holds a tensor 'more' that the described network does not have"),
+        (
+            lambda w: w.update(more=torch.zeros(1)),
+            "holds a tensor 'more' that the network of its metadata does not have",
+        ),
         (
             lambda w: w.update({WEIGHT: w[WEIGHT].half()}),
             rf"{WEIGHT} as float16 .*, but it should be float32 \[8, 16\]",
@@ -122,19 +125,19 @@ def infinite(weights):
         (lambda w: w.update({WEIGHT: w[WEIGHT].T.contiguous()}), rf"{WEIGHT} as float32 \[16, 8\]"),
         (lambda w: w.update({WEIGHT: w[WEIGHT].flatten()}), rf"{WEIGHT} as float32 \[128\]"),
         (nan, f"holds weights in {WEIGHT} that are not finite"),
-        (infinite, r"holds weights in standardiser\.scale that are not finite"),
+        (infinite, r"holds weights in normalisation\.scale that are not finite"),
     ],
 )
-def test_tensors_that_do_not_fit_are_refused(model, spoil, told):
+def test_tensors_that_do_not_fit_are_refused(model, spoil, message):
     weights = load(model.read_bytes())
     spoil(weights)
     forge(model, save(weights))
-    with pytest.raises(CheckpointError, match=rf"small\.safetensors .*{told}"):
+    with pytest.raises(CheckpointError, match=rf"small\.safetensors .*{message}"):
         load_pretrained(model)
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         ({"architecture": "os.system"}, r"small\.json cannot be used: model\.name is 'os\.system'"),
         ({"network": {"lstm_hiden": 4}}, r"small\.json cannot be used: .*did you mean 'lstm_hidden'"),
@@ -145,9 +148,9 @@ def test_tensors_that_do_not_fit_are_refused(model, spoil, told):
         ({"network": {"conv_channels": [4, 4], "lstm_hidden": 200_000}}, r"should be float32 \[8, 800000\]"),
     ],
 )
-def test_a_description_of_another_network_is_refused(model, change, told):
+def test_metadata_of_another_network_are_refused(model, change, message):
     forge(model, model.read_bytes(), **change)
-    with pytest.raises(CheckpointError, match=told):
+    with pytest.raises(CheckpointError, match=message):
         load_pretrained(model)
 
 
@@ -163,11 +166,11 @@ def test_one_wrong_bit_is_noticed(model):
     content = bytearray(model.read_bytes())
     content[-1] ^= 1
     model.write_bytes(content)
-    with pytest.raises(CheckpointError, match=r"small\.safetensors is not the model that small\.json describes"):
+    with pytest.raises(CheckpointError, match=r"small\.safetensors is not the model of small\.json"):
         load_pretrained(model)
 
 
-def test_a_missing_file_is_told(model):
+def test_a_missing_file_is_refused(model):
     with pytest.raises(CheckpointError, match=r"gone\.safetensors: there is no such model"):
         load_pretrained(model.with_name("gone.safetensors"))
     model.with_suffix(".json").unlink()
@@ -192,7 +195,7 @@ def test_the_graph_of_a_model_before_does_not_stay(model, recogniser, tiny_metad
     assert not model.with_suffix(".onnx").exists()
 
 
-def test_names_are_those_of_described_weights_the_default_first(box, tmp_path, monkeypatch):
+def test_names_are_those_of_weights_with_metadata_the_default_first(box, tmp_path, monkeypatch):
     assert pretrained_names() == [DEFAULT_MODEL, "ant", "bee", "zebra"]
     monkeypatch.setattr("ser.inference.pretrained.MODELS", tmp_path / "nothing")
     assert pretrained_names() == []
@@ -227,14 +230,14 @@ def test_numbers_beyond_all_measure_are_refused_in_a_short_sentence(model, units
 @pytest.mark.parametrize("name", ["../small", "..", "", "small", "models/ant", "ant.json", "/ant", "alone", "bare"])
 def test_what_is_no_name_is_refused_with_those_that_are(box, model, name):
     name = name.replace("/ant", f"{box}/ant") if name.startswith("/") else name
-    with pytest.raises(CheckpointError, match=f"no published model of that name; published are {DEFAULT_MODEL}, ant"):
+    with pytest.raises(CheckpointError, match=f"no pretrained model of that name; known are {DEFAULT_MODEL}, ant"):
         find_pretrained(name)
 
 
 def test_without_models_that_is_said(tmp_path, monkeypatch):
     monkeypatch.setattr("ser.inference.pretrained.MODELS", tmp_path)
     assert default_model() is None
-    with pytest.raises(CheckpointError, match=r"ser-ravdess: there is no such file.*; none is published"):
+    with pytest.raises(CheckpointError, match=r"ser-ravdess: there is no such file.*; none is here"):
         find_pretrained(DEFAULT_MODEL)
 
 
@@ -244,7 +247,7 @@ def test_a_path_goes_before_a_name(box, tmp_path, monkeypatch):
     (tmp_path / "ant").mkdir()
     assert str(find_model("ant")) == "ant"
     assert str(find_model("missing.ckpt")) == "missing.ckpt"  # whoever opens it says so
-    with pytest.raises(CheckpointError, match="published are"):
+    with pytest.raises(CheckpointError, match="known are"):
         find_model("../nothing")
 
 

@@ -1,4 +1,4 @@
-"""The model in the box, on recordings it has heard: that it is whole, and that it was trained on what it says."""
+"""The pretrained model: that it is whole, and that it was trained on what its metadata name."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from ser.inference.predictor import Predictor
 from ser.inference.pretrained import DEFAULT_MODEL, find_pretrained
 
 
-def test_it_is_small_and_says_what_it_is():
+def test_it_is_small_and_its_metadata_name_its_training_part():
     metadata = Predictor.load(DEFAULT_MODEL).metadata
     files = find_pretrained(DEFAULT_MODEL).parent.glob(f"{DEFAULT_MODEL}.*")
     assert sum(path.stat().st_size for path in files) < 10 * 2**20
@@ -18,7 +18,7 @@ def test_it_is_small_and_says_what_it_is():
 
 
 @pytest.mark.ravdess
-def test_it_knows_the_recordings_it_was_trained_on(ravdess_root):
+def test_its_training_recordings_are_predicted_right(ravdess_root):
     speech = [r for r in find_recordings(ravdess_root) if r.name.channel == "speech"][::12]  # 120, of every actor
     predictions, failures = Predictor.load(DEFAULT_MODEL).predict_files([recording.path for recording in speech])
     assert not failures

@@ -22,7 +22,7 @@ def predictor(tiny_checkpoint):
 
 @pytest.fixture(scope="module")
 def speech(voice):
-    """float32 [8 s]: the voice, the voice at twice the pace, digital silence of two windows, the voice."""
+    """float32 [8 s]: the voice, the voice at twice the speed, digital silence of two segments, the voice."""
     return np.concatenate([voice, voice[::2], np.zeros(2 * LENGTH, dtype=np.float32), voice])
 
 
@@ -37,15 +37,15 @@ def as_sound(waveform):
 
 
 @pytest.mark.parametrize("samples", [5000, LENGTH])
-def test_a_short_recording_is_one_window(samples):
+def test_a_short_recording_is_one_segment(samples):
     waveform = np.arange(samples, dtype=np.float32)
-    ((start, window),) = cut_segments(waveform, SETTINGS)
+    ((start, segment),) = cut_segments(waveform, SETTINGS)
     assert start == 0
-    np.testing.assert_array_equal(window, waveform)
+    np.testing.assert_array_equal(segment, waveform)
 
 
 @pytest.mark.parametrize("samples", [LENGTH + 1, LENGTH + LENGTH // 2, LENGTH * 2 + 1, LENGTH * 7 + 999])
-def test_windows_overlap_by_half_and_reach_both_ends(samples):
+def test_segments_overlap_by_half_and_reach_both_ends(samples):
     waveform = np.arange(samples, dtype=np.float32)
     cuts = cut_segments(waveform, SETTINGS)
     starts = [start for start, _ in cuts]
@@ -54,11 +54,11 @@ def test_windows_overlap_by_half_and_reach_both_ends(samples):
     assert min(np.diff(starts)) > 0
     assert max(np.diff(starts)) <= LENGTH // 2 + 1
     assert len(cuts) <= 2 * samples / LENGTH + 1
-    for start, window in cuts:
-        np.testing.assert_array_equal(window, waveform[start : start + LENGTH])
+    for start, segment in cuts:
+        np.testing.assert_array_equal(segment, waveform[start : start + LENGTH])
 
 
-def test_a_short_recording_is_judged_as_predict_judges_it(predictor, voice, tmp_path):
+def test_a_short_recording_is_predicted_as_by_predict(predictor, voice, tmp_path):
     path = tmp_path / "short.wav"
     soundfile.write(path, voice[:20_000], RATE)
     timeline = predictor.predict_long(read_sound(path, sample_rate=RATE), name="short")
@@ -69,53 +69,53 @@ def test_a_short_recording_is_judged_as_predict_judges_it(predictor, voice, tmp_
     assert timeline.overall.warnings == prediction.warnings == ()
 
 
-def test_each_window_is_judged_as_a_recording_of_its_own(predictor, speech, tmp_path):
+def test_each_segment_is_predicted_as_a_recording_of_its_own(predictor, speech, tmp_path):
     timeline = predictor.predict_long(as_sound(speech), name="speech")
-    heard = [window for window in timeline.segments if window.probabilities is not None]
-    assert len(heard) >= 4
-    for number, window in enumerate(heard):
+    voiced = [segment for segment in timeline.segments if segment.probabilities is not None]
+    assert len(voiced) >= 4
+    for number, segment in enumerate(voiced):
         path = tmp_path / f"{number}.wav"
-        first = round(window.start * RATE)
+        first = round(segment.start * RATE)
         soundfile.write(path, speech[first : first + LENGTH], RATE, subtype="FLOAT")
         alone = predictor.predict(path)
-        np.testing.assert_allclose(window.probabilities, alone.probabilities, atol=1e-6)
-        assert window.end - window.start == pytest.approx(LENGTH / RATE)
-    expected = np.mean([window.probabilities for window in heard], axis=0)
+        np.testing.assert_allclose(segment.probabilities, alone.probabilities, atol=1e-6)
+        assert segment.end - segment.start == pytest.approx(LENGTH / RATE)
+    expected = np.mean([segment.probabilities for segment in voiced], axis=0)
     np.testing.assert_allclose(timeline.overall.probabilities, expected, rtol=1e-6)
     assert timeline.overall.probabilities.sum() == pytest.approx(1, abs=1e-5)
 
 
-def test_silent_windows_have_no_say(predictor, speech):
+def test_silent_segments_have_no_part_in_it(predictor, speech):
     timeline = predictor.predict_long(as_sound(speech), name="speech")
-    silent = [window for window in timeline.segments if window.probabilities is None]
+    silent = [segment for segment in timeline.segments if segment.probabilities is None]
     assert silent
-    for window in silent:
-        assert np.abs(speech[round(window.start * RATE) : round(window.end * RATE)]).max() == 0
+    for segment in silent:
+        assert np.abs(speech[round(segment.start * RATE) : round(segment.end * RATE)]).max() == 0
 
 
-def test_many_windows_are_judged_in_bounded_batches(predictor, voice):
+def test_many_segments_are_predicted_in_bounded_batches(predictor, voice):
     largest = 0
 
-    def scorer(features):
+    def scorer(features, lengths):
         nonlocal largest
         largest = max(largest, len(features))
-        return predictor.scorer(features)
+        return predictor.scorer(features, lengths)
 
-    waveform = np.tile(voice, 60)  # 120 s: 160 windows
+    waveform = np.tile(voice, 60)  # 120 s: 160 segments
     timeline = Predictor(scorer, predictor.metadata).predict_long(as_sound(waveform), name="long")
     assert len(timeline.segments) > 150
     assert largest <= 16
 
 
-def test_attention_falls_where_the_windows_put_it():
-    def window(start, attention):
+def test_attention_falls_where_the_segments_put_it():
+    def segment(start, attention):
         return Segment(
             start=start, end=start + 4, probabilities=np.ones(1), attention=np.array(attention), offset=start
         )
 
     settings = SimpleNamespace(duration=4.0)  # four weights of a second each
-    windows = [window(0.0, [0.1, 0.2, 0.3, 0.4]), window(2.0, [0.5, 0.2, 0.2, 0.1])]
-    seconds, attention = attention_over_time(windows, settings=settings, duration=6.0)
+    segments = [segment(0.0, [0.1, 0.2, 0.3, 0.4]), segment(2.0, [0.5, 0.2, 0.2, 0.1])]
+    seconds, attention = attention_over_time(segments, settings=settings, duration=6.0)
     np.testing.assert_allclose(seconds, [0.5, 1.5, 2.5, 3.5, 4.5, 5.5])
     expected = np.array([0.1, 0.2, 0.4, 0.3, 0.2, 0.1])
     np.testing.assert_allclose(attention, expected / expected.sum(), rtol=1e-6)
@@ -133,14 +133,14 @@ def test_attention_covers_the_recording_and_no_padding(predictor, voice):
 def test_attention_begins_where_a_silence_was_cut_off():
     settings = SimpleNamespace(duration=4.0)
     attention = np.array([0.4, 0.3, 0.2, 0.1])
-    window = Segment(start=0.0, end=6.0, probabilities=np.ones(1), attention=attention, offset=2.0)
-    _, over_time = attention_over_time([window], settings=settings, duration=6.0)
+    segment = Segment(start=0.0, end=6.0, probabilities=np.ones(1), attention=attention, offset=2.0)
+    _, over_time = attention_over_time([segment], settings=settings, duration=6.0)
     np.testing.assert_allclose(over_time, [0, 0, 0.4, 0.3, 0.2, 0.1], rtol=1e-6)
 
 
 def test_the_silence_before_a_voice_is_no_part_of_the_frames(voice, predictor):
     trimming = Predictor(predictor.scorer, replace(predictor.metadata, features=replace(SETTINGS, trim=True)))
     late = np.concatenate([np.zeros(RATE, dtype=np.float32), voice[:10_000]])
-    window = trimming.predict_long(as_sound(late), name="late").segments[0]
+    segment = trimming.predict_long(as_sound(late), name="late").segments[0]
     begins = np.flatnonzero(np.abs(voice) > 0.01 * np.abs(voice[:10_000]).max())[0] / RATE
-    assert 1 + begins - 0.2 < window.offset <= 1 + begins
+    assert 1 + begins - 0.2 < segment.offset <= 1 + begins

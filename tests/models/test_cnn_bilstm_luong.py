@@ -1,4 +1,4 @@
-"""The network against a rendering of the recipe's words from tensors alone: no layer of `torch.nn` is used below."""
+"""The network against the recipe written with tensors alone: no layer of `torch.nn` is used below."""
 
 import pytest
 import torch
@@ -8,6 +8,7 @@ from ser.features.validation import read_settings
 from ser.models.cnn_bilstm_luong import CnnBiLstmLuong, CnnBiLstmLuongSettings
 
 HIDDEN = 128
+IGNORED = torch.zeros(1)  # lengths: this network treats padding as sound
 
 
 def convolve(features, weight, bias):
@@ -53,8 +54,8 @@ def attend(states, query):
     return sum(weight * state for weight, state in zip(weights, states, strict=True)), weights
 
 
-def recipe(parameters, features, *, training):
-    """The original recipe: logits [batch, classes] and attention weights [batch, frames // 2]."""
+def reference(parameters, features, *, training):
+    """The baseline network: logits [batch, classes] and attention weights [batch, frames // 2]."""
     maps = features
     for convolution, normalisation in (("convolutions.0", "convolutions.1"), ("convolutions.3", "convolutions.4")):
         weight, bias = parameters[f"{convolution}.weight"], parameters[f"{convolution}.bias"]
@@ -77,8 +78,8 @@ def recipe(parameters, features, *, training):
     return torch.stack(logits), torch.stack(weights)
 
 
-def original(*, dropout=0.5, dtype=torch.float32):
-    """The network at the original's sizes, after its batch normalisation has seen a batch."""
+def baseline(*, dropout=0.5, dtype=torch.float32):
+    """The network at the sizes of the reference implementation, after its batch normalisation has seen a batch."""
     torch.manual_seed(1)
     settings = CnnBiLstmLuongSettings(dropout=dropout, lstm_dropout=dropout)
     network = CnnBiLstmLuong(settings, n_features=187, n_classes=8).to(dtype)
@@ -86,30 +87,30 @@ def original(*, dropout=0.5, dtype=torch.float32):
         for layer in (1, 4):
             network.convolutions[layer].weight.uniform_(0.5, 1.5)
             network.convolutions[layer].bias.normal_(0, 0.1)
-        network.train()(3 * torch.randn(16, 187, 30, dtype=dtype) + 1)
+        network.train()(3 * torch.randn(16, 187, 30, dtype=dtype) + 1, IGNORED)
     return network
 
 
-def test_outputs_are_the_recipes():
-    network = original().eval()
+def test_outputs_are_the_reference_implementations():
+    network = baseline().eval()
     features = torch.randn(3, 187, 216)
     with torch.no_grad():
-        logits, weights = network(features)
-        expected_logits, expected_weights = recipe(network.state_dict(), features, training=False)
+        logits, weights = network(features, IGNORED)
+        expected_logits, expected_weights = reference(network.state_dict(), features, training=False)
     torch.testing.assert_close(logits, expected_logits, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(weights, expected_weights, rtol=1e-4, atol=1e-6)
-    assert logits.std(dim=0).min() > 1e-4  # the samples are told apart, so the comparison says something
+    assert logits.std(dim=0).min() > 1e-4  # the samples differ, so the comparison can fail
 
 
-def test_gradients_are_the_recipes():
-    network = original(dropout=0.0, dtype=torch.float64).train()
+def test_gradients_are_the_reference_implementations():
+    network = baseline(dropout=0.0, dtype=torch.float64).train()
     features = torch.randn(4, 187, 25, dtype=torch.float64, requires_grad=True)
     labels = torch.tensor([0, 7, 3, 3])
     copies = {name: value.detach().clone().requires_grad_() for name, value in network.named_parameters()}
     copied_features = features.detach().clone().requires_grad_()
 
-    torch.nn.functional.cross_entropy(network(features)[0], labels).backward()
-    logits, _ = recipe(copies, copied_features, training=True)
+    torch.nn.functional.cross_entropy(network(features, IGNORED)[0], labels).backward()
+    logits, _ = reference(copies, copied_features, training=True)
     (-torch.log(torch.exp(logits) / torch.exp(logits).sum(dim=1, keepdim=True))[range(4), labels].mean()).backward()
 
     torch.testing.assert_close(features.grad, copied_features.grad, rtol=1e-6, atol=1e-9)
@@ -118,8 +119,8 @@ def test_gradients_are_the_recipes():
         assert name in ("convolutions.0.bias", "convolutions.3.bias") or parameter.grad.abs().max() > 1e-6
 
 
-def test_every_stage_has_the_recipes_shape():
-    network = original()
+def test_every_stage_has_the_reference_shape():
+    network = baseline()
     shapes = {}
 
     def remember(name):
@@ -131,7 +132,7 @@ def test_every_stage_has_the_recipes_shape():
 
     for name in ("convolutions", "lstm", "attention", "dropout", "classify"):
         getattr(network, name).register_forward_hook(remember(name))
-    logits, weights = network(torch.randn(2, 187, 216))
+    logits, weights = network(torch.randn(2, 187, 216), IGNORED)
     assert shapes == {
         "convolutions": ((2, 187, 216), (2, 128, 108)),
         "lstm": ((2, 108, 128), (2, 108, 256)),
@@ -143,35 +144,37 @@ def test_every_stage_has_the_recipes_shape():
     assert weights.shape == (2, 108)
 
 
-def test_there_are_as_many_weights_as_the_recipe_has():
+def test_there_are_as_many_weights_as_the_reference_has():
     convolutions = 187 * 64 * 3 + 64 + 2 * 64 + 64 * 128 * 3 + 128 + 2 * 128
     first, second = (2 * 4 * HIDDEN * (inputs + HIDDEN + 2) for inputs in (128, 256))
     linear = 512 * 8 + 8
-    assert sum(weight.numel() for weight in original().parameters()) == convolutions + first + second + linear
+    assert sum(weight.numel() for weight in baseline().parameters()) == convolutions + first + second + linear
 
 
-def test_a_judgement_does_not_depend_on_the_rest_of_the_batch():
-    network = original().eval()
+def test_logits_do_not_depend_on_the_rest_of_the_batch():
+    network = baseline().eval()
     features = torch.randn(5, 187, 40)
     with torch.no_grad():
-        together, _ = network(features)
-        alone = torch.cat([network(sample[None])[0] for sample in features])
-        torch.testing.assert_close(network(features)[0], together, rtol=0, atol=0)  # eval: no dropout, nothing learnt
+        together, _ = network(features, IGNORED)
+        alone = torch.cat([network(sample[None], IGNORED)[0] for sample in features])
+        torch.testing.assert_close(
+            network(features, IGNORED)[0], together, rtol=0, atol=0
+        )  # eval: no dropout, nothing learnt
     torch.testing.assert_close(alone, together, rtol=1e-4, atol=1e-5)
 
 
-def test_dropout_is_the_originals_and_only_in_training():
-    network = original()
+def test_dropout_is_the_references_and_only_in_training():
+    network = baseline()
     assert network.lstm.dropout == 0.5
     assert network.dropout.p == 0.5
     features = torch.randn(2, 187, 40)
-    assert not torch.equal(network.train()(features)[0], network(features)[0])
+    assert not torch.equal(network.train()(features, IGNORED)[0], network(features, IGNORED)[0])
 
 
 @pytest.mark.parametrize("frames", [2, 3, 215])
 def test_any_number_of_frames_from_two_on_is_taken(frames):
-    network = original().eval()
-    logits, weights = network(torch.randn(1, 187, frames))
+    network = baseline().eval()
+    logits, weights = network(torch.randn(1, 187, frames), IGNORED)
     assert logits.shape == (1, 8)
     assert weights.shape == (1, frames // 2)
 
@@ -179,7 +182,7 @@ def test_any_number_of_frames_from_two_on_is_taken(frames):
 def test_one_layer_gives_no_warning_about_dropout(recwarn):
     settings = CnnBiLstmLuongSettings(conv_channels=(3, 5), lstm_hidden=4, lstm_layers=1)
     network = CnnBiLstmLuong(settings, n_features=6, n_classes=2)
-    assert network(torch.randn(2, 6, 9))[0].shape == (2, 2)
+    assert network(torch.randn(2, 6, 9), IGNORED)[0].shape == (2, 2)
     assert not recwarn.list
 
 

@@ -1,14 +1,12 @@
-"""The second opinion: its statistics against numpy, padding, and how it joins the network's."""
+"""The statistics of an utterance against numpy, and that padding has no part in them."""
 
 import numpy as np
 import pytest
 import torch
+from scipy.fft import dct
 
-from ser.errors import SettingsError
-from ser.models.functionals import N_FUNCTIONALS, FunctionalsHead, functionals
-from ser.models.recogniser import build_recogniser
+from ser.models.functionals import N_CONTOUR, N_FUNCTIONALS, band_functionals, contour, functionals
 
-SMALL = {"channels": [4, 8], "lstm_hidden": 4, "attention_hidden": 4}
 N_BANDS = 32
 
 
@@ -21,12 +19,8 @@ def utterance(n_frames, *, seed=0):
     return torch.cat([bands, pitch, voicing], dim=1)
 
 
-def everything(n_frames):
-    return torch.ones(1, n_frames, dtype=torch.bool)
-
-
-def test_there_are_as_many_as_is_said_and_all_are_finite():
-    values = functionals(utterance(50), everything(50), n_bands=N_BANDS)
+def test_there_are_as_many_as_documented_and_all_are_finite():
+    values = functionals(utterance(50), torch.tensor([50]), n_bands=N_BANDS)
     assert values.shape == (1, N_FUNCTIONALS)
     assert torch.isfinite(values).all()
 
@@ -35,14 +29,15 @@ def test_padding_changes_nothing():
     short, long = utterance(37), torch.zeros(2, N_BANDS + 2, 80)
     long[0, :, :37] = short
     long[1] = utterance(80, seed=1)
-    mask = torch.stack([torch.arange(80) < 37, torch.arange(80) < 80])
-    together = functionals(long, mask, n_bands=N_BANDS)
-    torch.testing.assert_close(together[:1], functionals(short, everything(37), n_bands=N_BANDS), rtol=1e-4, atol=1e-4)
+    together = functionals(long, torch.tensor([37, 80]), n_bands=N_BANDS)
+    torch.testing.assert_close(
+        together[:1], functionals(short, torch.tensor([37]), n_bands=N_BANDS), rtol=1e-4, atol=1e-4
+    )
 
 
 def test_level_pitch_and_cepstra_against_numpy():
     features = utterance(60)
-    values = functionals(features, everything(60), n_bands=N_BANDS)[0].numpy()
+    values = functionals(features, torch.tensor([60]), n_bands=N_BANDS)[0].numpy()
     bands, pitch, voicing = (
         features[0, :N_BANDS].numpy(),
         features[0, N_BANDS].numpy(),
@@ -65,69 +60,82 @@ def test_level_pitch_and_cepstra_against_numpy():
 def test_a_higher_voice_changes_the_mean_pitch_and_nothing_else():
     low, high = utterance(60), utterance(60)
     high[:, N_BANDS] += 1
-    values = [functionals(one, everything(60), n_bands=N_BANDS)[0] for one in (low, high)]
+    values = [functionals(one, torch.tensor([60]), n_bands=N_BANDS)[0] for one in (low, high)]
     changed = ((values[1] - values[0]).abs() > 1e-3).nonzero()[:, 0].tolist()
     assert changed == [2 * 33 + 2 * 32]
     torch.testing.assert_close(values[1][changed], values[0][changed] + 1)
 
 
-def test_a_rising_pitch_is_told_from_a_falling_one():
+def test_the_slope_of_the_pitch_has_a_sign():
     def rise(slope):
         features = utterance(60)
         features[:, N_BANDS] = 7 + slope * torch.linspace(0, 1, 60)
-        return functionals(features, everything(60), n_bands=N_BANDS)[0, -5]
+        return functionals(features, torch.tensor([60]), n_bands=N_BANDS)[0, -5]
 
     assert rise(0.5) > 0.01
     torch.testing.assert_close(rise(-0.5), -rise(0.5), rtol=1e-3, atol=1e-5)
 
 
-def test_nothing_heard_gives_numbers_still():
-    values = functionals(torch.zeros(1, N_BANDS + 2, 20), torch.zeros(1, 20, dtype=torch.bool), n_bands=N_BANDS)
+def test_no_frames_give_finite_numbers():
+    values = functionals(torch.zeros(1, N_BANDS + 2, 20), torch.tensor([0]), n_bands=N_BANDS)
     assert torch.isfinite(values).all()
 
 
-def build(share):
-    torch.manual_seed(0)
-    settings = {**SMALL, "fusion_weight": share}
-    return build_recogniser("residual_bilstm", settings, n_features=N_BANDS + 2, max_length=64, n_classes=3).eval()
+def test_bands_against_numpy():
+    features = utterance(60)
+    features[0, :, 20:30] = -110  # a pause has no part in it
+    bands = features[0, :N_BANDS].numpy()
+    level = 10 * np.log10((10.0 ** (bands / 10)).sum(axis=0))
+    weights = (level - level.max() > -35) + 1e-3
+    mean = np.average(bands, axis=1, weights=weights)
+    deviation = np.sqrt(np.average((bands - mean[:, np.newaxis]) ** 2, axis=1, weights=weights))
+    values = band_functionals(features, torch.tensor([60]), n_bands=N_BANDS)[0].numpy()
+    np.testing.assert_allclose(values, np.concatenate([mean, deviation]), rtol=1e-3)
 
 
-def test_the_two_opinions_are_joined_by_their_shares():
-    recogniser = build(0.3)
-    recogniser.utterance_head.weight.normal_(std=0.1)
-    features = utterance(50)
-    own, weights = recogniser.network_logits(features)
-    second = recogniser.utterance_head(features, everything(50))
-    joined, joined_weights = recogniser(features)
-    expected = own.softmax(dim=1) ** 0.7 * second.softmax(dim=1) ** 0.3
-    torch.testing.assert_close(joined.softmax(dim=1), expected / expected.sum())
-    torch.testing.assert_close(joined_weights, weights)
+def eighths(features):
+    """Float [8, cepstra + level, voicing, pitch] of an utterance without padding."""
+    values = contour(features, torch.tensor([features.shape[2]]), n_bands=N_BANDS)
+    assert values.shape == (1, N_CONTOUR)
+    return values.reshape(8, -1).numpy()
 
 
-def test_the_network_does_not_see_the_rows_of_the_pitch():
-    recogniser = build(0.3)
-    features, other = utterance(50), utterance(50)
-    other[:, N_BANDS:] += 1
-    torch.testing.assert_close(recogniser.network_logits(features), recogniser.network_logits(other))
+def test_the_contour_against_numpy():
+    features = utterance(64)
+    bands, pitch, voicing = np.split(features[0].numpy(), [N_BANDS, N_BANDS + 1])
+    level = 10 * np.log10((10.0 ** (bands / 10)).sum(axis=0))
+    signals = [*dct(bands, axis=0, norm="ortho")[1:16], level - level.max(), voicing[0]]
+    middles = (np.arange(8) + 0.5) * 8
+    for eighth, found in zip(middles, eighths(features), strict=True):
+        weight = np.maximum(0, 1 - np.abs(np.arange(64) + 0.5 - eighth) / 8) + 1e-3
+        expected = [np.average(signal, weights=weight) for signal in signals]
+        voiced = weight * (np.clip((voicing[0] - 0.3) / 0.4, 0, 1) + 1e-3)
+        np.testing.assert_allclose(found, [*expected, np.average(pitch[0], weights=voiced)], rtol=1e-3, atol=1e-3)
 
 
-def test_nothing_of_the_second_opinion_is_trained_and_all_of_it_is_kept():
-    recogniser = build(0.3)
-    assert not [name for name, _ in recogniser.named_parameters() if name.startswith("utterance_head")]
-    kept = {name for name in recogniser.state_dict() if name.startswith("utterance_head")}
-    assert kept == {f"utterance_head.{name}" for name in ("mean", "scale", "weight", "bias")}
+def test_silence_around_the_contour_and_padding_change_nothing():
+    spoken = utterance(40)
+    silence = torch.cat([torch.full((1, N_BANDS, 25), -100.0), torch.full((1, 2, 25), 0.1)], dim=1)
+    features = torch.cat([silence, spoken, silence, torch.zeros(1, N_BANDS + 2, 10)], dim=2)
+    values = contour(features, torch.tensor([90]), n_bands=N_BANDS).reshape(8, -1).numpy()
+    np.testing.assert_allclose(values, eighths(spoken), rtol=1e-3, atol=1e-3)
 
 
-def test_without_a_share_there_is_none():
-    recogniser = build_recogniser("residual_bilstm", SMALL, n_features=N_BANDS, max_length=64, n_classes=3)
-    assert recogniser.utterance_head is None
+def test_a_rising_pitch_rises_from_eighth_to_eighth():
+    features = utterance(80)
+    features[0, N_BANDS] = 7 + torch.linspace(0, 1, 80)
+    assert (np.diff(eighths(features)[:, -1]) > 0).all()
 
 
-def test_an_unfitted_head_prefers_nothing():
-    logits = FunctionalsHead(n_bands=N_BANDS, n_classes=4)(utterance(30), everything(30))
-    torch.testing.assert_close(logits.softmax(dim=1), torch.full((1, 4), 0.25))
+@pytest.mark.parametrize("n_frames", [1, 2, 5])
+def test_short_utterances_have_every_eighth(n_frames):
+    assert np.isfinite(eighths(utterance(n_frames))).all()
 
 
-def test_a_share_of_everything_is_refused():
-    with pytest.raises(SettingsError, match="fusion_weight is 1"):
-        build(1)
+def test_a_contour_does_not_depend_on_its_batch():
+    few, many = utterance(30, seed=1), utterance(50, seed=2)
+    together = torch.zeros(2, N_BANDS + 2, 50)
+    together[0, :, :30], together[1] = few[0], many[0]
+    values = contour(together, torch.tensor([30, 50]), n_bands=N_BANDS)
+    for row, alone in zip(values, (few, many), strict=True):
+        np.testing.assert_allclose(row.reshape(8, -1).numpy(), eighths(alone), rtol=1e-3, atol=1e-3)

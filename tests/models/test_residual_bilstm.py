@@ -3,7 +3,7 @@ import torch
 
 from ser.errors import SettingsError
 from ser.models.attention import AttentivePooling
-from ser.models.recogniser import build_recogniser
+from ser.models.registry import build_recogniser
 from ser.models.residual_bilstm import ResidualBiLstm, ResidualBiLstmSettings
 
 SMALL = {"channels": [4, 6], "lstm_hidden": 5, "attention_hidden": 3}
@@ -22,17 +22,15 @@ def network(seed=0, **settings):
 def features_of(length, *, frames, seed=0):
     features = torch.zeros(20, frames)
     features[:, :length] = torch.randn(20, length, generator=torch.Generator().manual_seed(seed))
-    return features, torch.arange(frames) < length
+    return features
 
 
 @pytest.mark.parametrize("length", [1, 8, 61, 62, 63, 64])
 def test_padding_and_neighbours_change_nothing(length):
     net = network()
-    alone, mask = features_of(length, frames=length)
-    logits, weights = net(alone[None], mask[None])
-    padded, long_mask = features_of(length, frames=120)
-    neighbour, neighbour_mask = features_of(120, frames=120, seed=1)
-    together, more_weights = net(torch.stack([neighbour, padded]), torch.stack([neighbour_mask, long_mask]))
+    logits, weights = net(features_of(length, frames=length)[None], torch.tensor([length]))
+    padded, neighbour = features_of(length, frames=120), features_of(120, frames=120, seed=1)
+    together, more_weights = net(torch.stack([neighbour, padded]), torch.tensor([120, length]))
     torch.testing.assert_close(together[1:], logits)
     torch.testing.assert_close(more_weights[1, : weights.shape[1]], weights[0])
     assert (more_weights[1, weights.shape[1] :] == 0).all()
@@ -54,16 +52,17 @@ def test_the_two_directions_are_a_bidirectional_lstm():
     torch.testing.assert_close(net._recur(padded, mask)[:, :9], both(states)[0])
 
 
-def test_silence_is_judged_without_a_nan():
-    logits, weights = network()(torch.zeros(1, 20, 40), torch.zeros(1, 40, dtype=torch.bool))
+def test_silence_gives_no_nan():
+    logits, weights = network()(torch.zeros(1, 20, 40), torch.zeros(1).long())
     assert torch.isfinite(logits).all()
     assert torch.isfinite(weights).all()
 
 
 def test_every_weight_learns():
     net = network().train()
-    features, mask = zip(*(features_of(length, frames=80, seed=length) for length in (80, 50, 70, 60)), strict=True)
-    logits, _ = net(torch.stack(features), torch.stack(mask))
+    lengths = (80, 50, 70, 60)
+    features = [features_of(length, frames=80, seed=length) for length in lengths]
+    logits, _ = net(torch.stack(features), torch.tensor(lengths))
     torch.nn.functional.cross_entropy(logits, torch.tensor([0, 1, 2, 0])).backward()
     still = [name for name, weight in net.named_parameters() if weight.grad is None or not weight.grad.any()]
     # A softmax does not notice what is added to all its scores.
@@ -85,20 +84,19 @@ def test_pooling_is_a_weighted_mean_and_deviation():
         torch.testing.assert_close(deviation[row], spread)
 
 
-def test_the_recogniser_standardises_by_band_and_keeps_padding_at_zero():
+def test_the_recogniser_tells_padding_by_lengths():
     torch.manual_seed(0)
     recogniser = build_recogniser("residual_bilstm", SMALL, n_features=20, max_length=64, n_classes=3).eval()
-    recogniser.standardiser.set_statistics(torch.full((20, 1), -30.0), torch.full((20, 1), 4.0))
-    features = torch.zeros(1, 20, 64)
-    features[:, :, :40] = -30 + 4 * torch.randn(1, 20, 40)
-    standardised, mask = recogniser.standardise(features)
-    torch.testing.assert_close(standardised[:, :, :40], (features[:, :, :40] + 30) / 4)
-    assert not standardised[:, :, 40:].any()
-    assert mask.tolist() == [[True] * 40 + [False] * 24]
-    logits, weights = recogniser(features)
-    shorter, _ = recogniser(features[:, :, :40])
+    recogniser.normalisation.set_statistics(torch.full((20, 1), -30.0), torch.full((20, 1), 4.0))
+    features = -30 + 4 * torch.randn(1, 20, 64)  # whatever lies in the padding
+    logits, weights = recogniser(features, torch.tensor([40]))
+    shorter, _ = recogniser(features[:, :, :40], torch.tensor([40]))
     torch.testing.assert_close(logits, shorter)
     assert weights.shape == (1, 16)
+    assert not torch.allclose(logits, recogniser(features, torch.tensor([64]))[0])
+    features[:, :, 10:20] = 0  # zeros within the recording are sound
+    zeros, _ = recogniser(features, torch.tensor([40]))
+    assert not torch.allclose(zeros, recogniser(features[:, :, [*range(10), *range(20, 40)]], torch.tensor([30]))[0])
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from ser.corpora.selection import DataSettings
 from ser.errors import SettingsError
 from ser.features.extract import FeatureSettings
 from ser.features.validation import as_plain, read_settings
-from ser.models.recogniser import ARCHITECTURES
+from ser.models.registry import ARCHITECTURES
 from ser.training.config import CallbackSettings, LoggerSettings, PathSettings, RunSettings, read_run_settings
 from ser.training.configuration import plain
 from ser.training.module import ModelSettings
@@ -60,7 +60,7 @@ def test_the_configuration_says_what_the_code_does_by_default():
     assert settings.augment == AugmentSettings()
     assert settings.callbacks == CallbackSettings()
     assert settings.logger == LoggerSettings()
-    _, network_settings = ARCHITECTURES[settings.model.name]
+    network_settings = ARCHITECTURES[settings.model.name].settings
     assert read_settings(network_settings, settings.model.network, where="network") == network_settings()
     assert settings.model == ModelSettings(network=settings.model.network)
     paths = PathSettings(output_dir="outputs", run_dir="outputs/run", cache_dir="outputs/cache", data_dir="data")
@@ -82,7 +82,7 @@ def test_the_configuration_names_every_setting():
     configuration = composed()
     settings = read_run_settings(configuration)
     assert as_plain(settings) == configuration
-    assert set(configuration["model"]["network"]) == set(as_plain(ARCHITECTURES["cnn_bilstm_luong"][1]()))
+    assert set(configuration["model"]["network"]) == set(as_plain(ARCHITECTURES["cnn_bilstm_luong"].settings()))
 
 
 def test_the_seed_is_also_the_augmentations():

@@ -37,7 +37,7 @@ def batch():
     generator = torch.Generator().manual_seed(1)
     features = -40 + 10 * torch.randn(6, 20, 60, generator=generator)
     features[2:, :, 40:] = 0
-    return features, torch.tensor([0, 1, 2, 0, 1, 2])
+    return features, torch.tensor([60, 60, 40, 40, 40, 40]), torch.tensor([0, 1, 2, 0, 1, 2])
 
 
 @pytest.mark.parametrize(
@@ -51,28 +51,28 @@ def test_rare_classes_weigh_more(class_weight_power, expected):
 
 def test_a_class_that_is_not_there_spoils_nothing():
     made = classifier(counts=(6, 6, 0), class_weight_power=1.0, label_smoothing=0.1)
-    features, labels = batch()
-    assert torch.isfinite(made.training_step((features, labels.clamp(max=1)), 0))
+    features, lengths, labels = batch()
+    assert torch.isfinite(made.training_step((features, lengths, labels.clamp(max=1)), 0))
     torch.testing.assert_close(made.class_weights, torch.tensor([1.0, 1.0, 0.0]))
 
 
 def test_the_loss_is_the_weighted_cross_entropy_of_smoothed_targets():
     made = classifier(class_weight_power=1.0, label_smoothing=0.2, spectrogram=SpectrogramAugmentSettings(n_masks=1))
-    features, labels = batch()
+    features, lengths, labels = batch()
     assert not made.spectrogram.changes_anything
-    logits = made.learner(features)[0].log_softmax(dim=1)
+    logits = made.learner(features, lengths)[0].log_softmax(dim=1)
     smoothed = 0.8 * F.one_hot(labels, 3) + 0.2 / 3
     weights = made.class_weights
     expected = -(weights * smoothed * logits).sum() / weights[labels].sum()
-    torch.testing.assert_close(made.training_step((features, labels), 0), expected)
+    torch.testing.assert_close(made.training_step((features, lengths, labels), 0), expected)
 
 
 def test_the_epochs_sums_are_of_its_own_answers_and_begin_again():
     made = classifier().eval()
-    features, labels = batch()
-    made.validation_step((features, labels), 0)
-    made.validation_step((features[:2], labels[:2]), 1)
-    logits = torch.cat([made.recogniser(features)[0], made.recogniser(features[:2])[0]])
+    features, lengths, labels = batch()
+    made.validation_step((features, lengths, labels), 0)
+    made.validation_step((features[:2], lengths[:2], labels[:2]), 1)
+    logits = torch.cat([made.recogniser(features, lengths)[0], made.recogniser(features[:2], lengths[:2])[0]])
     truth = torch.cat([labels, labels[:2]])
     sums = made._read_sums("val")
     assert sums["val/loss"] == pytest.approx(F.cross_entropy(logits, truth).item(), rel=1e-5)

@@ -16,10 +16,10 @@ from ser.training.reference_files import write_reference_files
 @pytest.fixture
 def written(tiny_checkpoint, tmp_path):
     recogniser, metadata = load_recogniser(tiny_checkpoint)
-    shape = tuple(recogniser.standardiser.mean.shape)
+    shape = tuple(recogniser.normalisation.mean.shape)
     matrix = np.random.default_rng(0).normal(2, 3, (20, shape[0] * shape[1]))
     scaler = StandardScaler().fit(matrix)
-    recogniser.standardiser.set_statistics(
+    recogniser.normalisation.set_statistics(
         torch.from_numpy(scaler.mean_.reshape(shape)), torch.from_numpy(scaler.scale_.reshape(shape))
     )
     paths = write_reference_files(tmp_path, recogniser, scaler, class_names=metadata.class_names)
@@ -51,7 +51,8 @@ def test_the_three_files_together_judge_as_the_checkpoint_does(written, tiny_met
     network.load_state_dict(torch.load(paths["emotion_classification_model.pth"], weights_only=True))
 
     with torch.no_grad():
-        logits, _ = network(torch.from_numpy(scaler.transform(features).reshape(4, 187, 64)).float())
-    expected, _ = scorer(features.reshape(4, 187, 64))
+        inputs = torch.from_numpy(scaler.transform(features).reshape(4, 187, 64)).float()
+        logits, _ = network(inputs, torch.full((4,), 64))
+    expected, _ = scorer(features.reshape(4, 187, 64), np.full(4, 64))
 
     np.testing.assert_allclose(torch.softmax(logits, dim=1).numpy(), expected, rtol=1e-4, atol=1e-6)

@@ -6,8 +6,8 @@ import torch
 
 from ser.augment.spectrogram import SpectrogramAugmentSettings
 from ser.features.extract import FeatureSettings
-from ser.models.functionals import FunctionalsHead, functionals
-from ser.models.kernel import KernelHead
+from ser.models.functionals import functionals
+from ser.models.utterance_heads import FunctionalsHead, KernelHead
 from ser.training.utterance_head import fit_functionals, fit_kernel, fit_utterance_head
 
 N_BANDS = 16
@@ -30,14 +30,19 @@ def voices(counts, *, seed=0):
     return features, labels
 
 
+def lengths_of(features):
+    return (features != 0).any(dim=1).sum(dim=1)
+
+
 def fitted(features, labels, *, spectrogram=NONE, n_classes=3):
     head = FunctionalsHead(n_bands=N_BANDS, n_classes=n_classes)
-    fit_functionals(head, features, labels, feature_settings=SETTINGS, spectrogram=spectrogram, seed=1)
+    lengths = lengths_of(features)
+    fit_functionals(head, features, lengths, labels, feature_settings=SETTINGS, spectrogram=spectrogram, seed=1)
     return head
 
 
 def answers(head, features):
-    return head(features, (features != 0).any(dim=1)).argmax(dim=1)
+    return head(features, lengths_of(features)).argmax(dim=1)
 
 
 def test_it_learns_what_tells_the_classes_apart_and_copies_keep_their_labels():
@@ -58,7 +63,7 @@ def test_a_class_that_is_not_there_is_never_answered_and_spoils_nothing():
     for fit in (fitted, fitted_kernel):
         head = fit(*voices([40, 0, 40]))
         assert (answers(head, unheard) == labels).float().mean() > 0.9
-        assert head(unheard, (unheard != 0).any(dim=1)).softmax(dim=1)[:, 1].max() < 1e-6
+        assert head(unheard, lengths_of(unheard)).softmax(dim=1)[:, 1].max() < 1e-6
 
 
 def test_it_is_the_same_each_time_and_another_with_copies():
@@ -71,14 +76,14 @@ def test_a_rare_class_counts_as_much_as_a_frequent_one():
     features, labels = voices([60, 6])
     features = features[:1].expand(len(labels), -1, -1)  # nothing to tell them apart by
     head = fitted(features, labels, n_classes=2)
-    shares = head(features, (features != 0).any(dim=1)).softmax(dim=1).mean(dim=0)
+    shares = head(features, lengths_of(features)).softmax(dim=1).mean(dim=0)
     assert abs(shares[0] - 0.5) < 0.2  # by counts it would be 0.91
 
 
 def test_its_standardisation_is_that_of_the_training_part():
     head = fitted(*voices([40, 40, 40]))
     features, _ = voices([40, 40, 40])
-    values = functionals(features, (features != 0).any(dim=1), n_bands=N_BANDS)
+    values = functionals(features, lengths_of(features), n_bands=N_BANDS)
     standardised = (values - head.mean) / head.scale
     torch.testing.assert_close(standardised.mean(dim=0), torch.zeros(len(head.mean)), rtol=0, atol=1e-2)
 
@@ -102,7 +107,7 @@ def with_speakers(n_speakers, n_each, *, seed):
 
 def fitted_kernel(features, labels, groups=None, *, n_classes=3, seed=1):
     head = KernelHead(n_bands=N_BANDS, n_classes=n_classes)
-    fit_kernel(head, features, labels, labels if groups is None else groups, seed=seed)
+    fit_kernel(head, features, lengths_of(features), labels, labels if groups is None else groups, seed=seed)
     return head
 
 
@@ -119,7 +124,7 @@ def test_the_kernels_answers_are_those_of_a_regression_in_the_space_of_the_kerne
     """The dual form, solved by itself: all samples are landmarks, so Nystroem is exact."""
     features, labels = voices([15, 15, 15])
     head = fitted_kernel(features, labels)
-    rows = ((head.statistics(features, (features != 0).any(dim=1)) - head.mean) @ head.whitening).double()
+    rows = ((head.statistics(features, lengths_of(features)) - head.mean) @ head.whitening).double()
     kernel = torch.exp(-(torch.cdist(rows, rows) ** 2) / rows.shape[1])
     dual, bias = torch.zeros(45, 3, dtype=torch.double, requires_grad=True), torch.zeros(3, dtype=torch.double)
     bias.requires_grad_()
@@ -134,7 +139,7 @@ def test_the_kernels_answers_are_those_of_a_regression_in_the_space_of_the_kerne
 
     steps.step(loss)
     expected = (kernel @ dual + bias).detach().softmax(dim=1).float()
-    torch.testing.assert_close(head(features, (features != 0).any(dim=1)).softmax(dim=1), expected, rtol=0, atol=2e-3)
+    torch.testing.assert_close(head(features, lengths_of(features)).softmax(dim=1), expected, rtol=0, atol=2e-3)
 
 
 def test_what_varies_between_takes_that_were_meant_alike_counts_little():
@@ -142,7 +147,7 @@ def test_what_varies_between_takes_that_were_meant_alike_counts_little():
     features, labels = voices([30, 30, 30])
     groups = torch.arange(90) // 5
     head = fitted_kernel(features, labels, groups)
-    values = head.statistics(features, (features != 0).any(dim=1)).double().numpy()
+    values = head.statistics(features, lengths_of(features)).double().numpy()
     scale = values.std(axis=0) + (np.ptp(values, axis=0) == 0)  # every frame of these is loud
     standardised = (values - values.mean(axis=0)) / scale
     within = standardised - standardised.reshape(18, 5, -1).mean(axis=1).repeat(5, axis=0)
@@ -157,7 +162,7 @@ def test_what_varies_between_takes_that_were_meant_alike_counts_little():
 def test_where_no_two_were_meant_alike_each_statistic_is_standardised_by_itself():
     features, labels = voices([12, 12, 12])
     whitening = fitted_kernel(features, labels, torch.arange(36)).whitening
-    values = KernelHead(n_bands=N_BANDS, n_classes=3).statistics(features, (features != 0).any(dim=1))
+    values = KernelHead(n_bands=N_BANDS, n_classes=3).statistics(features, lengths_of(features))
     varied = values.std(dim=0) > 0
     torch.testing.assert_close(whitening, whitening.diagonal().diag())
     deviation = (values * whitening.diagonal()).std(dim=0, correction=0)[varied]
@@ -167,7 +172,8 @@ def test_where_no_two_were_meant_alike_each_statistic_is_standardised_by_itself(
 def test_the_head_that_is_given_is_fitted():
     features, labels = voices([12, 12, 12])
     for head in (FunctionalsHead(n_bands=N_BANDS, n_classes=3), KernelHead(n_bands=N_BANDS, n_classes=3)):
-        fit_utterance_head(head, features, labels, labels, feature_settings=SETTINGS, spectrogram=NONE, seed=1)
+        samples = features, lengths_of(features), labels, labels
+        fit_utterance_head(head, *samples, feature_settings=SETTINGS, spectrogram=NONE, seed=1)
         assert (answers(head, features) == labels).all()
 
 

@@ -146,14 +146,14 @@ def _predict_batch(
     )
     n_sounds = 1 + len(CHANGES)
     answers: list[list[NDArray[np.float32]]] = [[] for _ in runs]
-    waiting: list[NDArray[np.float32]] = []
+    waiting: list[tuple[NDArray[np.float32], NDArray[np.int64]]] = []
     with threadpool_limits(1):  # the workers have the cores
         for place, sounds in enumerate(heard, start=1):
             waiting.append(sounds)
             if len(waiting) == _AT_ONCE or place == len(recordings):
-                features = np.concatenate(waiting)
+                features, lengths = map(np.concatenate, zip(*waiting, strict=True))
                 for predictor, of_run in zip(predictors, answers, strict=True):
-                    of_run.append(predictor.score(features))
+                    of_run.append(predictor.score(features, lengths))
                 waiting.clear()
     predicted = []
     for run, one, of_run in zip(runs, said, answers, strict=True):

@@ -116,12 +116,15 @@ def change(waveform: NDArray[np.float32], by: SoundChange, *, sample_rate: int, 
     return by.apply(waveform, sample_rate, recording_rng(seed=_SEED, name=f"{name}/{by.name}", copy=0))
 
 
-def load_changed_features(recording: Recording, *, settings: FeatureSettings) -> NDArray[np.float32]:
-    """Return what a network is given of a recording, as it is and then by each of `CHANGES`.
+def load_changed_features(
+    recording: Recording, *, settings: FeatureSettings
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Return the features of a recording, unchanged and then by each of `CHANGES`.
 
     Returns
     -------
-    float32 [1 + changes, features, max_length], not standardised.
+    features : float32 [1 + changes, features, max_length], not normalised.
+    lengths : int64 [1 + changes], frames before the padding.
 
     Raises
     ------
@@ -130,4 +133,5 @@ def load_changed_features(recording: Recording, *, settings: FeatureSettings) ->
     rate = settings.sample_rate
     waveform = read_sound(recording.path, sample_rate=rate).waveform
     changed = [waveform, *(change(waveform, by, sample_rate=rate, name=recording.stem) for by in CHANGES)]
-    return np.stack([network_input(trim_and_level(one, settings), settings) for one in changed])
+    inputs = [network_input(trim_and_level(one, settings), settings) for one in changed]
+    return np.stack([features for features, _ in inputs]), np.array([length for _, length in inputs], dtype=np.int64)

@@ -264,7 +264,7 @@ def test_robustness_of_other_predictions_is_refused(model, judged, results, tmp_
     [
         (["cross_validation=nowhere"], "card.model is missing."),
         (["model={model}", "cross_validation=nowhere"], "nowhere holds no results.json"),
-        (["model=nobody", "cross_validation=nowhere"], "no published model of that name"),
+        (["model=nobody", "cross_validation=nowhere"], "no pretrained model of that name"),
         (["model={model}", "cross_validaton=x"], "did you mean 'cross_validation'"),
     ],
 )

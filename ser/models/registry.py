@@ -1,0 +1,104 @@
+"""The architectures by name.
+
+A configuration or a checkpoint names an architecture; only the names below mean anything, so nothing that a
+stranger wrote into a file decides what is built.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from ser.errors import SettingsError
+from ser.features.validation import read_settings, suggestion
+from ser.models.cnn_bilstm_luong import CnnBiLstmLuong, CnnBiLstmLuongSettings
+from ser.models.functionals import N_GROUPS, N_PITCH
+from ser.models.normalisation import Normalisation
+from ser.models.recogniser import Recogniser
+from ser.models.residual_bilstm import ResidualBiLstm, ResidualBiLstmSettings
+from ser.models.utterance_heads import FunctionalsHead, KernelHead
+
+
+@dataclass(frozen=True, kw_only=True)
+class Architecture:
+    """A network, its settings, and what it takes.
+
+    Attributes
+    ----------
+    network : called with its settings, `n_features` and `n_classes`; maps float32 [batch, features, frames] and lengths
+        int64 [batch] to logits float32 [batch, classes] and attention weights float32 [batch, frames'].
+    settings : the class of its settings. A field `fusion_weight` above 0 asks for an utterance-level head.
+    per_band : whether features are normalised per band, for inputs of any length, or per coefficient, padding
+        included, for inputs of exactly `max_length` frames (see `ser.models.normalisation`).
+    min_frames : the fewest frames that the network can take.
+    """
+
+    network: Callable[..., nn.Module]
+    settings: type[Any]
+    per_band: bool
+    min_frames: int
+
+
+ARCHITECTURES = {
+    "cnn_bilstm_luong": Architecture(
+        network=CnnBiLstmLuong, settings=CnnBiLstmLuongSettings, per_band=False, min_frames=CnnBiLstmLuong.min_frames
+    ),
+    "residual_bilstm": Architecture(
+        network=ResidualBiLstm, settings=ResidualBiLstmSettings, per_band=True, min_frames=ResidualBiLstm.min_frames
+    ),
+}
+"""Name -> architecture. Another network is a file beside this one, an entry here, and a file in `conf/model/`."""
+
+
+def check_architecture(name: str, settings: Mapping[str, Any], *, n_features: int, max_length: int) -> None:
+    """Check the arguments of `build_recogniser` without building anything.
+
+    Raises
+    ------
+    SettingsError : an unknown name, an unknown or bad setting, fewer frames than the network can take, or bands that
+        its utterance-level head cannot group.
+    """
+    if name not in ARCHITECTURES:
+        raise SettingsError(f"model.name is {name!r}; {suggestion(name, ARCHITECTURES)}.")
+    weight = fusion_weight(name, settings)
+    min_frames = ARCHITECTURES[name].min_frames
+    if max_length < min_frames:
+        raise SettingsError(
+            f"features.max_length is {max_length}, but model {name} needs at least {min_frames} frames."
+        )
+    n_bands = n_features - N_PITCH
+    if weight and (n_bands < N_GROUPS or n_bands % N_GROUPS):
+        raise SettingsError(
+            f"model.network.fusion_weight needs features.groups=[logmel,pitch] and a multiple of {N_GROUPS} bands "
+            f"(features.n_mels), but the features have {n_features} rows; model.network.fusion_weight=0 does without."
+        )
+
+
+def build_recogniser(
+    name: str, settings: Mapping[str, Any], *, n_features: int, max_length: int, n_classes: int
+) -> Recogniser:
+    """Build the recogniser of an architecture, with fresh weights and a normalisation that changes nothing yet.
+
+    Raises
+    ------
+    SettingsError : as `check_architecture`.
+    """
+    check_architecture(name, settings, n_features=n_features, max_length=max_length)
+    architecture = ARCHITECTURES[name]
+    network_settings = read_settings(architecture.settings, settings, where="model.network")
+    weight = fusion_weight(name, settings)
+    n_rows = n_features - N_PITCH if weight else n_features
+    head = KernelHead if getattr(network_settings, "kernel", False) else FunctionalsHead
+    return Recogniser(
+        Normalisation(n_rows, max_length=None if architecture.per_band else max_length),
+        architecture.network(network_settings, n_features=n_rows, n_classes=n_classes),
+        utterance_head=head(n_bands=n_rows, n_classes=n_classes) if weight else None,
+        fusion_weight=weight,
+    )
+
+
+def fusion_weight(name: str, settings: Mapping[str, Any]) -> float:
+    """Return the weight of the architecture's utterance-level head in the late fusion; 0: it has none."""
+    network_settings = read_settings(ARCHITECTURES[name].settings, settings, where="model.network")
+    return float(getattr(network_settings, "fusion_weight", 0.0))
