@@ -1,7 +1,7 @@
 """`python -m ser predict a.wav b.flac folder/ [checkpoint=<model>]`: the emotion of one's own recordings.
 
-The model is a run's folder, a .ckpt, .onnx or .safetensors file, or the name of a pretrained model. Where none is given,
-it is the pretrained model ser-ravdess.
+The model is a run's folder, a .ckpt, .onnx or .safetensors file, or the name of a pretrained model. Where none is
+given, it is the pretrained model ser-ravdess.
 """
 
 import argparse

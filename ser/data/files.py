@@ -1,4 +1,4 @@
-"""Files that are either whole or not there: written beside their place, then moved into it."""
+"""Atomic writes: a file is written under a temporary name and then moved into place."""
 
 import os
 import secrets
@@ -12,14 +12,14 @@ def replace_when_complete(path: Path, *, durable: bool = True) -> Iterator[Path]
     """Yield a temporary path in the folder of `path`; move what was written there onto `path` if the block succeeds.
 
     The folder is created if need be. A reader of `path` sees the old file or the new one, never a part. If the block
-    raises, `path` is as it was and the temporary file is gone. The temporary path ends in `.partial`, so that a
-    leftover of a killed process is not taken for a finished file: a writer that reads the format from the suffix has
-    to be told the format.
+    raises, `path` is unchanged and the temporary file is gone. The temporary path ends in `.partial`, so that a
+    leftover of a killed process is not taken for a finished file: a writer that chooses the format by the suffix
+    needs the format as an argument.
 
     Parameters
     ----------
-    durable : wait until the content is on the disk, so that not even a power cut leaves the name on a part of it. What
-        carries a checksum and can be made again need not wait.
+    durable : wait until the content is on the disk, so that not even a power cut leaves a part of it. Content that
+        has a checksum and can be made again need not wait.
 
     Raises
     ------
@@ -37,7 +37,7 @@ def replace_when_complete(path: Path, *, durable: bool = True) -> Iterator[Path]
         # A write to a full disk names no file at all.
         if error.filename is not None and str(error.filename) != str(temporary):
             raise
-        raise OSError(error.errno, error.strerror, str(path)) from error  # the name that the reader knows
+        raise OSError(error.errno, error.strerror, str(path)) from error  # the name that the caller knows
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -1,4 +1,4 @@
-"""Worker processes for numerical work: all cores, one thread each, gone when their parent is gone."""
+"""Worker processes for numerical work: all cores, one thread each, ended when their parent ends."""
 
 import logging
 import multiprocessing
@@ -19,7 +19,7 @@ from ser.errors import SerError
 log = logging.getLogger(__name__)
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
-"""What holds numerical libraries to one thread each, where it is set to 1 before they are loaded."""
+"""Set to 1 before they are loaded, these hold numerical libraries to one thread each."""
 
 _RAISES_THRESHOLDS = 30 * 2**20
 """Bytes; glibc takes no notice of blocks of 32 MiB and more (mallopt, M_MMAP_THRESHOLD)."""
@@ -58,27 +58,27 @@ def map_in_workers(
         yield from results
     except BrokenProcessPool as error:
         raise SerError(
-            f"One of {workers} worker processes died, most likely for want of memory; start again to go on where it "
-            "stopped, with fewer workers if need be (data.workers=1)."
+            f"One of {workers} worker processes died, most likely because memory ran out; start again to go on where "
+            "it stopped, with fewer workers if need be (data.workers=1)."
         ) from error
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
 def keep_freed_memory() -> None:
-    """Let this process keep the memory that it frees for what comes next; for C libraries other than glibc, nothing.
+    """Let this process reuse the memory that it frees; with C libraries other than glibc this does nothing.
 
-    glibc hands it back to the system, and faulting it in again takes a tenth of the time of a recording's features, and
-    a seventh of a step of training. Freeing one large block, never touched, raises the thresholds at which it does so.
+    glibc returns it to the system, and faulting it in again takes a tenth of the time of a recording's features and a
+    seventh of a training step. Freeing one large block, never touched, raises the thresholds at which it does so.
     """
     np.empty(_RAISES_THRESHOLDS, dtype=np.uint8)
 
 
 @contextmanager
 def _interrupts_held_back() -> Iterator[None]:
-    """Start processes that Ctrl-C does not reach: it is sent to the whole group, and the parent alone decides about it.
+    """Start processes that Ctrl-C does not reach: it is sent to the whole group, and the parent handles it.
 
-    A worker that ignored it by itself would die of one that comes while it is still importing. Here it comes after.
+    A worker that only ignored the signal could still die of it while it imports, before it can ignore it.
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # which new processes inherit, for good
     try:

@@ -1,6 +1,3 @@
-import subprocess
-import sys
-
 import pytest
 import torch
 
@@ -72,14 +69,3 @@ def test_without_a_fusion_weight_there_is_no_head():
 def test_a_fusion_weight_of_one_is_refused():
     with pytest.raises(SettingsError, match="fusion_weight is 1"):
         build(1)
-
-
-@pytest.mark.parametrize(
-    ("module", "on_torch"),
-    [("ser.models.recogniser", True), ("ser.inference.torch_backend", True), ("ser.inference.predictor", False)],
-)
-def test_inference_needs_neither_lightning_nor_hydra(module, on_torch):
-    code = f"import sys, {module}; print(*sorted({{name.partition('.')[0] for name in sys.modules}}))"
-    imported = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
-    assert ("torch" in imported) is on_torch
-    assert not {"lightning", "pytorch_lightning", "lightning_fabric", "hydra", "omegaconf"} & set(imported)

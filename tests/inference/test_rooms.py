@@ -1,0 +1,60 @@
+"""What inference imports, and the way of one prediction through the rooms."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import ser
+from ser.inference.predictor import Predictor
+
+TRAINING = {"lightning", "pytorch_lightning", "lightning_fabric", "hydra", "omegaconf", "sklearn"}
+
+
+@pytest.mark.parametrize(
+    ("modules", "on_torch"),
+    [
+        ("ser.data.files, ser.data.workers", False),
+        ("ser.data, ser.models, ser.inference, ser.models.metadata", False),
+        ("ser.inference.predictor, ser.inference.pretrained, ser.inference.onnx_backend", False),
+        ("ser.inference.torch_backend, ser.inference.export, ser.models.registry", True),
+    ],
+)
+def test_inference_imports_nothing_of_training_and_torch_only_for_a_torch_model(modules, on_torch):
+    code = f"import sys, {modules}; print(*sorted({{name.partition('.')[0] for name in sys.modules}}))"
+    imported = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
+    assert ("torch" in imported) is on_torch
+    assert not TRAINING & set(imported)
+
+
+@pytest.mark.parametrize("room", ["data", "models", "inference"])
+def test_each_name_of_a_room_is_there(room):
+    code = (
+        f"from importlib import import_module; room = import_module('ser.{room}')\n"
+        "assert room.__all__ == sorted(room._MODULES) and all(getattr(room, name) for name in room.__all__)\n"
+        "assert not hasattr(room, 'nothing')"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_prediction_passes_the_rooms_in_their_order(tiny_checkpoint, voice_file):
+    """By the order in which calls return: what a room got from the rooms before it is there when it returns."""
+    predictor = Predictor.load(tiny_checkpoint)
+    package = Path(ser.__file__).parent
+    rooms = []
+
+    def remember(frame, event, _):
+        path = Path(frame.f_code.co_filename)
+        # Comprehensions are no functions, though Python 3.11 gives them a frame.
+        if event == "return" and path.is_relative_to(package) and not frame.f_code.co_name.startswith("<"):
+            room = path.relative_to(package).parts[0]
+            if rooms[-1:] != [room]:
+                rooms.append(room)
+
+    sys.setprofile(remember)
+    try:
+        predictor.predict(voice_file)
+    finally:
+        sys.setprofile(None)
+    assert rooms == ["audio", "features", "models", "inference"]
