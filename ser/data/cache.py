@@ -174,7 +174,7 @@ def _read_into(row: NDArray[np.float32], path: Path) -> int:
     if entry is None or len(entry) != len(row):
         return 0
     row[:] = fit_length(entry, row.shape[1])
-    return min(entry.shape[1], row.shape[1])
+    return min(int(entry.shape[1]), int(row.shape[1]))
 
 
 def entry_path(cache_dir: Path, key: str) -> Path:
@@ -187,7 +187,7 @@ def write_entry(path: Path, features: NDArray[np.float32]) -> None:
     values = np.ascontiguousarray(features, dtype="<f4")
     path.parent.mkdir(parents=True, exist_ok=True)
     with replace_when_complete(path, durable=False) as partial:
-        header = _HEADER.pack(_MAGIC, *values.shape, zlib.crc32(values))
+        header = _HEADER.pack(_MAGIC, *values.shape, zlib.crc32(values.data))
         partial.write_bytes(header + values.tobytes())
 
 

@@ -80,7 +80,8 @@ def _check_plain(values: Mapping[str, Any], path: Path) -> None:
     A few hundred bytes of JSON or of a pickle can hold a number of thousands of digits, lists in lists without end, or
     lists that hold one another so often that writing them out takes all memory.
     """
-    waiting, seen = [(values, 0)], 0
+    waiting: list[tuple[Any, int]] = [(values, 0)]
+    seen = 0
     while waiting:
         value, depth = waiting.pop()
         seen += 1

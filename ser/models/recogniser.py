@@ -53,7 +53,8 @@ class Recogniser(nn.Module):
 
     def network_logits(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Return logits and attention weights of the network alone; shapes as of `forward`."""
-        return self.network(self.normalisation(self.network_features(features), lengths), lengths)
+        logits, weights = self.network(self.normalisation(self.network_features(features), lengths), lengths)
+        return logits, weights
 
     def network_features(self, features: Tensor) -> Tensor:
         """Return the rows of the features that the network gets."""

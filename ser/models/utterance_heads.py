@@ -19,6 +19,11 @@ class FunctionalsHead(nn.Module):
     Buffers, float32: `mean`, `scale` [functionals], `weight` [classes, functionals], `bias` [classes].
     """
 
+    mean: Tensor
+    scale: Tensor
+    weight: Tensor
+    bias: Tensor
+
     def __init__(self, *, n_bands: int, n_classes: int) -> None:
         super().__init__()
         self.n_bands = n_bands
@@ -43,6 +48,12 @@ class KernelHead(nn.Module):
     Buffers, float32: `mean` [statistics], `whitening` [statistics, statistics], `landmarks` [N_LANDMARKS, statistics],
     `weight` [classes, N_LANDMARKS], `bias` [classes]. Landmarks that are not needed have no weight.
     """
+
+    mean: Tensor
+    whitening: Tensor
+    landmarks: Tensor
+    weight: Tensor
+    bias: Tensor
 
     def __init__(self, *, n_bands: int, n_classes: int) -> None:
         super().__init__()

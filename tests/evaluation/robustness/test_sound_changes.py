@@ -92,10 +92,10 @@ def test_the_room_decays_in_its_time_and_has_its_share_of_direct_sound():
 def test_a_room_answers_a_click_with_its_response_and_comes_no_earlier(voice):
     click = np.zeros(RATE, dtype=np.float32)
     click[1000] = 0.5
-    heard = convolve_rir(click, sample_rate=RATE, rng=np.random.default_rng(3))
+    features = convolve_rir(click, sample_rate=RATE, rng=np.random.default_rng(3))
     response = draw_rir(sample_rate=RATE, rng=np.random.default_rng(3))
-    np.testing.assert_allclose(heard[1000 : 1000 + len(response)], 0.5 * response, atol=1e-6)
-    np.testing.assert_allclose(heard[:1000], 0, atol=1e-6)
+    np.testing.assert_allclose(features[1000 : 1000 + len(response)], 0.5 * response, atol=1e-6)
+    np.testing.assert_allclose(features[:1000], 0, atol=1e-6)
     assert len(convolve_rir(voice, sample_rate=RATE, rng=np.random.default_rng(0))) == len(voice)
 
 
@@ -116,17 +116,21 @@ def test_changes_follow_from_the_names_alone_and_leave_the_waveform_as_it_is(voi
     np.testing.assert_array_equal(voice, before)
 
 
-def test_a_recording_is_heard_as_it_is_first_and_then_changed(tiny_corpus):
+def test_features_are_of_the_unchanged_sound_first_and_then_of_each_change(tiny_corpus):
     recording = find_recordings(tiny_corpus)[0]
     settings = FeatureSettings(max_length=40, trim=True, level_db=-20.0)
-    heard = load_changed_features(recording, settings=settings)
-    assert heard.shape == (1 + len(CHANGES), settings.n_features, 40)
-    np.testing.assert_array_equal(heard[0], load_features(recording.path, settings=settings).features)
-    # What the conditioning mends, it mends here too: a gain vanishes, noise does not.
+    features, lengths = load_changed_features(recording, settings=settings)
+    assert features.shape == (1 + len(CHANGES), settings.n_features, 40)
+    unchanged = load_features(recording.path, settings=settings)
+    np.testing.assert_array_equal(features[0], unchanged.features)
+    assert lengths[0] == unchanged.length
+    # Level normalisation takes a gain away, and no noise.
     rows = slice(0, 13)
-    np.testing.assert_allclose(heard[1, rows], heard[0, rows], atol=1e-2)
-    assert np.abs(heard[4, rows] - heard[0, rows]).max() > 5
-    # Changed first, conditioned afterwards.
+    np.testing.assert_allclose(features[1, rows], features[0, rows], atol=1e-2)
+    assert np.abs(features[4, rows] - features[0, rows]).max() > 5
+    # Changed first, trimmed and levelled afterwards.
     waveform = read_sound(recording.path, sample_rate=RATE).waveform
     changed = change(waveform, CHANGES[4], sample_rate=RATE, name=recording.stem)
-    np.testing.assert_array_equal(heard[5], network_input(trim_and_level(changed, settings), settings))
+    expected, length = network_input(trim_and_level(changed, settings), settings)
+    np.testing.assert_array_equal(features[5], expected)
+    assert lengths[5] == length
