@@ -1,13 +1,10 @@
-"""How weights are changed, and how fast: optimiser, learning rate over time, running average of the weights."""
+"""The optimiser of the weights, and the schedule of its learning rate."""
 
-import math
-from collections.abc import Iterable
 from typing import Literal
 
-import torch
 from torch import nn
 from torch.optim import Adam, AdamW, Optimizer
-from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
+from torch.optim.lr_scheduler import OneCycleLR, ReduceLROnPlateau
 
 from ser.errors import SettingsError
 from ser.features.validation import (
@@ -18,9 +15,8 @@ from ser.features.validation import (
     settings_dataclass,
 )
 
-_WARM_FROM = 1 / 25
-_ENDS_AT = 1e-4
-"""The one-cycle schedule's first and last learning rate, as a share of its highest."""
+_DIV_FACTOR, _FINAL_DIV_FACTOR = 25.0, 400.0
+"""The one-cycle schedule starts at lr / 25 and ends at lr / 25 / 400, a ten-thousandth of lr."""
 
 
 @settings_dataclass
@@ -32,7 +28,7 @@ class SchedulerSettings:
     name : "plateau": ReduceLROnPlateau on the validation loss. "one_cycle": up to `model.lr` and down again along
         cosines, step by step, over the whole of `trainer.max_epochs` (Smith and Topin 2018, arXiv:1708.07120).
     factor, patience, min_lr : plateau: `factor` after `patience` epochs without gain, down to `min_lr`.
-    pct_start : one-cycle: the share of the steps that go up.
+    pct_start : one-cycle: the fraction of the steps in which the rate rises, in (0, 1).
     """
 
     name: Literal["plateau", "one_cycle"] = "plateau"
@@ -44,13 +40,14 @@ class SchedulerSettings:
 
 @settings_dataclass
 class OptimiserSettings:
-    """What steps from gradients to weights.
+    """How gradients change the weights.
 
     Attributes
     ----------
     name : "adam", or "adamw", whose weight decay is apart from the gradients (Loshchilov and Hutter 2019).
-    weight_decay : AdamW's, of matrices and filters; biases and normalisations have none.
-    ema_decay : decay of the running average of the weights by step, which is then what is validated and kept; 0: none.
+    weight_decay : AdamW's, of matrices and filters; biases and normalisation layers have none.
+    ema_decay : decay of the exponential moving average (EMA) of the weights per step, in [0, 1). The EMA model is then
+        validated and kept in checkpoints. 0: no EMA.
     """
 
     name: Literal["adam", "adamw"] = "adam"
@@ -77,37 +74,27 @@ def build_optimiser(network: nn.Module, settings: OptimiserSettings, *, lr: floa
     return AdamW(groups, lr=lr, fused=True)
 
 
-def build_schedule(optimiser: Optimizer, settings: SchedulerSettings, *, n_steps: int) -> ReduceLROnPlateau | LambdaLR:
-    """Return the schedule of the optimiser's learning rate; `n_steps` are those of the whole training."""
+def build_schedule(
+    optimiser: Optimizer, settings: SchedulerSettings, *, lr: float, n_steps: int
+) -> ReduceLROnPlateau | OneCycleLR:
+    """Return the schedule of the optimiser's learning rate.
+
+    Parameters
+    ----------
+    lr : the optimiser's learning rate, of a one-cycle schedule the highest.
+    n_steps : optimiser steps of the whole training.
+    """
     if settings.name == "plateau":
         return ReduceLROnPlateau(optimiser, factor=settings.factor, patience=settings.patience, min_lr=settings.min_lr)
-    return LambdaLR(optimiser, lambda step: one_cycle(step, n_steps=n_steps, pct_start=settings.pct_start))
-
-
-def one_cycle(step: int, *, n_steps: int, pct_start: float) -> float:
-    """Return the learning rate at a step (0, 1, ..., `n_steps`) as a share of the highest: two halves of a cosine."""
-    top = pct_start * n_steps
-    if step < top:
-        low, done = _WARM_FROM, 1 - step / top
-    else:
-        low, done = _ENDS_AT, min(1.0, (step - top) / (n_steps - top))
-    return low + (1 - low) * (1 + math.cos(math.pi * done)) / 2
-
-
-@torch.no_grad()
-def update_ema(average: nn.Module, learner: nn.Module, *, decay: float, step: int) -> None:
-    """Move `average` towards `learner` by 1 - decay; more in the first steps, when it holds little but its start.
-
-    Statistics of normalisation layers are averaged as weights are; counters are copied.
-    """
-    decay = min(decay, (1 + step) / (10 + step))
-    for kept, new in zip(_state(average), _state(learner), strict=True):
-        if kept.dtype.is_floating_point:
-            kept.lerp_(new, 1 - decay)
-        else:
-            kept.copy_(new)
-
-
-def _state(module: nn.Module) -> Iterable[torch.Tensor]:
-    yield from module.parameters()
-    yield from module.buffers()
+    # PyTorch ends the cycle on its last step. Ours ends after the last of `n_steps`, hence one step more, and the top
+    # is where `pct_start` of the `n_steps` are done.
+    total_steps = n_steps + 1
+    return OneCycleLR(
+        optimiser,
+        max_lr=lr,
+        total_steps=total_steps,
+        pct_start=(settings.pct_start * n_steps + 1) / total_steps,
+        div_factor=_DIV_FACTOR,
+        final_div_factor=_FINAL_DIV_FACTOR,
+        cycle_momentum=False,
+    )

@@ -31,7 +31,7 @@ from ser.inference.run_folder import BEST, CHECKPOINTS, LAST, find_checkpoint
 from ser.inference.torch_backend import TorchScorer
 from ser.models.metadata import ModelMetadata
 from ser.models.registry import ARCHITECTURES
-from ser.training.callbacks import AtomicCheckpointIO, ResumableEarlyStopping
+from ser.training.callbacks import AtomicCheckpointIO, EmaWeightAveraging, ResumableEarlyStopping
 from ser.training.config import RunSettings
 from ser.training.module import EmotionClassifier
 from ser.training.reference_files import write_reference_files
@@ -190,6 +190,8 @@ def _callbacks(settings: RunSettings) -> list[Callback]:
                 monitor=stopping.monitor, mode=stopping.mode, patience=stopping.patience, min_delta=stopping.min_delta
             )
         )
+    if settings.model.optimiser.ema_decay:
+        callbacks.append(EmaWeightAveraging(settings.model.optimiser.ema_decay))
     if settings.logger.tensorboard or settings.logger.csv:
         callbacks.append(LearningRateMonitor(logging_interval="epoch"))
     if _shows_progress(settings):

@@ -1,9 +1,7 @@
 import math
-from itertools import pairwise
 
 import pytest
 import torch
-from torch.optim.lr_scheduler import OneCycleLR
 
 from ser.errors import SettingsError
 from ser.training.optimiser import (
@@ -11,8 +9,6 @@ from ser.training.optimiser import (
     SchedulerSettings,
     build_optimiser,
     build_schedule,
-    one_cycle,
-    update_ema,
 )
 
 
@@ -26,7 +22,7 @@ def test_the_default_is_adam_on_a_plateau():
     assert type(optimiser) is torch.optim.Adam
     assert [group["lr"] for group in optimiser.param_groups] == [0.01]
     assert not optimiser.param_groups[0]["fused"]
-    schedule = build_schedule(optimiser, SchedulerSettings(factor=0.3, patience=2), n_steps=10)
+    schedule = build_schedule(optimiser, SchedulerSettings(factor=0.3, patience=2), lr=0.01, n_steps=10)
     assert (schedule.factor, schedule.patience) == (0.3, 2)
 
 
@@ -42,51 +38,35 @@ def test_weight_decay_is_of_matrices_alone():
         torch.testing.assert_close(weight.detach(), before[name] * shrunk)
 
 
-def test_one_cycle_is_pytorchs():
-    optimiser = torch.optim.SGD(small_network().parameters(), lr=0.5)
-    # PyTorch's cycle ends on its last step, ours after it.
-    theirs = OneCycleLR(
-        optimiser, max_lr=0.5, total_steps=201, pct_start=0.2 * 200 / 201 + 1 / 201, div_factor=25, final_div_factor=400
-    )
-    for step in range(201):
-        assert 0.5 * one_cycle(step, n_steps=200, pct_start=0.2) == pytest.approx(
-            theirs.get_last_lr()[0], rel=0.02, abs=1e-4
-        )
-        optimiser.step()
-        if step < 200:
-            theirs.step()
+def closed_form(step, *, n_steps, pct_start, lr):
+    """Half a cosine from lr / 25 to lr, and half a cosine from there to lr * 1e-4."""
+    top = pct_start * n_steps
+    if step < top:
+        low, done = lr / 25, 1 - step / top
+    else:
+        low, done = lr * 1e-4, (step - top) / (n_steps - top)
+    return low + (lr - low) * (1 + math.cos(math.pi * done)) / 2
 
 
-def test_the_schedule_follows_the_steps():
-    optimiser = build_optimiser(small_network(), OptimiserSettings(name="adamw"), lr=2.0, on_gpu=False)
-    schedule = build_schedule(optimiser, SchedulerSettings(name="one_cycle", pct_start=0.5), n_steps=4)
-    rates = []
-    for _ in range(4):
-        rates.append(optimiser.param_groups[0]["lr"])
-        optimiser.step()
-        schedule.step()
-    assert rates == pytest.approx([2 / 25, 1 + 1 / 25, 2.0, 1 + 1e-4], rel=1e-3)
-
-
-def test_the_average_follows_the_formula_and_copies_counters():
-    average, learner = small_network(), small_network(seed=1)
-    learner(torch.randn(8, 3))
-    start = {name: value.clone() for name, value in average.state_dict().items()}
-    update_ema(average, learner, decay=0.9, step=1000)
-    for name, value in average.state_dict().items():
-        new = learner.state_dict()[name]
-        expected = new if name.endswith("num_batches_tracked") else 0.9 * start[name] + 0.1 * new
-        torch.testing.assert_close(value, expected)
-    early = small_network()
-    update_ema(early, learner, decay=0.9, step=2)
-    expected = 0.25 * start["0.weight"] + 0.75 * learner.state_dict()["0.weight"]
-    torch.testing.assert_close(early.state_dict()["0.weight"], expected)
-
-
-def test_the_cycle_has_no_jump():
-    rates = [one_cycle(step, n_steps=1000, pct_start=0.3) for step in range(1001)]
-    assert max(abs(after - before) for before, after in pairwise(rates)) < math.pi / 2 / 300
-    assert max(rates) == pytest.approx(1)
+@pytest.mark.parametrize("name", ["adam", "adamw"])
+@pytest.mark.parametrize(
+    ("n_steps", "pct_start"), [(1, 0.2), (4, 0.5), (7, 0.01), (200, 0.2), (200, 0.3), (1001, 1 / 3), (3700, 0.95)]
+)
+def test_one_cycle_has_its_closed_form(name, n_steps, pct_start):
+    optimiser = build_optimiser(small_network(), OptimiserSettings(name=name), lr=3e-3, on_gpu=False)
+    settings = SchedulerSettings(name="one_cycle", pct_start=pct_start)
+    schedule = build_schedule(optimiser, settings, lr=3e-3, n_steps=n_steps)
+    betas = [group["betas"] for group in optimiser.param_groups]
+    assert len(betas) == (2 if name == "adamw" else 1)
+    for step in range(n_steps + 1):
+        expected = closed_form(step, n_steps=n_steps, pct_start=pct_start, lr=3e-3)
+        for group in optimiser.param_groups:
+            assert group["lr"] == pytest.approx(expected, rel=1e-12)
+        if step < n_steps:
+            optimiser.step()
+            schedule.step()
+    assert optimiser.param_groups[0]["lr"] == pytest.approx(3e-7, rel=1e-12)
+    assert [group["betas"] for group in optimiser.param_groups] == betas
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,57 @@
+"""A tiny network in the Lightning module, and a batch for it, made up without any sound."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from ser.augment.spectrogram import SpectrogramAugmentSettings
+from ser.corpora.ravdess import EMOTIONS
+from ser.features.extract import FeatureSettings
+from ser.inference.checkpoint import fresh_recogniser
+from ser.models.metadata import ModelMetadata
+from ser.training.module import EmotionClassifier, ModelSettings
+
+Classifier = Callable[..., EmotionClassifier]
+
+METADATA = ModelMetadata(
+    architecture="residual_bilstm",
+    network={"channels": (4, 4), "lstm_hidden": 4, "attention_hidden": 4, "dropout": 0.0, "block_dropout": 0.0},
+    class_names=EMOTIONS[:3],
+    features=FeatureSettings(groups=("logmel",), n_mels=20, max_length=64),
+    protocol="made up",
+)
+
+
+@pytest.fixture
+def classifier() -> Classifier:
+    def make(
+        *,
+        counts: Sequence[int] = (4, 8, 12),
+        spectrogram: SpectrogramAugmentSettings | None = None,
+        **settings: Any,
+    ) -> EmotionClassifier:
+        torch.manual_seed(0)
+        made = EmotionClassifier(
+            fresh_recogniser(METADATA),
+            metadata=METADATA,
+            settings=ModelSettings(name="residual_bilstm", **settings),
+            seed=0,
+            spectrogram=spectrogram,
+            class_counts=counts,
+        )
+        made.draws = torch.Generator().manual_seed(0)
+        return made
+
+    return make
+
+
+@pytest.fixture
+def batch() -> tuple[Tensor, Tensor, Tensor]:
+    """Features, lengths and labels of six recordings."""
+    generator = torch.Generator().manual_seed(1)
+    features = -40 + 10 * torch.randn(6, 20, 60, generator=generator)
+    features[2:, :, 40:] = 0
+    return features, torch.tensor([60, 60, 40, 40, 40, 40]), torch.tensor([0, 1, 2, 0, 1, 2])
