@@ -80,7 +80,7 @@ def train(command: Command, folder: Path) -> Command:
 def debug_run(train: Command, folder: Path) -> Path:
     """The folder of a run of `experiment=debug`."""
     run_dir = folder / "debug-run"
-    train("experiment=debug", f"hydra.run.dir={run_dir}")
+    train("experiment=debug", "reference_files=true", f"hydra.run.dir={run_dir}")
     return run_dir
 
 

@@ -28,7 +28,6 @@ def settings(folder: Path) -> list[str]:
         "trainer.accelerator=cpu",
         "model.lr=0.02",
         "model.scheduler.patience=0",
-        "reference_files=false",
         "logger.tensorboard=false",
         f"paths.output_dir={folder}",
         f"paths.data_dir={folder}/data",

@@ -108,6 +108,7 @@ def test_every_experiment_runs(
     expected = {"baseline_rms": 188, "logmel_resbilstm": 66, "logmel_resbilstm_seen_speakers": 66}.get(experiment, 187)
     assert metadata.features.n_features == expected
     assert len(metadata.class_names) == (7 if experiment == "baseline_without_neutral" else 8)
+    assert (run_dir / "scaler.pkl").exists() == (experiment == "baseline")
     if experiment in ("speaker_independent", "logmel_resbilstm"):
         assert (run_dir / "test" / "test_metrics.txt").is_file()
         with (run_dir / "split.csv").open() as file:
@@ -122,7 +123,7 @@ def test_every_experiment_runs(
 
 def test_a_sweep_writes_one_sorted_table(train: Command, tiny: tuple[str, ...], folder: Path) -> None:
     done = train(
-        "-m", "experiment=debug", *tiny, "data.augment_count=0,1", "data.batch_size=8,16", "reference_files=false",
+        "-m", "experiment=debug", *tiny, "data.augment_count=0,1", "data.batch_size=8,16",
         f"hydra.sweep.dir={folder}/sweep",
     )  # fmt: skip
     with (folder / "sweep" / "sweep.csv").open() as file:
