@@ -1,4 +1,4 @@
-"""The original project's three files, for those who have code that reads them. We write them and never read one."""
+"""The three files of the reference implementation, for code that reads them. They are written, and never read here."""
 
 import io
 import pickle
@@ -18,10 +18,13 @@ WEIGHTS, SCALER, ENCODER = "emotion_classification_model.pth", "scaler.pkl", "la
 def write_reference_files(
     folder: Path, recogniser: Recogniser, scaler: StandardScaler, *, class_names: Sequence[str]
 ) -> list[Path]:
-    """Write the network's weights, the scaler and a label encoder, and return their paths.
+    """Write the network's weights, the scaler and a label encoder into `folder`, and return their paths.
 
-    The encoder's classes stand in the order of the network's outputs, which is RAVDESS order: fitting one would sort
-    them by the alphabet, and its numbers would then name other emotions than the outputs do.
+    Parameters
+    ----------
+    scaler : of features [samples, features * frames], each row a recording's features flattened.
+    class_names : in the order of the network's outputs. `LabelEncoder.fit` would sort them by the alphabet, and its
+        numbers would then name other emotions than the outputs do.
     """
     encoder = LabelEncoder()
     encoder.fit(class_names)
