@@ -66,7 +66,7 @@ def test_tensorboard_holds_curves_picture_and_hyperparameters(debug_run: Path) -
     assert plugins == {"hparams"}
 
 
-def test_the_original_files_say_what_the_model_says(debug_run: Path) -> None:
+def test_the_reference_files_hold_the_model(debug_run: Path) -> None:
     recogniser, metadata = load_recogniser(debug_run)
     with (debug_run / "label_encoder.pkl").open("rb") as file:
         encoder = pickle.load(file)  # noqa: S301 - we wrote it in this test

@@ -14,7 +14,7 @@ def test_rare_classes_weigh_more(classifier, class_weight_power, expected):
     )
 
 
-def test_a_class_that_is_not_there_spoils_nothing(classifier, batch):
+def test_a_class_without_samples_has_no_weight(classifier, batch):
     made = classifier(counts=(6, 6, 0), class_weight_power=1.0, label_smoothing=0.1)
     features, lengths, labels = batch
     assert torch.isfinite(made.training_step((features, lengths, labels.clamp(max=1)), 0))

@@ -30,7 +30,7 @@ def unpickled(path):
     return pickle.loads(path.read_bytes())  # noqa: S301 - our own file, written just now
 
 
-def test_the_three_files_have_the_originals_names(written, tmp_path):
+def test_the_three_files_have_the_names_of_the_reference_implementation(written, tmp_path):
     names = {"emotion_classification_model.pth", "scaler.pkl", "label_encoder.pkl"}
     assert set(written[2]) == names
     assert {path.name for path in tmp_path.iterdir()} == names
@@ -42,7 +42,7 @@ def test_the_encoder_numbers_the_emotions_as_the_network_does(written):
     assert list(encoder.transform(EMOTIONS)) == list(range(8))
 
 
-def test_the_three_files_together_judge_as_the_checkpoint_does(written, tiny_metadata):
+def test_the_three_files_together_predict_as_the_checkpoint_does(written, tiny_metadata):
     scorer, matrix, paths = written
     features = matrix[:4].astype(np.float32)
     scaler = unpickled(paths["scaler.pkl"])

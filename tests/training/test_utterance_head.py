@@ -1,4 +1,4 @@
-"""Fitting the second opinion: it learns what is there, all classes alike, the same each time."""
+"""Fitting the utterance-level head: it separates classes, balances them, and is the same each time."""
 
 import numpy as np
 import pytest
@@ -41,32 +41,32 @@ def fitted(features, labels, *, spectrogram=NONE, n_classes=3):
     return head
 
 
-def answers(head, features):
+def predicted(head, features):
     return head(features, lengths_of(features)).argmax(dim=1)
 
 
-def test_it_learns_what_tells_the_classes_apart_and_copies_keep_their_labels():
-    unheard, labels = voices([10, 10, 10], seed=1)
+def test_it_separates_the_classes_and_augmented_copies_keep_their_labels():
+    unseen, labels = voices([10, 10, 10], seed=1)
     for spectrogram in (NONE, NOISY):
         head = fitted(*voices([40, 40, 40]), spectrogram=spectrogram)
-        assert (answers(head, unheard) == labels).float().mean() > 0.9
+        assert (predicted(head, unseen) == labels).float().mean() > 0.9
 
 
-def test_two_classes_are_told_apart():
-    unheard, labels = voices([10, 10], seed=1)
+def test_two_classes_are_separated():
+    unseen, labels = voices([10, 10], seed=1)
     for fit in (fitted, fitted_kernel):
-        assert (answers(fit(*voices([40, 40]), n_classes=2), unheard) == labels).float().mean() > 0.9
+        assert (predicted(fit(*voices([40, 40]), n_classes=2), unseen) == labels).float().mean() > 0.9
 
 
-def test_a_class_that_is_not_there_is_never_answered_and_spoils_nothing():
-    unheard, labels = voices([10, 0, 10], seed=1)
+def test_a_class_without_recordings_is_never_predicted():
+    unseen, labels = voices([10, 0, 10], seed=1)
     for fit in (fitted, fitted_kernel):
         head = fit(*voices([40, 0, 40]))
-        assert (answers(head, unheard) == labels).float().mean() > 0.9
-        assert head(unheard, lengths_of(unheard)).softmax(dim=1)[:, 1].max() < 1e-6
+        assert (predicted(head, unseen) == labels).float().mean() > 0.9
+        assert head(unseen, lengths_of(unseen)).softmax(dim=1)[:, 1].max() < 1e-6
 
 
-def test_it_is_the_same_each_time_and_another_with_copies():
+def test_it_is_the_same_each_time_and_differs_with_copies():
     heads = [fitted(*voices([12, 12, 12]), spectrogram=some) for some in (NOISY, NOISY, NONE)]
     torch.testing.assert_close(heads[0].weight, heads[1].weight, rtol=0, atol=0)
     assert not torch.allclose(heads[0].weight, heads[2].weight)
@@ -74,10 +74,10 @@ def test_it_is_the_same_each_time_and_another_with_copies():
 
 def test_a_rare_class_counts_as_much_as_a_frequent_one():
     features, labels = voices([60, 6])
-    features = features[:1].expand(len(labels), -1, -1)  # nothing to tell them apart by
+    features = features[:1].expand(len(labels), -1, -1)  # the same features for both classes
     head = fitted(features, labels, n_classes=2)
-    shares = head(features, lengths_of(features)).softmax(dim=1).mean(dim=0)
-    assert abs(shares[0] - 0.5) < 0.2  # by counts it would be 0.91
+    probabilities = head(features, lengths_of(features)).softmax(dim=1).mean(dim=0)
+    assert abs(probabilities[0] - 0.5) < 0.2  # by counts it would be 0.91
 
 
 def test_its_standardisation_is_that_of_the_training_part():
@@ -88,8 +88,8 @@ def test_its_standardisation_is_that_of_the_training_part():
     torch.testing.assert_close(standardised.mean(dim=0), torch.zeros(len(head.mean)), rtol=0, atol=1e-2)
 
 
-def with_speakers(n_speakers, n_each, *, seed):
-    """Recordings whose classes only one who knows the speaker can tell: [samples, bands + 2, 48], labels, groups."""
+def speakers(n_speakers, n_each, *, seed):
+    """Recordings whose classes differ in another way for each speaker: [samples, bands + 2, 48], labels, groups."""
     shapes = 8 * torch.randn(n_speakers, N_BANDS, 1, generator=torch.Generator().manual_seed(0))
     features, labels = voices([n_each * n_speakers] * 2, seed=seed)
     draw = torch.Generator().manual_seed(seed)
@@ -112,15 +112,15 @@ def fitted_kernel(features, labels, groups=None, *, n_classes=3, seed=1):
 
 
 def test_the_kernel_learns_speaker_by_speaker_what_a_linear_layer_cannot():
-    features, labels, groups = with_speakers(4, 20, seed=1)
-    unheard, answer, _ = with_speakers(4, 10, seed=2)
+    features, labels, groups = speakers(4, 20, seed=1)
+    unseen, truth, _ = speakers(4, 10, seed=2)
     heads = fitted(features, labels, n_classes=2), fitted_kernel(features, labels, groups, n_classes=2)
-    linear, kernel = ((answers(head, unheard) == answer).float().mean() for head in heads)
+    linear, kernel = ((predicted(head, unseen) == truth).float().mean() for head in heads)
     assert kernel > 0.9
     assert linear < 0.75
 
 
-def test_the_kernels_answers_are_those_of_a_regression_in_the_space_of_the_kernel():
+def test_the_kernels_probabilities_are_those_of_a_regression_in_the_space_of_the_kernel():
     """The dual form, solved by itself: all samples are landmarks, so Nystroem is exact."""
     features, labels = voices([15, 15, 15])
     head = fitted_kernel(features, labels)
@@ -142,8 +142,8 @@ def test_the_kernels_answers_are_those_of_a_regression_in_the_space_of_the_kerne
     torch.testing.assert_close(head(features, lengths_of(features)).softmax(dim=1), expected, rtol=0, atol=2e-3)
 
 
-def test_what_varies_between_takes_that_were_meant_alike_counts_little():
-    """Against numpy: the covariance within groups, drawn half the way towards a round one, becomes round."""
+def test_variation_within_groups_is_whitened():
+    """Against numpy: the shrunk covariance within groups becomes a multiple of the identity."""
     features, labels = voices([30, 30, 30])
     groups = torch.arange(90) // 5
     head = fitted_kernel(features, labels, groups)
@@ -152,14 +152,14 @@ def test_what_varies_between_takes_that_were_meant_alike_counts_little():
     standardised = (values - values.mean(axis=0)) / scale
     within = standardised - standardised.reshape(18, 5, -1).mean(axis=1).repeat(5, axis=0)
     covariance = within.T @ within / 90
-    drawn = 0.5 * covariance + 0.5 * np.eye(len(covariance)) * np.trace(covariance) / len(covariance)
+    shrunk = 0.5 * covariance + 0.5 * np.eye(len(covariance)) * np.trace(covariance) / len(covariance)
     whitening = head.whitening.double().numpy() * scale[:, np.newaxis]
-    changed = whitening.T @ drawn @ whitening
+    changed = whitening.T @ shrunk @ whitening
     np.testing.assert_allclose(changed, np.eye(len(changed)) * changed[0, 0], atol=1e-3 * changed[0, 0])
     assert np.mean((standardised @ whitening) ** 2) == pytest.approx(1, rel=1e-3)
 
 
-def test_where_no_two_were_meant_alike_each_statistic_is_standardised_by_itself():
+def test_with_one_member_a_group_each_statistic_is_scaled_by_itself():
     features, labels = voices([12, 12, 12])
     whitening = fitted_kernel(features, labels, torch.arange(36)).whitening
     values = KernelHead(n_bands=N_BANDS, n_classes=3).statistics(features, lengths_of(features))
@@ -169,12 +169,12 @@ def test_where_no_two_were_meant_alike_each_statistic_is_standardised_by_itself(
     torch.testing.assert_close(deviation, deviation[0].expand_as(deviation), rtol=1e-2, atol=0)
 
 
-def test_the_head_that_is_given_is_fitted():
+def test_either_head_is_fitted():
     features, labels = voices([12, 12, 12])
     for head in (FunctionalsHead(n_bands=N_BANDS, n_classes=3), KernelHead(n_bands=N_BANDS, n_classes=3)):
         samples = features, lengths_of(features), labels, labels
         fit_utterance_head(head, *samples, feature_settings=SETTINGS, spectrogram=NONE, seed=1)
-        assert (answers(head, features) == labels).all()
+        assert (predicted(head, features) == labels).all()
 
 
 def test_with_more_samples_than_landmarks_some_are_drawn_by_the_seed(monkeypatch):
@@ -183,5 +183,5 @@ def test_with_more_samples_than_landmarks_some_are_drawn_by_the_seed(monkeypatch
     assert [int((head.weight != 0).any(dim=0).sum()) for head in heads] == [20, 20, 20]
     torch.testing.assert_close(heads[0].landmarks, heads[1].landmarks, rtol=0, atol=0)
     assert not torch.equal(heads[0].landmarks, heads[2].landmarks)
-    unheard, labels = voices([10, 10, 10], seed=1)
-    assert (answers(heads[0], unheard) == labels).float().mean() > 0.9
+    unseen, labels = voices([10, 10, 10], seed=1)
+    assert (predicted(heads[0], unseen) == labels).float().mean() > 0.9
