@@ -124,9 +124,7 @@ def fit_kernel(
     kept = eigenvalues > _MIN_EIGENVALUE * eigenvalues[-1]
     # In these coordinates the penalty is on the norm of the function, not on its weights (Nystroem).
     coordinates = directions[:, kept] / eigenvalues[kept].sqrt()  # [landmarks, kept]
-    regression = LogisticRegression(
-        C=_C_KERNEL, class_weight="balanced", tol=_TOLERANCE, max_iter=_MAX_STEPS
-    )
+    regression = LogisticRegression(C=_C_KERNEL, class_weight="balanced", tol=_TOLERANCE, max_iter=_MAX_STEPS)
     regression.fit((gaussian_kernel(rows, landmarks) @ coordinates).numpy(), labels.numpy())
     head.mean.copy_(mean)
     head.whitening.copy_(whitening)
