@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 
 from ser.features._filterbanks import mel_filters
 from ser.features._stft import count_frames
-from ser.features.extract import FeatureSettings, extract
+from ser.features.extract import extract
+from ser.features.settings import FeatureSettings
 from ser.inference.predictor import Timeline
 
 MAX_COLUMNS = 200

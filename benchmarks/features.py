@@ -18,7 +18,8 @@ from threadpoolctl import threadpool_limits
 
 from ser.features._stft import SpectrumReader
 from ser.features._tuning import estimate_tuning
-from ser.features.extract import FeatureSettings, extract, rows_of
+from ser.features.extract import extract
+from ser.features.settings import FeatureSettings, rows_of
 
 LARGEST_DIFFERENCE = {
     "mfcc": 1e-6,

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from recordings import corpus_in, one_thread, parser_of, spread
 
 from ser.corpora.manifest import find_recordings
-from ser.features.extract import FeatureSettings, rows_of
+from ser.features.settings import FeatureSettings, rows_of
 
 SEED = 42
 LARGEST_DIFFERENCE = 1e-5
@@ -39,7 +39,7 @@ import numpy as np
 from ser.augment.waveform import AugmentSettings
 from ser.corpora.ravdess import parse_stem
 from ser.corpora.manifest import Recording
-from ser.features.extract import FeatureSettings
+from ser.features.settings import FeatureSettings
 from ser.data.cache import Recipe, Sample, prepare
 from ser.data.normalisation import fit_per_coefficient
 

@@ -22,7 +22,7 @@ import soundfile
 from recordings import SAMPLE_RATE, load_waveforms
 
 from ser.corpora.ravdess import EMOTIONS
-from ser.features.extract import FeatureSettings
+from ser.features.settings import FeatureSettings
 from ser.inference.checkpoint import PREFIX, describe, fresh_recogniser, save_atomically
 from ser.inference.export import export_onnx
 from ser.inference.metadata_file import ONNX, SAFETENSORS

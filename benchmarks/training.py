@@ -21,7 +21,7 @@ from torch.utils.data import DataLoader, Sampler, TensorDataset
 
 from ser.corpora.ravdess import EMOTIONS
 from ser.data.samplers import EpochOrder, TensorBatches, epoch_seed
-from ser.features.extract import FeatureSettings
+from ser.features.settings import FeatureSettings
 from ser.inference.checkpoint import fresh_recogniser
 from ser.models.metadata import ModelMetadata
 from ser.training.module import EmotionClassifier, ModelSettings

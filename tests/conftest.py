@@ -16,7 +16,7 @@ import torch
 from ser.corpora.manifest import Recording
 from ser.corpora.ravdess import CHANNELS, EMOTIONS, expected_names
 from ser.corpora.synthetic import SyntheticSettings, write_synthetic_corpus
-from ser.features.extract import FeatureSettings
+from ser.features.settings import FeatureSettings
 from ser.inference.checkpoint import PREFIX, describe, fresh_recogniser, save_atomically
 from ser.models.metadata import ModelMetadata
 

@@ -1,11 +1,9 @@
-"""What is done to a waveform before its features: silence around the voice goes, and the voice gets one loudness."""
+"""What is done to a waveform before its features: trimming of silence at both ends, and level normalisation."""
 
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-
-from ser.features.extract import FeatureSettings
 
 _LOUD, _TYPICAL, _FLOOR = 98, 90, 10
 """Percentiles of the blocks' levels: a recording's loudest sound, its voice, and the noise behind it."""
@@ -18,46 +16,49 @@ _SILENCE = 1e-10
 
 @dataclass(frozen=True, kw_only=True)
 class Trimmed:
-    """A waveform ready for its features.
+    """A waveform after trimming and level normalisation.
 
     Attributes
     ----------
     waveform : float32 [samples].
-    start : the place of its first sample in the waveform that it was cut from.
+    start : index of its first sample in the waveform that it was cut from.
     """
 
     waveform: NDArray[np.float32]
     start: int
 
 
-def trim_and_level(waveform: NDArray[np.float32], settings: FeatureSettings) -> Trimmed:
-    """Cut off the silence at both ends and bring the voice to one level, where the settings ask for it.
+def trim_and_level(
+    waveform: NDArray[np.float32], *, sample_rate: int, block_length: int, trim: bool, level_db: float | None
+) -> Trimmed:
+    """Cut off the silence at both ends and bring the voice to one level, each only where asked for.
 
-    Training and use call this alike, so that neither a microphone's gain nor a pause before the first word is news to
-    the network. Where a sound is silent throughout, nothing is changed.
+    Training and inference both call this, so that neither a microphone's gain nor a pause before the first word is new
+    to the network. A waveform that is silent throughout keeps its length.
 
     Parameters
     ----------
-    waveform : float32 [samples], at `settings.sample_rate`.
+    waveform : float32 [samples].
+    sample_rate : in Hz, 1 or more.
+    block_length : samples over which a level is measured, 1 or more; a shorter waveform is returned unchanged.
+    trim : whether silence is cut off, down to a margin of 0.1 s.
+    level_db : level that the voice (90th percentile of the blocks' levels) is brought to, in dB below full scale, 0 or
+        less; None: no change.
     """
-    if not settings.trim and settings.level_db is None:
+    n_blocks = len(waveform) // block_length
+    if n_blocks == 0 or (not trim and level_db is None):
         return Trimmed(waveform=waveform, start=0)
-    block = settings.hop_length
-    n_blocks = len(waveform) // block
-    if n_blocks == 0:
-        return Trimmed(waveform=waveform, start=0)
-    blocks = waveform[: n_blocks * block].reshape(n_blocks, block)
-    levels = 10 * np.log10(np.square(blocks, dtype=np.float64).mean(axis=1) + _SILENCE)
-    start, stop = (0, n_blocks) if not settings.trim else _voiced(levels, margin=_margin(settings))
-    kept = waveform[start * block : stop * block if settings.trim else None]
-    if settings.level_db is not None:
+    blocks = waveform[: n_blocks * block_length].reshape(n_blocks, block_length)
+    levels = 10 * np.log10(np.square(blocks, dtype=np.float64).mean(axis=1) + _SILENCE)  # dB [blocks]
+    start, stop = 0, n_blocks
+    kept = waveform
+    if trim:
+        start, stop = _voiced(levels, margin=round(_MARGIN_SECONDS * sample_rate / block_length))
+        kept = waveform[start * block_length : stop * block_length]
+    if level_db is not None:
         typical = np.percentile(levels[start:stop], _TYPICAL)
-        kept = kept * np.float32(10 ** ((settings.level_db - typical) / 20))
-    return Trimmed(waveform=kept, start=start * block)
-
-
-def _margin(settings: FeatureSettings) -> int:
-    return round(_MARGIN_SECONDS * settings.sample_rate / settings.hop_length)
+        kept = kept * np.float32(10 ** ((level_db - typical) / 20))
+    return Trimmed(waveform=kept, start=start * block_length)
 
 
 def _voiced(levels: NDArray[np.float64], *, margin: int) -> tuple[int, int]:

@@ -21,14 +21,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ser.audio.io import read_sound
-from ser.audio.trim import trim_and_level
 from ser.augment.waveform import AugmentSettings, augment, recording_rng
 from ser.corpora.manifest import Recording, content_digest
 from ser.corpora.progress import track
 from ser.data.files import replace_when_complete
 from ser.data.workers import core_count, map_in_workers
 from ser.errors import AudioError
-from ser.features.extract import FeatureSettings, extract, fit_length
+from ser.features.extract import extract, fit_length
+from ser.features.pipeline import preprocess
+from ser.features.settings import FeatureSettings
 from ser.features.validation import as_plain
 
 log = logging.getLogger(__name__)
@@ -38,6 +39,10 @@ _CODE = (
     "audio/wav",
     "audio/trim",
     "features/extract",
+    "features/groups",
+    "features/pipeline",
+    "features/settings",
+    "features/_analysis",
     "features/_filterbanks",
     "features/_stft",
     "features/_tuning",
@@ -164,7 +169,7 @@ def _make_entries(task: tuple[Recording, list[tuple[int, Path]]], *, recipe: Rec
         if copy:
             rng = recording_rng(seed=recipe.augment_seed, name=recording.stem, copy=copy)
             changed = augment(waveform, recipe.augment, sample_rate=rate, rng=rng)
-        write_entry(path, extract(trim_and_level(changed, recipe.features).waveform, recipe.features))
+        write_entry(path, extract(preprocess(changed, recipe.features).waveform, recipe.features))
     return None
 
 
@@ -210,7 +215,7 @@ def _entry_keys(samples: Sequence[Sample], recipe: Recipe) -> list[str]:
     """Return a key for each sample that changes with the sound, the settings and the code and libraries behind it."""
     settings = as_plain(recipe.features)
     del settings["max_length"]  # entries are whole recordings: runs of any length share them
-    base = json.dumps([settings, _versions()], sort_keys=True)
+    base = json.dumps([settings, _versions(recipe.features)], sort_keys=True)
     sounds = list(dict.fromkeys(sample.recording.path for sample in samples))  # copies share their recording's
     with ThreadPoolExecutor(core_count()) as pool:
         digests = dict(zip(sounds, pool.map(content_digest, sounds), strict=True))
@@ -227,7 +232,8 @@ def _copy_key(sample: Sample, recipe: Recipe) -> list[str]:
     return [settings, str(recipe.augment_seed), sample.recording.stem, str(sample.copy)]
 
 
-def _versions() -> dict[str, str]:
+def _versions(settings: FeatureSettings) -> dict[str, str]:
     sources = {name: Path(__file__).parents[1] / f"{name}.py" for name in _CODE}
     code = {name: hashlib.sha256(source.read_bytes()).hexdigest() for name, source in sources.items()}
-    return code | {name: version(name) for name in _LIBRARIES}
+    libraries = (*_LIBRARIES, "librosa") if settings.needs_librosa else _LIBRARIES
+    return code | {name: version(name) for name in libraries}

@@ -18,7 +18,7 @@ from ser.corpora.splits import Split
 from ser.data.cache import Prepared, Recipe, Sample, prepare
 from ser.data.normalisation import fit_per_band, fit_per_coefficient
 from ser.data.samplers import EpochOrder, TensorBatches
-from ser.features.extract import FeatureSettings
+from ser.features.settings import FeatureSettings
 
 log = logging.getLogger(__name__)
 

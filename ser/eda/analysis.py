@@ -21,7 +21,7 @@ from ser.eda.report import Picture, Section, Table, format_report
 from ser.eda.settings import EdaSettings
 from ser.errors import CorpusError, SettingsError
 from ser.evaluation.figures import save_figure
-from ser.features.extract import FeatureSettings
+from ser.features.settings import FeatureSettings
 
 log = logging.getLogger(__name__)
 

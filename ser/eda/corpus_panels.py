@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from ser.audio.io import read_sound
 from ser.eda.palette import CHANNEL_COLOURS
-from ser.features.extract import FeatureSettings, extract, rows_of
+from ser.features.extract import extract
+from ser.features.settings import FeatureSettings, rows_of
 
 _BIN = 0.1  # seconds
 _SHOWN_PERCENT = 99  # of the MFCC within the colour scale, which a few large ones would stretch

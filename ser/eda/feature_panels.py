@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from ser.eda.embedding import Embedding
 from ser.eda.observations import LEVELS, Observations
-from ser.eda.palette import EMOTION_COLOURS, EMOTION_MARKERS, FACTOR_STYLES, UNITS, actor_style
+from ser.eda.palette import EMOTION_COLOURS, EMOTION_MARKERS, FACTOR_STYLES, actor_style
 from ser.eda.tables import EFFECT_FACTORS
-from ser.features.extract import FeatureSettings, feature_names, rows_of
+from ser.features.groups import GROUPS
+from ser.features.settings import FeatureSettings, feature_names, rows_of
 
 _COLUMNS = 4
 _MOST_TELLING = 20
@@ -50,7 +51,8 @@ def distribution_figure(observations: Observations, effects: pd.DataFrame) -> Fi
         axes.set_xticklabels(emotions.cat.categories, rotation=40, ha="right", rotation_mode="anchor")
         share = f", η² = {most_telling.at[group, 'emotion']:.2f}" if "emotion" in most_telling else ""
         axes.set_title(f"{feature}{share}", fontsize=11)
-        axes.set_ylabel(f"{statistic} over time ({UNITS[group]})")
+        unit = "dB" if group == "mel" else GROUPS[group].unit  # of mel, the statistics are of decibels
+        axes.set_ylabel(f"{statistic} over time ({unit})")
         axes.spines[["top", "right"]].set_visible(False)
     for axes in grid[len(groups) :]:
         axes.set_axis_off()

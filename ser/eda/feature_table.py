@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ser.corpora.manifest import Recording
 from ser.data.files import replace_when_complete
 from ser.eda.observations import prepare_unaugmented
-from ser.features.extract import FeatureSettings, feature_names, rows_of
+from ser.features.settings import FeatureSettings, feature_names, rows_of
 
 log = logging.getLogger(__name__)
 

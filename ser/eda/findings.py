@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ser.corpora.ravdess import CHANNELS, expected_names
 from ser.eda.observations import Observations
 from ser.eda.tables import correlations
-from ser.features.extract import FeatureSettings, rows_of
+from ser.features.settings import FeatureSettings, rows_of
 
 
 def corpus_findings(

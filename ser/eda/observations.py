@@ -18,7 +18,7 @@ from ser.data.cache import Prepared, Recipe, Sample, prepare
 from ser.errors import AudioError, CorpusError
 from ser.features._filterbanks import DELTA_WIDTH
 from ser.features._stft import count_frames
-from ser.features.extract import FeatureSettings, rows_of
+from ser.features.settings import FeatureSettings, rows_of
 
 log = logging.getLogger(__name__)
 

@@ -1,4 +1,4 @@
-"""The colours of the figures, which colour-blind readers tell apart (Okabe and Ito 2008), and the features' units."""
+"""The colours of the figures, which colour-blind readers tell apart (Okabe and Ito 2008)."""
 
 from ser.corpora.ravdess import EMOTIONS
 
@@ -15,17 +15,6 @@ FACTOR_STYLES = {
     "gender": ("#009E73", "^"),
     "channel": ("#CC79A7", "s"),
     "intensity": ("#000000", "x"),
-}
-
-UNITS = {
-    "mfcc": "dB",
-    "delta": "dB a frame",
-    "delta2": "dB a frame²",
-    "chroma": "share of the largest",
-    "mel": "dB",
-    "zcr": "crossings a sample",
-    "contrast": "dB",
-    "rms": "full scale: 1",
 }
 
 

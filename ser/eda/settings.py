@@ -4,7 +4,7 @@ from typing import Literal
 
 from ser.corpora.selection import DataSettings
 from ser.errors import SettingsError
-from ser.features.extract import FeatureSettings
+from ser.features.settings import FeatureSettings
 from ser.features.validation import Seed, settings_dataclass
 
 

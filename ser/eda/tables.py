@@ -5,7 +5,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from ser.eda.observations import LEVELS, Observations
-from ser.features.extract import feature_names, rows_of
+from ser.features.settings import feature_names, rows_of
 
 EFFECT_FACTORS = ("emotion", "actor", "gender", "channel", "intensity")
 

@@ -1,15 +1,17 @@
-"""A recording to what a network is fed, with what a person should know of it. Light: worker processes import it."""
+"""The one way from a file, bytes or a waveform to the input of a network. Light: worker processes import it."""
 
 import math
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ser.audio.io import Sound, read_sound
 from ser.audio.trim import Trimmed, trim_and_level
 from ser.errors import AudioError
-from ser.features.extract import FeatureSettings, extract, fit_length
+from ser.features.extract import extract, fit_length
+from ser.features.settings import FeatureSettings
 
 QUIET_PEAK = 10 ** (-50 / 20)
 """Below it a recording is called very quiet; the quietest of RAVDESS peaks at -47 dBFS."""
@@ -25,10 +27,10 @@ class ModelInput:
     length : frames of the recording before the padding, 1 to `max_length`.
     offset : seconds into the recording at which the first frame lies.
     duration : seconds of the recording.
-    warnings : what to bear in mind about it, in sentences; mostly empty.
+    warnings : what a person should know about the recording, in sentences; mostly empty.
     """
 
-    features: np.ndarray
+    features: NDArray[np.float32]
     length: int
     offset: float
     duration: float
@@ -36,30 +38,42 @@ class ModelInput:
 
 
 def load_features(source: Path | bytes, *, settings: FeatureSettings, name: str | None = None) -> ModelInput:
-    """Decode a recording and extract its features.
+    """Decode a recording, preprocess it and extract its features.
 
     Raises
     ------
     AudioError : as `ser.audio.io.read_sound`.
+    SettingsError : the settings need librosa, which is not installed.
     """
     sound = read_sound(source, sample_rate=settings.sample_rate, name=name)
-    conditioned = trim_and_level(sound.waveform, settings)
+    trimmed = preprocess(sound.waveform, settings)
     warnings = warnings_of_level(sound)
-    if len(conditioned.waveform) > settings.duration * settings.sample_rate:
-        warnings += (f"Only the first {settings.duration:.1f} of {sound.duration:.1f} seconds were heard.",)
-    features, length = network_input(conditioned, settings)
+    if len(trimmed.waveform) > settings.duration * settings.sample_rate:
+        warnings += (f"Only the first {settings.duration:.1f} of {sound.duration:.1f} seconds were used.",)
+    features, length = network_input(trimmed, settings)
     return ModelInput(
         features=features,
         length=length,
-        offset=conditioned.start / settings.sample_rate,
+        offset=trimmed.start / settings.sample_rate,
         duration=sound.duration,
         warnings=warnings,
     )
 
 
-def network_input(conditioned: Trimmed, settings: FeatureSettings) -> tuple[np.ndarray, int]:
+def preprocess(waveform: NDArray[np.float32], settings: FeatureSettings) -> Trimmed:
+    """Trim a waveform, float32 [samples] at `settings.sample_rate`, and normalise its level, as the settings ask."""
+    return trim_and_level(
+        waveform,
+        sample_rate=settings.sample_rate,
+        block_length=settings.hop_length,
+        trim=settings.trim,
+        level_db=settings.level_db,
+    )
+
+
+def network_input(trimmed: Trimmed, settings: FeatureSettings) -> tuple[NDArray[np.float32], int]:
     """Return float32 [features, max_length], not normalised, cut or padded; and the frames before the padding."""
-    features = extract(conditioned.waveform, settings)
+    features = extract(trimmed.waveform, settings)
     return fit_length(features, settings.max_length), min(features.shape[1], settings.max_length)
 
 
@@ -72,7 +86,7 @@ def try_load_features(path: Path, *, settings: FeatureSettings) -> ModelInput | 
 
 
 def warnings_of_level(sound: Sound) -> tuple[str, ...]:
-    """Return what a person should know of how loud a recording is, in sentences; mostly none."""
+    """Return what a person should know about a recording's level, in sentences; mostly none."""
     if sound.clipped:
         return ("The recording is clipped; record it at a lower level.",)
     if sound.peak < QUIET_PEAK:

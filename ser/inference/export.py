@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from ser.data.files import write_bytes_atomically
 from ser.errors import CheckpointError, SettingsError
-from ser.features.extract import FeatureSettings
+from ser.features.settings import FeatureSettings
 from ser.inference.checkpoint import load_recogniser
 from ser.inference.metadata_file import ONNX, write_metadata_of
 from ser.inference.onnx_backend import ATTENTION, FEATURES, LENGTHS, PROBABILITIES, OnnxScorer

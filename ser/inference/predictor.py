@@ -13,12 +13,18 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from ser.audio.io import Sound, find_sound_files
-from ser.audio.trim import trim_and_level
 from ser.corpora.progress import track
 from ser.data.workers import map_in_workers
 from ser.errors import AudioError, CheckpointError
-from ser.features.extract import FeatureSettings
-from ser.features.pipeline import ModelInput, load_features, network_input, try_load_features, warnings_of_level
+from ser.features.pipeline import (
+    ModelInput,
+    load_features,
+    network_input,
+    preprocess,
+    try_load_features,
+    warnings_of_level,
+)
+from ser.features.settings import FeatureSettings
 from ser.inference.metadata_file import ONNX, SAFETENSORS
 from ser.inference.onnx_backend import load_onnx_scorer
 from ser.inference.pretrained import find_model
@@ -227,7 +233,7 @@ class Predictor:
         self, cuts: Sequence[tuple[int, NDArray[np.float32]]], settings: FeatureSettings
     ) -> list[Segment]:
         voiced = [row for row, (_, waveform) in enumerate(cuts) if not is_silent(waveform)]
-        trimmed = {row: trim_and_level(cuts[row][1], settings) for row in voiced}
+        trimmed = {row: preprocess(cuts[row][1], settings) for row in voiced}
         outputs: dict[int, tuple[NDArray[np.float32], NDArray[np.float32]]] = {}
         if voiced:
             features, lengths = zip(*(network_input(trimmed[row], settings) for row in voiced), strict=True)

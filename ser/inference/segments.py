@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ser.audio.io import SILENCE_PEAK
-from ser.features.extract import FeatureSettings
+from ser.features.settings import FeatureSettings
 
 OVERLAP = 0.5
 """The least fraction of a segment that is part of the next one too."""

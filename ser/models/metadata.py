@@ -10,7 +10,7 @@ from pydantic import Field
 
 from ser.corpora.ravdess import EMOTIONS
 from ser.errors import CheckpointError, SettingsError
-from ser.features.extract import FeatureSettings
+from ser.features.settings import FeatureSettings
 from ser.features.validation import Fraction, ListOf, PositiveNumber, read_settings, settings_dataclass
 
 FORMAT = 1

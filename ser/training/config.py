@@ -10,7 +10,7 @@ from ser.augment.spectrogram import SpectrogramAugmentSettings
 from ser.augment.waveform import AugmentSettings
 from ser.corpora.selection import DataSettings
 from ser.errors import SettingsError
-from ser.features.extract import FeatureSettings
+from ser.features.settings import FeatureSettings
 from ser.features.validation import (
     NaturalNumber,
     Positive,

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ser.augment.spectrogram import SpectrogramAugmentSettings, change_sound
-from ser.features.extract import FeatureSettings
+from ser.features.settings import FeatureSettings
 from ser.models.functionals import functionals
 from ser.models.utterance_heads import N_LANDMARKS, FunctionalsHead, KernelHead, gaussian_kernel
 

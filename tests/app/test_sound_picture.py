@@ -6,7 +6,8 @@ import pytest
 from app import sound_picture
 from app.sound_picture import DB_RANGE, attention_of_columns, band_edges, draw
 from ser.audio.io import Sound
-from ser.features.extract import FeatureSettings, extract
+from ser.features.extract import extract
+from ser.features.settings import FeatureSettings
 
 
 def follow(predictor, waveform):

@@ -14,7 +14,8 @@ from ser.augment._spectrogram_ops import (
     typical_level,
     vtlp,
 )
-from ser.features.extract import FeatureSettings, extract
+from ser.features.extract import extract
+from ser.features.settings import FeatureSettings
 
 RATE, HOP_SECONDS, N_BANDS = 22050, 0.02, 64
 

@@ -15,8 +15,8 @@ from benchmarks.app_server import ROOT, AppServer, running_app
 from benchmarks.app_visitor import CHROMIUM, launch_chromium, wait_until_idle
 from ser.audio.io import read_sound
 from ser.corpora.ravdess import EMOTIONS
-from ser.features.extract import FeatureSettings
 from ser.features.pipeline import load_features
+from ser.features.settings import FeatureSettings
 from ser.inference.checkpoint import PREFIX, describe, fresh_recogniser, save_atomically
 from ser.inference.export import export_onnx
 from ser.inference.predictor import Predictor, Timeline

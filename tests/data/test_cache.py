@@ -14,7 +14,8 @@ from ser.corpora.manifest import find_recordings
 from ser.data import cache as preparation
 from ser.data.cache import Recipe, Sample, entry_path, prepare, read_entry, write_entry
 from ser.errors import AudioError
-from ser.features.extract import FeatureSettings, extract
+from ser.features.extract import extract
+from ser.features.settings import FeatureSettings
 
 # Cheap rows: what the features are is tested with the features.
 RECIPE = Recipe(
@@ -247,6 +248,15 @@ def test_entries_of_another_version_of_a_library_are_made_anew(samples, cache_di
     assert made == samples[:2]
 
 
+def test_the_version_of_librosa_matters_only_where_it_is_used(monkeypatch):
+    ours, theirs = RECIPE.features, replace(RECIPE.features, backend="librosa")
+    before = [preparation._versions(settings) for settings in (ours, theirs)]
+    version = preparation.version
+    monkeypatch.setattr(preparation, "version", lambda name: "0.0.1" if name == "librosa" else version(name))
+    assert preparation._versions(ours) == before[0]
+    assert preparation._versions(theirs) != before[1]
+
+
 def test_entries_of_other_code_are_made_anew(samples, cache_dir, made, monkeypatch, tmp_path):
     sources = Path(preparation.__file__).parents[1]
     for name in preparation._CODE:
@@ -264,7 +274,7 @@ def test_entries_of_other_code_are_made_anew(samples, cache_dir, made, monkeypat
 
 def test_entries_depend_on_all_code_that_makes_them():
     code = """
-import sys, numpy as np, ser.audio.io, ser.audio.trim, ser.features.extract
+import sys, numpy as np, ser.features.extract, ser.features.pipeline
 from ser.augment.waveform import AugmentSettings, augment
 every_change = AugmentSettings(min_steps=4, max_steps=4)
 augment(np.ones(4096, dtype=np.float32), every_change, sample_rate=22050, rng=np.random.default_rng(0))

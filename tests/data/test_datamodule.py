@@ -11,7 +11,7 @@ from ser.corpora.selection import DataSettings
 from ser.data.datamodule import EmotionData
 from ser.data.samplers import EpochOrder
 from ser.errors import AudioError
-from ser.features.extract import FeatureSettings
+from ser.features.settings import FeatureSettings
 
 FEATURES = FeatureSettings(groups=("zcr", "rms"), max_length=40)
 

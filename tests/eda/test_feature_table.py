@@ -6,7 +6,7 @@ import pandas as pd
 from ser.corpora.manifest import find_recordings
 from ser.eda.feature_table import column_names, write_feature_table
 from ser.eda.observations import prepare_unaugmented
-from ser.features.extract import FeatureSettings
+from ser.features.settings import FeatureSettings
 
 
 def test_the_default_table_has_the_columns_of_the_original():

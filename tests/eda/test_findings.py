@@ -9,7 +9,7 @@ import pytest
 from ser.eda import findings
 from ser.eda.observations import Observations, name_table
 from ser.eda.tables import effect_sizes, label_distribution
-from ser.features.extract import FeatureSettings
+from ser.features.settings import FeatureSettings
 
 
 @pytest.fixture

@@ -11,7 +11,8 @@ from ser.corpora.ravdess import EMOTIONS, RecordingName, expected_names
 from ser.eda import tables
 from ser.eda.observations import Observations, name_table, observe, read_headers, summarise_frames
 from ser.errors import AudioError
-from ser.features.extract import FeatureSettings, extract, rows_of
+from ser.features.extract import extract
+from ser.features.settings import FeatureSettings, rows_of
 
 SMALL = FeatureSettings(groups=("mfcc", "mel", "zcr"), n_mfcc=3, n_mels=8, max_length=20)
 

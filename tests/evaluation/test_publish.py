@@ -10,7 +10,7 @@ from ser.cli.publish import main
 from ser.corpora.ravdess import EMOTIONS
 from ser.errors import CheckpointError
 from ser.evaluation.publish import publish
-from ser.features.extract import FeatureSettings
+from ser.features.settings import FeatureSettings
 from ser.inference.checkpoint import PREFIX, describe, fresh_recogniser, save_atomically
 from ser.inference.metadata_file import digest_of
 from ser.inference.onnx_backend import OnnxScorer

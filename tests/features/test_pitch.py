@@ -5,8 +5,9 @@ import pytest
 import scipy.signal
 
 from ser.errors import SettingsError
-from ser.features.extract import FeatureSettings, extract, rows_of
+from ser.features.extract import extract
 from ser.features.pitch import HIGHEST_HZ, LOWEST_HZ, _window_autocorrelation, track_pitch
+from ser.features.settings import FeatureSettings, rows_of
 
 RATE = 22050
 SETTINGS = FeatureSettings(n_fft=1024, hop_length=441, groups=("pitch",))

@@ -9,7 +9,7 @@ import torch
 
 from ser.corpora.ravdess import EMOTIONS
 from ser.errors import CheckpointError
-from ser.features.extract import FeatureSettings
+from ser.features.settings import FeatureSettings
 from ser.inference.checkpoint import (
     PREFIX,
     describe,

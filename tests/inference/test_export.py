@@ -10,7 +10,7 @@ import torch
 from ser.cli.export import main
 from ser.corpora.ravdess import EMOTIONS
 from ser.errors import CheckpointError, SettingsError
-from ser.features.extract import FeatureSettings
+from ser.features.settings import FeatureSettings
 from ser.inference.checkpoint import PREFIX, describe, fresh_recogniser, save_atomically
 from ser.inference.export import export_onnx
 from ser.inference.onnx_backend import OnnxScorer

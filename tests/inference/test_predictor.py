@@ -11,8 +11,9 @@ from ser.audio.io import read_sound
 from ser.corpora.ravdess import EMOTIONS
 from ser.errors import AudioError, CheckpointError
 from ser.evaluation.publish import publish
-from ser.features.extract import FeatureSettings, extract
+from ser.features.extract import extract
 from ser.features.pipeline import load_features
+from ser.features.settings import FeatureSettings
 from ser.inference.checkpoint import fresh_recogniser, load_recogniser
 from ser.inference.onnx_backend import OnnxScorer
 from ser.inference.predictor import Predictor, expand_folders, failure_table
@@ -134,7 +135,7 @@ def test_all_features_are_scored_a_batch_at_a_time(predictor):
 def test_a_cut_recording_is_warned_of(predictor, tmp_path, voice):
     path = tmp_path / "voice.wav"
     soundfile.write(path, voice, 22050)
-    assert predictor.predict(path).warnings == ("Only the first 1.5 of 2.0 seconds were heard.",)
+    assert predictor.predict(path).warnings == ("Only the first 1.5 of 2.0 seconds were used.",)
     soundfile.write(path, voice[:30000], 22050)
     assert predictor.predict(path).warnings == ()
 

@@ -6,7 +6,7 @@ import pytest
 import soundfile
 
 from ser.audio.io import Sound, read_sound
-from ser.features.extract import FeatureSettings
+from ser.features.settings import FeatureSettings
 from ser.inference.predictor import Predictor
 from ser.inference.segments import Segment, attention_over_time, cut_segments
 

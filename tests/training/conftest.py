@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ser.augment.spectrogram import SpectrogramAugmentSettings
 from ser.corpora.ravdess import EMOTIONS
-from ser.features.extract import FeatureSettings
+from ser.features.settings import FeatureSettings
 from ser.inference.checkpoint import fresh_recogniser
 from ser.models.metadata import ModelMetadata
 from ser.training.module import EmotionClassifier, ModelSettings

@@ -8,7 +8,7 @@ from ser.augment.waveform import AugmentSettings
 from ser.cli.hydra_command import _run_folder
 from ser.corpora.selection import DataSettings
 from ser.errors import SettingsError
-from ser.features.extract import FeatureSettings
+from ser.features.settings import FeatureSettings
 from ser.features.validation import as_plain, read_settings
 from ser.models.registry import ARCHITECTURES
 from ser.training.config import CallbackSettings, LoggerSettings, PathSettings, RunSettings, read_run_settings

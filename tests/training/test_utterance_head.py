@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from ser.augment.spectrogram import SpectrogramAugmentSettings
-from ser.features.extract import FeatureSettings
+from ser.features.settings import FeatureSettings
 from ser.models.functionals import functionals
 from ser.models.utterance_heads import FunctionalsHead, KernelHead
 from ser.training.utterance_head import fit_functionals, fit_kernel, fit_utterance_head

@@ -11,11 +11,10 @@ from numpy.typing import NDArray
 from scipy.signal import butter, fftconvolve, sosfilt
 
 from ser.audio.io import read_sound
-from ser.audio.trim import trim_and_level
 from ser.augment.waveform import recording_rng
 from ser.corpora.manifest import Recording
-from ser.features.extract import FeatureSettings
-from ser.features.pipeline import network_input
+from ser.features.pipeline import network_input, preprocess
+from ser.features.settings import FeatureSettings
 
 TELEPHONE_HZ = (300.0, 3400.0)
 RIR_T60 = 0.3
@@ -133,5 +132,5 @@ def load_changed_features(
     rate = settings.sample_rate
     waveform = read_sound(recording.path, sample_rate=rate).waveform
     changed = [waveform, *(change(waveform, by, sample_rate=rate, name=recording.stem) for by in CHANGES)]
-    inputs = [network_input(trim_and_level(one, settings), settings) for one in changed]
+    inputs = [network_input(preprocess(one, settings), settings) for one in changed]
     return np.stack([features for features, _ in inputs]), np.array([length for _, length in inputs], dtype=np.int64)

@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 
 from ser.audio.io import read_sound
-from ser.audio.trim import trim_and_level
 from ser.corpora.manifest import find_recordings
 from ser.evaluation.robustness.sound_changes import (
     CHANGES,
@@ -15,8 +14,8 @@ from ser.evaluation.robustness.sound_changes import (
     telephone,
     white_noise,
 )
-from ser.features.extract import FeatureSettings
-from ser.features.pipeline import load_features, network_input
+from ser.features.pipeline import load_features, network_input, preprocess
+from ser.features.settings import FeatureSettings
 
 RATE = 22050
 
@@ -131,6 +130,6 @@ def test_features_are_of_the_unchanged_sound_first_and_then_of_each_change(tiny_
     # Changed first, trimmed and levelled afterwards.
     waveform = read_sound(recording.path, sample_rate=RATE).waveform
     changed = change(waveform, CHANGES[4], sample_rate=RATE, name=recording.stem)
-    expected, length = network_input(trim_and_level(changed, settings), settings)
+    expected, length = network_input(preprocess(changed, settings), settings)
     np.testing.assert_array_equal(features[5], expected)
     assert lengths[5] == length

@@ -8,7 +8,7 @@ from ser.augment.waveform import AugmentSettings
 from ser.corpora.selection import DataSettings
 from ser.corpora.splits import FOLDS
 from ser.errors import SettingsError
-from ser.features.extract import FeatureSettings
+from ser.features.settings import FeatureSettings
 from ser.features.validation import as_plain, read_settings
 from ser.training.config import CallbackSettings, LoggerSettings, MonitorSettings, PathSettings, RunSettings
 from ser.training.cross_validation.settings import CrossValidationSettings, describe_protocol

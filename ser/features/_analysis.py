@@ -1,0 +1,145 @@
+"""A waveform's frames: power spectrum, mel spectrogram, MFCC and deltas, each computed once for all groups."""
+
+from functools import cached_property
+from typing import Annotated, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from ser.features._filterbanks import DELTA_WIDTH, chroma_filters, contrast_bands, dct_basis, delta_weights, mel_blocks
+from ser.features._stft import FRAMES_AT_ONCE, SpectrumReader, count_frames
+from ser.features._tuning import estimate_tuning
+from ser.features.validation import settings_dataclass
+
+_DB_FLOOR = 1e-10
+_DB_RANGE = 80.0
+_SILENT = 1e-10
+
+# The upper limits are beyond what anyone wants; a stranger's model could fill the memory otherwise.
+_Rows = Annotated[int, Field(ge=1, le=1024)]
+
+
+@settings_dataclass
+class FrameSettings:
+    """Frames and sizes of groups; the attributes are explained in `ser.features.settings.FeatureSettings`."""
+
+    sample_rate: Annotated[int, Field(ge=1, le=192_000)] = 22050
+    n_fft: Annotated[int, Field(ge=2, le=2**16, multiple_of=2)] = 2048
+    hop_length: Annotated[int, Field(ge=1, le=2**16)] = 512
+    n_mfcc: _Rows = 13
+    n_mels: _Rows = 128
+    n_chroma: _Rows = 12
+    n_bands: Annotated[int, Field(ge=1, le=16)] = 6
+    tuning: Annotated[float, Field(ge=-0.5, le=0.5)] | Literal["estimate"] = "estimate"
+
+
+class Analysis:
+    """What the groups are computed from.
+
+    Attributes
+    ----------
+    waveform : float32 [samples], at least `DELTA_WIDTH - 1` hops.
+    settings : sizes.
+    """
+
+    def __init__(self, waveform: NDArray[np.float32], settings: FrameSettings) -> None:
+        self.waveform = waveform
+        self.settings = settings
+
+    @cached_property
+    def power(self) -> NDArray[np.float32]:
+        """Power spectrum, float32 [frames, 1 + n_fft // 2]."""
+        reader = SpectrumReader(self.waveform, n_fft=self.settings.n_fft, hop_length=self.settings.hop_length)
+        spectrum = np.empty((FRAMES_AT_ONCE, reader.n_bins), dtype=np.complex64)
+        power = np.empty((reader.n_frames, reader.n_bins), dtype=np.float32)
+        for start in range(0, reader.n_frames, FRAMES_AT_ONCE):
+            part = power[start : start + FRAMES_AT_ONCE]
+            reader.read(start, out=spectrum[: len(part)])
+            np.abs(spectrum[: len(part)], out=part)
+            np.square(part, out=part)
+        return power
+
+    @cached_property
+    def mel(self) -> NDArray[np.float32]:
+        """Mel spectrogram, power, float32 [frames, n_mels]."""
+        sizes = self.settings
+        mel = np.empty((len(self.power), sizes.n_mels), dtype=np.float32)
+        for block in mel_blocks(sample_rate=sizes.sample_rate, n_fft=sizes.n_fft, n_mels=sizes.n_mels):
+            np.matmul(self.power[:, block.bins], block.weights, out=mel[:, block.bands])
+        return mel
+
+    @cached_property
+    def logmel(self) -> NDArray[np.float32]:
+        """Mel spectrogram in dB, float32 [n_mels, frames]."""
+        return decibels(self.mel).T
+
+    @cached_property
+    def mfcc(self) -> NDArray[np.float64]:
+        """MFCC, float64 [n_mfcc, frames]."""
+        return dct_basis(n_rows=self.settings.n_mfcc, n_columns=self.settings.n_mels) @ self.logmel
+
+    @cached_property
+    def _deltas(self) -> NDArray[np.float64]:
+        """Deltas of order 1 and 2 where a window can be centred, [n_mfcc, frames - DELTA_WIDTH + 1, 2]."""
+        windows = np.ascontiguousarray(np.lib.stride_tricks.sliding_window_view(self.mfcc, DELTA_WIDTH, axis=1))
+        return windows @ delta_weights()
+
+    def delta(self, order: int) -> NDArray[np.float64]:
+        """Return the delta of order 1 or 2 of the MFCC, float64 [n_mfcc, frames].
+
+        At both ends, where no window can be centred, the first or last value is repeated: there the polynomial fitted
+        to the first or last window is differentiated at its own places, and a derivative of the polynomial's own
+        degree is the same at all of them.
+        """
+        margin = DELTA_WIDTH // 2
+        return np.pad(self._deltas[:, :, order - 1], ((0, 0), (margin, margin)), mode="edge")
+
+    def chroma(self) -> NDArray[np.float32]:
+        """Return the chroma, float32 [n_chroma, frames], each frame's largest value 1 unless the frame is silent."""
+        sizes = self.settings
+        shape = {"sample_rate": sizes.sample_rate, "n_fft": sizes.n_fft, "n_chroma": sizes.n_chroma}
+        tuning = estimate_tuning(self.power, **shape) if sizes.tuning == "estimate" else sizes.tuning
+        chroma = self.power @ chroma_filters(tuning=tuning, **shape).T
+        largest = chroma.max(axis=1, keepdims=True)
+        largest[largest < np.finfo(np.float32).tiny] = 1.0
+        return (chroma / largest).T
+
+    def contrast(self) -> NDArray[np.float64]:
+        """Return a band's mean peak magnitude over its mean valley's in dB, float64 [n_bands + 1, frames]."""
+        sizes = self.settings
+        bands = contrast_bands(sample_rate=sizes.sample_rate, n_fft=sizes.n_fft, n_bands=sizes.n_bands)
+        peaks, valleys = np.empty((2, len(bands), len(self.power)))
+        for band, (bins, n_extreme) in enumerate(bands):
+            ordered = np.sort(self.power[:, bins], axis=1)
+            # The square root of a square is exact, so only the extremes need one. The copies fix the order of sums.
+            valleys[band] = np.sqrt(np.ascontiguousarray(ordered[:, :n_extreme].T)).mean(axis=0)
+            peaks[band] = np.sqrt(np.ascontiguousarray(ordered[:, -n_extreme:].T)).mean(axis=0)
+        return decibels(peaks) - decibels(valleys)
+
+    def zero_crossing_rate(self) -> NDArray[np.float64]:
+        """Return the fraction of samples whose sign differs from the one before, float64 [frames]."""
+        negative = self.waveform < -np.float32(_SILENT)
+        crossings = np.flatnonzero(negative[1:] != negative[:-1]) + 1
+        first = self._first_samples()
+        # The first sample of a frame has none before it to differ from.
+        low, high = np.searchsorted(crossings, first + 1), np.searchsorted(crossings, first + self.settings.n_fft)
+        return (high - low) / self.settings.n_fft
+
+    def rms(self) -> NDArray[np.float64]:
+        """Return the root mean square, full scale 1, float64 [frames]."""
+        energy = np.concatenate(([0.0], np.cumsum(np.square(self.waveform, dtype=np.float64))))
+        first = self._first_samples()
+        low, high = (np.clip(edge, 0, len(self.waveform)) for edge in (first, first + self.settings.n_fft))
+        return np.sqrt((energy[high] - energy[low]) / self.settings.n_fft)
+
+    def _first_samples(self) -> NDArray[np.intp]:
+        """Return the place of each frame's first sample; it lies before the waveform in the first frames."""
+        n_frames = count_frames(len(self.waveform), hop_length=self.settings.hop_length)
+        return np.arange(n_frames) * self.settings.hop_length - self.settings.n_fft // 2
+
+
+def decibels(power: NDArray) -> NDArray:
+    """Return `10 log10(power)`, no lower than 80 dB under its largest value (`librosa.power_to_db`)."""
+    values = 10.0 * np.log10(np.maximum(power, _DB_FLOOR))
+    return np.maximum(values, values.max() - _DB_RANGE)

@@ -1,0 +1,85 @@
+"""The settings of the group `features`, and what follows from them: names and places of the rows."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from ser.errors import SettingsError
+from ser.features._analysis import FrameSettings
+from ser.features.groups import BASELINE_GROUPS, GROUPS
+from ser.features.validation import ListOf, settings_dataclass, suggestion
+
+
+@settings_dataclass
+class FeatureSettings(FrameSettings):
+    """What `ser.features.extract.extract` computes; the defaults are the baseline recipe, 187 rows.
+
+    Attributes
+    ----------
+    sample_rate : of the waveforms, in Hz.
+    n_fft, hop_length : samples of a frame (even), and from one frame to the next.
+    n_mfcc, n_mels, n_chroma : rows of these groups; the deltas have `n_mfcc` rows each, "mel" and "logmel" `n_mels`.
+    n_bands : octave bands of the spectral contrast above the lowest, so that it has `n_bands + 1` rows.
+    tuning : deviation from A440 in chroma steps, -0.5 to 0.5, or "estimate" to find it in each recording.
+    max_length : frames that the network takes: longer recordings are cut, shorter ones padded with zeros.
+    groups : names of `ser.features.groups.GROUPS`, in the order of the rows.
+    trim, level_db : what `ser.audio.trim` does to a waveform beforehand: whether the silence around the voice is cut
+        off, and the level that the voice is brought to, in dB below full scale; None: no change.
+    backend : "fast" computes with numpy alone what it can, "librosa" calls librosa for every group. The values agree
+        within rounding; librosa is what the fast way is tested against.
+    """
+
+    max_length: Annotated[int, Field(ge=1, le=30_000)] = 216  # at most ten minutes
+    groups: Annotated[ListOf[str], Field(min_length=1)] = BASELINE_GROUPS
+    trim: bool = False
+    level_db: Annotated[float, Field(ge=-60, le=0)] | None = None
+    backend: Literal["fast", "librosa"] = "fast"
+
+    def __post_init__(self) -> None:
+        for name in self.groups:
+            if name not in GROUPS:
+                raise SettingsError(f"groups has {name!r}; {suggestion(name, GROUPS)}.")
+            if self.groups.count(name) > 1:
+                raise SettingsError(f"groups names {name!r} more than once.")
+            group = GROUPS[name]
+            if group.check:
+                group.check(self)
+            if self.backend == "librosa" and not group.librosa:
+                raise SettingsError(f"backend is 'librosa', which has no {name!r}: set backend=fast or leave it out.")
+
+    @property
+    def n_features(self) -> int:
+        """Rows of the features: 187 by default, 188 with "rms"."""
+        return sum(GROUPS[name].n_rows(self) for name in self.groups)
+
+    @property
+    def duration(self) -> float:
+        """Seconds that `max_length` frames last: 5.02 by default."""
+        return self.max_length * self.hop_length / self.sample_rate
+
+    @property
+    def needs_librosa(self) -> bool:
+        return self.backend == "librosa" or any(GROUPS[name].fast is None for name in self.groups)
+
+
+def rows_of(settings: FeatureSettings) -> dict[str, slice]:
+    """Return where each group of `settings.groups` lies among the rows.
+
+    >>> rows_of(FeatureSettings())["chroma"]
+    slice(39, 51, None)
+    """
+    rows, start = {}, 0
+    for name in settings.groups:
+        stop = start + GROUPS[name].n_rows(settings)
+        rows[name] = slice(start, stop)
+        start = stop
+    return rows
+
+
+def feature_names(settings: FeatureSettings) -> tuple[str, ...]:
+    """Return a name for each row: "mfcc_0", ..., "chroma_0", ..., "zcr", ..., "contrast_6".
+
+    >>> feature_names(FeatureSettings(groups=("zcr", "mfcc"), n_mfcc=2))
+    ('zcr', 'mfcc_0', 'mfcc_1')
+    """
+    return tuple(row for name in settings.groups for row in GROUPS[name].names(name, settings))

@@ -1,0 +1,69 @@
+"""The settings of features: what is refused, and the names and places of the rows."""
+
+import pytest
+
+from ser.errors import SettingsError
+from ser.features.groups import GROUPS
+from ser.features.settings import FeatureSettings, feature_names, rows_of
+
+
+def test_default_rows():
+    settings = FeatureSettings()
+    assert settings.n_features == 187
+    names = feature_names(settings)
+    assert [names[row] for row in (0, 13, 26, 39, 51, 179, 180, 186)] == [
+        "mfcc_0",
+        "delta_0",
+        "delta2_0",
+        "chroma_0",
+        "mel_0",
+        "zcr",
+        "contrast_0",
+        "contrast_6",
+    ]
+    assert rows_of(settings)["mel"] == slice(51, 179)
+    assert settings.duration == pytest.approx(5.0155, abs=1e-4)
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_every_group_names_its_rows(group):
+    settings = FeatureSettings(groups=("zcr", group) if group != "zcr" else ("zcr",))
+    names = feature_names(settings)
+    rows = rows_of(settings)[group]
+    assert len(set(names)) == len(names) == settings.n_features == rows.stop
+    assert all(name == group or name.startswith(f"{group}_") for name in names[rows])
+    assert GROUPS[group].unit
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"max_length": 0}, "max_length is 0"),
+        ({"n_fft": 2047}, "n_fft is 2047"),
+        ({"n_mfcc": 129}, "n_mfcc is 129"),
+        ({"groups": ()}, r"groups is \(\), but should be a list of at least 1"),
+        ({"groups": ("mfcc", "croma")}, "groups has 'croma'; did you mean 'chroma'"),
+        ({"groups": ("mel", "mel")}, "groups names 'mel' more than once"),
+        ({"groups": ("stft",)}, "groups has 'stft'; known are mfcc, delta"),  # librosa's, but no group
+        ({"tuning": 0.6}, "tuning is 0.6"),
+        ({"level_db": 6.0}, "level_db is 6.0, but should be at most 0"),
+        ({"backend": "numpy"}, "backend is 'numpy'; known are fast, librosa"),
+        ({"backend": "librosa", "groups": ("mel", "pitch")}, "backend is 'librosa', which has no 'pitch'"),
+        ({"n_chroma": 24, "groups": ("chroma_cens",)}, "n_chroma is 24, but a constant-Q chroma needs a divisor of 36"),
+        ({"sample_rate": 8000, "groups": ("tonnetz",)}, "sample_rate is 8000, but a constant-Q chroma needs above"),
+        ({"sample_rate": 8000}, "n_bands is 6.*6400 Hz"),
+        ({"n_fft": 128}, "n_fft is 128"),
+        # A stranger's model could fill the memory with these, or not come to an end.
+        ({"sample_rate": 192_001}, "sample_rate is 192001, but should be at most 192000"),
+        ({"n_fft": 2**40}, "n_fft is 1099511627776, but should be at most 65536"),
+        ({"hop_length": 2**40}, "hop_length is 1099511627776, but should be at most 65536"),
+        ({"n_mfcc": 1025, "n_mels": 1025}, "n_mfcc is 1025, but should be at most 1024"),
+        ({"n_mels": 1025}, "n_mels is 1025, but should be at most 1024"),
+        ({"n_chroma": 1025}, "n_chroma is 1025, but should be at most 1024"),
+        ({"n_bands": 10**9}, "n_bands is 1000000000, but should be at most 16"),
+        ({"max_length": 30_001}, "max_length is 30001, but should be at most 30000"),
+    ],
+)
+def test_settings_out_of_range(changes, message):
+    with pytest.raises(SettingsError, match=rf"^FeatureSettings\.{message}"):
+        FeatureSettings(**changes)
