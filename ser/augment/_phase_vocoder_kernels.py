@@ -62,7 +62,7 @@ def play(
                 turn_im = (from_im * to_re - from_re * to_im) * scale
                 c_re, c_im = gathered[b].real, gathered[b].imag
                 gathered[b] = complex(c_re * turn_re - c_im * turn_im, c_re * turn_im + c_im * turn_re)
-        share = weight[step]
+        fraction = weight[step]
         for b in range(len(gathered)):
             re, im = spectrum[frame, b].real, spectrum[frame, b].imag
             next_re, next_im = spectrum[frame + 1, b].real, spectrum[frame + 1, b].imag
@@ -70,7 +70,7 @@ def play(
             next_size = np.sqrt(next_re * next_re + next_im * next_im)
             if size < quiet:
                 re, im, size = quiet, zero, quiet
-            gain = one - share + share * (next_size / size)
+            gain = one - fraction + fraction * (next_size / size)
             c_re, c_im = gathered[b].real, gathered[b].imag
             played[step, b] = complex((re * c_re - im * c_im) * gain, (re * c_im + im * c_re) * gain)
 

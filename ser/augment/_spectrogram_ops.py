@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 _TYPICAL, _LOUD = 0.90, 0.95
-"""Quantiles of the frames' levels: the voice's, which is kept, and the one that noise lies below."""
+"""Quantiles of the frames' levels: the voice's level, which is kept, and the level that the SNR refers to."""
 _DB_RANGE = 80.0
 
 
@@ -34,9 +34,9 @@ def vtlp(features: Tensor, alpha: Tensor, *, sample_rate: int) -> Tensor:
 
 
 def speed_perturbation(features: Tensor, lengths: Tensor, rate: Tensor, *, max_length: int) -> tuple[Tensor, Tensor]:
-    """Return recordings `rate` times as fast, interpolated between frames, and their lengths.
+    """Return recordings played `rate` times as fast, interpolated between frames, and their lengths.
 
-    What follows a recording's end is its last frame, not padding.
+    A recording's end is followed by repetitions of its last frame, not by padding.
 
     Parameters
     ----------
@@ -52,16 +52,16 @@ def speed_perturbation(features: Tensor, lengths: Tensor, rate: Tensor, *, max_l
     return _read_between(features, places[:, None, :], dim=2), changed
 
 
-def reverberate(power: Tensor, *, t60: Tensor, share: Tensor, hop_seconds: float) -> Tensor:
-    """Return power with what came before added, dying away exponentially in each band.
+def reverberate(power: Tensor, *, t60: Tensor, late: Tensor, hop_seconds: float) -> Tensor:
+    """Return power with an exponential decay of earlier frames added in each band.
 
-    Polack's model of a room's late sound: its energy falls by 60 dB in `t60`.
+    Polack's model of late reverberation: its energy falls by 60 dB in `t60`.
 
     Parameters
     ----------
     power : float32 [batch, bands, frames].
     t60 : float [batch], seconds.
-    share : float [batch], the energy of all that follows a sound over the sound's own.
+    late : float [batch], energy of the reverberation over that of the direct sound.
     """
     decay = (10 ** (-6 * hop_seconds / t60)).to(power.device)[:, None, None]  # from frame to frame
     # sum over k >= 0 of decay**k * power[t - k]: each turn doubles the number of terms.
@@ -69,8 +69,8 @@ def reverberate(power: Tensor, *, t60: Tensor, share: Tensor, hop_seconds: float
     while shift < power.shape[2]:
         tail = torch.cat((tail[:, :, :shift], tail[:, :, shift:] + decay**shift * tail[:, :, :-shift]), dim=2)
         shift *= 2
-    late = share.to(power.device)[:, None, None] * (1 - decay) * tail
-    return torch.cat((power[:, :, :1], power[:, :, 1:] + late[:, :, :-1]), dim=2)
+    added = late.to(power.device)[:, None, None] * (1 - decay) * tail
+    return torch.cat((power[:, :, :1], power[:, :, 1:] + added[:, :, :-1]), dim=2)
 
 
 def add_noise(

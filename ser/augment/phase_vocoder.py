@@ -1,6 +1,6 @@
 """Time stretch and pitch shift by a phase vocoder that needs no angles.
 
-A vocoder (Flanagan and Golden 1966) plays the frames of a short-time Fourier transform at another pace: it
+A vocoder (Flanagan and Golden 1966) plays the frames of a short-time Fourier transform at another rate: it
 interpolates magnitudes between neighbouring frames, and lets the phase of each bin advance from one frame to the next
 as it advances in the recording. Only the phase modulo a turn matters, so the advance from frame i to i + 1 is the
 product of one unit phasor and another's conjugate, u[i + 1] conj(u[i]). As long as the frames played are neighbours,
@@ -29,7 +29,7 @@ def time_stretch(waveform: NDArray[np.float32], *, rate: float) -> NDArray[np.fl
     """Return the waveform played `rate` times as fast at the same pitch (`librosa.effects.time_stretch`).
 
     Only what adds up is in double precision: the transforms whose phases stay in C until the end. In single precision
-    the phase of a quiet bin is rough; elsewhere that is heard in one frame alone, and while the bin is quiet.
+    the phase of a quiet bin is rough; elsewhere that affects one frame alone, and only while the bin is quiet.
 
     Parameters
     ----------
@@ -47,8 +47,8 @@ def time_stretch(waveform: NDArray[np.float32], *, rate: float) -> NDArray[np.fl
     if not rate > 0:
         raise ValueError(f"The rate is {rate}, but should be above 0.")
     length = round(len(waveform) / rate)
-    n_heard = -(-(length + N_FFT) // HOP_LENGTH)
-    steps = np.arange(0, count_frames(len(waveform), hop_length=HOP_LENGTH), rate)[:n_heard]
+    n_steps = -(-(length + N_FFT) // HOP_LENGTH)
+    steps = np.arange(0, count_frames(len(waveform), hop_length=HOP_LENGTH), rate)[:n_steps]
     sound = np.zeros((len(steps) + _OVERLAP - 1, HOP_LENGTH), dtype=np.float32)
     for start, spectrum in _spectra_at(steps, waveform):
         _overlap_add(sound[start:], spectrum)
@@ -57,7 +57,7 @@ def time_stretch(waveform: NDArray[np.float32], *, rate: float) -> NDArray[np.fl
 
 
 def pitch_shift(waveform: NDArray[np.float32], *, semitones: float, sample_rate: int) -> NDArray[np.float32]:
-    """Return the waveform `semitones` higher at the same length and pace (`librosa.effects.pitch_shift`).
+    """Return the waveform `semitones` higher at the same length and rate (`librosa.effects.pitch_shift`).
 
     It is stretched by 2^(-semitones / 12) and resampled back to its length (soxr, high quality).
 
@@ -81,7 +81,7 @@ def _spectra_at(
 
     In the terms of the module's docstring, `played` is j, `due` is i + 1 and `gathered` is C.
     """
-    from ser.augment._phase_vocoder_kernels import play  # numba is slow to import, and only who changes sound needs it
+    from ser.augment._phase_vocoder_kernels import play  # numba is slow to import, and only augmentation needs it
 
     frames = centred_frames(waveform, n_fft=N_FFT, hop_length=HOP_LENGTH)
     played = steps.astype(np.intp)
@@ -130,11 +130,11 @@ def _overlap_add(sound: NDArray[np.float32], spectrum: NDArray[np.complex64]) ->
 
 def _mend_ends(sound: NDArray[np.float32], *, n_frames: int) -> None:
     """Scale up the first and last blocks of `sound`, on which fewer than `_OVERLAP` windows lie."""
-    _, shares = _synthesis_windows()
+    _, fractions = _synthesis_windows()
     margin = range(_OVERLAP - 1)
     for block in {*margin, *(n_frames + place for place in margin)}:
-        share = shares[max(block - n_frames + 1, 0) : block + 1].sum(axis=0)
-        np.divide(sound[block], share, out=sound[block], where=share > np.finfo(np.float32).tiny)
+        fraction = fractions[max(block - n_frames + 1, 0) : block + 1].sum(axis=0)
+        np.divide(sound[block], fraction, out=sound[block], where=fraction > np.finfo(np.float32).tiny)
 
 
 @lru_cache(maxsize=1)
@@ -145,11 +145,11 @@ def _analysis_window() -> NDArray[np.float32]:
 
 @lru_cache(maxsize=1)
 def _synthesis_windows() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return the window over the sum of the squared windows that overlap, and each square's share in that sum.
+    """Return the window over the sum of the squared windows that overlap, and each square as a fraction of that sum.
 
     Returns
     -------
-    float32 `[N_FFT]` and `[_OVERLAP, HOP_LENGTH]`; the shares of a place sum to 1 where all windows lie on it.
+    float32 `[N_FFT]` and `[_OVERLAP, HOP_LENGTH]`; the fractions of a place sum to 1 where all windows lie on it.
     """
     window = hann_window(N_FFT).reshape(_OVERLAP, HOP_LENGTH)
     total = np.square(window).sum(axis=0)

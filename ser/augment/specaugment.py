@@ -1,4 +1,4 @@
-"""Random changes of a standardised batch that imitate no sound: bands and frames hidden, recordings mixed in pairs."""
+"""SpecAugment and mixup of a normalised batch: blocks of bands and frames set to 0, recordings mixed in pairs."""
 
 import torch
 from scipy.special import betaincinv
@@ -6,33 +6,33 @@ from torch import Tensor
 
 from ser.augment.spectrogram import SpectrogramAugmentSettings
 
-_LARGEST_SHARE = 6
+_LARGEST_PART = 6
 """A mask hides at most one part in so many of a recording's frames."""
 
 
 def mask_spectrogram(
-    standardised: Tensor, lengths: Tensor, settings: SpectrogramAugmentSettings, *, generator: torch.Generator
+    normalised: Tensor, lengths: Tensor, settings: SpectrogramAugmentSettings, *, generator: torch.Generator
 ) -> Tensor:
     """Return the batch with blocks of bands and of frames set to 0, the mean.
 
-    SpecAugment without its warp: Park et al. (2019). Widths are drawn evenly from 0 to the largest, then places from
+    SpecAugment (Park et al. 2019) without time warping. Widths are drawn evenly from 0 to the largest, then places from
     all that are possible, for each recording by itself.
 
     Parameters
     ----------
-    standardised : float32 [batch, bands, frames], 0 in the padding.
+    normalised : float32 [batch, bands, frames], 0 in the padding.
     lengths : int64 [batch], on the CPU or the batch's device.
     generator : of the CPU.
     """
     if not settings.masks:
-        return standardised
-    n, n_bands, n_frames = standardised.shape
-    lengths = lengths.to(standardised.device)[:, None]
-    widest = (lengths // _LARGEST_SHARE).clamp(max=settings.time_mask)
-    drawn = torch.rand(4, n, settings.n_masks, dtype=torch.float64, generator=generator).to(standardised.device)
+        return normalised
+    n, n_bands, n_frames = normalised.shape
+    lengths = lengths.to(normalised.device)[:, None]
+    widest = (lengths // _LARGEST_PART).clamp(max=settings.time_mask)
+    drawn = torch.rand(4, n, settings.n_masks, dtype=torch.float64, generator=generator).to(normalised.device)
     bands = _blocks(*drawn[:2], widest=min(settings.freq_mask, n_bands), room=n_bands, size=n_bands)
     frames = _blocks(*drawn[2:], widest=widest, room=lengths, size=n_frames)
-    return standardised.masked_fill(bands[:, :, None] | frames[:, None, :], 0.0)
+    return normalised.masked_fill(bands[:, :, None] | frames[:, None, :], 0.0)
 
 
 def _blocks(width: Tensor, start: Tensor, *, widest: Tensor | int, room: Tensor | int, size: int) -> Tensor:
@@ -51,34 +51,34 @@ def _blocks(width: Tensor, start: Tensor, *, widest: Tensor | int, room: Tensor 
 
 
 def mix(
-    standardised: Tensor,
+    normalised: Tensor,
     lengths: Tensor,
     targets: Tensor,
     settings: SpectrogramAugmentSettings,
     *,
     generator: torch.Generator,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the batch with each recording mixed with another and the targets likewise, or, by chance, as it is.
+    """Return the batch with each recording and its target mixed with another's, or, by chance, unchanged.
 
-    Mixup: Zhang et al. (2018). One share is drawn for the batch, and the larger part is each recording's own. Chance
-    may pair one with itself.
+    Mixup: Zhang et al. (2018). One mixing weight is drawn for the batch; the larger part is each recording's own. Chance
+    may pair a recording with itself.
 
     Parameters
     ----------
-    standardised : float32 [batch, bands, frames], 0 in the padding.
+    normalised : float32 [batch, bands, frames], 0 in the padding.
     lengths : int64 [batch]; a mixture is as long as the longer of the two.
     targets : float32 [batch, classes], each row a distribution.
     generator : of the CPU.
     """
     if not settings.mixes or torch.rand((), generator=generator) >= settings.mixup_probability:
-        return standardised, lengths, targets
-    share = draw_mixing_weight(settings.mixup, generator=generator)
+        return normalised, lengths, targets
+    weight = draw_mixing_weight(settings.mixup, generator=generator)
     partner = torch.randperm(len(lengths), generator=generator)
 
     def mixed(values: Tensor) -> Tensor:
-        return share * values + (1 - share) * values[partner.to(values.device)]
+        return weight * values + (1 - weight) * values[partner.to(values.device)]
 
-    return mixed(standardised), torch.maximum(lengths, lengths[partner.to(lengths.device)]), mixed(targets)
+    return mixed(normalised), torch.maximum(lengths, lengths[partner.to(lengths.device)]), mixed(targets)
 
 
 def draw_mixing_weight(mixup: float, *, generator: torch.Generator) -> float:

@@ -1,8 +1,8 @@
-"""Random changes of a batch of log-mel spectrograms: another voice, room, microphone and background for each recording.
+"""Random changes of a batch of log-mel spectrograms: vtlp, speed perturbation, rir, eq, telephone and noise.
 
 A spectrogram here is decibels, 10 log10 of the power in the bands of `ser.features._filterbanks.mel_filters`.
-Changing it instead of the waveform takes about half a millisecond a recording, so every training step can draw anew.
-The arithmetic is in `ser.augment._spectrogram_ops`; `ser.augment.specaugment` has what imitates no sound.
+Changing the spectrogram takes about half a millisecond a recording, so every training step can draw new changes.
+The arithmetic is in `ser.augment._spectrogram_ops`; `ser.augment.specaugment` has masks and mixup.
 """
 
 import math
@@ -26,7 +26,7 @@ from ser.features.validation import Fraction, Natural, NaturalNumber, PositiveNu
 _LATE_FRACTION = (0.02, 0.5)
 """Late energy over direct energy; from a dry room to a live one."""
 _BUMP_WIDTH = (0.05, 0.2)
-"""Standard deviation of an equaliser's bump, as a share of the mel scale."""
+"""Standard deviation of an equaliser's bump, as a fraction of the mel scale."""
 _TELEPHONE_LOW_HZ, _TELEPHONE_HIGH_HZ = (150.0, 400.0), (3000.0, 5000.0)
 _TELEPHONE_LOW_SLOPE, _TELEPHONE_HIGH_SLOPE = (12.0, 36.0), (24.0, 60.0)
 """Decibels an octave beyond the edges."""
@@ -37,23 +37,23 @@ _NOISE_WAVE_DB, _N_NOISE_WAVES = 2.0, 7
 
 @settings_dataclass
 class SpectrogramAugmentSettings:
-    """How strongly a training batch of log-mel spectrograms is changed; by default it is not.
+    """How strongly a training batch of log-mel spectrograms is changed; by default not at all.
 
     Attributes
     ----------
-    vtlp : largest change of the vocal tract's length, as the natural logarithm of the factor.
-    speed : largest change of the rate of speech, likewise.
-    rir : share of the recordings that are put into a room.
-    t60_low, t60_high : range of the time in which the room's sound decays by 60 dB, in seconds.
-    eq : share of the recordings heard through another microphone: a tilt and two smooth bumps.
-    eq_db : largest size of the tilt and of each bump, either way.
-    telephone : share of the recordings heard through a telephone's band.
-    noise : share of the recordings that are given a background.
+    vtlp : vocal tract length perturbation: largest absolute natural logarithm of the warping factor, 0 to 1.
+    speed : speed perturbation: largest absolute natural logarithm of the rate, 0 to 1.
+    rir : probability that a recording is convolved with a room's exponential decay.
+    t60_low, t60_high : range of the reverberation time to -60 dB, in seconds.
+    eq : probability that a recording is equalised: a tilt and two smooth bumps.
+    eq_db : largest size of the tilt and of each bump, either way, in dB.
+    telephone : probability that a recording is limited to a telephone's band.
+    noise : probability that noise is added to a recording.
     snr_low, snr_high : range of the noise's distance below the recording's loud frames, in dB.
     n_masks : how many masks hide bands, and as many hide frames.
-    freq_mask, time_mask : their largest widths; a sixth of the recording is the most that one hides of its frames.
-    mixup : parameter of the Beta(mixup, mixup) that the shares of mixed recordings are drawn from; 0 mixes none.
-    mixup_probability : share of the batches that are mixed.
+    freq_mask, time_mask : largest widths of the masks, in bands and frames; one hides a sixth of the frames at most.
+    mixup : parameter of the Beta(mixup, mixup) that mixing weights are drawn from; 0: no mixup.
+    mixup_probability : probability that a batch is mixed.
     """
 
     vtlp: Fraction = 0.0
@@ -109,11 +109,11 @@ def change_sound(
     generator: torch.Generator,
     n_bands: int | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Return the recordings as other voices, at another pace, in other rooms, through other devices, amid noise.
+    """Return the batch after vtlp, speed perturbation, rir, eq, telephone and noise, as far as the settings ask.
 
-    Each recording's changes are drawn by themselves. Its loudness stays: the 90th percentile of its frames' levels is
-    what it was; and as in `ser.features.extract`, nothing is more than 80 dB below the largest value. Neither the other
-    recordings of the batch nor the padding bear on the outcome.
+    Each recording's changes are drawn independently. Its level stays: the 90th percentile of its frames' levels is
+    unchanged; and as in `ser.features.extract`, nothing is more than 80 dB below the largest value. Neither the other
+    recordings of the batch nor the padding change the result.
 
     Parameters
     ----------
@@ -122,10 +122,10 @@ def change_sound(
     lengths : int64 [batch], frames of each recording, 1 or more; on the CPU, no GPU is waited for.
     sample_rate : of the sound, in Hz; the bands reach from 0 Hz to half of it.
     hop_seconds : from one frame to the next.
-    max_length : frames that no recording gets beyond; one that would be longer is slowed down by less.
+    max_length : frames that no recording gets beyond; a recording that would be longer is slowed down less.
     generator : of the CPU, whatever the device of the batch, so that its state can be stored with a run's.
-    n_bands : rows that are bands, if others follow: the pitch as log2, which goes with the voice, and what goes with
-        the pace alone (the rows of `ser.features.pitch`).
+    n_bands : rows that are bands, if others follow: the pitch as log2, which vtlp moves, and rows that only speed
+        perturbation changes (the rows of `ser.features.pitch`).
 
     Returns
     -------
@@ -148,8 +148,8 @@ def change_sound(
     if settings.rir:
         rows = _chosen(settings.rir, n, generator=generator)
         t60 = _uniform(settings.t60_low, settings.t60_high, n, generator=generator)
-        share = torch.exp(_uniform(*map(math.log, _LATE_FRACTION), n, generator=generator))
-        power[rows] = reverberate(power[rows], t60=t60[rows], share=share[rows], hop_seconds=hop_seconds)
+        late = torch.exp(_uniform(*map(math.log, _LATE_FRACTION), n, generator=generator))
+        power[rows] = reverberate(power[rows], t60=t60[rows], late=late[rows], hop_seconds=hop_seconds)
     if settings.eq or settings.telephone:
         gain = _draw_gain(settings, n, n_bands=n_bands, sample_rate=sample_rate, generator=generator)
         power = power * to_power(gain).to(power.device)[:, :, None]
@@ -157,7 +157,7 @@ def change_sound(
         rows = _chosen(settings.noise, n, generator=generator)
         snr = _uniform(settings.snr_low, settings.snr_high, n, generator=generator)
         spectrum = _draw_noise_spectrum(n, n_bands=n_bands, generator=generator)
-        # For as many frames as there can be: what a recording is given does not follow from its neighbours' lengths.
+        # For as many frames as there can be, so that a recording's noise does not depend on its neighbours' lengths.
         normal = torch.randn(len(rows), n_bands, max_length, generator=generator)[:, :, : power.shape[2]]
         power[rows] = add_noise(
             power[rows],
@@ -172,7 +172,7 @@ def change_sound(
 
 
 def _vtlp(features: Tensor, alpha: Tensor, lengths: Tensor, *, n_bands: int, sample_rate: int) -> Tensor:
-    """Return the features of vocal tracts shorter or longer by `alpha`, float32 [n]; the pitch goes along."""
+    """Return the features with formants, and pitch if there is one, warped by `alpha`, float32 [n]."""
     bands = vtlp(features[:, :n_bands], alpha, sample_rate=sample_rate)
     if n_bands == features.shape[1]:
         return bands
@@ -189,7 +189,7 @@ def _real(lengths: Tensor, features: Tensor) -> Tensor:
 def _draw_gain(
     settings: SpectrogramAugmentSettings, n: int, *, n_bands: int, sample_rate: int, generator: torch.Generator
 ) -> Tensor:
-    """Return float32 [n, bands], in dB: of a microphone, a telephone, both or neither."""
+    """Return float32 [n, bands], in dB: of eq, telephone, both or neither."""
     gain = torch.zeros(n, n_bands)
     scale = torch.linspace(0, 1, n_bands)
     rows = _chosen(settings.eq, n, generator=generator)
@@ -221,6 +221,6 @@ def _uniform(low: float, high: float, *shape: int, generator: torch.Generator) -
     return low + (high - low) * torch.rand(*shape, generator=generator)
 
 
-def _chosen(share: float, n: int, *, generator: torch.Generator) -> Tensor:
-    """Return which of `n` recordings are chosen with probability `share`, int64 [chosen], on the CPU."""
-    return (torch.rand(n, generator=generator) < share).nonzero()[:, 0]
+def _chosen(probability: float, n: int, *, generator: torch.Generator) -> Tensor:
+    """Return which of `n` recordings are chosen with that probability, int64 [chosen], on the CPU."""
+    return (torch.rand(n, generator=generator) < probability).nonzero()[:, 0]

@@ -16,16 +16,16 @@ _Steps = Annotated[int, Field(ge=0, le=_N_STEPS)]
 
 @settings_dataclass
 class AugmentSettings:
-    """How strongly `augment` changes a waveform; the defaults are the original recipe's.
+    """How strongly `augment` changes a waveform; the defaults are the baseline recipe's.
 
     Attributes
     ----------
-    noise_factor : standard deviation of the noise, as a share of the waveform's largest amplitude.
+    noise_factor : standard deviation of the noise, as a fraction of the waveform's largest amplitude.
     noise_random_scale : scale the noise by a further random factor from 0 to 1.
-    stretch_low, stretch_high : range of the rate of time stretch; over 1 is faster and shorter.
+    stretch_low, stretch_high : range of the rate of time stretch, above 0; over 1 is faster and shorter.
     shift_seconds : the circular shift in time is at most this long, either way.
     pitch_semitones : the shift in pitch is at most this large, either way.
-    min_steps, max_steps : how many of the four changes are drawn, without repetition.
+    min_steps, max_steps : range of how many of the four changes are drawn, without repetition, 0 to 4.
     """
 
     noise_factor: NaturalNumber = 0.035
@@ -50,7 +50,7 @@ def recording_rng(*, seed: int, name: str, copy: int) -> np.random.Generator:
     Parameters
     ----------
     seed : the run's seed.
-    name : what tells the recording from the others, such as its file name without suffix.
+    name : unique to the recording, such as its file name without suffix.
     copy : 0, 1, 2, ... among the copies of this recording.
     """
     digest = hashlib.sha256(f"{seed}/{copy}/{name}".encode()).digest()
@@ -67,7 +67,7 @@ def augment(
 
     Parameters
     ----------
-    waveform : float32 `[samples]`, one or more, at `sample_rate`; it is left as it is.
+    waveform : float32 `[samples]`, one or more, at `sample_rate`; it is not changed.
 
     Returns
     -------

@@ -140,7 +140,7 @@ def contrast_bands(*, sample_rate: int, n_fft: int, n_bands: int) -> tuple[Contr
 
     Jiang et al. (2002), Music type classification by spectral contrast feature; `librosa.feature.spectral_contrast`,
     whose details are kept: every band but the first also has the last bin before it, and every band but the last loses
-    its own last bin, which still counts for the share of bins that make a peak.
+    its own last bin, which still counts for the fraction of bins that make a peak.
     """
     frequencies = np.fft.rfftfreq(n_fft, 1.0 / sample_rate)
     edges = np.concatenate(([0.0], CONTRAST_MIN_HZ * 2.0 ** np.arange(n_bands + 1)))

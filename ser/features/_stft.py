@@ -1,4 +1,4 @@
-"""The short-time Fourier transform: what features and the phase vocoder share of it."""
+"""The short-time Fourier transform: shared by features and the phase vocoder."""
 
 from functools import lru_cache
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 LOWEST_HZ, HIGHEST_HZ = 60.0, 600.0
 _STEPS_AN_OCTAVE = 36
 _SPECTRUM_HZ = (50.0, 4000.0)
-"""What of the spectrum is heard: no hum below, where the harmonics of a voice are weak not above."""
+"""The part of the spectrum that is used: below it lies hum, above it the harmonics of a voice are weak."""
 _COST_OF_AN_OCTAVE_DOWN = 0.02
 """Twice a period fits as well as the period itself: of two that fit, the shorter is meant."""
 _COST_OF_A_STEP = 0.02
@@ -26,8 +26,8 @@ def track_pitch(power: NDArray[np.float32], *, sample_rate: int, n_fft: int) -> 
     power : float32 [frames, 1 + n_fft // 2], of frames under a Hann window.
     """
     grid, lags, low, high = _grid(sample_rate, n_fft)
-    heard = power[:, low:high]
-    strength = heard @ lags / np.maximum(heard.sum(axis=1, keepdims=True), np.finfo(np.float32).tiny)
+    used = power[:, low:high]
+    strength = used @ lags / np.maximum(used.sum(axis=1, keepdims=True), np.finfo(np.float32).tiny)
     strength -= _COST_OF_AN_OCTAVE_DOWN * (grid[-1] - grid)
     path = _smoothest(strength)
     return np.stack([grid[path], strength[np.arange(len(path)), path]]).astype(np.float32)

@@ -76,7 +76,7 @@ def test_pace_keeps_the_whole_recording_within_the_largest_length():
 def test_reverberation_is_a_convolution_with_an_exponential():
     power = noise(2, 3, 50).square()
     t60, share = (0.2, 0.7), (0.1, 0.5)
-    reverberated = reverberate(power, t60=torch.tensor(t60), share=torch.tensor(share), hop_seconds=HOP_SECONDS)
+    reverberated = reverberate(power, t60=torch.tensor(t60), late=torch.tensor(share), hop_seconds=HOP_SECONDS)
     for before, seconds, energy, after in zip(power, t60, share, reverberated, strict=True):
         late = 10 ** (-6 * HOP_SECONDS / seconds * np.arange(5000))
         kernel = np.concatenate(([1], energy * late / late.sum()))
