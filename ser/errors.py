@@ -10,7 +10,7 @@ class SettingsError(SerError, ValueError):
 
 
 class AudioError(SerError):
-    """A recording that cannot be read, or that holds no sound to judge."""
+    """A recording that cannot be read, or that holds no usable sound."""
 
 
 class CorpusError(SerError):

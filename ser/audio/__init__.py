@@ -1,1 +1,5 @@
-"""Sound from outside: any file or bytes to a mono float32 waveform, trimmed and levelled."""
+"""Sound from outside to a mono float32 waveform.
+
+`io` reads files and bytes, `wav` checks a WAV header before a decoder sees it, `trim` cuts off silence and normalises
+the level. Takes numbers, no settings of other rooms.
+"""

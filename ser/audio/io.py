@@ -1,4 +1,4 @@
-"""The one door for sound: a path or bytes in, a mono float32 waveform at the wanted rate out, or a clear error."""
+"""Reading sound: a path or bytes to a mono float32 waveform at the wanted sample rate, or one clear error."""
 
 import io
 import math
@@ -10,6 +10,7 @@ from typing import BinaryIO
 import numpy as np
 import soundfile
 import soxr
+from numpy.typing import NDArray
 
 from ser.audio.wav import BareWav, read_wav_header
 from ser.errors import AudioError
@@ -27,7 +28,7 @@ MAX_PEAK = 2.0**31
 _SIGNATURES = (b"fLaC", b"OggS", b"ID3")
 """How FLAC, OGG and tagged MP3 begin. libsndfile knows twenty formats more, with headers of their own to lie in."""
 _FULL_SCALE = 0.999
-_CLIPPED_SHARE = 1e-3
+_CLIPPED_FRACTION = 1e-3
 _BLOCK_FRAMES = 1 << 17
 
 
@@ -39,12 +40,12 @@ class Sound:
     ----------
     waveform : float32 [samples], mono, finite, at `sample_rate` Hz, full scale 1.0.
     sample_rate : Hz, after resampling.
-    duration : seconds of the original.
+    duration : seconds of the recording as stored.
     peak : the largest magnitude of the waveform.
-    clipped : True where more than one in a thousand samples of the original stand at full scale.
+    clipped : True where more than one in a thousand stored samples are at full scale.
     """
 
-    waveform: np.ndarray
+    waveform: NDArray[np.float32]
     sample_rate: int
     duration: float
     peak: float
@@ -92,14 +93,14 @@ def read_sound(source: Path | bytes, *, sample_rate: int, name: str | None = Non
         sample_rate=sample_rate,
         duration=duration,
         peak=peak,
-        clipped=tally.clipped > _CLIPPED_SHARE * tally.samples,
+        clipped=tally.clipped > _CLIPPED_FRACTION * tally.samples,
     )
 
 
-def resample(blocks: Iterable[np.ndarray], source_rate: int, target_rate: int) -> np.ndarray:
+def resample(blocks: Iterable[NDArray[np.float32]], source_rate: int, target_rate: int) -> NDArray[np.float32]:
     """Resample blocks of float32 [samples] with soxr HQ to one float32 [ceil(samples * target_rate / source_rate)].
 
-    The resampler carries its state over from block to block, so the answer is that of one call; its length, and the
+    The resampler carries its state over from block to block, so the result is that of one call; its length, and the
     zeros that fill it, are those of `librosa.resample`.
     """
     if source_rate == target_rate:
@@ -114,7 +115,7 @@ def resample(blocks: Iterable[np.ndarray], source_rate: int, target_rate: int) -
     return _join(resampled, length=math.ceil(taken * target_rate / source_rate))
 
 
-def _join(blocks: list[np.ndarray], *, length: int) -> np.ndarray:
+def _join(blocks: list[NDArray[np.float32]], *, length: int) -> NDArray[np.float32]:
     """Return float32 [length], cut or with zeros at the end. Empties `blocks` meanwhile, so that no copy is held."""
     joined = np.zeros(length, dtype=np.float32)
     place = 0
@@ -138,7 +139,7 @@ def find_sound_files(folder: Path) -> list[Path]:
 
 
 class _Seekable:
-    """A file for libsndfile, which calls back and takes no exception: a seek that leads nowhere leaves the place."""
+    """A file for libsndfile, which calls back and takes no exception: a seek that fails leaves the place."""
 
     def __init__(self, file: BinaryIO) -> None:
         self.readinto, self.tell = file.readinto, file.tell
@@ -167,8 +168,8 @@ def _for_decoder(raw: BinaryIO, name: str) -> BareWav | _Seekable:
         return _Seekable(raw)
     _check_format(header.rate, header.channels, name)
     if header.is_cut:
-        share = header.held_bytes / header.claimed_bytes
-        raise AudioError(f"{name} is cut short: it holds {share:.0%} of the sound in its header; copy it again.")
+        fraction = header.held_bytes / header.claimed_bytes
+        raise AudioError(f"{name} is cut short: it holds {fraction:.0%} of the sound in its header; copy it again.")
     return BareWav(raw, header)
 
 
@@ -193,11 +194,11 @@ class _Tally:
     clipped: int = 0
 
 
-def _mono_blocks(file: soundfile.SoundFile, tally: _Tally, name: str) -> Iterator[np.ndarray]:
+def _mono_blocks(file: soundfile.SoundFile, tally: _Tally, name: str) -> Iterator[NDArray[np.float32]]:
     """Yield the mean of the channels, float32 [samples], a block at a time.
 
-    A header may claim any length, and ten minutes in eight channels at 192 kHz would be 3.7 GB, so the original is
-    never held as a whole.
+    A header may claim any length, and ten minutes in eight channels at 192 kHz would be 3.7 GB, so all channels
+    are never held as a whole.
     """
     limit = int(MAX_SECONDS * file.samplerate)
     while len(block := file.read(_BLOCK_FRAMES, dtype="float32", always_2d=True)):

@@ -45,7 +45,7 @@ class BareWav:
     """A WAV file for libsndfile that has only its format and its sound, whatever other chunks the file has.
 
     libsndfile believes the lengths of lists and tags: 22 kB with a list of -8 bytes kept it busy for ever. It calls
-    back and takes no exception, so a seek that leads nowhere leaves the place.
+    back and takes no exception, so a seek that fails leaves the place.
     """
 
     def __init__(self, file: BinaryIO, header: WavHeader) -> None:

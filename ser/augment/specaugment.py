@@ -60,8 +60,8 @@ def mix(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return the batch with each recording and its target mixed with another's, or, by chance, unchanged.
 
-    Mixup: Zhang et al. (2018). One mixing weight is drawn for the batch; the larger part is each recording's own. Chance
-    may pair a recording with itself.
+    Mixup: Zhang et al. (2018). One mixing weight is drawn for the batch; the larger part is each recording's own.
+    Chance may pair a recording with itself.
 
     Parameters
     ----------

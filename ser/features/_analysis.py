@@ -1,7 +1,7 @@
 """A waveform's frames: power spectrum, mel spectrogram, MFCC and deltas, each computed once for all groups."""
 
 from functools import cached_property
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,8 @@ from ser.features._filterbanks import DELTA_WIDTH, chroma_filters, contrast_band
 from ser.features._stft import FRAMES_AT_ONCE, SpectrumReader, count_frames
 from ser.features._tuning import estimate_tuning
 from ser.features.validation import settings_dataclass
+
+_Float = TypeVar("_Float", bound=np.floating[Any])
 
 _DB_FLOOR = 1e-10
 _DB_RANGE = 80.0
@@ -139,7 +141,8 @@ class Analysis:
         return np.arange(n_frames) * self.settings.hop_length - self.settings.n_fft // 2
 
 
-def decibels(power: NDArray) -> NDArray:
+def decibels(power: NDArray[_Float]) -> NDArray[_Float]:
     """Return `10 log10(power)`, no lower than 80 dB under its largest value (`librosa.power_to_db`)."""
-    values = 10.0 * np.log10(np.maximum(power, _DB_FLOOR))
-    return np.maximum(values, values.max() - _DB_RANGE)
+    values: NDArray[_Float] = 10.0 * np.log10(np.maximum(power, _DB_FLOOR))
+    clipped: NDArray[_Float] = np.maximum(values, values.max() - _DB_RANGE)
+    return clipped

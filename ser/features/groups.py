@@ -69,11 +69,13 @@ def _chroma_sizes(settings: FrameSettings) -> dict[str, Any]:
 
 
 def _mel(librosa: ModuleType, y: NDArray[np.float32], s: FrameSettings) -> Values:
-    return librosa.feature.melspectrogram(y=y, n_mels=s.n_mels, **_spectral(s))
+    mel: Values = librosa.feature.melspectrogram(y=y, n_mels=s.n_mels, **_spectral(s))
+    return mel
 
 
 def _mfcc(librosa: ModuleType, y: NDArray[np.float32], s: FrameSettings) -> Values:
-    return librosa.feature.mfcc(y=y, n_mfcc=s.n_mfcc, n_mels=s.n_mels, **_spectral(s))
+    mfcc: Values = librosa.feature.mfcc(y=y, n_mfcc=s.n_mfcc, n_mels=s.n_mels, **_spectral(s))
+    return mfcc
 
 
 def _check_mfcc(settings: FrameSettings) -> None:

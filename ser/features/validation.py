@@ -10,7 +10,7 @@ import difflib
 import functools
 import re
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, TypeVar, dataclass_transform
+from typing import Annotated, Any, TypeVar, cast, dataclass_transform
 
 from pydantic import ConfigDict, Field, Strict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
@@ -64,7 +64,7 @@ def settings_dataclass(cls: type[T]) -> type[T]:
     # Strict, but mappings may stand for groups of settings, where pydantic would want instances.
     cls.__get_pydantic_core_schema__ = lambda source, handler: {**handler(source), "strict": False}  # type: ignore[attr-defined]
     config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
-    made = dataclass(cls, frozen=True, kw_only=True, config=config)
+    made: Any = dataclass(cls, frozen=True, kw_only=True, config=config)
     check = made.__init__
 
     @functools.wraps(check)
@@ -74,8 +74,8 @@ def settings_dataclass(cls: type[T]) -> type[T]:
         except ValidationError as error:
             raise SettingsError(_sentence(error, made, values, where=made.__name__)) from None
 
-    made.__init__ = checked_init  # type: ignore[method-assign]
-    return made
+    made.__init__ = checked_init
+    return cast(type[T], made)
 
 
 def read_settings(cls: type[T], values: Mapping[str, Any], *, where: str) -> T:
