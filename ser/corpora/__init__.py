@@ -1,1 +1,1 @@
-"""Corpora of recordings: names, tables, splits and folds, download, the synthetic corpus."""
+"""Corpora: the grammar of file names, the table of recordings, splits and folds, download, the synthetic corpus."""

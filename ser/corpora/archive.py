@@ -50,7 +50,7 @@ def unpack(archive: Path, destination: Path, *, max_bytes: int, max_ratio: float
         raise DownloadError(f"{archive} could not be unpacked into {destination}: {error}") from error
 
 
-class _Refused(Exception):  # noqa: N818 - says what is wrong with the archive, and never leaves this file
+class _Refused(Exception):  # noqa: N818 - the reason why an archive is refused; it never leaves this file
     pass
 
 
@@ -71,7 +71,7 @@ def _unpack_members(zipped: zipfile.ZipFile, folder: Path, *, max_bytes: int) ->
 
 
 def _copy(source: IO[bytes], target: IO[bytes], *, max_bytes: int) -> int:
-    """Copy `source` to its end and return its size in bytes; the sizes that an archive states may be lies."""
+    """Copy `source` to its end and return its size in bytes; the sizes that an archive states may be wrong."""
     n_bytes = 0
     while chunk := source.read(_CHUNK):
         n_bytes += len(chunk)

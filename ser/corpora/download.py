@@ -1,6 +1,6 @@
 """Download RAVDESS (Livingstone and Russo 2018) from Zenodo, check it and unpack it.
 
-pooch does the HTTP, the attempts and the checksum. What it lacks, it takes from the file it writes to: a bound on the
+pooch does the HTTP, the attempts and the checksum. The file that it writes to adds what pooch lacks: a bound on the
 size, so that a server cannot fill the disk, and a progress bar without tqdm.
 """
 
@@ -81,15 +81,15 @@ def download_corpus(
 ) -> None:
     """Fetch the archives whose folders are not in `root` yet, and unpack each into its folder.
 
-    A folder appears only when it is complete, and is left as it is when it exists. After a failure or a kill the
+    A folder appears only when it is complete, and is kept when it exists. After a failure or a kill the
     archive is fetched anew.
 
     Parameters
     ----------
     root : holds `Audio_Speech_Actors_01-24` and `Audio_Song_Actors_01-24` afterwards; created if need be.
     channels : "speech", "song" or both.
-    archives : what there is to fetch.
-    address : where they lie, without the last slash.
+    archives : the archives of the publisher.
+    address : their folder on the server, without the last slash.
     n_retries : how often a failed download is tried again, after 1, 2, 3, ... seconds.
 
     Raises

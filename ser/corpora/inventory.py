@@ -27,12 +27,12 @@ class Inventory:
 def take_inventory(root: Path) -> Inventory:
     """Look through `root`, reading the content of files of equal size; raises CorpusError where it is not a folder."""
     found = find_files(root)
-    there = {recording.name for recording in found.recordings}
+    present = {recording.name for recording in found.recordings}
     expected = [name for channel in CHANNELS for name in expected_names(channel)]
     return Inventory(
         root=root,
         found=found,
-        missing=tuple(name for name in expected if name not in there),
+        missing=tuple(name for name in expected if name not in present),
         equal=tuple(same_content(recording.path for recording in found.recordings)),
     )
 

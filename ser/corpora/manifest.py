@@ -1,4 +1,4 @@
-"""What is on disk: the recordings of a corpus in any layout people have it in, and where that corpus lies."""
+"""The recordings of a corpus on disk, in any layout that people have it in, and where the corpus is."""
 
 import hashlib
 import logging
@@ -19,7 +19,7 @@ ROOT_VARIABLE = "RAVDESS_ROOT"
 
 @dataclass(frozen=True, kw_only=True)
 class Recording:
-    """A recording on disk and what its name says of it."""
+    """A recording on disk and the fields of its name."""
 
     path: Path
     name: RecordingName
@@ -72,7 +72,7 @@ def find_files(root: Path) -> FoundFiles:
 
 
 def find_recordings(root: Path) -> list[Recording]:
-    """Return the recordings below `root`, sorted by name; say so where files were left out.
+    """Return the recordings below `root`, sorted by name; log which files are left out.
 
     Raises
     ------

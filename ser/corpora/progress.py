@@ -12,7 +12,7 @@ Item = TypeVar("Item")
 
 
 class ConsoleHandler(logging.StreamHandler):
-    """A logging handler that writes to what `sys.stdout` is at the time: a progress bar puts itself in its place."""
+    """A logging handler that writes to the `sys.stdout` of the moment, which a progress bar replaces by itself."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
         super().__init__(stream)
@@ -23,7 +23,7 @@ class ConsoleHandler(logging.StreamHandler):
 
     @stream.setter
     def stream(self, value: TextIO) -> None:
-        """Take no notice of the stream of the moment, which logging's own handler would keep for good."""
+        """Ignore the stream of the moment, which logging's own handler would keep for good."""
 
 
 def track(items: Iterable[Item], *, total: int, description: str, unit: str) -> Iterator[Item]:

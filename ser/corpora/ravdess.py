@@ -23,7 +23,7 @@ _PATTERN = re.compile(r"(0[1-3])-(0[12])-(0[1-8])-(0[12])-(0[12])-(0[12])-(0[1-9
 
 @dataclass(frozen=True, order=True, kw_only=True)
 class RecordingName:
-    """What a RAVDESS file name says of an audio-only recording.
+    """The fields of the file name of an audio-only recording of RAVDESS.
 
     Attributes
     ----------
@@ -60,7 +60,7 @@ class RecordingName:
 
 
 def parse_stem(stem: str) -> RecordingName | None:
-    """Return what `stem` says, or None where it is not the name of an audio-only RAVDESS recording.
+    """Return the fields of `stem`, or None where it is not the name of an audio-only RAVDESS recording.
 
     >>> parse_stem("03-01-06-02-01-02-11").emotion
     'fearful'

@@ -1,4 +1,4 @@
-"""Which recordings a run learns from and is scored on: the settings of the group `data`, and what follows from them."""
+"""The group `data` of the settings: which recordings a run is trained, validated and tested on."""
 
 import hashlib
 import json
@@ -68,7 +68,7 @@ class DataSettings:
 
     @property
     def fold_actors(self) -> Fold:
-        """The actors that `fold`, or the two lists of actors, hold out.
+        """The validation and test actors that `fold`, or the two lists of actors, name.
 
         Raises
         ------
@@ -91,48 +91,51 @@ class DataSettings:
         return self.score_channel or self.channel
 
     def describe_split(self, *, keeps_last: bool = False) -> str:
-        """Return one sentence on who was held out and what chose the checkpoint; printed above every figure.
+        """Return one sentence on the protocol: the split, and what chooses the checkpoint. It stands above every score.
 
         Parameters
         ----------
-        keeps_last : whether nothing chose it: the run's last epoch was kept.
+        keeps_last : whether the run keeps its last epoch, so that no recordings choose the checkpoint.
         """
         channels = {"both": "speech and song", "speech": "speech", "song": "song"}
         scored = channels[self.scored_channel]
         if self.split == "all":
             return (
-                f"Trained on every recording of the corpus ({channels[self.channel]}). Figures on {scored} of the "
-                "corpus itself are of recordings it has heard, and say nothing of a new voice."
+                f"Trained on every recording of the corpus ({channels[self.channel]}). Scores on {scored} of the "
+                "corpus itself are of seen recordings, and say nothing of unseen speakers."
             )
         if self.split == "speaker":
             fold = self.fold_actors
             chosen = (
-                f"neither were validation actors {_listed(fold.validation)}; the last epoch was kept"
+                f"so are validation actors {_listed(fold.validation)}; the last epoch was kept"
                 if keeps_last
-                else f"the checkpoint was chosen on actors {_listed(fold.validation)}"
+                else f"the checkpoint was chosen on validation actors {_listed(fold.validation)}"
             )
-            return (
-                f"Speaker-independent, {scored}: test actors {_listed(fold.test)} were never heard in training; "
-                f"{chosen}."
-            )
-        share = f"{self.test_size:.0%} of the recordings held out at random (seed {self.split_seed})"
-        heard = "so every test speaker was heard in training"
-        if keeps_last and not self.val_size:
-            return f"Random split, {scored}: {share} and all others trained on, {heard}; the last epoch was kept."
+            return f"Speaker-independent, {scored}: test actors {_listed(fold.test)} are unseen in training; {chosen}."
         if self.val_size:
-            chosen = "the last epoch was kept, judged" if keeps_last else "the checkpoint was chosen"
             inner = f"{self.val_size:.0%} of the training part"
-            return f"Random split, {scored}: {share}, {heard}; {chosen} on {inner}."
+            chosen = (
+                f"the last epoch was kept, validated on {inner}"
+                if keeps_last
+                else f"the checkpoint was chosen on {inner}"
+            )
+        elif keeps_last:
+            chosen = "all other recordings were trained on, and the last epoch was kept"
+        else:
+            chosen = (
+                "the checkpoint was chosen on these same recordings, as in the reference implementation; expect lower "
+                "scores on unseen speakers"
+            )
         return (
-            f"Random split, {scored}: {share}, so every speaker was heard in training, and the checkpoint was chosen "
-            "on these same recordings, as the original did; expect far less on a new voice."
+            f"Speaker-dependent, {scored}: random split, {self.test_size:.0%} of the recordings are held out (seed "
+            f"{self.split_seed}), every test speaker is seen in training; {chosen}."
         )
 
 
 def select(recordings: Sequence[Recording], settings: DataSettings) -> Split:
-    """Split the recordings of the chosen classes; train on `channel`, hold out `scored_channel`.
+    """Split the recordings of the chosen classes; train on `channel`, validate and test on `scored_channel`.
 
-    Both channels of a held-out actor stay out of the training part, and the random split does not depend on which
+    Both channels of a validation or test actor stay out of the training part. The random split is the same whichever
     channel is scored.
 
     Raises
@@ -168,16 +171,16 @@ def select(recordings: Sequence[Recording], settings: DataSettings) -> Split:
 
 
 def augmented_copies(recording: Recording, settings: DataSettings) -> int:
-    """Return how many augmented copies of a training recording the settings ask for."""
+    """Return the number of augmented copies of a training recording."""
     return settings.augment_count + settings.oversample.get(recording.name.emotion, 0)
 
 
 def locate_corpus(settings: DataSettings, *, data_dir: Path) -> Path:
-    """Return the folder of the corpus; write the synthetic one or download RAVDESS where that is what was asked for.
+    """Return the folder of the corpus; write the synthetic one or download RAVDESS where the settings say so.
 
     Parameters
     ----------
-    data_dir : where corpora lie that nobody named: `ravdess` and `synthetic` below it.
+    data_dir : the folder of corpora that no setting names: `ravdess` and `synthetic-<digest>` below it.
 
     Raises
     ------
@@ -195,10 +198,10 @@ def locate_corpus(settings: DataSettings, *, data_dir: Path) -> Path:
                 "both unset, and data.download=true, to download it."
             )
         return root
-    there = {r.name.channel for r in find_files(root).recordings} if root.is_dir() else set()
+    present = {r.name.channel for r in find_files(root).recordings} if root.is_dir() else set()
     wanted = (*_channels(settings.channel), *_channels(settings.scored_channel))
     # By channel: a download that was killed between its two archives has left one of them.
-    if missing := tuple(channel for channel in CHANNELS if channel in wanted and channel not in there):
+    if missing := tuple(channel for channel in CHANNELS if channel in wanted and channel not in present):
         from ser.corpora.download import download_corpus  # an HTTP client, which hardly any run needs
 
         download_corpus(root, channels=missing)

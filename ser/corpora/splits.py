@@ -1,4 +1,4 @@
-"""Who is trained on and who is tested on: the original's random split and the speaker-independent folds."""
+"""Splits: the random split of the reference implementation (speaker-dependent), and the speaker-independent folds."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from ser.errors import SettingsError
 
 @dataclass(frozen=True, kw_only=True)
 class Fold:
-    """Actors whose recordings are held out: `validation` chooses the checkpoint, `test` is scored once."""
+    """The actors unseen in training: `validation` chooses the checkpoint, `test` is scored once."""
 
     validation: tuple[int, ...]
     test: tuple[int, ...]
@@ -47,7 +47,7 @@ FOLDS = _folds()
 
 @dataclass(frozen=True, kw_only=True)
 class Split:
-    """The three sides of a split; `test` is empty where the held-out recordings also choose the checkpoint."""
+    """The three parts of a split; `test` is empty where the validation part is also what is scored."""
 
     train: tuple[Recording, ...]
     validation: tuple[Recording, ...]
@@ -55,23 +55,25 @@ class Split:
 
     def __post_init__(self) -> None:
         stems = [recording.stem for recording in (*self.train, *self.validation, *self.test)]
-        assert len(stems) == len(set(stems)), "a recording stands on two sides of the split"
+        assert len(stems) == len(set(stems)), "a recording is in two parts of the split"
 
 
 def random_split(recordings: Sequence[Recording], *, seed: int, test_size: float = 0.2, val_size: float = 0.0) -> Split:
-    """Split at random, stratified by emotion, as the original does: speakers, sentences and takes occur on both sides.
+    """Split at random, stratified by emotion: speakers, sentences and takes occur in all parts.
+
+    It is the split of the reference implementation, recording by recording.
 
     Parameters
     ----------
     recordings : sorted by name.
-    seed : of the shuffle; 42 is the original's.
-    test_size : share of the recordings that is held out.
-    val_size : share of the training part that is held out from it to choose the checkpoint. At 0, the
-        original's way, the held-out part is the validation part and the test part is empty.
+    seed : of the shuffle; 42 is that of the reference implementation.
+    test_size : fraction of the recordings that is held out, in (0, 1).
+    val_size : fraction of the training part that is held out from it to choose the checkpoint, in [0, 1). At 0, as in
+        the reference implementation, the held-out part is the validation part and the test part is empty.
 
     Raises
     ------
-    SettingsError : too few recordings for every emotion to stand on both sides.
+    SettingsError : too few recordings for every emotion to be in both parts.
     """
 
     def divide(part: Sequence[Recording], fraction: float) -> tuple[list[Recording], list[Recording]]:
@@ -80,23 +82,23 @@ def random_split(recordings: Sequence[Recording], *, seed: int, test_size: float
             return train_test_split(list(part), test_size=fraction, random_state=seed, stratify=emotions)
         except ValueError as error:
             raise SettingsError(
-                f"data.split is 'random', but {len(part)} recordings cannot be split so that every emotion stands "
-                f"on both sides ({error}); use more recordings or fewer data.classes."
+                f"data.split is 'random', but {len(part)} recordings cannot be split so that every emotion is "
+                f"in both parts ({error}); use more recordings or fewer data.classes."
             ) from error
 
-    train, held = divide(recordings, test_size)
+    train, held_out = divide(recordings, test_size)
     if not val_size:
-        return Split(train=tuple(train), validation=tuple(held))
+        return Split(train=tuple(train), validation=tuple(held_out))
     train, validation = divide(train, val_size)
-    return Split(train=tuple(train), validation=tuple(validation), test=tuple(held))
+    return Split(train=tuple(train), validation=tuple(validation), test=tuple(held_out))
 
 
 def speaker_split(recordings: Sequence[Recording], fold: Fold) -> Split:
-    """Split by actor: whoever is in neither part of `fold` is trained on.
+    """Split by actor: the training part is of all actors in neither part of `fold`.
 
     Raises
     ------
-    SettingsError : an actor stands in two parts, is not one of 1 to 24, or a part has no recordings.
+    SettingsError : an actor is in two parts, is not one of 1 to 24, or a part has no recordings.
     """
     check_fold(fold)
 
@@ -115,18 +117,18 @@ def speaker_split(recordings: Sequence[Recording], fold: Fold) -> Split:
 
 
 def check_fold(fold: Fold) -> None:
-    """Refuse a fold whose parts overlap, name nobody to validate on, or hold an actor that RAVDESS has not.
+    """Refuse a fold whose parts overlap, that has no validation actor, or that names an actor RAVDESS does not have.
 
     Raises
     ------
     SettingsError
     """
-    if shared := sorted(set(fold.validation) & set(fold.test)):
-        raise SettingsError(f"fold has actors {shared} in validation and in test; each may be in one only.")
+    if overlap := sorted(set(fold.validation) & set(fold.test)):
+        raise SettingsError(f"fold has actors {overlap} in validation and in test; each may be in one only.")
     if not fold.validation:
         raise SettingsError("validation_actors is empty; name the actors that choose the checkpoint.")
-    if strangers := sorted(set(fold.validation + fold.test) - set(range(1, N_ACTORS + 1))):
-        raise SettingsError(f"fold has actors {strangers}; RAVDESS has 1 to {N_ACTORS}.")
+    if unknown := sorted(set(fold.validation + fold.test) - set(range(1, N_ACTORS + 1))):
+        raise SettingsError(f"fold has actors {unknown}; RAVDESS has 1 to {N_ACTORS}.")
     if len(set(fold.validation + fold.test)) == N_ACTORS:
         raise SettingsError("fold holds out all actors; leave some to train on.")
 

@@ -1,6 +1,6 @@
-"""A made-up corpus in RAVDESS's names and folders, so that everything can be tried without the real one.
+"""A synthetic corpus in RAVDESS's names and folders, so that everything can be tried without the real one.
 
-Each recording is spoken by a source-filter model (Fant 1960): a train of glottal pulses and some breath, shaped by
+Each recording comes from a source-filter model (Fant 1960): a train of glottal pulses and some breath, shaped by
 formant resonators, one set a syllable. Pitch, loudness, tempo and brightness follow the emotion; speakers and
 takes differ, and neighbouring emotions overlap, so that a classifier learns from it but does not become perfect.
 """
@@ -49,7 +49,7 @@ class SyntheticSettings:
     seed: Natural = 0
 
     def names(self) -> list[RecordingName]:
-        """Return the recordings that these settings ask for."""
+        """Return the names of the recordings of these settings."""
         return [
             name
             for channel in CHANNELS
@@ -64,8 +64,8 @@ class SyntheticSettings:
 def write_synthetic_corpus(root: Path, settings: SyntheticSettings) -> Path:
     """Write a synthetic corpus (mono 16-bit WAV, 22,050 Hz, 1 to 4 s each) to the new folder `root`, and return `root`.
 
-    The default settings give 360 recordings, 32 MB. A folder that already holds a corpus of the same settings is left
-    as it is. The folder appears only when it is complete.
+    The default settings give 360 recordings, 32 MB. A folder that already holds a corpus of the same settings is
+    kept. The folder appears only when it is complete.
 
     Raises
     ------
@@ -247,7 +247,7 @@ def _source(frequency: np.ndarray, delivery: _Delivery, random: np.random.Genera
     """Return glottal flow, float64 [samples], from its fundamental frequency in Hz [samples]."""
     phase = np.cumsum(frequency) / SAMPLE_RATE
     (ends,) = np.nonzero(np.diff(np.floor(phase)))
-    # A pulse falls between two samples and is shared between them, or the pitch would be rounded to whole samples.
+    # A pulse falls between two samples and is divided between them, or the pitch would be rounded to whole samples.
     late = (phase[ends + 1] % 1) * SAMPLE_RATE / frequency[ends + 1]
     pulses = np.zeros(len(phase))
     pulses[ends + 1] += 1 - late

@@ -135,7 +135,7 @@ def assert_complete(folder):
     assert found == FILES
 
 
-def test_the_published_archives_and_the_synthetic_corpus_have_the_same_layout():
+def test_the_archives_of_the_publisher_and_the_synthetic_corpus_have_the_same_layout():
     assert {archive.channel: archive.folder for archive in ARCHIVES} == CHANNEL_FOLDERS
     for archive in ARCHIVES:
         assert re.fullmatch(r"[0-9a-f]{32}", archive.md5)
@@ -151,7 +151,7 @@ def test_both_channels_are_fetched_unpacked_and_the_zips_deleted(tmp_path, serve
     assert_complete(root / "Song")
 
 
-def test_only_what_is_asked_for_and_absent_is_fetched(tmp_path, server):
+def test_only_absent_archives_of_the_channel_are_fetched(tmp_path, server):
     download_corpus(tmp_path, channels=["song"], archives=(SPEECH, SONG), address=server.address)
     assert [path.name for path in tmp_path.iterdir()] == ["Song"]
 

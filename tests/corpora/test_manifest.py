@@ -52,7 +52,7 @@ def both_formats(root):
         touch(root / "flac" / f"{stem}.flac")
 
 
-def with_strangers(root):
+def with_foreign_files(root):
     flat(root)
     for stem in STEMS:
         touch(root / f"._{stem}.wav")
@@ -62,7 +62,7 @@ def with_strangers(root):
     touch(root / "03-01-01-01-01-01-02.txt")
 
 
-LAYOUTS = [publishers, doubled, flat, mixed_formats, both_formats, with_strangers]
+LAYOUTS = [publishers, doubled, flat, mixed_formats, both_formats, with_foreign_files]
 
 
 @pytest.mark.parametrize("lay_out", LAYOUTS)
@@ -83,8 +83,8 @@ def test_of_a_doubled_file_the_less_deep_one_is_taken(tmp_path):
     assert found.foreign == []
 
 
-def test_foreign_names_are_counted_and_said(tmp_path, caplog):
-    with_strangers(tmp_path)
+def test_foreign_names_are_counted_and_logged(tmp_path, caplog):
+    with_foreign_files(tmp_path)
     assert find_files(tmp_path).foreign == [tmp_path / "01-01-01-01-01-01-01.wav", tmp_path / "my_voice.wav"]
     with caplog.at_level(logging.WARNING, logger="ser"):
         find_recordings(tmp_path)
@@ -147,7 +147,7 @@ def test_the_real_corpus_holds_one_recording_twice(real):
 
 
 @pytest.mark.ravdess
-def test_the_original_split_of_the_real_corpus(real):
+def test_the_reference_split_of_the_real_corpus(real):
     split = random_split(real, seed=42)
     assert (len(split.train), len(split.validation)) == (1961, 491)
     assert list(class_supports(split.validation).values()) == [38, 75, 75, 75, 75, 75, 39, 39]

@@ -42,8 +42,8 @@ def test_an_exception_passes_through(caplog):
 
 def test_the_console_handler_follows_whoever_stands_in_for_stdout(monkeypatch):
     handler = ConsoleHandler(sys.stdout)
-    record = logging.LogRecord("ser", logging.INFO, __file__, 1, "heard", None, None)
+    record = logging.LogRecord("ser", logging.INFO, __file__, 1, "message", None, None)
     stand_in = io.StringIO()
     monkeypatch.setattr(sys, "stdout", stand_in)
     handler.emit(record)
-    assert stand_in.getvalue() == "heard\n"
+    assert stand_in.getvalue() == "message\n"

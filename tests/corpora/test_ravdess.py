@@ -62,7 +62,7 @@ def test_stems_and_names_are_each_others_inverse(channel):
     ("channel", "total", "by_emotion", "actors", "each"),
     [("speech", 1440, [96, *[192] * 7], 24, 60), ("song", 1012, [92, *[184] * 5, 0, 0], 23, 44)],
 )
-def test_the_complete_corpus_is_as_published(channel, total, by_emotion, actors, each):
+def test_the_complete_corpus_has_the_counts_of_its_publisher(channel, total, by_emotion, actors, each):
     names = expected_names(channel)
     assert len(names) == total
     assert [sum(name.emotion == emotion for name in names) for emotion in EMOTIONS] == by_emotion

@@ -26,15 +26,15 @@ def test_one_channel_is_selected_alone(ravdess_recordings, channel, split):
 @pytest.mark.parametrize("fold", [0, "emobox_3", "audeering"])
 @pytest.mark.parametrize("channel", ["both", "speech", "song"])
 @pytest.mark.parametrize("score_channel", [None, "speech"])
-def test_test_actors_are_heard_in_neither_channel(ravdess_recordings, fold, channel, score_channel):
+def test_test_actors_are_unseen_in_either_channel(ravdess_recordings, fold, channel, score_channel):
     settings = DataSettings(split="speaker", fold=fold, channel=channel, score_channel=score_channel)
-    held = {*settings.fold_actors.validation, *settings.fold_actors.test}
+    unseen = {*settings.fold_actors.validation, *settings.fold_actors.test}
     chosen = select(ravdess_recordings, settings)
-    assert not {recording.name.actor for recording in chosen.train} & held
-    assert {recording.name.actor for recording in (*chosen.validation, *chosen.test)} <= held
+    assert not {recording.name.actor for recording in chosen.train} & unseen
+    assert {recording.name.actor for recording in (*chosen.validation, *chosen.test)} <= unseen
 
 
-def test_the_scored_channel_changes_the_kept_out_parts_alone(ravdess_recordings):
+def test_the_scored_channel_changes_validation_and_test_alone(ravdess_recordings):
     for split in ({"split": "random"}, {"split": "speaker", "fold": 2}):
         both = select(ravdess_recordings, DataSettings(**split))
         speech = select(ravdess_recordings, DataSettings(**split, score_channel="speech"))
@@ -112,24 +112,43 @@ def test_bad_settings_are_refused_in_one_sentence_that_begins_with_the_key(value
     assert "\n" not in str(refused.value)
 
 
-def test_the_protocol_names_who_was_kept_out():
-    speaker = DataSettings(split="speaker", fold=0, channel="speech").describe_split()
-    assert "speech: test actors 2, 5, 14, 15, 16 were never heard" in speaker
-    assert "chosen on actors 3, 6" in speaker
-    original = DataSettings().describe_split()
-    assert "20% of the recordings held out at random (seed 42)" in original
-    assert "chosen on these same recordings" in original
-    assert "chosen on 10% of the training part" in DataSettings(val_size=0.1).describe_split()
-    last = DataSettings(split="speaker", fold=0).describe_split(keeps_last=True)
-    assert "neither were validation actors 3, 6; the last epoch was kept" in last
+@pytest.mark.parametrize(
+    ("values", "keeps_last", "sentence"),
+    [
+        (
+            {"split": "speaker", "fold": 0, "channel": "speech"},
+            False,
+            "Speaker-independent, speech: test actors 2, 5, 14, 15, 16 are unseen in training; the checkpoint was "
+            "chosen on validation actors 3, 6.",
+        ),
+        (
+            {"split": "speaker", "fold": 0},
+            True,
+            "Speaker-independent, speech and song: test actors 2, 5, 14, 15, 16 are unseen in training; so are "
+            "validation actors 3, 6; the last epoch was kept.",
+        ),
+        (
+            {"channel": "song"},
+            False,
+            "Speaker-dependent, song: random split, 20% of the recordings are held out (seed 42), every test speaker "
+            "is seen in training; the checkpoint was chosen on these same recordings, as in the reference "
+            "implementation; expect lower scores on unseen speakers.",
+        ),
+        ({}, True, "; all other recordings were trained on, and the last epoch was kept."),
+        ({"val_size": 0.1}, False, "; the checkpoint was chosen on 10% of the training part."),
+        ({"val_size": 0.1}, True, "; the last epoch was kept, validated on 10% of the training part."),
+    ],
+)
+def test_the_protocol_names_the_split_and_what_chooses_the_checkpoint(values, keeps_last, sentence):
+    assert DataSettings(**values).describe_split(keeps_last=keeps_last).endswith(sentence)
 
 
-def test_a_model_to_be_used_hears_everything(ravdess_recordings):
+def test_split_all_trains_on_everything(ravdess_recordings):
     settings = DataSettings(split="all", score_channel="speech")
     split = select(ravdess_recordings, settings)
     assert split.train == tuple(ravdess_recordings)
     assert split.validation == split.test == ()
-    assert "recordings it has heard" in settings.describe_split()
+    assert "of seen recordings" in settings.describe_split()
     with pytest.raises(SettingsError, match="split is 'all', which has no folds"):
         DataSettings(split="all", fold=0)
 
@@ -148,7 +167,7 @@ def test_a_named_root_is_never_downloaded_into(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_named_root_is_taken_as_it_is(tiny_corpus, tmp_path):
+def test_a_named_root_is_used(tiny_corpus, tmp_path):
     assert locate_corpus(DataSettings(root=str(tiny_corpus)), data_dir=tmp_path) == tiny_corpus
 
 
@@ -163,17 +182,17 @@ def test_a_named_root_is_taken_as_it_is(tiny_corpus, tmp_path):
     ],
 )
 def test_only_the_channels_that_are_missing_are_downloaded(tmp_path, monkeypatch, settings, there, missing):
-    asked = []
+    downloaded = []
     monkeypatch.delenv("RAVDESS_ROOT", raising=False)
     monkeypatch.setattr(
-        "ser.corpora.download.download_corpus", lambda root, *, channels: asked.append((root, channels))
+        "ser.corpora.download.download_corpus", lambda root, *, channels: downloaded.append((root, channels))
     )
     root = tmp_path / "ravdess"
     root.mkdir()
     for stem in there:
         (root / f"{stem}.wav").touch()
     assert locate_corpus(DataSettings(**settings), data_dir=tmp_path) == root
-    assert asked == ([(root, missing)] if missing else [])
+    assert downloaded == ([(root, missing)] if missing else [])
 
 
 def test_of_channel(ravdess_recordings):

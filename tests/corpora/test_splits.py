@@ -17,16 +17,16 @@ def actors(recordings):
     return {recording.name.actor for recording in recordings}
 
 
-def test_the_test_actors_are_the_published_ones():
+def test_the_test_actors_are_those_of_the_literature():
     assert [set(FOLDS[f"subject_wise_{n}"].test) for n in range(5)] == SUBJECT_WISE
     assert [set(FOLDS[f"emobox_{n}"].test) for n in range(6)] == EMOBOX
     assert set(FOLDS["audeering"].test) == {21, 22, 23, 24}
     assert len(FOLDS) == 5 + 6 + 1
 
 
-def test_the_validation_actors_are_the_published_ones():
-    published = [{3, 6}, {10, 11}, {8, 17}, {1, 14}, {2, 5}]
-    assert [set(FOLDS[f"subject_wise_{n}"].validation) for n in range(5)] == published
+def test_the_validation_actors_are_those_of_the_literature():
+    of_folds = [{3, 6}, {10, 11}, {8, 17}, {1, 14}, {2, 5}]
+    assert [set(FOLDS[f"subject_wise_{n}"].validation) for n in range(5)] == of_folds
     assert set(FOLDS["audeering"].validation) == {16, 17, 19, 20}
 
 
@@ -81,24 +81,24 @@ def test_a_part_without_recordings_is_refused(ravdess_recordings):
         speaker_split(some, Fold(validation=(1, 2), test=(3, 4)))
 
 
-def test_the_random_split_is_the_originals(ravdess_recordings):
+def test_the_random_split_is_that_of_the_reference_implementation(ravdess_recordings):
     split = random_split(ravdess_recordings, seed=42)
     assert (len(split.train), len(split.validation), len(split.test)) == (1961, 491, 0)
     assert class_supports(split.validation) == dict(zip(EMOTIONS, [38, *[75] * 5, 39, 39], strict=True))
 
     labels = [recording.name.emotion for recording in ravdess_recordings]
     places = np.arange(len(labels))
-    train, held = train_test_split(places, test_size=0.2, random_state=42, stratify=labels)
+    train, held_out = train_test_split(places, test_size=0.2, random_state=42, stratify=labels)
     assert [r.stem for r in split.train] == [ravdess_recordings[place].stem for place in train]
-    assert [r.stem for r in split.validation] == [ravdess_recordings[place].stem for place in held]
+    assert [r.stem for r in split.validation] == [ravdess_recordings[place].stem for place in held_out]
 
 
-def test_without_neutral_the_random_split_is_the_originals(ravdess_recordings):
+def test_without_neutral_the_random_split_is_that_of_the_reference_implementation(ravdess_recordings):
     split = random_split([r for r in ravdess_recordings if r.name.emotion != "neutral"], seed=42)
     assert (len(split.train), len(split.validation)) == (1811, 453)
 
 
-def test_an_inner_validation_part_leaves_the_kept_out_part_as_it_was(ravdess_recordings):
+def test_an_inner_validation_part_leaves_the_held_out_part_unchanged(ravdess_recordings):
     plain = random_split(ravdess_recordings, seed=3)
     inner = random_split(ravdess_recordings, seed=3, val_size=0.25)
     assert inner.test == plain.validation
@@ -114,5 +114,5 @@ def test_the_random_split_follows_its_seed(ravdess_recordings):
 
 def test_too_few_recordings_for_a_random_split_are_refused(ravdess_recordings):
     one_each = [r for r in ravdess_recordings if r.stem.endswith("01-01-01-01") and r.name.channel == "speech"]
-    with pytest.raises(SettingsError, match="8 recordings cannot be split so that every emotion stands on both sides"):
+    with pytest.raises(SettingsError, match="8 recordings cannot be split so that every emotion is in both parts"):
         random_split(one_each, seed=42)

@@ -47,7 +47,7 @@ def pitch(waveform):
     return SAMPLE_RATE / np.median(periods)
 
 
-def describe(waveform):
+def summarise(waveform):
     """Cepstral means and deviations, pitch, loudness and duration of a recording: float64 [28]."""
     power = np.abs(stft(waveform, nperseg=512)[2]) ** 2
     loud = power[:, power.sum(axis=0) > 0.05 * power.sum(axis=0).max()]
@@ -149,12 +149,12 @@ def test_speakers_and_emotions_differ_as_they_should():
 
 
 def test_emotions_can_be_learnt_but_not_perfectly(tmp_path):
-    """Logistic regression on the first repetition, judged on the second."""
+    """Logistic regression on the first repetition, scored on the second."""
     root = write_synthetic_corpus(tmp_path / "corpus", SyntheticSettings(n_actors=4))
     names, rows = [], []
     for path in sorted(root.rglob("*.wav")):
         names.append(parse_stem(path.stem))
-        rows.append(describe(soundfile.read(path, dtype="float32")[0]))
+        rows.append(summarise(soundfile.read(path, dtype="float32")[0]))
     rows = np.array(rows)
     first = np.array([name.repetition == 1 for name in names])
     emotions = np.array([name.emotion for name in names])

@@ -104,13 +104,13 @@ def test_the_protocol_says_when_the_last_epoch_was_kept():
     assert "the last epoch was kept; the temperature and the threshold of each run were chosen on" in said
     random = run_on(DataSettings(split="random"), monitor=None)
     said = describe_protocol(CrossValidationSettings(folds="random"), random, scored=("validation",))
-    assert "and all others trained on" in said
+    assert "all other recordings were trained on" in said
     assert "the last epoch was kept." in said
     assert "chosen" not in said
     inner = run_on(DataSettings(split="random", val_size=0.1), monitor=None)
     said = describe_protocol(CrossValidationSettings(folds="random"), inner, scored=BOTH)
-    assert "the last epoch was kept, judged on 10% of the training part" in said
-    assert "all others" not in said
+    assert "the last epoch was kept, validated on 10% of the training part" in said
+    assert "all other recordings" not in said
 
 
 def test_the_protocol_says_when_the_test_part_was_left_alone():
@@ -121,12 +121,12 @@ def test_the_protocol_says_when_the_test_part_was_left_alone():
 
 @pytest.mark.parametrize(
     ("fraction", "words"),
-    [(0.0, "as the original did"), (0.1, "chosen on 10% of the training part")],
+    [(0.0, "as in the reference implementation"), (0.1, "chosen on 10% of the training part")],
 )
 def test_the_protocol_of_a_random_split_says_what_chose_the_checkpoint(fraction, words):
     settings = CrossValidationSettings(folds="random")
     data = DataSettings(split="random", val_size=fraction)
     said = describe_protocol(settings, run_on(data), scored=BOTH if fraction else ("validation",))
-    assert said.startswith("Random split")
+    assert said.startswith("Speaker-dependent")
     assert words in said
     assert "unscored" not in said
