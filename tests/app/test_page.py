@@ -294,4 +294,4 @@ def test_the_app_brings_in_nothing_heavy():
     code = "import sys, app.page; print(*{name.partition('.')[0] for name in sys.modules})"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert "onnxruntime" not in loaded  # a model's own runtime, only once it is read
-    assert not {"torch", "lightning", "hydra", "omegaconf", "librosa", "matplotlib", "sklearn", "seaborn"} & set(loaded)
+    assert not {"torch", "lightning", "hydra", "omegaconf", "librosa", "matplotlib", "sklearn"} & set(loaded)
