@@ -80,6 +80,9 @@ def _interrupts_held_back() -> Iterator[None]:
 
     A worker that only ignored the signal could still die of it while it imports, before it can ignore it.
     """
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # which new processes inherit, for good
     try:
         yield

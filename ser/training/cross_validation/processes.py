@@ -1,6 +1,5 @@
 """Commands side by side, a few at a time; none outlives its parent, and a folder belongs to one parent at a time."""
 
-import fcntl
 import os
 import signal
 import subprocess
@@ -47,6 +46,8 @@ def folder_lock(folder: Path) -> Iterator[int]:
     ------
     SerError : another process holds it.
     """
+    import fcntl  # POSIX only
+
     descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
     try:
         try:
