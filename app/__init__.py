@@ -1,1 +1,1 @@
-"""The web app: a face on `ser.inference.predictor`. `app.py` is the page; the other files are its parts."""
+"""The web app, on top of `ser.inference.predictor`: `app.py` is the entry, the other files are parts of the page."""

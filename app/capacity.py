@@ -1,4 +1,4 @@
-"""How much the server works on at once: many visitors share one small machine."""
+"""Limits of what the server does at once: many visitors share one small machine."""
 
 import gc
 import os
@@ -14,9 +14,9 @@ from streamlit.runtime.uploaded_file_manager import UploadedFileRec
 from threadpoolctl import threadpool_limits
 
 AT_ONCE = 2
-"""Recordings decoded and judged at the same time, of all visitors together."""
+"""Recordings decoded and predicted at the same time, of all visitors together."""
 MAX_WAITING = 60
-"""Visitors who may wait for their turn; one more is asked to come back."""
+"""Visitors who may wait for their turn; one more is turned away."""
 PATIENCE_SECONDS = 90.0
 """How long one recording waits for its turn."""
 MAX_BYTES_OF_VISITOR = 100 * 2**20
@@ -71,12 +71,12 @@ class Capacity:
 
 
 def keep_uploads_in_memory(max_bytes: int) -> None:
-    """Tell Starlette, on which Streamlit stands, not to spool uploads of up to `max_bytes` to temporary files."""
+    """Keep Starlette, on which Streamlit stands, from spooling uploads of up to `max_bytes` to temporary files."""
     MultiPartParser.spool_max_size = max_bytes
 
 
 def bound_uploads(*, of_visitor: int, of_all: int) -> None:
-    """Tell Streamlit to refuse an upload with status 413 where it would hold more bytes of a visitor, or of all.
+    """Make Streamlit refuse an upload with status 413 where it would hold more bytes of a visitor, or of all.
 
     By itself it bounds a file, but neither their number nor their sum, and keeps them for two minutes after a visitor
     has left. Those of visitors who have left make room first.

@@ -1,4 +1,4 @@
-"""What a model says, drawn: confidences, and emotions over time. Light enough for a phone, legible in both themes."""
+"""Charts of predictions: confidences, and emotions over time. Light enough for a phone, legible in both themes."""
 
 import json
 from collections.abc import Sequence
@@ -12,10 +12,10 @@ from ser.eda.palette import EMOTION_COLOURS
 from ser.inference.predictor import Prediction, Timeline
 
 ChartSpec = dict[str, Any]
-"""A chart or a part of one in the words of Vega-Lite, for `st.vega_lite_chart`; its tables are under `datasets`, in the
-format that the browser is sent.
+"""A chart or a part of one as Vega-Lite specifies it, for `st.vega_lite_chart`; its tables are under `datasets`, in the
+format that goes to the browser.
 
-Written out: to make it of Altair's objects takes several times as long as to recognise a recording.
+Written out, because building it from Altair's objects takes several times as long as a prediction.
 """
 
 COLOURS = {**EMOTION_COLOURS, "neutral": "#636363"}
@@ -39,7 +39,7 @@ _LANES = {
 
 @dataclass(frozen=True, kw_only=True)
 class Stretch:
-    """The part of a long recording for which one window speaks.
+    """The part of a long recording that one segment decides.
 
     Attributes
     ----------
@@ -71,20 +71,20 @@ def confidence_chart(prediction: Prediction) -> ChartSpec:
     ]
     bars = {"x": x, "y": {**y, "axis": _LANES}, "color": _emotion_colour(names), "tooltip": tooltip}
     # The numbers are labels of a second axis: unlike text in the plot, labels take the colour of the page's theme.
-    percent = {name: f"{share:.1%}" for name, share in zip(names, prediction.probabilities, strict=True)}
+    percent = {name: f"{p:.1%}" for name, p in zip(names, prediction.probabilities, strict=True)}
     label = f"{json.dumps(percent)}[datum.value]"
     numbers = {"orient": "right", "labelExpr": label, "labelFontWeight": "bold", "ticks": False, "domain": False}
     values = {"x": x, "y": {**y, "axis": numbers}, "tooltip": tooltip}
     layers: list[ChartSpec] = [
-        {"data": {"name": "shares"}, "mark": {"type": "bar", "cornerRadiusEnd": 3}, "encoding": bars},
-        {"data": {"name": "shares"}, "mark": {"type": "bar", "opacity": 0}, "encoding": values},
+        {"data": {"name": "probabilities"}, "mark": {"type": "bar", "cornerRadiusEnd": 3}, "encoding": bars},
+        {"data": {"name": "probabilities"}, "mark": {"type": "bar", "opacity": 0}, "encoding": values},
     ]
-    tables = {"shares": pa.table({"emotion": names, "confidence": prediction.probabilities.astype(float)})}
+    tables = {"probabilities": pa.table({"emotion": names, "confidence": prediction.probabilities.astype(float)})}
     if prediction.rejection_threshold > 0:
-        tables["asked"] = pa.table({"confidence": [prediction.rejection_threshold]})
+        tables["threshold"] = pa.table({"confidence": [prediction.rejection_threshold]})
         rule = {"type": "rule", "strokeDash": [4, 3], "color": "#888888"}
-        asked = {"x": {"field": "confidence", "type": "quantitative"}}
-        layers.append({"data": {"name": "asked"}, "mark": rule, "encoding": asked})
+        threshold = {"x": {"field": "confidence", "type": "quantitative"}}
+        layers.append({"data": {"name": "threshold"}, "mark": rule, "encoding": threshold})
     return {
         "datasets": tables,
         "layer": layers,
@@ -95,19 +95,21 @@ def confidence_chart(prediction: Prediction) -> ChartSpec:
 
 
 def stretches_of(timeline: Timeline) -> list[Stretch]:
-    """Return one stretch a window: windows overlap, so each speaks for the moments nearest to its middle."""
-    windows = timeline.segments
-    middles = np.array([(window.start + window.end) / 2 for window in windows])
+    """Return one stretch per segment: segments overlap, so each decides the moments nearest to its middle."""
+    segments = timeline.segments
+    middles = np.array([(segment.start + segment.end) / 2 for segment in segments])
     edges = [0.0, *((middles[:-1] + middles[1:]) / 2), timeline.overall.duration]
     stretches = []
-    for window, start, end in zip(windows, edges[:-1], edges[1:], strict=True):
-        heard = window.probabilities
+    for segment, start, end in zip(segments, edges[:-1], edges[1:], strict=True):
+        probabilities = segment.probabilities
         stretches.append(
             Stretch(
                 start=float(start),
                 end=float(end),
-                emotion=SILENT if heard is None else timeline.overall.class_names[int(np.argmax(heard))],
-                confidence=None if heard is None else float(np.max(heard)),
+                emotion=SILENT
+                if probabilities is None
+                else timeline.overall.class_names[int(np.argmax(probabilities))],
+                confidence=None if probabilities is None else float(np.max(probabilities)),
             )
         )
     return stretches
@@ -121,10 +123,10 @@ def timeline_chart(stretches: Sequence[Stretch], class_names: Sequence[str]) -> 
             "start": [stretch.start for stretch in stretches],
             "end": [stretch.end for stretch in stretches],
             "emotion": [stretch.emotion for stretch in stretches],
-            # A silent stretch is as sure as can be; a band without a number would not be drawn.
+            # A silent stretch has full strength; a band without a number would not be drawn.
             "strength": [1.0 if stretch.confidence is None else stretch.confidence for stretch in stretches],
             "time": [f"{clock(stretch.start)} to {clock(stretch.end)}" for stretch in stretches],
-            "said": ["-" if stretch.confidence is None else f"{stretch.confidence:.0%}" for stretch in stretches],
+            "percent": ["-" if stretch.confidence is None else f"{stretch.confidence:.0%}" for stretch in stretches],
         }
     )
     encoding = {
@@ -154,7 +156,7 @@ def timeline_chart(stretches: Sequence[Stretch], class_names: Sequence[str]) -> 
         "tooltip": [
             {"field": "time", "type": "nominal"},
             {"field": "emotion", "type": "nominal"},
-            {"field": "said", "type": "nominal", "title": "confidence"},
+            {"field": "percent", "type": "nominal", "title": "confidence"},
         ],
     }
     return {
@@ -178,7 +180,7 @@ def clock(seconds: float) -> str:
 
 
 CLOCK_LABEL = "floor(datum.value / 60) + ':' + format(datum.value % 60, '02.0f')"
-"""A moment on an axis, in Vega's words: as `clock`, to whole seconds."""
+"""A moment on an axis, as a Vega expression: as `clock`, to whole seconds."""
 
 
 def _emotion_colour(names: Sequence[str]) -> ChartSpec:

@@ -1,4 +1,4 @@
-"""What is known of a model beside what it says of itself: how well it did when it was scored."""
+"""What is known of a model beside its metadata: the scores of its run, and whether a recording was in training."""
 
 import json
 from collections.abc import Mapping
@@ -10,19 +10,19 @@ from ser.inference.run_folder import LAST
 from ser.models.metadata import ModelMetadata
 
 _SCORED = {"test": "Test", ".": "Validation"}
-"""Where `train.py` writes the figures in a run's folder, and what was scored there."""
+"""Folder of the scores in a run's folder -> the part that was scored."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class KnownScores:
-    """How well a model did.
+    """The scores of a model on one part.
 
     Attributes
     ----------
-    part : what was scored, "Test" or "Validation".
-    protocol : one sentence on what that was and how the model was chosen.
-    n_recordings : how many.
-    accuracy, uar, weighted_f1 : shares in [0, 1].
+    part : "Test" or "Validation".
+    protocol : one sentence on the split and on what chose the checkpoint.
+    n_recordings : the number of recordings.
+    accuracy, uar, weighted_f1 : in [0, 1].
     """
 
     part: str
@@ -33,20 +33,20 @@ class KnownScores:
     weighted_f1: float
 
 
-def knows_made_up_voices_only(metadata: ModelMetadata) -> bool:
+def is_trained_on_synthetic(metadata: ModelMetadata) -> bool:
     """Whether the model was trained on the built-in synthetic corpus."""
     return _data_setting(metadata, "corpus") == "synthetic"
 
 
 def was_in_training(file_name: str, metadata: ModelMetadata) -> str:
     """Return a sentence on whether the model was trained on the RAVDESS recording `file_name`."""
-    if knows_made_up_voices_only(metadata):
-        return "The model has heard made-up voices only, none of RAVDESS."
+    if is_trained_on_synthetic(metadata):
+        return "The model was trained on synthetic voices only, on none of RAVDESS."
     if _data_setting(metadata, "split") == "all":
-        return "The model was trained on every recording of RAVDESS, this one too: a right answer proves nothing."
+        return "The model was trained on every recording of RAVDESS, this one too: a correct prediction proves nothing."
     if PurePath(file_name).stem in metadata.scored_recordings:
         return "The model was not trained on this recording: it was held out."
-    return "The model may have been trained on this very recording; then a right answer proves nothing."
+    return "The model may have been trained on this very recording; then a correct prediction proves nothing."
 
 
 def _data_setting(metadata: ModelMetadata, key: str) -> object:
@@ -54,15 +54,15 @@ def _data_setting(metadata: ModelMetadata, key: str) -> object:
     return data.get(key) if isinstance(data, Mapping) else None
 
 
-def find_figures(model: ModelFile) -> list[KnownScores]:
-    """Return the figures in the folder of the model's run, those of unseen actors first; none of them is an error."""
+def find_scores(model: ModelFile) -> list[KnownScores]:
+    """Return the scores in the folder of the model's run, those of the test part first; empty where there are none."""
     if model.path.name == LAST:
         return []  # the run scored its best checkpoint, which this is not
-    found = [_read_figures(model.run / folder / "metrics.json", part) for folder, part in _SCORED.items()]
-    return [figures for figures in found if figures is not None]
+    found = [_read_scores(model.run / folder / "metrics.json", part) for folder, part in _SCORED.items()]
+    return [scores for scores in found if scores is not None]
 
 
-def _read_figures(path: Path, part: str) -> KnownScores | None:
+def _read_scores(path: Path, part: str) -> KnownScores | None:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         overall = content["overall"]

@@ -1,10 +1,10 @@
-"""Text of visitors and of files in Markdown, as it stands."""
+"""Text of visitors and of files, escaped for Markdown."""
 
 import re
 
 
 def plain(text: str) -> str:
-    r"""Return Markdown that shows `text` as it is.
+    r"""Return Markdown that shows `text` character by character.
 
     >>> plain("my_voice_*1*.wav")
     'my\\_voice\\_\\*1\\*.wav'

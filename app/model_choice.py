@@ -1,4 +1,4 @@
-"""Which model the app runs: the one that is named, else a published one, or one of those below `outputs/`."""
+"""Which model the app runs: the one that is named, else a pretrained one, or one of those below `outputs/`."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ _RUN_TIME = re.compile(r"(\d{4}-\d\d-\d\d)_(\d\d)-(\d\d)-\d\d")
 
 @dataclass(frozen=True, kw_only=True)
 class ModelFile:
-    """A model on disk, as it is now: one written anew at the same path is another.
+    """A version of a model on disk: one written anew at the same path is another.
 
     Attributes
     ----------
@@ -33,7 +33,7 @@ class ModelFile:
 
     @property
     def runtime(self) -> str:
-        """What it runs on."""
+        """The library that runs it."""
         return "ONNX Runtime" if self.path.suffix == ONNX else "PyTorch"
 
     @property
@@ -66,15 +66,15 @@ def named_model(arguments: Sequence[str], environment: Mapping[str, str]) -> Pat
 
 
 def open_model(path: Path) -> ModelFile:
-    """Return the model at `path`: a run's folder, a checkpoint, an .onnx or .safetensors file, or a published name.
+    """Return the model at `path`: a run's folder, a checkpoint, an .onnx or .safetensors file, or a pretrained name.
 
     Raises
     ------
     CheckpointError : there is none.
     """
     path = find_checkpoint(find_model(path))
-    described = path.suffix in (ONNX, SAFETENSORS) and metadata_path(path).is_file()
-    beside = [metadata_path(path)] if described else []
+    has_metadata = path.suffix in (ONNX, SAFETENSORS) and metadata_path(path).is_file()
+    beside = [metadata_path(path)] if has_metadata else []
     states = [file.stat() for file in (path, *beside)]
     return ModelFile(path=path, versions=tuple((state.st_mtime_ns, state.st_size) for state in states))
 
@@ -82,16 +82,16 @@ def open_model(path: Path) -> ModelFile:
 def find_models(outputs: Path) -> list[ModelFile]:
     """Return the pretrained models, the best checkpoint of every run below `outputs`, and every exported model there.
 
-    The published ones come first, the default one before all; then the newest.
+    The pretrained ones come first, the default one before all; then the newest.
     """
-    published = [open_model(find_pretrained(name)) for name in pretrained_names()]
+    pretrained = [open_model(find_pretrained(name)) for name in pretrained_names()]
     exported = (path for path in outputs.rglob(f"*{ONNX}") if metadata_path(path).is_file())
     models = [open_model(path) for path in (*outputs.rglob(f"{CHECKPOINTS}/{BEST}"), *exported)]
-    return published + sorted(models, key=lambda model: model.versions[0], reverse=True)
+    return pretrained + sorted(models, key=lambda model: model.versions[0], reverse=True)
 
 
 def label_of(model: ModelFile, outputs: Path) -> str:
-    """Return what to call a model of `find_models`: its name, or its run and when it was trained; what it runs on.
+    """Return the label of a model of `find_models`: its name, or its run and when it was trained; its runtime.
 
     >>> path = Path("outputs/train/2026-01-31_12-00-05/checkpoints/best.ckpt")
     >>> label_of(ModelFile(path=path, versions=((0, 0),)), Path("outputs"))

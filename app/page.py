@@ -1,4 +1,4 @@
-"""The page: choose the model, take recordings, show what it says of them."""
+"""The page: choose the model, take recordings, show the predictions."""
 
 import logging
 import os
@@ -40,11 +40,11 @@ OUTPUTS = Path("outputs")
 _MODELS_KEPT = 3
 
 _INTRODUCTION = (
-    "Drop a recording of a voice here, or speak a sentence: see which emotion a model hears in it, and how sure it is."
+    "Drop a recording of a voice here, or speak a sentence: see which emotion a model predicts, and how confidently."
 )
 _NO_MODEL = f"""
-There is no model yet: none is named or published, and there is none below `{OUTPUTS}/`. Train one where this app runs,
-in minutes on made-up voices, to see how it all works:
+There is no model yet: none is named, none is pretrained, and there is none below `{OUTPUTS}/`. Train one where this app
+runs, in minutes on synthetic voices, to see how it all works:
 
 ```sh
 python train.py experiment=demo
@@ -75,7 +75,7 @@ log = logging.getLogger(__name__)
 
 
 def show_page() -> None:
-    """Show everything; what goes wrong is one sentence to the visitor, and to the server's log if it is our fault."""
+    """Show everything; an error is one sentence for the visitor, and a fault of the app goes to the server's log."""
     st.set_page_config(page_title="Emotion in speech")
     st.title("Emotion in speech", anchor=False)
     try:
@@ -156,7 +156,7 @@ def _show_results(
     section: str, uploads: Iterable[Upload], model: ModelFile, predictor: Predictor, capacity: Capacity
 ) -> None:
     known_by = f"known-{section}"
-    if st.session_state.get(f"model-{section}") != model:  # another model says other things
+    if st.session_state.get(f"model-{section}") != model:  # predictions are of one model
         st.session_state[f"model-{section}"] = model
         st.session_state[known_by] = {}
     show_results(list(uploads), predictor, known=st.session_state[known_by], capacity=capacity, key=section)

@@ -1,4 +1,4 @@
-"""From an upload to what the page shows of it, or to the one sentence that says why there is nothing to show."""
+"""From an upload to what the page shows of it, or to the one sentence that gives the reason why it shows nothing."""
 
 import logging
 from collections.abc import Callable, MutableMapping, Sequence
@@ -38,13 +38,13 @@ class Upload:
 
 @dataclass(frozen=True, kw_only=True)
 class Reading:
-    """What the model says of an upload, and how it looks. It holds no sound.
+    """The prediction of an upload, and its picture. It holds no sound.
 
     Attributes
     ----------
-    timeline : the answer, overall and window by window.
+    timeline : the prediction, overall and segment by segment.
     picture : what is drawn.
-    truth : the emotion that a RAVDESS file name tells; None for other names.
+    truth : the emotion in a RAVDESS file name; None for other names.
     """
 
     timeline: Timeline
@@ -53,16 +53,16 @@ class Reading:
 
     @property
     def is_right(self) -> bool:
-        """Whether the model recognised the emotion that the name tells."""
+        """Whether the predicted emotion is that of the name."""
         return self.timeline.overall.emotion == self.truth
 
 
 Outcome = Reading | str
-"""A reading, or the sentence that says why there is none."""
+"""A reading, or the sentence that gives the reason why there is none."""
 
 
 def read(upload: Upload, predictor: Predictor) -> Reading:
-    """Decode, judge and draw one upload.
+    """Decode, predict and draw one upload.
 
     Raises
     ------
@@ -95,7 +95,7 @@ def read_all(
     Parameters
     ----------
     known : key of an upload to its outcome; filled one by one, so that an interrupted call is not lost.
-    report : told, before each recording, how many are done and how many there are.
+    report : called before each recording with the number that are done and the number of all.
 
     Raises
     ------

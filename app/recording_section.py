@@ -1,4 +1,4 @@
-"""One recording on the page: player, answer, confidences, timeline, picture."""
+"""One recording on the page: player, prediction, confidences, timeline, picture."""
 
 from pathlib import PurePath
 
@@ -13,11 +13,11 @@ from app.table import column_formats, segments_table
 from ser.models.metadata import ModelMetadata
 
 _MIME = {".wav": "audio/wav", ".flac": "audio/flac", ".ogg": "audio/ogg", ".mp3": "audio/mpeg"}
-_MOST_TOLD = 8
+_MAX_LISTED = 8
 
 
 def show_recording(upload: Upload, reading: Reading, metadata: ModelMetadata, *, key: str) -> None:
-    """Show everything about one recording; `key` tells its elements from those of another on the same page."""
+    """Show everything about one recording; `key` keeps its elements apart from those of another on the page."""
     overall = reading.timeline.overall
     st.markdown(f"**{plain(upload.name)}**")
     st.audio(upload.content, format=_MIME.get(PurePath(upload.name).suffix.lower(), "audio/wav"), alt=upload.name)
@@ -37,8 +37,8 @@ def show_recording(upload: Upload, reading: Reading, metadata: ModelMetadata, *,
         key=f"picture-{key}",
     )
     st.caption(
-        "Orange: the attention of the network, the moments on which its answer leaned; 2 is twice the average moment. "
-        "It says where the network listened, not why it answered so."
+        "Orange: the attention of the network, the weight of each moment in the prediction; 2 is twice the average. "
+        "It shows where the weight lies, not why the prediction is what it is."
     )
 
 
@@ -47,20 +47,20 @@ def _badges(reading: Reading) -> list[str]:
     if reading.truth is None:
         return badges
     if reading.truth not in reading.timeline.overall.class_names:
-        return [*badges, f":gray-badge[its name says {reading.truth}, which the model does not know]"]
+        return [*badges, f":gray-badge[its name says {reading.truth}, which is no class of the model]"]
     if reading.is_right:
         return [*badges, f":green-badge[:material/check: right: its name says {reading.truth}]"]
     return [*badges, f":red-badge[:material/close: wrong: its name says {reading.truth}]"]
 
 
 def _remarks(reading: Reading, metadata: ModelMetadata) -> list[str]:
-    overall, windows = reading.timeline.overall, reading.timeline.segments
+    overall, segments = reading.timeline.overall, reading.timeline.segments
     length = f"{overall.duration:.1f} seconds" if overall.duration < 60 else f"{clock(overall.duration)} minutes"
     remarks = [f"{length}."]
-    if len(windows) > 1:
-        remarks = [f"{length}, heard in {len(windows)} overlapping windows; this is their mean."]
+    if len(segments) > 1:
+        remarks = [f"{length}, predicted in {len(segments)} overlapping segments; this is their mean."]
     if overall.rejection_threshold > 0:
-        remarks.append(f"Below {overall.rejection_threshold:.0%}, the dashed line, the answer is uncertain.")
+        remarks.append(f"Below {overall.rejection_threshold:.0%}, the dashed line, a prediction is uncertain.")
     if reading.truth is not None:
         remarks.append(was_in_training(overall.source, metadata))
     return remarks
@@ -73,14 +73,14 @@ def _show_timeline(reading: Reading, *, key: str) -> None:
     names = reading.timeline.overall.class_names
     st.vega_lite_chart(spec=timeline_chart(stretches, names), alt=words, key=f"timeline-{key}")
     st.caption(f"{words} Fainter bands are less confident.")
-    with st.expander("All windows"):
+    with st.expander("All segments"):
         table = segments_table(reading)
         st.dataframe(
             table,
             hide_index=True,
             column_config=column_formats(table),
-            key=f"windows-{key}",
-            alt="One row for each window",
+            key=f"segments-{key}",
+            alt="One row for each segment",
         )
 
 
@@ -92,17 +92,17 @@ def in_words(stretches: list[Stretch]) -> str:
             runs[-1] = (runs[-1][0], stretch.end, stretch.emotion)
         else:
             runs.append((stretch.start, stretch.end, stretch.emotion))
-    told = [f"{clock(start)} to {clock(end)} {emotion}" for start, end, emotion in runs[:_MOST_TOLD]]
-    if len(runs) > _MOST_TOLD:
-        told.append(f"and {len(runs) - _MOST_TOLD} more")
-    return ", ".join(told) + "."
+    listed = [f"{clock(start)} to {clock(end)} {emotion}" for start, end, emotion in runs[:_MAX_LISTED]]
+    if len(runs) > _MAX_LISTED:
+        listed.append(f"and {len(runs) - _MAX_LISTED} more")
+    return ", ".join(listed) + "."
 
 
 def _percent(confidence: float) -> str:
-    return "over 99%" if confidence > 0.99 else f"{confidence:.0%}"  # rounded to 100% it would claim to know
+    return "over 99%" if confidence > 0.99 else f"{confidence:.0%}"  # never rounded to 100%
 
 
 def _confidences_in_words(reading: Reading) -> str:
     overall = reading.timeline.overall
     pairs = zip(overall.class_names, overall.probabilities, strict=True)
-    return "Confidences: " + ", ".join(f"{name} {share:.1%}" for name, share in pairs)
+    return "Confidences: " + ", ".join(f"{name} {p:.1%}" for name, p in pairs)

@@ -1,4 +1,4 @@
-"""What became of a visitor's recordings: the sentences, the table, the details of one."""
+"""The outcomes of a visitor's recordings: the sentences, the table, the details of one."""
 
 from collections.abc import Sequence
 
@@ -19,8 +19,8 @@ def show_results(
 
     Parameters
     ----------
-    known : what is known of them from before; brought up to date.
-    key : tells these elements from others on the page.
+    known : the outcomes of earlier runs of the page; brought up to date.
+    key : keeps these elements apart from others on the page.
     """
     if len(uploads) > MAX_FILES:
         st.warning(f"{len(uploads)} recordings are too many at once: here are the first {MAX_FILES}.")
@@ -53,7 +53,7 @@ def _read_with_progress(
             bar.progress(done / total, f"{done} of {total} recordings are done.")
 
     try:
-        with st.spinner("Listening …"):
+        with st.spinner("Predicting …"):
             read_all(uploads, predictor, known=known, capacity=capacity, report=report)
     except BusyError:
         st.warning("Many people are using this server right now. Please try again in a minute.")

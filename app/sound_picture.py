@@ -1,4 +1,4 @@
-"""What is drawn of a recording: its waveform, mel spectrogram and attention, reduced to what a screen can show."""
+"""A recording as a picture: its waveform, mel spectrogram and attention, reduced to what a screen can show."""
 
 from dataclasses import dataclass
 
@@ -31,7 +31,7 @@ class SoundPicture:
     low, high : float32 [columns], the least and the largest value of the waveform; full scale is 1.
     hertz : float64 [bands + 1], where mel bands begin, and where the last one ends.
     decibels : float32 [bands, columns], the mean mel power, from -`DB_RANGE` to 0, the loudest.
-    attention : float32 [columns], how much a moment counted; 1 where all moments count the same.
+    attention : float32 [columns], the weight of a moment; 1 where all moments weigh the same.
     """
 
     seconds: NDArray[np.float64]
@@ -43,7 +43,7 @@ class SoundPicture:
 
 
 def draw(waveform: NDArray[np.float32], sample_rate: int, timeline: Timeline) -> SoundPicture:
-    """Reduce a recording and what the model leaned on to a picture.
+    """Reduce a recording and the attention of the network to a picture.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ def draw(waveform: NDArray[np.float32], sample_rate: int, timeline: Timeline) ->
 
 
 def attention_of_columns(timeline: Timeline, seconds: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Return the mean attention in columns, as a multiple of what a moment would have if all counted the same.
+    """Return the mean attention in columns, as a multiple of what a moment would have if all weighed the same.
 
     Parameters
     ----------
@@ -89,7 +89,7 @@ def band_edges(settings: FeatureSettings) -> NDArray[np.float64]:
 
 
 def _mel_power(waveform: NDArray[np.float32], settings: FeatureSettings) -> NDArray[np.float32]:
-    """Return float32 [bands, frames], a piece of the waveform at a time; the pieces' own ends are hardly seen."""
+    """Return float32 [bands, frames], a piece of the waveform at a time; the ends of the pieces are hardly visible."""
     length = _PIECE_FRAMES * settings.hop_length
     pieces = [extract(waveform[start : start + length], settings) for start in range(0, len(waveform), length)]
     mel = np.concatenate([*(piece[:, :_PIECE_FRAMES] for piece in pieces[:-1]), pieces[-1]], axis=1)

@@ -14,8 +14,8 @@ from ser.cli.predict import as_csv
 def summary_table(uploads: Sequence[Upload], outcomes: Sequence[Outcome], class_names: Sequence[str]) -> pd.DataFrame:
     """Return a row for each upload: file, emotion, confidence, uncertain, duration, true, p_<class>, note.
 
-    Confidence and `p_<class>` are shares in [0, 1], duration is in seconds. `true` is there only if the name of one
-    recording at least tells its class. Of what could not be read, there is only the file and a note.
+    Confidence and `p_<class>` are in [0, 1], duration is in seconds. `true` is there only if at least one file name
+    holds its class. What could not be read has only the file and a note.
     """
     rows = [_row(upload, outcome) for upload, outcome in zip(uploads, outcomes, strict=True)]
     columns = ["file", "emotion", "confidence", "uncertain", "duration"]
@@ -47,7 +47,7 @@ def summary_csv(readings: Sequence[Reading]) -> str:
 
     Parameters
     ----------
-    readings : one at least.
+    readings : at least one.
     """
     header, *rows = csv.reader(io.StringIO(as_csv([reading.timeline.overall for reading in readings])))
     text = io.StringIO()
@@ -59,21 +59,21 @@ def summary_csv(readings: Sequence[Reading]) -> str:
 
 
 def segments_table(reading: Reading) -> pd.DataFrame:
-    """Return a row for each window: start and end in seconds, emotion, confidence and p_<class>; none where silent."""
+    """Return a row for each segment: start and end in seconds, emotion, confidence and p_<class>; none where silent."""
     names = reading.timeline.overall.class_names
     rows = []
-    for window in reading.timeline.segments:
-        row: dict[str, object] = {"start": window.start, "end": window.end, "emotion": "silent"}
-        if window.probabilities is not None:
-            row["emotion"] = names[int(window.probabilities.argmax())]
-            row["confidence"] = float(window.probabilities.max())
-            row |= {f"p_{name}": float(p) for name, p in zip(names, window.probabilities, strict=True)}
+    for segment in reading.timeline.segments:
+        row: dict[str, object] = {"start": segment.start, "end": segment.end, "emotion": "silent"}
+        if segment.probabilities is not None:
+            row["emotion"] = names[int(segment.probabilities.argmax())]
+            row["confidence"] = float(segment.probabilities.max())
+            row |= {f"p_{name}": float(p) for name, p in zip(names, segment.probabilities, strict=True)}
         rows.append(row)
     return pd.DataFrame(rows, columns=["start", "end", "emotion", "confidence", *(f"p_{name}" for name in names)])
 
 
 def column_formats(table: pd.DataFrame) -> dict[str, object]:
-    """Return how `st.dataframe` shows the columns: shares in percent, times in seconds."""
+    """Return how `st.dataframe` shows the columns: probabilities in percent, times in seconds."""
     percent = st.column_config.NumberColumn(format="percent")
     formats = {name: percent for name in table.columns if name.startswith("p_") or name == "confidence"}
     times = [name for name in table.columns if name in ("duration", "start", "end")]

@@ -1,4 +1,4 @@
-"""What the tests of the app share: a model to ask, sounds to upload, and the app itself."""
+"""What the tests of the app share: a model, sounds to upload, and the app itself."""
 
 import io
 from pathlib import Path
@@ -15,22 +15,22 @@ APP = Path(__file__).parents[2] / "app" / "app.py"
 
 
 @pytest.fixture(autouse=True)
-def published_models(monkeypatch, tmp_path):
+def pretrained_models(monkeypatch, tmp_path):
     """The folder of the pretrained models: an empty one, whatever the package holds."""
-    folder = tmp_path / "published"
+    folder = tmp_path / "pretrained"
     monkeypatch.setattr("ser.inference.pretrained.MODELS", folder)
     return folder
 
 
 @pytest.fixture(scope="session")
 def predictor(tiny_checkpoint):
-    """The model whose windows last 1.49 s."""
+    """The model whose segments last 1.49 s."""
     return Predictor.load(tiny_checkpoint)
 
 
 @pytest.fixture(scope="session")
 def short_wav(voice):
-    """A sound that one window holds, as the bytes of a WAV file."""
+    """A sound that one segment holds, as the bytes of a WAV file."""
     return wav(voice[:30000])
 
 

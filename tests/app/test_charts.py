@@ -29,7 +29,7 @@ def rows_of(chart, layer=None):
     return table_of(chart, layer).to_pylist()
 
 
-def test_charts_are_written_as_vega_lite_asks(reading):
+def test_charts_are_valid_vega_lite(reading):
     by_schema = jsonschema.Draft7Validator(altair.vegalite.schema.core.load_schema())
     overall = replace(reading.timeline.overall, rejection_threshold=0.4)
     for chart in (
@@ -49,10 +49,10 @@ def test_charts_are_written_as_vega_lite_asks(reading):
 
 def test_bars_stand_in_the_order_of_the_model(reading):
     names = ("surprise", "calm", "angry")
-    shares = np.array([0.2, 0.5, 0.3], dtype=np.float32)
-    chart = confidence_chart(replace(reading.timeline.overall, class_names=names, probabilities=shares))
+    probabilities = np.array([0.2, 0.5, 0.3], dtype=np.float32)
+    chart = confidence_chart(replace(reading.timeline.overall, class_names=names, probabilities=probabilities))
     assert [row["emotion"] for row in rows_of(chart, layer=0)] == list(names)
-    np.testing.assert_array_equal([row["confidence"] for row in rows_of(chart, layer=0)], shares)
+    np.testing.assert_array_equal([row["confidence"] for row in rows_of(chart, layer=0)], probabilities)
     for layer in chart["layer"]:
         assert layer["encoding"]["y"]["sort"] == list(names)
     bars, numbers = (layer["encoding"] for layer in chart["layer"])
@@ -62,27 +62,27 @@ def test_bars_stand_in_the_order_of_the_model(reading):
     assert json.loads(written) == {"surprise": "20.0%", "calm": "50.0%", "angry": "30.0%"}
 
 
-def test_a_line_shows_what_the_model_asks_of_itself(reading):
+def test_a_line_shows_the_rejection_threshold(reading):
     overall = reading.timeline.overall
     assert len(confidence_chart(overall)["layer"]) == 2
     chart = confidence_chart(replace(overall, rejection_threshold=0.4))
     assert rows_of(chart, layer=2) == [{"confidence": 0.4}]
 
 
-def test_every_moment_belongs_to_the_window_whose_middle_is_nearest(reading):
-    stretches, windows = stretches_of(reading.timeline), reading.timeline.segments
+def test_every_moment_belongs_to_the_segment_whose_middle_is_nearest(reading):
+    stretches, segments = stretches_of(reading.timeline), reading.timeline.segments
     assert stretches[0].start == 0
     assert stretches[-1].end == reading.timeline.overall.duration
     assert [one.end for one in stretches[:-1]] == [other.start for other in stretches[1:]]
     for moment in np.linspace(0.013, 7.97, 61):
-        nearest = int(np.argmin([abs((window.start + window.end) / 2 - moment) for window in windows]))
+        nearest = int(np.argmin([abs((segment.start + segment.end) / 2 - moment) for segment in segments]))
         assert stretches[nearest].start <= moment <= stretches[nearest].end
-    for stretch, window in zip(stretches, windows, strict=True):
-        if window.probabilities is None:
+    for stretch, segment in zip(stretches, segments, strict=True):
+        if segment.probabilities is None:
             assert (stretch.emotion, stretch.confidence) == (SILENT, None)
         else:
-            assert stretch.confidence == window.probabilities.max()
-            assert EMOTIONS.index(stretch.emotion) == window.probabilities.argmax()
+            assert stretch.confidence == segment.probabilities.max()
+            assert EMOTIONS.index(stretch.emotion) == segment.probabilities.argmax()
 
 
 def test_the_timeline_has_a_lane_for_each_class_and_one_for_silence(reading):
@@ -94,16 +94,16 @@ def test_the_timeline_has_a_lane_for_each_class_and_one_for_silence(reading):
     ]
     silent = [row for row in rows if row["emotion"] == SILENT]
     assert silent
-    assert all(row["strength"] == 1 and row["said"] == "-" for row in silent)
+    assert all(row["strength"] == 1 and row["percent"] == "-" for row in silent)
     encoding = chart["encoding"]
     assert encoding["y"]["scale"]["domain"] == [*EMOTIONS, SILENT]
     assert encoding["x"]["scale"]["domain"] == [0, reading.timeline.overall.duration]
 
 
-def test_neighbours_of_the_same_emotion_are_told_together(reading):
+def test_neighbours_of_the_same_emotion_are_listed_together(reading):
     one = stretches_of(reading.timeline)[0]
-    told = [("sad", 0, 2), ("sad", 2, 61.26), (SILENT, 61.26, 70), ("sad", 70, 71)]
-    stretches = [replace(one, emotion=emotion, start=start, end=end) for emotion, start, end in told]
+    parts = [("sad", 0, 2), ("sad", 2, 61.26), (SILENT, 61.26, 70), ("sad", 70, 71)]
+    stretches = [replace(one, emotion=emotion, start=start, end=end) for emotion, start, end in parts]
     assert in_words(stretches) == "0:00.0 to 1:01.3 sad, 1:01.3 to 1:10.0 silent, 1:10.0 to 1:11.0 sad."
     many = [replace(one, emotion=EMOTIONS[n % 2], start=n, end=n + 1) for n in range(11)]
     assert in_words(many).endswith(f"0:07.0 to 0:08.0 {EMOTIONS[1]}, and 3 more.")
@@ -127,6 +127,6 @@ def test_the_picture_holds_attention_waveform_and_decibels_on_one_axis(reading):
         assert layer["encoding"]["x"]["scale"]["domain"] == [0, picture.seconds[-1]]
 
 
-def test_no_two_emotions_share_a_colour():
+def test_no_two_emotions_have_the_same_colour():
     assert set(COLOURS) == set(EMOTIONS)
     assert len(set(COLOURS.values())) == len(EMOTIONS)

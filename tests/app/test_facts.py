@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 
-from app.facts import find_figures, knows_made_up_voices_only, was_in_training
+from app.facts import find_scores, is_trained_on_synthetic, was_in_training
 from app.markdown import plain
 from app.model_choice import ModelFile
 
@@ -22,44 +22,44 @@ def model_at(path):
 
 
 @pytest.mark.parametrize("name", ["checkpoints/best.ckpt", "model.onnx"])
-def test_figures_are_those_beside_the_run(run, name):
-    (figures,) = find_figures(model_at(run / name))
-    assert (figures.part, figures.protocol, figures.n_recordings) == ("Validation", "Random split.", 491)
-    assert (figures.accuracy, figures.uar, figures.weighted_f1) == (0.75, 0.7, 0.74)
+def test_scores_are_those_beside_the_run(run, name):
+    (scores,) = find_scores(model_at(run / name))
+    assert (scores.part, scores.protocol, scores.n_recordings) == ("Validation", "Random split.", 491)
+    assert (scores.accuracy, scores.uar, scores.weighted_f1) == (0.75, 0.7, 0.74)
 
 
-def test_figures_of_unseen_actors_come_first(run):
+def test_scores_of_the_test_part_come_first(run):
     (run / "test").mkdir()
     content = {"protocol": "Actors 1 to 4.", "n_recordings": 240, "overall": OVERALL | {"uar": 0.5}}
     (run / "test/metrics.json").write_text(json.dumps(content))
-    assert [(one.part, one.uar) for one in find_figures(model_at(run / "model.onnx"))] == [
+    assert [(one.part, one.uar) for one in find_scores(model_at(run / "model.onnx"))] == [
         ("Test", 0.5),
         ("Validation", 0.7),
     ]
 
 
-def test_figures_of_another_checkpoint_are_not_shown(run):
-    assert find_figures(model_at(run / "checkpoints/last.ckpt")) == []
+def test_scores_of_another_checkpoint_are_not_shown(run):
+    assert find_scores(model_at(run / "checkpoints/last.ckpt")) == []
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"protocol": "x", "n_recordings": 1, "overall": {"uar": null}}'])
-def test_a_foreign_file_holds_no_figures(run, text):
+def test_a_foreign_file_holds_no_scores(run, text):
     (run / "metrics.json").write_text(text)
-    assert find_figures(model_at(run / "model.onnx")) == []
+    assert find_scores(model_at(run / "model.onnx")) == []
 
 
-def test_what_the_model_has_heard_is_told(tiny_metadata):
-    described = replace(tiny_metadata, scored_recordings=("03-01-06-02-01-01-17",))
-    assert "was not trained on this recording" in was_in_training("03-01-06-02-01-01-17.wav", described)
-    assert "may have been trained on" in was_in_training("03-01-06-02-01-01-16.wav", described)
-    to_be_used = replace(described, scored_recordings=(), configuration={"data": {"split": "all"}})
+def test_whether_a_recording_was_in_training_is_stated(tiny_metadata):
+    metadata = replace(tiny_metadata, scored_recordings=("03-01-06-02-01-01-17",))
+    assert "was not trained on this recording" in was_in_training("03-01-06-02-01-01-17.wav", metadata)
+    assert "may have been trained on" in was_in_training("03-01-06-02-01-01-16.wav", metadata)
+    to_be_used = replace(metadata, scored_recordings=(), configuration={"data": {"split": "all"}})
     assert "trained on every recording" in was_in_training("03-01-06-02-01-01-16.wav", to_be_used)
-    made_up = replace(described, configuration={"data": {"corpus": "synthetic"}})
-    assert "made-up voices only" in was_in_training("03-01-06-02-01-01-17.wav", made_up)
-    assert knows_made_up_voices_only(made_up)
+    synthetic = replace(metadata, configuration={"data": {"corpus": "synthetic"}})
+    assert "synthetic voices only" in was_in_training("03-01-06-02-01-01-17.wav", synthetic)
+    assert is_trained_on_synthetic(synthetic)
     for configuration in ({}, {"data": None}, {"data": {"corpus": "ravdess"}}):
-        assert not knows_made_up_voices_only(replace(described, configuration=configuration))
+        assert not is_trained_on_synthetic(replace(metadata, configuration=configuration))
 
 
-def test_markdown_of_visitors_is_shown_as_it_stands():
+def test_markdown_of_visitors_is_shown_character_by_character():
     assert plain("a *b* [c](d) $e$\n:red[f]") == r"a \*b\* \[c\]\(d\) \$e\$ \:red\[f\]"

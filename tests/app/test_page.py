@@ -44,7 +44,7 @@ def specs(app):
     return [json.loads(chart.proto.spec) for chart in app.get("vega_lite_chart")]
 
 
-def test_without_a_model_the_page_says_how_to_get_one(open_app):
+def test_without_a_model_the_page_shows_how_to_get_one(open_app):
     app = open_app()
     assert not app.exception
     assert not app.error
@@ -69,16 +69,16 @@ def test_the_commands_of_that_page_exist():
 
 
 @pytest.mark.parametrize(
-    ("content", "told"), [(None, "no such checkpoint"), (b"not a checkpoint", "is damaged or not a checkpoint")]
+    ("content", "message"), [(None, "no such checkpoint"), (b"not a checkpoint", "is damaged or not a checkpoint")]
 )
-def test_a_bad_checkpoint_is_one_sentence(open_app, tmp_path, content, told):
+def test_a_bad_checkpoint_is_one_sentence(open_app, tmp_path, content, message):
     path = tmp_path / "bad_one.ckpt"
     if content:
         path.write_bytes(content)
     app = open_app(f"checkpoint={path}")
     assert not app.exception
     (error,) = app.error
-    assert told in error.value
+    assert message in error.value
     assert "bad\\_one.ckpt" in error.value
     assert not app.file_uploader
 
@@ -88,7 +88,7 @@ def test_an_unknown_argument_is_one_sentence(open_app):
     assert "model=x is not an argument" in error.value
 
 
-def test_one_voice_is_answered(app, predictor, short_wav):
+def test_one_voice_is_predicted(app, predictor, short_wav):
     give(app, ("my_voice.wav", short_wav))
     assert not app.exception
     assert not app.error
@@ -109,12 +109,12 @@ def test_one_voice_is_answered(app, predictor, short_wav):
 def test_a_long_recording_has_a_timeline(app, predictor, long_wav):
     give(app, ("long.wav", long_wav))
     timeline = predictor.predict_long(read_sound(long_wav, sample_rate=22050), name="long.wav")
-    assert f"heard in {len(timeline.segments)} overlapping windows" in texts(app)
+    assert f"predicted in {len(timeline.segments)} overlapping segments" in texts(app)
     assert len(specs(app)) == 3
     assert specs(app)[1]["encoding"]["y"]["scale"]["domain"] == [*EMOTIONS, "silent"]
     assert "silent" in app.main.caption[-2].value
-    (windows,) = app.dataframe
-    assert len(windows.value) == len(timeline.segments)
+    (segments,) = app.dataframe
+    assert len(segments.value) == len(timeline.segments)
 
 
 def test_several_recordings_make_a_table_and_a_file(app, short_wav, long_wav, monkeypatch):
@@ -139,11 +139,11 @@ def test_several_recordings_make_a_table_and_a_file(app, short_wav, long_wav, mo
 
 
 def test_a_name_of_ravdess_tells_right_from_wrong(app, predictor, short_wav):
-    said = predictor.predict(short_wav).emotion
-    right = EMOTIONS.index(said) + 1
+    predicted = predictor.predict(short_wav).emotion
+    right = EMOTIONS.index(predicted) + 1
     wrong = right % len(EMOTIONS) + 1
     give(app, (f"03-01-{right:02d}-01-01-01-17.wav", short_wav))
-    assert f"right: its name says {said}" in app.subheader[0].value
+    assert f"right: its name says {predicted}" in app.subheader[0].value
     assert "may have been trained on this very recording" in texts(app)
     give(app, (f"03-01-{wrong:02d}-01-01-01-17.wav", short_wav))
     assert f"wrong: its name says {EMOTIONS[wrong - 1]}" in app.subheader[0].value
@@ -151,7 +151,7 @@ def test_a_name_of_ravdess_tells_right_from_wrong(app, predictor, short_wav):
     assert "name says" not in texts(app)
 
 
-def test_what_the_model_calls_uncertain_is_marked(open_app, tiny_content, tmp_path, short_wav):
+def test_a_prediction_below_the_rejection_threshold_is_marked(open_app, tiny_content, tmp_path, short_wav):
     unsure = {**tiny_content, "ser": {**tiny_content["ser"], "rejection_threshold": 0.99}}
     save_atomically(unsure, tmp_path / "unsure.ckpt")
     app = give(open_app(f"checkpoint={tmp_path}/unsure.ckpt"), ("a.wav", short_wav))
@@ -180,7 +180,7 @@ def test_a_warning_of_the_recording_is_shown(app, voice):
     assert "clipped" in app.warning[0].value
 
 
-def test_a_recording_from_the_microphone_is_answered_at_the_rate_of_the_model(app, predictor, short_wav):
+def test_a_recording_from_the_microphone_is_read_at_the_rate_of_the_model(app, predictor, short_wav):
     assert app.audio_input[0].sample_rate == 22050
     app.audio_input[0].set_value(("audio.wav", short_wav, "audio/wav")).run()
     assert "Your recording" in texts(app)
@@ -188,19 +188,19 @@ def test_a_recording_from_the_microphone_is_answered_at_the_rate_of_the_model(ap
 
 
 def test_nothing_is_read_twice(app, short_wav, long_wav, monkeypatch):
-    asked = []
+    calls = []
     real = reading.read
-    monkeypatch.setattr(reading, "read", lambda upload, predictor: asked.append(upload.name) or real(upload, predictor))
+    monkeypatch.setattr(reading, "read", lambda upload, predictor: calls.append(upload.name) or real(upload, predictor))
     give(app, ("1.wav", short_wav), ("2.wav", long_wav))
     app.selectbox[0].select_index(1).run()
     app.run()
-    assert asked == ["1.wav", "2.wav"]
+    assert calls == ["1.wav", "2.wav"]
     assert len(app.session_state["known-upload"]) == 2
     app.file_uploader[0].clear().run()
     assert app.session_state["known-upload"] == {}
 
 
-def test_a_busy_server_asks_for_patience(open_app, tiny_checkpoint, short_wav, monkeypatch):
+def test_a_busy_server_offers_to_try_again(open_app, tiny_checkpoint, short_wav, monkeypatch):
     none_free = Capacity(at_once=1, max_waiting=0)
     monkeypatch.setattr(page, "_shared_capacity", lambda: none_free)
     app = open_app(f"checkpoint={tiny_checkpoint}")
@@ -244,10 +244,10 @@ def test_runs_below_outputs_can_be_chosen(open_app, tiny_checkpoint, tiny_conten
     assert app.subheader[0].value == "Neutral, 12%"
 
 
-def test_the_published_model_is_the_first_to_choose(
-    open_app, published_models, tiny_checkpoint, tmp_path, short_wav, predictor
+def test_the_pretrained_model_is_the_first_to_choose(
+    open_app, pretrained_models, tiny_checkpoint, tmp_path, short_wav, predictor
 ):
-    write_pretrained(published_models / f"{DEFAULT_MODEL}.safetensors", *load_recogniser(tiny_checkpoint))
+    write_pretrained(pretrained_models / f"{DEFAULT_MODEL}.safetensors", *load_recogniser(tiny_checkpoint))
     app = open_app()
     assert app.sidebar.selectbox[0].options == ["ser-ravdess · PyTorch"]
     give(app, ("a.wav", short_wav))
@@ -257,10 +257,10 @@ def test_the_published_model_is_the_first_to_choose(
     shutil.copy(tiny_checkpoint, path)
     app = open_app()
     assert app.sidebar.selectbox[0].options == ["ser-ravdess · PyTorch", "train · 2026-01-31 12:00 · PyTorch"]
-    assert app.sidebar.selectbox[0].value == published_models / f"{DEFAULT_MODEL}.safetensors"
+    assert app.sidebar.selectbox[0].value == pretrained_models / f"{DEFAULT_MODEL}.safetensors"
 
 
-def test_visitors_share_the_model_and_the_turns(open_app, tiny_checkpoint, tmp_path, monkeypatch):
+def test_visitors_have_one_model_and_the_turns(open_app, tiny_checkpoint, tmp_path, monkeypatch):
     made = []
     real = Predictor.load
     monkeypatch.setattr(Predictor, "load", lambda path: made.append("model") or real(path))
@@ -272,12 +272,12 @@ def test_visitors_share_the_model_and_the_turns(open_app, tiny_checkpoint, tmp_p
     assert made.count("capacity") <= 1  # none if an earlier test made it
 
 
-def test_the_side_panel_says_what_the_model_is(app, tiny_metadata):
+def test_the_side_panel_shows_what_the_model_is(app, tiny_metadata):
     shown = "\n".join(element.value for element in app.sidebar.markdown)
     assert plain(tiny_metadata.protocol) in shown
     for fact in (*EMOTIONS, "cnn\\_bilstm\\_luong", "22,050 Hz", "PyTorch", "lie detector", "24 actors"):
         assert fact in shown
-    assert "No figures are known" in app.sidebar.caption[0].value
+    assert "Its scores are not known" in app.sidebar.caption[0].value
 
 
 def test_visitors_see_only_their_own(open_app, tiny_checkpoint, short_wav, long_wav):

@@ -11,25 +11,25 @@ from ser.audio.io import read_sound
 from ser.errors import AudioError
 
 
-def test_a_reading_is_what_the_predictor_says(predictor, long_wav):
+def test_a_reading_holds_the_prediction(predictor, long_wav):
     sound = read_sound(long_wav, sample_rate=22050)
     expected = predictor.predict_long(sound, name="talk.wav")
-    answer = read(upload("talk.wav", long_wav), predictor)
-    np.testing.assert_array_equal(answer.timeline.overall.probabilities, expected.overall.probabilities)
-    assert len(answer.timeline.segments) == len(expected.segments) > 2
-    assert answer.timeline.overall.source == "talk.wav"
-    assert answer.picture.seconds[-1] == pytest.approx(8)
-    assert answer.truth is None
+    result = read(upload("talk.wav", long_wav), predictor)
+    np.testing.assert_array_equal(result.timeline.overall.probabilities, expected.overall.probabilities)
+    assert len(result.timeline.segments) == len(expected.segments) > 2
+    assert result.timeline.overall.source == "talk.wav"
+    assert result.picture.seconds[-1] == pytest.approx(8)
+    assert result.truth is None
 
 
 @pytest.mark.parametrize(
     ("name", "truth"),
     [("03-01-06-02-01-01-17.wav", "fearful"), ("03-02-01-01-01-01-02.FLAC", "neutral"), ("03-01-06.wav", None)],
 )
-def test_the_name_of_a_ravdess_recording_tells_the_truth(predictor, short_wav, name, truth):
-    answer = read(upload(name, short_wav), predictor)
-    assert answer.truth == truth
-    assert answer.is_right == (answer.timeline.overall.emotion == truth)
+def test_the_name_of_a_ravdess_recording_holds_the_truth(predictor, short_wav, name, truth):
+    result = read(upload(name, short_wav), predictor)
+    assert result.truth == truth
+    assert result.is_right == (result.timeline.overall.emotion == truth)
 
 
 def test_too_many_bytes_are_refused_before_they_are_decoded(predictor, short_wav, monkeypatch):
@@ -41,17 +41,17 @@ def test_too_many_bytes_are_refused_before_they_are_decoded(predictor, short_wav
 
 
 def test_only_what_is_new_is_read_and_what_is_gone_is_forgotten(predictor, short_wav, monkeypatch):
-    asked = []
-    monkeypatch.setattr(reading, "read", lambda upload, predictor: asked.append(upload.name) or f"read {upload.name}")
+    calls = []
+    monkeypatch.setattr(reading, "read", lambda upload, predictor: calls.append(upload.name) or f"read {upload.name}")
     first, second, third = (upload(name, short_wav) for name in ("1.wav", "2.wav", "3.wav"))
-    known, told = {}, []
-    options = {"known": known, "capacity": Capacity(), "report": lambda done, total: told.append((done, total))}
+    known, reported = {}, []
+    options = {"known": known, "capacity": Capacity(), "report": lambda done, total: reported.append((done, total))}
     read_all([first, second], predictor, **options)
     read_all([second, first], predictor, **options)
-    assert asked == ["1.wav", "2.wav"]
-    assert told == [(0, 2), (1, 2)]
+    assert calls == ["1.wav", "2.wav"]
+    assert reported == [(0, 2), (1, 2)]
     read_all([second, third], predictor, **options)
-    assert asked == ["1.wav", "2.wav", "3.wav"]
+    assert calls == ["1.wav", "2.wav", "3.wav"]
     assert known == {second.key: "read 2.wav", third.key: "read 3.wav"}
 
 

@@ -10,7 +10,7 @@ from ser.features.extract import extract
 from ser.features.settings import FeatureSettings
 
 
-def follow(predictor, waveform):
+def timeline_of(predictor, waveform):
     peak = float(np.abs(waveform).max())
     sound = Sound(waveform=waveform, sample_rate=22050, duration=len(waveform) / 22050, peak=peak, clipped=False)
     return predictor.predict_long(sound, name="sound")
@@ -20,7 +20,7 @@ def follow(predictor, waveform):
 def test_a_tone_is_drawn_at_its_pitch_and_moment(predictor, hertz):
     seconds = np.arange(3 * 22050) / 22050
     tone = (0.5 * np.sin(2 * np.pi * hertz * seconds) * (seconds > 2)).astype(np.float32)
-    picture = draw(tone, 22050, follow(predictor, tone))
+    picture = draw(tone, 22050, timeline_of(predictor, tone))
     loudest = picture.decibels[:, picture.seconds[:-1] > 2.2].mean(axis=1).argmax()
     assert picture.hertz[loudest] - 30 <= hertz <= picture.hertz[loudest + 1] + 30
     assert picture.decibels.max() == 0
@@ -29,7 +29,7 @@ def test_a_tone_is_drawn_at_its_pitch_and_moment(predictor, hertz):
 
 def test_columns_span_the_recording_and_hold_its_extremes(predictor, voice):
     long = np.concatenate([voice] * 4)
-    picture = draw(long, 22050, follow(predictor, long))
+    picture = draw(long, 22050, timeline_of(predictor, long))
     assert len(picture.low) == len(picture.high) == picture.decibels.shape[1] == sound_picture.MAX_COLUMNS
     assert picture.seconds[0] == 0
     assert picture.seconds[-1] == pytest.approx(8)
@@ -43,7 +43,7 @@ def test_a_spectrogram_in_pieces_is_that_of_the_whole(predictor, voice, monkeypa
     settings = FeatureSettings(n_mels=sound_picture.N_BANDS, groups=("mel",))
     power = extract(voice, settings)
     decibels = 10 * np.log10(np.maximum(power, 1e-10))
-    timeline = follow(predictor, voice)
+    timeline = timeline_of(predictor, voice)
     whole = draw(voice, 22050, timeline).decibels
     np.testing.assert_allclose(whole, np.maximum(decibels - decibels.max(), -DB_RANGE), atol=1e-3)
     monkeypatch.setattr(sound_picture, "_PIECE_FRAMES", 40)
@@ -60,8 +60,8 @@ def test_band_edges_rise_from_nothing_to_nyquist():
     assert (np.diff(edges) > 0).all()
 
 
-def test_attention_is_told_as_a_multiple_of_the_average(predictor, voice):
-    timeline = follow(predictor, voice)
+def test_attention_is_a_multiple_of_the_average(predictor, voice):
+    timeline = timeline_of(predictor, voice)
     step = timeline.attention_seconds[1] - timeline.attention_seconds[0]
     n_steps = len(timeline.attention_seconds)
     columns = np.linspace(0, n_steps * step, 8)

@@ -55,16 +55,16 @@ def test_the_table_has_no_truth_where_none_is_known(readings):
     assert "true" not in table.columns
 
 
-def test_windows_are_listed_with_their_times(readings):
-    windows = readings[1].timeline.segments
+def test_segments_are_listed_with_their_times(readings):
+    segments = readings[1].timeline.segments
     table = segments_table(readings[1])
-    assert list(table["start"]) == [window.start for window in windows]
-    assert list(table["end"]) == [window.end for window in windows]
-    for row, window in enumerate(windows):
-        if window.probabilities is None:
+    assert list(table["start"]) == [segment.start for segment in segments]
+    assert list(table["end"]) == [segment.end for segment in segments]
+    for row, segment in enumerate(segments):
+        if segment.probabilities is None:
             assert table.loc[row, "emotion"] == "silent"
             assert table.loc[row].drop(["start", "end", "emotion"]).isna().all()
         else:
-            assert table.loc[row, "emotion"] == EMOTIONS[window.probabilities.argmax()]
-            np.testing.assert_array_equal(table.loc[row, [f"p_{name}" for name in EMOTIONS]], window.probabilities)
+            assert table.loc[row, "emotion"] == EMOTIONS[segment.probabilities.argmax()]
+            np.testing.assert_array_equal(table.loc[row, [f"p_{name}" for name in EMOTIONS]], segment.probabilities)
     assert (table["emotion"] == "silent").any()
