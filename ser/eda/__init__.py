@@ -1,1 +1,1 @@
-"""Exploratory data analysis: what a corpus holds, and what its features say before anything is trained."""
+"""Exploratory data analysis of a corpus and its features."""

@@ -27,17 +27,17 @@ log = logging.getLogger(__name__)
 
 _OUTPUTS = {"report": "report.html", "plot_emotions": "emotion_bar_plot.png", "table": "features.parquet"}
 _FEWEST = 4
-"""Recordings; with fewer there are no neighbours, components or correlations to speak of."""
+"""Recordings; with fewer there are no useful neighbours, components or correlations."""
 _LISTED_EFFECTS = 15
 
 
 def run(settings: EdaSettings) -> Path:
-    """Do the task of `settings`; return the file that it is about, whose folder holds the others of a report.
+    """Do the task of `settings`; return the file that it writes; a report has further files beside it.
 
     Raises
     ------
-    SettingsError : the output cannot be written there.
-    CorpusError, DownloadError : the corpus is not there, or holds too little.
+    SettingsError : the output cannot be written.
+    CorpusError, DownloadError : the corpus is absent, or holds too few recordings.
     AudioError : no recording could be read.
     """
     path = Path(settings.output_path or Path(settings.output_dir) / _OUTPUTS[settings.task])
@@ -52,7 +52,7 @@ def run(settings: EdaSettings) -> Path:
     else:
         observations = observe(recordings, settings.features, cache_dir=cache_dir, workers=workers)
         if (n_recordings := len(observations.recordings)) < _FEWEST:
-            raise CorpusError(f"{root} holds {n_recordings} recordings to look at; at least {_FEWEST} are needed.")
+            raise CorpusError(f"{root} holds {n_recordings} readable recordings; at least {_FEWEST} are needed.")
         equal = same_content(recording.path for recording in recordings)
         _write_analysis(path, observations, settings, equal=equal)
     log.info("Written to %s", path)
@@ -132,7 +132,7 @@ def _figures(
         ),
         "feature_distributions": (
             feature_panels.distribution_figure(observations, effects),
-            "Distribution over the recordings of the most telling mean or deviation of each group.",
+            "Distribution of the mean or deviation of each group that differs most between emotions.",
         ),
         "effect_sizes": (
             feature_panels.effect_figure(effects),
@@ -164,7 +164,7 @@ def _sections(
             findings=findings.corpus_findings(found, labels, equal, window=observations.features.duration),
             parts=[
                 pictures["emotion_bar_plot"],
-                Table(content=labels, caption="Recordings of each emotion.", percent=("share",)),
+                Table(content=labels, caption="Recordings of each emotion.", percent=("fraction",)),
                 pictures["audio_duration"],
                 Table(content=contents["eda_summary"], caption="The corpus in numbers, durations in seconds."),
                 pictures["examples"],
@@ -179,8 +179,8 @@ def _sections(
                 pictures["effect_sizes"],
                 Table(
                     content=effects.head(_LISTED_EFFECTS),
-                    caption=f"The most telling of {len(effects)} means and deviations: the share of their variance "
-                    "(η²) that lies between emotions, actors and so on.",
+                    caption=f"The first of {len(effects)} means and deviations: the fraction (η²) of their variance "
+                    "that lies between emotions, actors and so on.",
                     percent=tables.EFFECT_FACTORS,
                 ),
                 pictures["correlation_heatmap"],
@@ -190,14 +190,14 @@ def _sections(
             ],
         ),
         Section(
-            title="Why a random split flatters",
+            title="Why a random split is optimistic",
             findings=findings.neighbour_findings(agreement, confusion),
             parts=[
                 *(picture for name, picture in pictures.items() if name.startswith("embedding")),
                 Table(
                     content=agreement,
-                    caption="How often a recording's nearest neighbour agrees with it, and would by chance.",
-                    percent=("share", "chance"),
+                    caption="Fraction of recordings whose nearest neighbour agrees with them, and chance.",
+                    percent=("fraction", "chance"),
                 ),
                 Table(
                     content=confusion,
@@ -209,14 +209,16 @@ def _sections(
         ),
     ]
     if "unreadable" in contents:
-        unreadable = Table(content=contents["unreadable"], caption="What could not be read; nothing above counts it.")
+        unreadable = Table(
+            content=contents["unreadable"], caption="Files that could not be read; they are counted nowhere above."
+        )
         sections.append(Section(title="Left out", findings=[], parts=[unreadable]))
     return sections
 
 
 def _made_from(features: FeatureSettings) -> str:
     return (
-        f"Made by ser {ser.__version__} from {features.n_features} features a frame ({', '.join(features.groups)}) at "
-        f"{features.sample_rate:,} Hz, hop {features.hop_length}: their mean and standard deviation over the frames of "
+        f"Made by ser {ser.__version__} from {features.n_features} features per frame ({', '.join(features.groups)}) "
+        f"at {features.sample_rate:,} Hz, hop {features.hop_length}: their mean and standard deviation over the frames of "
         "each whole recording, mel bands in decibels."
     )

@@ -1,4 +1,4 @@
-"""Figures of the recordings: how many, how long, and what one of each emotion looks like."""
+"""Figures of the recordings: counts, durations, and one example of each emotion."""
 
 import numpy as np
 import pandas as pd
@@ -48,7 +48,7 @@ def duration_figure(recordings: pd.DataFrame, *, window: float) -> Figure:
     Parameters
     ----------
     recordings : as `read_headers` returns them.
-    window : seconds that the network is given; what is longer is cut.
+    window : seconds of the network's input; longer recordings are cut.
     """
     figure = Figure(figsize=(13, 4.8), layout="constrained")
     histogram, boxes = figure.subplots(1, 2, width_ratios=(1, 1.3))
@@ -111,7 +111,7 @@ def example_figure(examples: pd.DataFrame, features: FeatureSettings) -> Figure:
     ------
     AudioError : a recording cannot be read.
     """
-    # Of the usual sizes: a picture is for people, whatever the network is given.
+    # Of the usual sizes: a picture is for people, whatever the features of the network are.
     drawn = FeatureSettings(
         sample_rate=features.sample_rate,
         n_fft=features.n_fft,

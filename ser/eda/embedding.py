@@ -1,4 +1,4 @@
-"""How near recordings lie to each other: two-dimensional maps, and whose recording is the nearest."""
+"""Distances between recordings: two-dimensional maps, and nearest neighbours."""
 
 from dataclasses import dataclass
 
@@ -13,14 +13,14 @@ from sklearn.preprocessing import StandardScaler
 from ser.eda.observations import Observations
 
 _TSNE_INPUTS = 50
-"""Principal components that t-SNE is given, as van der Maaten and Hinton (2008) do."""
+"""Principal components that t-SNE reads, as in van der Maaten and Hinton (2008)."""
 
 _PERPLEXITY = 30
 
 
 @dataclass(frozen=True, kw_only=True)
 class Embedding:
-    """A map of the recordings: `points` float64 [recordings, 2], what it is called, and what its axes are."""
+    """A map of the recordings: its title, `points` float64 [recordings, 2], and the labels of its axes."""
 
     title: str
     points: NDArray[np.float64]
@@ -33,7 +33,7 @@ def standardised(observations: Observations) -> NDArray[np.float64]:
 
 
 def pca_embedding(points: NDArray[np.float64]) -> Embedding:
-    """Return the first two principal components of `points` [recordings, columns]; the axes tell their variance."""
+    """Return the first two principal components of `points` [recordings, columns], with their variance."""
     pca = PCA(n_components=2, svd_solver="full").fit(points)
     first, second = pca.explained_variance_ratio_
     return Embedding(
@@ -78,11 +78,11 @@ def nearest_neighbours(points: NDArray[np.float64], actors: NDArray[np.int64]) -
 
 
 def neighbour_table(neighbours: Neighbours, recordings: pd.DataFrame) -> pd.DataFrame:
-    """Return how often the nearest neighbour agrees, against chance: shares in [0, 1].
+    """Return the fraction of recordings whose nearest neighbour agrees, and the fraction by chance, in [0, 1].
 
-    The columns are neighbour (whose recordings may be one), agreement (in what), share, and chance: the mean share of
-    the admitted recordings that agree. The share that agrees in emotion is the accuracy of a nearest-neighbour
-    classifier: tested on everyone it has heard, or on speakers it has not.
+    The columns are neighbour (which recordings are admitted), agreement (in what), fraction, and chance: the mean
+    fraction of the admitted recordings that agree. The fraction that agrees in emotion is the accuracy of a
+    nearest-neighbour classifier on seen speakers ("any recording") or on unseen ones ("another actor's").
     """
     rows = [
         _agreement("any recording", factor, neighbours.of_anyone, recordings, other_actors=False)
@@ -105,21 +105,21 @@ def _agreement(
     return {
         "neighbour": label,
         "agreement": f"same {factor}",
-        "share": float(np.mean(values[nearest] == values)),
+        "fraction": float(np.mean(values[nearest] == values)),
         "chance": float(np.mean(agreeing.sum(axis=1) / admitted.sum(axis=1))),
     }
 
 
 def neighbour_emotions(neighbours: Neighbours, recordings: pd.DataFrame) -> pd.DataFrame:
-    """Return the emotions of the nearest neighbours, another actor's where there is one: shares of each row.
+    """Return the emotions of the nearest neighbours, another actor's where there is one: fractions of each row.
 
     A row for each emotion of a recording (column "emotion"), a column for each emotion of its neighbour.
     """
     nearest = neighbours.of_anyone if neighbours.of_others is None else neighbours.of_others
     emotions = recordings["emotion"]
     found = pd.Series(emotions.to_numpy()[nearest], index=emotions.index, name="neighbour")
-    shares = pd.crosstab(emotions.astype(str), found.astype(str), normalize="index")
+    fractions = pd.crosstab(emotions.astype(str), found.astype(str), normalize="index")
     order = list(emotions.cat.categories)
-    shares = shares.reindex(index=order, columns=order, fill_value=0.0)
-    shares.columns.name = None
-    return shares.rename_axis("emotion").reset_index()
+    fractions = fractions.reindex(index=order, columns=order, fill_value=0.0)
+    fractions.columns.name = None
+    return fractions.rename_axis("emotion").reset_index()

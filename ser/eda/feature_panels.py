@@ -18,18 +18,18 @@ from ser.features.groups import GROUPS
 from ser.features.settings import FeatureSettings, feature_names, rows_of
 
 _COLUMNS = 4
-_MOST_TELLING = 20
+_SHOWN_EFFECTS = 20
 
 
 def distribution_figure(observations: Observations, effects: pd.DataFrame) -> Figure:
-    """Draw, for each group, the distribution over recordings of the mean or deviation that tells emotions apart best.
+    """Draw, for each group, the distribution of the mean or deviation that differs most between emotions.
 
     Parameters
     ----------
-    effects : as `effect_sizes` returns them, the most telling first.
+    effects : as `effect_sizes` returns them, the largest of emotion first.
     """
     names = feature_names(observations.features)
-    most_telling = effects.drop_duplicates("group").set_index("group")
+    largest = effects.drop_duplicates("group").set_index("group")
     statistics = {"mean": observations.means, "deviation": observations.deviations}
     groups = observations.features.groups
     n_lines = -(-len(groups) // _COLUMNS)
@@ -37,7 +37,7 @@ def distribution_figure(observations: Observations, effects: pd.DataFrame) -> Fi
     grid = figure.subplots(n_lines, min(_COLUMNS, len(groups)), squeeze=False).ravel()
     emotions = observations.recordings["emotion"]
     for axes, group in zip(grid, groups, strict=False):
-        feature, statistic = most_telling.loc[group, ["feature", "statistic"]]
+        feature, statistic = largest.loc[group, ["feature", "statistic"]]
         values = statistics[statistic][:, names.index(feature)]
         boxes = axes.boxplot(
             [values[emotions == emotion] for emotion in emotions.cat.categories],
@@ -49,8 +49,8 @@ def distribution_figure(observations: Observations, effects: pd.DataFrame) -> Fi
         for box, emotion in zip(boxes["boxes"], emotions.cat.categories, strict=True):
             box.set_facecolor(EMOTION_COLOURS[emotion])
         axes.set_xticklabels(emotions.cat.categories, rotation=40, ha="right", rotation_mode="anchor")
-        share = f", η² = {most_telling.at[group, 'emotion']:.2f}" if "emotion" in most_telling else ""
-        axes.set_title(f"{feature}{share}", fontsize=11)
+        effect = f", η² = {largest.at[group, 'emotion']:.2f}" if "emotion" in largest else ""
+        axes.set_title(f"{feature}{effect}", fontsize=11)
         unit = "dB" if group == "mel" else GROUPS[group].unit  # of mel, the statistics are of decibels
         axes.set_ylabel(f"{statistic} over time ({unit})")
         axes.spines[["top", "right"]].set_visible(False)
@@ -115,9 +115,9 @@ def _mark_groups(axes: Axes, features: FeatureSettings, *, vertical: bool = Fals
 
 
 def effect_figure(effects: pd.DataFrame) -> Figure:
-    """Draw the features that tell emotions apart best, and what else they tell: `effects` from `effect_sizes`."""
+    """Draw the features that differ most between emotions, with their other effects: `effects` from `effect_sizes`."""
     factors = [factor for factor in EFFECT_FACTORS if factor in effects]
-    shown = effects.head(_MOST_TELLING)
+    shown = effects.head(_SHOWN_EFFECTS)
     figure = Figure(figsize=(9.5, 0.3 * len(shown) + 1.8), layout="constrained")
     axes = figure.subplots()
     places = np.arange(len(shown))
@@ -133,7 +133,7 @@ def effect_figure(effects: pd.DataFrame) -> Figure:
     axes.xaxis.set_major_formatter(PercentFormatter(xmax=1))
     axes.set(
         title=f"The {len(shown)} features that differ most between emotions",
-        xlabel="share of the variance that lies between the groups (η²)",
+        xlabel="fraction of the variance that lies between the groups (η²)",
     )
     axes.grid(axis="x", alpha=0.25)
     figure.legend(title="groups", loc="outside right upper")

@@ -1,4 +1,4 @@
-"""The feature table that the original built: a row a recording, a column for each feature at each frame, the label."""
+"""The feature table of the reference implementation: a row per recording, a column per feature and frame."""
 
 import logging
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ _REFERENCE_NAMES = {"delta": "delta_mfcc", "delta2": "delta_delta_mfcc", "contra
 
 
 def column_names(settings: FeatureSettings) -> list[str]:
-    """Return the original's names, feature by feature and frame by frame: "mfcc_0_0", "mfcc_0_1", ..., "zcr_0", ...
+    """Return the names of the reference implementation, by feature, then by frame: "mfcc_0_0", "mfcc_0_1", ...
 
     >>> column_names(FeatureSettings(groups=("delta", "zcr"), n_mfcc=1, max_length=2))
     ['delta_mfcc_0_0', 'delta_mfcc_0_1', 'zcr_0', 'zcr_1']
@@ -36,7 +36,7 @@ def column_names(settings: FeatureSettings) -> list[str]:
 def write_feature_table(
     path: Path, recordings: Sequence[Recording], settings: FeatureSettings, *, cache_dir: Path, workers: int
 ) -> dict[Path, str]:
-    """Write the features of `recordings` as Parquet, and return what could not be read, and why.
+    """Write the features of `recordings` as Parquet, and return path -> why it could not be read.
 
     The columns are `column_names` (float32, not standardised, cut or padded to `max_length` frames) and "label", the
     emotion's name. The file's name is the index, from which the actor can be read for a split by speaker.
@@ -50,7 +50,7 @@ def write_feature_table(
     names = [sample.recording.name for sample in prepared.samples]
     table = feature_frame(prepared.features, settings, [name.emotion for name in names], [name.stem for name in names])
     with replace_when_complete(path) as temporary:
-        # Floating point values hardly ever repeat, so that a dictionary of them would only be searched in vain.
+        # Floating point values hardly ever repeat, so that a dictionary of them gains nothing.
         table.to_parquet(temporary, engine="pyarrow", compression="zstd", use_dictionary=["label"])
     for reason in prepared.failures.values():
         log.warning("Left out: %s", reason)

@@ -1,4 +1,4 @@
-"""What the figures show, in words computed from the tables."""
+"""The findings of the report: sentences computed from the tables."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,13 +16,13 @@ from ser.features.settings import FeatureSettings, rows_of
 def corpus_findings(
     recordings: pd.DataFrame, labels: pd.DataFrame, equal: Sequence[tuple[Path, ...]], *, window: float
 ) -> list[str]:
-    """Return sentences on counts, balance, durations and copies.
+    """Return sentences on counts, balance, durations and equal files.
 
     Parameters
     ----------
     recordings : as `read_headers` returns them; `labels` as `label_distribution` does.
     equal : groups of files that are equal byte by byte.
-    window : seconds that the network is given.
+    window : seconds of the network's input.
     """
     n = len(recordings)
     channels = list(recordings["channel"].cat.categories)
@@ -41,7 +41,7 @@ def corpus_findings(
             f"The rarest emotion is {_listed(fewest)} ({rarest['all']} recordings"
             f"{' each' if len(fewest) > 1 else ''}), the commonest {_listed(most)} "
             f"({commonest['all']}{' each' if len(most) > 1 else ''}): {commonest['all'] / rarest['all']:.1f} to 1. "
-            f"Always saying {most.iloc[0]} would be right in {commonest['share']:.1%}."
+            f"Always predicting {most.iloc[0]} would be correct in {commonest['fraction']:.1%}."
         )
     if len(channels) > 1:
         for channel in channels:
@@ -56,8 +56,8 @@ def corpus_findings(
         f"The files have {rates} Hz; {n_stereo or 'none'} of them {'is' if n_stereo < 2 else 'are'} stereo."
     )
     if equal:
-        copies = "; ".join(" = ".join(path.name for path in group) for group in equal)
-        sentences.append(f"Equal byte by byte under different names: {copies}.")
+        groups = "; ".join(" = ".join(path.name for path in group) for group in equal)
+        sentences.append(f"Equal byte by byte under different names: {groups}.")
     else:
         sentences.append("No two files are equal byte by byte.")
     return sentences
@@ -77,12 +77,12 @@ def _duration_findings(recordings: pd.DataFrame, channels: Sequence[str], *, win
         f"On average {by_emotion.idxmin()} is shortest ({by_emotion.min():.2f} s) and {by_emotion.idxmax()} longest "
         f"({by_emotion.max():.2f} s).",
         f"{f'{cut:,}' if cut else 'None'} of {len(seconds):,} ({cut / len(seconds):.1%}) "
-        f"{'lasts' if cut == 1 else 'last'} longer than the {window:.2f} s that the network is given.",
+        f"{'lasts' if cut == 1 else 'last'} longer than the {window:.2f} s of the network's input.",
     ]
 
 
 def feature_findings(observations: Observations, effects: pd.DataFrame) -> list[str]:
-    """Return sentences on what the features tell and how they hang together.
+    """Return sentences on the effects of the features and on their correlations.
 
     Parameters
     ----------
@@ -98,49 +98,52 @@ def feature_findings(observations: Observations, effects: pd.DataFrame) -> list[
     if {"emotion", "actor"} <= set(effects):
         n_actor = int((effects["actor"] > effects["emotion"]).sum())
         sentences.append(
-            f"{n_actor} of {len(effects)} means and deviations say more of the actor than of the emotion (median η² "
-            f"{effects['actor'].median():.2f} against {effects['emotion'].median():.2f})."
+            f"{n_actor} of {len(effects)} means and deviations vary more with the actor than with the emotion (median "
+            f"η² {effects['actor'].median():.2f} against {effects['emotion'].median():.2f})."
         )
     return sentences + _correlation_findings(correlations(observations), observations.features)
 
 
 def _correlation_findings(matrix: NDArray[np.float64], features: FeatureSettings) -> list[str]:
     rows, strength = rows_of(features), np.abs(matrix)
-    told = []
+    listed = []
     if "mel" in rows and features.n_mels > 1:
         of_mel = strength[rows["mel"], rows["mel"]]
         of_pairs = of_mel[np.triu_indices(len(of_mel), 1)]
-        told += [f"neighbouring mel bands {np.nanmean(of_mel.diagonal(1)):.2f}", f"any two {np.nanmean(of_pairs):.2f}"]
+        listed += [
+            f"neighbouring mel bands {np.nanmean(of_mel.diagonal(1)):.2f}",
+            f"any two {np.nanmean(of_pairs):.2f}",
+        ]
     for group, name in (("delta", "delta"), ("delta2", "double delta")):
         if {"mfcc", group} <= rows.keys():
             pairs = strength[rows["mfcc"], rows[group]].diagonal()
-            told.append(f"an MFCC and its {name} {np.nanmean(pairs):.2f}")
-    return [f"Mean |r| over the recordings' means: {', '.join(told)}."] if told else []
+            listed.append(f"an MFCC and its {name} {np.nanmean(pairs):.2f}")
+    return [f"Mean |r| over the recordings' means: {', '.join(listed)}."] if listed else []
 
 
 def neighbour_findings(table: pd.DataFrame, emotions: pd.DataFrame) -> list[str]:
-    """Return sentences on why a random split flatters: `neighbour_table` and `neighbour_emotions`."""
-    shares = {(row.neighbour, row.agreement): row for row in table.itertuples()}
-    actor, emotion = shares["any recording", "same actor"], shares["any recording", "same emotion"]
-    stranger = shares.get(("another actor's", "same emotion"))
+    """Return sentences on why a random split is optimistic: `neighbour_table` and `neighbour_emotions`."""
+    rows = {(row.neighbour, row.agreement): row for row in table.itertuples()}
+    actor, emotion = rows["any recording", "same actor"], rows["any recording", "same emotion"]
+    unseen = rows.get(("another actor's", "same emotion"))
     sentences = [
-        f"A recording's nearest neighbour is of the same actor in {actor.share:.1%} (chance {actor.chance:.1%}) and of "
-        f"the same emotion in {emotion.share:.1%} (chance {emotion.chance:.1%})."
+        f"A recording's nearest neighbour is of the same actor in {actor.fraction:.1%} (chance {actor.chance:.1%}) and "
+        f"of the same emotion in {emotion.fraction:.1%} (chance {emotion.chance:.1%})."
     ]
-    if stranger:
+    if unseen:
         sentences.append(
-            f"Where the neighbour has to be another actor's, it is of the same emotion in {stranger.share:.1%} (chance "
-            f"{stranger.chance:.1%}). A random split, with each speaker on both sides, is scored like the first; a "
-            "voice never heard before is the second."
+            f"Where the neighbour has to be another actor's, it is of the same emotion in {unseen.fraction:.1%} "
+            f"(chance {unseen.chance:.1%}). A random split, with each speaker in training and test, is the first case; an "
+            "unseen speaker is the second."
         )
     if len(emotions) > 1:
-        shared = emotions.set_index("emotion")
-        others = shared.where(~np.eye(len(shared), dtype=bool)).stack()
+        confusion = emotions.set_index("emotion")
+        others = confusion.where(~np.eye(len(confusion), dtype=bool)).stack()
         one, other = others.idxmax()
-        of_whom = "another actor's nearest" if stranger else "the nearest"
+        of_whom = "another actor's nearest" if unseen else "the nearest"
         sentences.append(
             f"The largest confusion is {one} for {other}: of the recordings of {one}, {of_whom} is {other} in "
-            f"{others.max():.1%}, and {one} in {shared.at[one, one]:.1%}."
+            f"{others.max():.1%}, and {one} in {confusion.at[one, one]:.1%}."
         )
     return sentences
 

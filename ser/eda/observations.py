@@ -1,4 +1,4 @@
-"""What the analysis looks at: for each recording its name, its header, and its features averaged over time."""
+"""The data of the analysis: for each recording its name, its header, and its features averaged over time."""
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,11 +23,11 @@ from ser.features.settings import FeatureSettings, rows_of
 log = logging.getLogger(__name__)
 
 LEVELS = {"emotion": EMOTIONS, "channel": CHANNELS, "intensity": INTENSITIES, "gender": ("female", "male")}
-"""What a name says of the delivery and the speaker, in the order in which every table and figure shows it."""
+"""The factors of a name (delivery and speaker) and their levels, in the order of every table and figure."""
 
 _POWER_FLOOR = 1e-10
 _LONGEST = 20.0
-"""Seconds that are looked at, three times the longest of RAVDESS: one misnamed lecture would fill the memory."""
+"""Seconds that are analysed, three times the longest of RAVDESS: one misnamed lecture would fill the memory."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +37,7 @@ class Observations:
     Attributes
     ----------
     recordings : a row a recording; see `read_headers`.
-    features : how the features were made.
+    features : the settings of the features.
     means, deviations : float64 [recordings, features], over the frames of each recording; see `summarise_frames`.
     failures : path -> why it could not be read.
     """
@@ -64,7 +64,7 @@ def chosen_recordings(root: Path, data: DataSettings) -> list[Recording]:
 
 
 def name_table(recordings: Iterable[Recording]) -> pd.DataFrame:
-    """Return what the names say, a row a recording.
+    """Return the fields of the names, a row per recording.
 
     The columns are file (without suffix), path, emotion, channel, intensity, gender (categories in the order of
     `LEVELS`, those that do not occur left out), statement, repetition and actor.
@@ -87,7 +87,7 @@ def name_table(recordings: Iterable[Recording]) -> pd.DataFrame:
 
 
 def read_headers(recordings: Sequence[Recording]) -> tuple[pd.DataFrame, dict[Path, str]]:
-    """Return `name_table` with seconds, sample_rate (Hz) and n_channels from the headers, and what has no header.
+    """Return `name_table` with seconds, sample_rate (Hz) and n_channels of the headers, and path -> why there is none.
 
     Raises
     ------
@@ -150,7 +150,7 @@ def observe(
 def prepare_unaugmented(
     recordings: Iterable[Recording], features: FeatureSettings, *, cache_dir: Path, workers: int
 ) -> Prepared:
-    """Return the features of recordings as they are, without augmentation."""
+    """Return the features of recordings without augmentation."""
     recipe = Recipe(features=features, augment=AugmentSettings(), augment_seed=0)
     return prepare([Sample(recording=r) for r in recordings], recipe, cache_dir=cache_dir, workers=workers)
 

@@ -24,7 +24,7 @@ _TEXT = ' class="text"'
 
 @dataclass(frozen=True, kw_only=True)
 class Picture:
-    """A PNG file of the report, and one sentence on what it shows."""
+    """A PNG file of the report, and its caption of one sentence."""
 
     path: Path
     caption: str
@@ -32,7 +32,7 @@ class Picture:
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """A table of the report. Shares in [0, 1] of the columns `percent` are shown in percent."""
+    """A table of the report. The columns `percent`, fractions in [0, 1], are shown in percent."""
 
     content: pd.DataFrame
     caption: str
@@ -41,7 +41,7 @@ class Table:
 
 @dataclass(frozen=True, kw_only=True)
 class Section:
-    """A part of the report: what was found, then what shows it."""
+    """A part of the report: findings in sentences, then figures and tables."""
 
     title: str
     findings: Sequence[str]

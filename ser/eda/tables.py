@@ -11,16 +11,16 @@ EFFECT_FACTORS = ("emotion", "actor", "gender", "channel", "intensity")
 
 
 def label_distribution(recordings: pd.DataFrame) -> pd.DataFrame:
-    """Return, a row an emotion: emotion, a count for each channel, all, and share (of all recordings, in [0, 1])."""
+    """Return, a row per emotion: emotion, a count for each channel, all, and fraction (of all recordings)."""
     counts = pd.crosstab(recordings["emotion"], recordings["channel"])
     counts.columns = list(counts.columns)
     counts["all"] = counts.sum(axis=1)
-    counts["share"] = counts["all"] / len(recordings)
+    counts["fraction"] = counts["all"] / len(recordings)
     return counts.rename_axis("emotion").reset_index().astype({"emotion": str})
 
 
 def corpus_summary(recordings: pd.DataFrame) -> pd.DataFrame:
-    """Return the corpus in numbers, a row a statistic, a column for "all" and each channel; seconds and Hz."""
+    """Return the corpus in numbers, a row per statistic, a column for "all" and each channel; seconds and Hz."""
     parts = {"all": recordings} | {
         channel: recordings[recordings["channel"] == channel] for channel in recordings["channel"].cat.categories
     }
@@ -75,10 +75,10 @@ def mean_features(observations: Observations) -> dict[str, pd.DataFrame]:
 
 
 def eta_squared(values: NDArray[np.float64], labels: ArrayLike) -> NDArray[np.float64]:
-    """Return the share of each column's variance that lies between the groups of `labels`.
+    """Return the fraction of each column's variance that lies between the groups of `labels`.
 
     Sum of squares between groups over total sum of squares of a one-way analysis of variance (Richardson 2011,
-    doi:10.1016/j.edurev.2010.12.001). Groups that mean nothing give about `(groups - 1) / (observations - 1)`.
+    doi:10.1016/j.edurev.2010.12.001). Groups without an effect give about `(groups - 1) / (observations - 1)`.
 
     Parameters
     ----------
@@ -95,12 +95,12 @@ def eta_squared(values: NDArray[np.float64], labels: ArrayLike) -> NDArray[np.fl
     np.add.at(sums, codes, centred)
     between = np.sum(sums**2 / counts[:, None], axis=0)
     total = np.sum(centred**2, axis=0)
-    constant = np.ptp(values, axis=0) == 0  # the total of equal values is mere rounding, not always nought
+    constant = np.ptp(values, axis=0) == 0  # the total of equal values is a rounding error, not always 0
     return np.divide(between, total, out=np.full(len(total), np.nan), where=~constant)
 
 
 def effect_sizes(observations: Observations) -> pd.DataFrame:
-    """Return the eta squared of every mean and deviation, the most telling of emotion first.
+    """Return the eta squared of every mean and deviation, the largest of emotion first.
 
     The columns are feature, group, statistic ("mean" or "deviation", over the frames of a recording), and the eta
     squared of emotion, actor, gender, channel and intensity, as far as these take more than one value.
@@ -134,7 +134,7 @@ def correlations(observations: Observations) -> NDArray[np.float64]:
 
 
 def group_correlations(observations: Observations) -> pd.DataFrame:
-    """Return the mean absolute correlation within and between groups of features, a row and a column a group.
+    """Return the mean absolute correlation within and between groups of features, a row and a column per group.
 
     A feature's correlation with itself is left out; NaN for a group of one feature with itself.
     """

@@ -22,15 +22,15 @@ def test_neighbours_are_found_by_exhaustive_search():
         assert found.of_others[here] == min(others, key=others.get)
 
 
-def test_shares_and_chances_of_a_corpus_that_can_be_counted():
-    # Two actors far apart on a line, who each say happy, happy, sad.
+def test_fractions_and_chances_of_a_corpus_that_can_be_counted():
+    # Two actors far apart on a line, each with happy, happy, sad.
     points = np.array([[0.0], [1.0], [2.5], [100.0], [101.0], [102.5]])
     recordings = recordings_of(["happy", "happy", "sad"] * 2, [1, 1, 1, 2, 2, 2])
     neighbours = embedding.nearest_neighbours(points, recordings["actor"].to_numpy())
     table = embedding.neighbour_table(neighbours, recordings).set_index(["neighbour", "agreement"])
     assert table.loc[("any recording", "same actor")].tolist() == pytest.approx([1.0, 2 / 5])
     assert table.loc[("any recording", "same emotion")].tolist() == pytest.approx([4 / 6, (4 * 3 / 5 + 2 * 1 / 5) / 6])
-    # Actor 1's nearest stranger is the first happy of actor 2, whose nearest stranger is actor 1's sad.
+    # The nearest of another actor is for actor 1 the first happy of actor 2, and for that one actor 1's sad.
     other = table.loc[("another actor's", "same emotion")].tolist()
     assert other == pytest.approx([(2 + 1) / 6, (4 * 2 / 3 + 2 * 1 / 3) / 6])
     emotions = embedding.neighbour_emotions(neighbours, recordings).set_index("emotion")
@@ -38,7 +38,7 @@ def test_shares_and_chances_of_a_corpus_that_can_be_counted():
     assert emotions.loc["sad"].to_dict() == pytest.approx({"happy": 0.5, "sad": 0.5})
 
 
-def test_one_actor_has_no_stranger():
+def test_one_actor_has_no_neighbour_of_another_actor():
     points = np.arange(4.0)[:, None]
     recordings = recordings_of(["happy", "sad"] * 2, [7] * 4)
     neighbours = embedding.nearest_neighbours(points, recordings["actor"].to_numpy())

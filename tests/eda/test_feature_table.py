@@ -1,4 +1,4 @@
-"""The feature table: the original's columns, our features."""
+"""The feature table: the columns of the reference implementation."""
 
 import numpy as np
 import pandas as pd
@@ -9,7 +9,7 @@ from ser.eda.observations import prepare_unaugmented
 from ser.features.settings import FeatureSettings
 
 
-def test_the_default_table_has_the_columns_of_the_original():
+def test_the_default_table_has_the_columns_of_the_reference_implementation():
     names = column_names(FeatureSettings())
     assert len(names) == len(set(names)) == 187 * 216
     assert names[:2] == ["mfcc_0_0", "mfcc_0_1"]

@@ -1,4 +1,4 @@
-"""The sentences of the report say what the tables say."""
+"""The sentences of the report agree with the tables."""
 
 from pathlib import Path
 
@@ -29,7 +29,7 @@ def test_counts_balance_and_durations_of_ravdess(ravdess):
     assert "2,452 recordings (1,440 of speech, 1,012 of song) by 24 actors; all of RAVDESS has 2,452." in text
     assert "The rarest emotion is neutral (188 recordings)" in text
     assert "(376 each): 2.0 to 1" in text
-    assert "right in 15.3%" in text
+    assert "correct in 15.3%" in text
     assert "There is no song of disgust and surprise" in text
     assert f"They last {(1440 * 3 + 1012 * 5) / 3600:.2f} hours" in text
     assert "1,012 of 2,452 (41.3%) last longer than the 4.00 s" in text
@@ -37,7 +37,7 @@ def test_counts_balance_and_durations_of_ravdess(ravdess):
     assert "No two files are equal" in text
 
 
-def test_a_balanced_corpus_of_one_channel_says_so(ravdess):
+def test_a_balanced_corpus_of_one_channel(ravdess):
     spoken = ravdess[(ravdess["channel"] == "speech") & (ravdess["emotion"] != "neutral")].copy()
     for factor in ("channel", "emotion"):
         spoken[factor] = spoken[factor].cat.remove_unused_categories()
@@ -48,7 +48,7 @@ def test_a_balanced_corpus_of_one_channel_says_so(ravdess):
     assert "a.wav = b.wav" in text
 
 
-def test_what_the_features_tell_is_read_from_the_effects(ravdess):
+def test_findings_on_features_are_read_from_the_effects(ravdess):
     settings = FeatureSettings(groups=("mfcc", "delta", "mel"), n_mfcc=2, n_mels=3)
     rng = np.random.default_rng(0)
     means = rng.normal(size=(len(ravdess), settings.n_features))
@@ -65,12 +65,12 @@ def test_what_the_features_tell_is_read_from_the_effects(ravdess):
     assert f"an MFCC and its delta {(1 + within) / 2:.2f}" in text
 
 
-def test_neighbours_are_told_with_their_chance():
+def test_neighbours_are_stated_with_their_chance():
     table = pd.DataFrame(
         [
-            {"neighbour": "any recording", "agreement": "same actor", "share": 0.9, "chance": 0.04},
-            {"neighbour": "any recording", "agreement": "same emotion", "share": 0.7, "chance": 0.15},
-            {"neighbour": "another actor's", "agreement": "same emotion", "share": 0.3, "chance": 0.14},
+            {"neighbour": "any recording", "agreement": "same actor", "fraction": 0.9, "chance": 0.04},
+            {"neighbour": "any recording", "agreement": "same emotion", "fraction": 0.7, "chance": 0.15},
+            {"neighbour": "another actor's", "agreement": "same emotion", "fraction": 0.3, "chance": 0.14},
         ]
     )
     emotions = pd.DataFrame({"emotion": ["calm", "sad"], "calm": [0.8, 0.6], "sad": [0.2, 0.4]})

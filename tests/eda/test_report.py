@@ -13,12 +13,15 @@ from ser.eda.report import Picture, Section, Table, format_report
 def report(tmp_path):
     picture = tmp_path / "plot.png"
     picture.write_bytes(b"\x89PNG picture")
-    table = pd.DataFrame({"file": ["<b>.wav", "b"], "share": [0.25, float("nan")], "seconds_mean": [1.5, 2000.0]})
+    table = pd.DataFrame({"file": ["<b>.wav", "b"], "fraction": [0.25, float("nan")], "seconds_mean": [1.5, 2000.0]})
     sections = [
         Section(
             title="One",
             findings=["3 < 4 & more"],
-            parts=[Picture(path=picture, caption="A plot."), Table(content=table, caption="It.", percent=("share",))],
+            parts=[
+                Picture(path=picture, caption="A plot."),
+                Table(content=table, caption="It.", percent=("fraction",)),
+            ],
         )
     ]
     return format_report(sections, title="Title", made_from="Made by hand.")
@@ -41,4 +44,4 @@ def test_text_is_text(report):
 def test_numbers_are_for_people(report):
     cells = re.findall(r"<td[^>]*>([^<]*)</td>", report)
     assert cells == ["&lt;b&gt;.wav", "25.0%", "1.50", "b", "-", "2,000"]
-    assert re.findall(r"<th[^>]*>([^<]*)</th>", report) == ["file", "share", "seconds mean"]
+    assert re.findall(r"<th[^>]*>([^<]*)</th>", report) == ["file", "fraction", "seconds mean"]

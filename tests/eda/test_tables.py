@@ -39,12 +39,12 @@ def test_the_labels_of_ravdess_are_counted_by_channel(ravdess_recordings):
     assert list(labels["speech"]) == [96, *[192] * 7]
     assert list(labels["song"]) == [92, *[184] * 5, 0, 0]
     assert list(labels["all"]) == [188, *[376] * 5, 192, 192]
-    assert labels["share"].to_numpy() == pytest.approx(labels["all"] / 2452)
+    assert labels["fraction"].to_numpy() == pytest.approx(labels["all"] / 2452)
 
 
 def test_speech_alone_makes_no_column_of_song(ravdess_recordings):
     spoken = name_table(r for r in ravdess_recordings if r.name.channel == "speech")
-    assert list(tables.label_distribution(spoken)) == ["emotion", "speech", "all", "share"]
+    assert list(tables.label_distribution(spoken)) == ["emotion", "speech", "all", "fraction"]
 
 
 def test_headers_give_seconds_and_the_unreadable_are_listed(tmp_path):
@@ -119,7 +119,7 @@ def test_eta_squared_at_its_ends(values, expected):
     np.testing.assert_allclose(found, [expected])
 
 
-def test_the_most_telling_feature_comes_first(made_up):
+def test_the_largest_effect_of_emotion_comes_first(made_up):
     effects = tables.effect_sizes(made_up)
     first = effects.iloc[0]
     assert (first["feature"], first["statistic"], first["group"]) == ("mfcc_0", "mean", "mfcc")
