@@ -219,6 +219,6 @@ def _sections(
 def _made_from(features: FeatureSettings) -> str:
     return (
         f"Made by ser {ser.__version__} from {features.n_features} features per frame ({', '.join(features.groups)}) "
-        f"at {features.sample_rate:,} Hz, hop {features.hop_length}: their mean and standard deviation over the frames of "
+        f"at {features.sample_rate:,} Hz, hop {features.hop_length}: mean and standard deviation over the frames of "
         "each whole recording, mel bands in decibels."
     )

@@ -133,8 +133,8 @@ def neighbour_findings(table: pd.DataFrame, emotions: pd.DataFrame) -> list[str]
     if unseen:
         sentences.append(
             f"Where the neighbour has to be another actor's, it is of the same emotion in {unseen.fraction:.1%} "
-            f"(chance {unseen.chance:.1%}). A random split, with each speaker in training and test, is the first case; an "
-            "unseen speaker is the second."
+            f"(chance {unseen.chance:.1%}). A random split, with each speaker in training and test, is the first case; "
+            "an unseen speaker is the second."
         )
     if len(emotions) > 1:
         confusion = emotions.set_index("emotion")
