@@ -1,4 +1,4 @@
-# The app with what it needs for an .onnx model: no GPU, no PyTorch. The published models are in it; yours come with a
+# The app with what it needs for an .onnx model: no GPU, no PyTorch. The pretrained models are in it; yours come with a
 # volume:
 #
 #   docker build --tag ser .

@@ -1,4 +1,4 @@
-"""The whole way in a few minutes, on made-up voices: train, evaluate, predict. `make demo` runs it."""
+"""The whole way in a few minutes, on synthetic voices: train, evaluate, predict. `make demo` runs it."""
 
 import shutil
 import subprocess
@@ -10,7 +10,7 @@ RUN = Path("outputs/demo")
 
 
 def main() -> None:
-    """Run the three commands that a user would type, and say where everything lies."""
+    """Run the three commands that a user would type, and print where everything is."""
     shutil.rmtree(ROOT / RUN, ignore_errors=True)  # a demonstration begins at the beginning
     checkpoint = f"checkpoint={RUN}"
     _show("train.py", "experiment=demo", f"hydra.run.dir={RUN}")
@@ -18,8 +18,8 @@ def main() -> None:
     recording = next(Path("data").glob("synthetic-*/*/Actor_01/03-01-05-02-01-01-01.wav"))
     _show("-m", "ser", "predict", str(recording), checkpoint)
     print(
-        f"\nDone. The run: {RUN}\n  its checkpoint: {RUN}/checkpoints/best.ckpt\n  its figures: {RUN}/val_metrics.txt, "
-        f"{RUN}/learning_curve.png\n  its evaluation: {RUN}/evaluation/test_metrics.txt\nThe made-up corpus: "
+        f"\nDone. The run: {RUN}\n  its checkpoint: {RUN}/checkpoints/best.ckpt\n  its scores: {RUN}/val_metrics.txt, "
+        f"{RUN}/learning_curve.png\n  its evaluation: {RUN}/evaluation/test_metrics.txt\nThe synthetic corpus: "
         f'{recording.parents[2]}\nOn real voices: see "Train on RAVDESS" in README.md.'
     )
 

@@ -150,11 +150,11 @@ def figures(results: Mapping[str, Any]) -> list[Figure]:
             figure(
                 f"Prediction of 4 s, warm, one thread, {runtime}",
                 "runtimes",
-                f"network alone {told['network alone, ms']:.1f} ms",
-                told["prediction, ms"],
+                f"network alone {medians['network alone, ms']:.1f} ms",
+                medians["prediction, ms"],
                 (20, 8, " ms"),
             )
-            for runtime, told in runtimes.items()
+            for runtime, medians in runtimes.items()
         ),
         *(
             figure(
@@ -205,8 +205,8 @@ def write_report(results: Mapping[str, Any], machine: str, output: Path) -> None
     columns = list(results["runtimes"]["PyTorch"])
     runtimes = ["| runtime | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
     runtimes += [
-        f"| {side} | " + " | ".join(f"{told[column]:.3g}" for column in columns) + " |"
-        for side, told in results["runtimes"].items()
+        f"| {side} | " + " | ".join(f"{medians[column]:.3g}" for column in columns) + " |"
+        for side, medians in results["runtimes"].items()
     ]
     text = Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
         machine=machine,

@@ -5,8 +5,8 @@
 Each visitor has a Chromium profile of its own. `--long` of them upload ten minutes in a WAV file of 19 MB, the others
 four recordings each, and all of it reaches the server at once. Every answer is compared with that of `Predictor`. The
 memory is that of the server with all its processes, read from /proc: RSS, and twenty times a second PSS, which leaves
-out what it shares with other programs. The run fails where an answer is wrong or a peak is over its limit. Without a
-checkpoint the original recipe's network is measured with random weights, without a corpus on synthetic voices.
+out what it shares with other programs. The run fails where a prediction is wrong or a peak is over its limit. Without a
+checkpoint the network of the baseline recipe is measured with random weights, without a corpus on synthetic voices.
 """
 
 import argparse
@@ -45,9 +45,9 @@ class Peak:
 
     def look(self, process: int) -> None:
         """Read what they hold now."""
-        held = [memory_of(one) for one in family(process)]
-        self.rss = max(self.rss, sum(rss for rss, _ in held))
-        self.pss = max(self.pss, sum(pss for _, pss in held))
+        used = [memory_of(one) for one in family(process)]
+        self.rss = max(self.rss, sum(rss for rss, _ in used))
+        self.pss = max(self.pss, sum(pss for _, pss in used))
 
 
 @contextmanager

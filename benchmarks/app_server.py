@@ -82,7 +82,7 @@ def running_app(
 
 
 def is_healthy(url: str) -> bool:
-    """Whether the server at `url` says that it is."""
+    """Whether the health check of the server at `url` passes."""
     try:
         with urllib.request.urlopen(url + HEALTH, timeout=5) as answer:  # noqa: S310 - our own http address
             return answer.status == 200

@@ -1,4 +1,4 @@
-"""What a visitor of the app does, in a real Chromium: open the page, upload, wait, read what it says."""
+"""What a visitor of the app does, in a real Chromium: open the page, upload, wait, read the result."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -51,11 +51,11 @@ chart => [...chart.querySelectorAll(".mark-rect.role-mark path")]
 
 @contextmanager
 def launch_chromium(*, microphone: Path | None = None) -> Iterator[Browser]:
-    """Start Debian's Chromium without a screen; `microphone` is a WAV file that its microphone hears over and over."""
+    """Start Debian's Chromium without a screen; `microphone` is a WAV file that its microphone plays over and over."""
     expect.set_options(timeout=PATIENCE_MS)
-    heard = [f"--use-file-for-fake-audio-capture={microphone}"] if microphone else []
+    sound = [f"--use-file-for-fake-audio-capture={microphone}"] if microphone else []
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=[*_FLAGS, *heard])
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=[*_FLAGS, *sound])
         yield browser
         browser.close()
 
@@ -105,8 +105,8 @@ def bar_lengths(page: Page) -> list[float]:
 def expected_confidences(prediction: Prediction) -> list[tuple[str, str]]:
     """What `confidences` should return for a prediction."""
     return [
-        (name, f"{share:.1%}")
-        for name, share in zip(prediction.class_names, prediction.probabilities.astype(float), strict=True)
+        (name, f"{p:.1%}")
+        for name, p in zip(prediction.class_names, prediction.probabilities.astype(float), strict=True)
     ]
 
 
@@ -119,7 +119,7 @@ def sentences(page: Page) -> list[str]:
 
 
 def wait_until_idle(page: Page) -> None:
-    """Wait until the app is done with what it was last asked."""
+    """Wait until the app is done with the last action."""
     idle = "notRunning"
     expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", idle)
 

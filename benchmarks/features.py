@@ -30,11 +30,11 @@ LARGEST_DIFFERENCE = {
     "zcr": 0.0,
     "contrast": 1e-6,
 }
-"""As a share of the largest value of the group in the recording."""
+"""As a fraction of the largest value of the group in the recording."""
 
 
 def librosa_features(waveform: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
-    """Return each group as the original recipe calls for it."""
+    """Return each group by librosa, with the settings of the baseline recipe."""
     mfcc = librosa.feature.mfcc(y=waveform, sr=SAMPLE_RATE, n_mfcc=13)
     return {
         "mfcc": mfcc,
@@ -73,8 +73,8 @@ def measure(root: Path | None, count: int) -> list[dict[str, Any]]:
             mismatches += tunings_differ(waveform)
             for group, rows in rows_of(settings).items():
                 difference = np.abs(features[rows] - expected[group].astype(np.float32)).max()
-                share = float(difference / max(np.abs(expected[group]).max(), 1e-30))
-                differences[group] = max(differences[group], share)
+                relative = float(difference / max(np.abs(expected[group]).max(), 1e-30))
+                differences[group] = max(differences[group], relative)
     for group, difference in differences.items():
         assert difference <= LARGEST_DIFFERENCE[group], f"{group} differs by {difference:.1e}"
     assert mismatches == 0, f"{mismatches} tunings differ"
@@ -87,7 +87,7 @@ def main() -> list[dict[str, Any]]:
     arguments = parse_arguments(__doc__)
     rows = measure(arguments.root, arguments.count)
     print_timings(rows)
-    print("\n| group | largest difference from librosa, as a share of the group's largest value |\n|---|---|")
+    print("\n| group | largest difference from librosa, as a fraction of the group's largest value |\n|---|---|")
     for group, difference in rows[0]["differences"].items():
         print(f"| {group} | {f'{difference:.1e}' if difference else 'none, to the bit'} |")
     print(f"\n{rows[0]['tuning_mismatches']} of {rows[0]['recordings']} tunings differ.")

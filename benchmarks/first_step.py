@@ -4,7 +4,7 @@
 
 The whole way: start, imports, settings, the corpus of 2,452 recordings and 1,961 augmented copies, scaler, network.
 The program is stopped after its first optimiser step. With the empty cache, which takes as long as the preparation,
-only the memory is told, of all processes together. The run fails where a second start makes any features again, or
+only the memory is reported, of all processes together. The run fails where a second start makes any features again, or
 its first step does not end on the same weights.
 """
 
@@ -43,16 +43,16 @@ def measure(root: Path | None, *, runs: int) -> list[dict[str, Any]]:
     with tempfile.TemporaryDirectory() as name:
         corpus = corpus_in(root, Path(name))
         command = [sys.executable, "-c", PROGRAM, f"data.root={corpus}", f"paths.output_dir={name}"]
-        cold_peak, told = peak_of(command, environment=importing_ser(), folder=PROJECT)
-        expected, samples = _weights(told), sum(map(int, re.findall(r"(\d+) samples, the features", told)))
+        cold_peak, output = peak_of(command, environment=importing_ser(), folder=PROJECT)
+        expected, samples = _weights(output), sum(map(int, re.findall(r"(\d+) samples, the features", output)))
         seconds, peaks = [], []
         for _ in range(runs):
-            taken, told = seconds_of(lambda: _run(command))
+            taken, output = seconds_of(lambda: _run(command))
             seconds.append(taken)
-            peaks.append(int(re.search(r"peak_kib (\d+)", told)[1]) / 1024)
-            cached = sum(map(int, re.findall(r"features of (\d+) from the cache", told)))
+            peaks.append(int(re.search(r"peak_kib (\d+)", output)[1]) / 1024)
+            cached = sum(map(int, re.findall(r"features of (\d+) from the cache", output)))
             assert cached == samples, f"{samples - cached} of {samples} samples were made again"
-            assert _weights(told) == expected, "the first step ended on other weights"
+            assert _weights(output) == expected, "the first step ended on other weights"
     imports, _ = seconds_of(lambda: _run([sys.executable, "-c", "import hydra, ser.training.run"]))
     row = {
         "work": "second start until the first step",

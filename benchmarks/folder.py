@@ -2,7 +2,7 @@
 
     python benchmarks/folder.py [--root FOLDER] [--count 1000] [--runs 3] [--checkpoint FOLDER]
 
-The model is loaded before the clock starts; the start of the workers counts. Without a checkpoint it is the original
+The model is loaded before the clock starts; the start of the workers counts. Without a checkpoint it is the baseline
 recipe's network with random weights. The run fails where the two runtimes' answers differ, or an answer differs from
 that for the recording alone.
 """
@@ -44,9 +44,9 @@ def run_once(model: Path, listing: Path) -> dict[str, Any]:
     """Return the seconds of one process, its answers, and those for the first recordings alone."""
     command = [sys.executable, "-c", PROGRAM, str(model), str(listing)]
     done = subprocess.run(command, env=importing_ser(), check=True, stdout=subprocess.PIPE, text=True)  # noqa: S603
-    told = json.loads(done.stdout)
-    _compare(told["answers"][: len(told["alone"])], told["alone"], "in a folder and alone")
-    return told
+    result = json.loads(done.stdout)
+    _compare(result["answers"][: len(result["alone"])], result["alone"], "in a folder and alone")
+    return result
 
 
 def measure(root: Path | None, *, checkpoint: Path | None, count: int, runs: int) -> list[dict[str, Any]]:
@@ -58,18 +58,18 @@ def measure(root: Path | None, *, checkpoint: Path | None, count: int, runs: int
         listing.write_text(json.dumps(list(map(str, paths))), encoding="utf-8")
         checkpoint = checkpoint or write_fresh_checkpoint(folder / "fresh.ckpt")
         models = {"PyTorch": checkpoint, "ONNX Runtime": export_onnx(checkpoint, folder / "model.onnx")}
-        told: dict[str, list[dict[str, Any]]] = {runtime: [] for runtime in models}
+        results: dict[str, list[dict[str, Any]]] = {runtime: [] for runtime in models}
         for _ in range(runs):
             for runtime, model in models.items():
-                told[runtime].append(run_once(model, listing))
-    _compare(*(figures[0]["answers"] for figures in told.values()), "of the two runtimes")
+                results[runtime].append(run_once(model, listing))
+    _compare(*(figures[0]["answers"] for figures in results.values()), "of the two runtimes")
     return [
         {
             "runtime": runtime,
             "recordings": len(paths),
             "recordings/s": len(paths) / median(run["seconds"] for run in figures),
         }
-        for runtime, figures in told.items()
+        for runtime, figures in results.items()
     ]
 
 

@@ -4,7 +4,7 @@
 
 Of every five recordings four are trained on, with one augmented copy each, and one is held out. Both sides start as
 programs of their own, in turn, with nothing in ser's cache; imports do not count, the start of workers does. The run
-fails where the features of recordings as they are differ, or where more than one augmented copy in twenty is further
+fails where the features of unchanged recordings differ, or where more than one augmented copy in twenty is further
 apart than librosa's single precision puts it.
 """
 
@@ -25,7 +25,7 @@ from ser.features.settings import FeatureSettings, rows_of
 
 SEED = 42
 LARGEST_DIFFERENCE = 1e-5
-"""As a share of the largest value of the group."""
+"""As a fraction of the largest value of the group."""
 LOWEST_SNR_DB = 30.0
 """Of the mel spectrograms of 95% of the augmented copies; other draws give about 0. A few, stretched as well as shifted
 in pitch, are not settled by single precision: librosa's own answer in it is as far from its answer in double."""
@@ -80,7 +80,7 @@ def run_side(command: list[str], work: Path) -> tuple[float, NDArray[np.float32]
 
 
 def disagreement(ours: NDArray[np.float32], plain: NDArray[np.float32], *, n_train: int) -> dict[str, float]:
-    """Return the largest difference among recordings as they are, and the ratios in dB of the augmented copies.
+    """Return the largest difference among unchanged recordings, and the ratios in dB of the augmented copies.
 
     AssertionError where either is beyond its limit.
     """
@@ -119,10 +119,10 @@ def measure(root: Path | None, *, count: int, turns: int) -> list[dict[str, Any]
             for side, command in sides.items():
                 taken, features[side] = run_side(command, work)
                 seconds[side].append(taken)
-            told = disagreement(features["ser"], features["plain"], n_train=len(train))
+            found = disagreement(features["ser"], features["plain"], n_train=len(train))
     ratio = median(theirs / mine for mine, theirs in zip(seconds["ser"], seconds["plain"], strict=True))
     row = {"work": "whole preparation", "recordings": len(paths), "copies": len(train)}
-    return [row | {"ser_s": median(seconds["ser"]), "plain_s": median(seconds["plain"]), "ratio": ratio} | told]
+    return [row | {"ser_s": median(seconds["ser"]), "plain_s": median(seconds["plain"]), "ratio": ratio} | found]
 
 
 def main() -> list[dict[str, Any]]:

@@ -69,8 +69,8 @@ def main() -> None:
     with Pool(2) as pool:
         made = pool.map(prepare, tasks)
     train, validation = made[: len(work["train"])], made[len(work["train"]) :]
-    originals, copies = zip(*train, strict=True)
-    columns = np.stack([*originals, *copies, *(original for (original,) in validation)])
+    unchanged, copies = zip(*train, strict=True)
+    columns = np.stack([*unchanged, *copies, *(one for (one,) in validation)])
     columns, n_train = columns.reshape(len(columns), -1), 2 * len(train)
     scaler = StandardScaler().fit(columns[:n_train])
     np.save(folder / "features.npy", scaler.transform(columns))

@@ -3,8 +3,8 @@
     python benchmarks/runtimes.py [--checkpoint NAME] [--root FOLDER] [--runs 3] [--repeats 30]
 
 Each run is a process of its own, and the two sides take turns, so that a busy machine slows both; import and load are
-told in CPU time, which it lengthens least. Without a checkpoint the original recipe's network is measured with random
-weights. The run fails where the two answers differ.
+stated in CPU time, which it lengthens least. Without a checkpoint the network of the baseline recipe is measured with
+random weights. The run fails where the two answers differ.
 """
 
 import argparse
@@ -79,7 +79,7 @@ print(json.dumps(figures))
 
 
 def write_fresh_checkpoint(path: Path) -> Path:
-    """Write the original recipe's network with random weights, and return its path."""
+    """Write the network of the baseline recipe with random weights, and return its path."""
     metadata = ModelMetadata(
         architecture="cnn_bilstm_luong",
         network={},
@@ -124,16 +124,16 @@ def measure(checkpoint: str | None, root: Path | None, *, runs: int, repeats: in
             "PyTorch": ("ser.inference.torch_backend", for_torch),
             "ONNX Runtime": ("onnxruntime,ser.inference.onnx_backend", for_onnx),
         }
-        told: dict[str, list[dict[str, Any]]] = {side: [] for side in sides}
+        runs: dict[str, list[dict[str, Any]]] = {side: [] for side in sides}
         for _ in range(runs):
             for side, (modules, path) in sides.items():
-                told[side].append(run_once(modules, path, recording, repeats))
-    answers = [np.array(figures[0]["probabilities"]) for figures in told.values()]
+                runs[side].append(run_once(modules, path, recording, repeats))
+    answers = [np.array(figures[0]["probabilities"]) for figures in runs.values()]
     difference = np.abs(answers[0] - answers[1]).max()
     assert difference <= LARGEST_DIFFERENCE, f"the two answers differ by {difference:.1e}"
     return {
         side: {title: factor * median(run[key] for run in figures) for title, (key, factor) in COLUMNS.items()}
-        for side, figures in told.items()
+        for side, figures in runs.items()
     }
 
 

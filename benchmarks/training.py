@@ -1,9 +1,9 @@
-"""One epoch of training, the plain loop that the original's notebook has against ours: samples per second.
+"""One epoch of training, the plain loop of the reference implementation against ours: samples per second.
 
     python benchmarks/training.py [--samples 1600] [--repeats 2] [--threads 2]
 
 Both sides train the same network from the same weights on the same batches with the same dropout, in this process, in
-turn. They must end with the same weights, or the figures would compare different work.
+turn. They must end with the same weights, or the two would compare different work.
 """
 
 import argparse
@@ -45,7 +45,7 @@ class _GivenOrder(Sampler[int]):
 
 
 def plain_epoch(model: nn.Module, train: Data, validation: Data) -> float:
-    """Train and validate for one epoch as the original's notebook does; return the seconds it took."""
+    """Train and validate for one epoch as the reference implementation does; return the seconds it took."""
     # A generator of its own: a loader draws a number when it starts, and dropout must begin where our side's does.
     order = _GivenOrder(EpochOrder(len(train[1]), seed=SEED))
     loader = DataLoader(TensorDataset(*train), batch_size=BATCH_SIZE, sampler=order, generator=torch.Generator())

@@ -12,10 +12,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     name, *rest = sys.argv[1:] if arguments is None else arguments or [""]
     if name not in COMMANDS:
         listed = "\n".join(f"  {command:<16}{purpose}" for command, purpose in COMMANDS.items())
-        asked = name in ("", "-h", "--help")
-        told = "" if asked else f"error: there is no command {name!r}\n"
-        print(f"{told}usage: python -m ser <command> ...\n\n{listed}", file=sys.stdout if asked else sys.stderr)
-        return 0 if asked else 2
+        help_wanted = name in ("", "-h", "--help")
+        message = "" if help_wanted else f"error: there is no command {name!r}\n"
+        print(
+            f"{message}usage: python -m ser <command> ...\n\n{listed}", file=sys.stdout if help_wanted else sys.stderr
+        )
+        return 0 if help_wanted else 2
     module = importlib.import_module(f"ser.cli.{name.replace('-', '_')}")
     status: int = module.main(rest)
     return status

@@ -1,4 +1,4 @@
-"""`python -m ser corpus [folder] [--download]`: what is there of RAVDESS, what is missing; and fetch what is absent."""
+"""`python -m ser corpus [folder] [--download]`: list what is there and what is missing of RAVDESS; download it."""
 
 import argparse
 import logging

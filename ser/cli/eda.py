@@ -1,4 +1,4 @@
-"""`python -m ser eda [plot_emotions | table]`: look at the corpus; any setting of `conf/eda.yaml` as `key=value`."""
+"""`python -m ser eda [plot_emotions | table]`: explore the corpus; any setting of `conf/eda.yaml` as `key=value`."""
 
 import sys
 from collections.abc import Sequence
@@ -11,8 +11,8 @@ from ser.cli.hydra_command import CONF, one_sentence_errors, run_command
 
 @hydra.main(version_base="1.3", config_path=CONF, config_name="eda")
 def _task(configuration: DictConfig) -> None:
-    """Check the settings, look, write."""
-    # Imported here, so that `--help` and a misspelt key are answered at once.
+    """Check the settings, analyse, write."""
+    # Imported here, so that `--help` and the refusal of a misspelt key are quick.
     from ser.training.configuration import plain
 
     with one_sentence_errors():

@@ -16,7 +16,7 @@ from ser.inference.metadata_file import ONNX
 
 @settings_dataclass
 class ExportSettings:
-    """What the command is told: `checkpoint`, the `format` to write, and where (`output`; empty: beside the run)."""
+    """The settings of the command: `checkpoint`, the `format` to write, and where (`output`; empty: beside the run)."""
 
     checkpoint: str
     format: Literal["onnx"] = "onnx"
@@ -31,11 +31,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Export, print the path of the model; return the exit status."""
     keys = "checkpoint=<path>, format=onnx, output=<file.onnx>"
     return key_value_command(
-        _export_as_told, ExportSettings, module="export", description=__doc__, keys=keys, arguments=arguments
+        _export, ExportSettings, module="export", description=__doc__, keys=keys, arguments=arguments
     )
 
 
-def _export_as_told(settings: ExportSettings) -> str:
+def _export(settings: ExportSettings) -> str:
     from ser.inference.export import export_onnx  # torch, only once it is needed
 
     return str(export_onnx(Path(settings.checkpoint), Path(settings.output) if settings.output else None))

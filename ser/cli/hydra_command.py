@@ -31,7 +31,7 @@ def run_command(task: Callable[[], Any], arguments: Sequence[str] | None) -> int
     if arguments is not None:
         sys.argv[1:] = arguments
     OmegaConf.register_new_resolver("run_folder", _run_folder, replace=True)
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here as they are, rather than printed with a traceback
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here unprinted, without a traceback
     with one_sentence_errors():
         task()
     return 0
@@ -41,7 +41,7 @@ def run_command(task: Callable[[], Any], arguments: Sequence[str] | None) -> int
 def one_sentence_errors() -> Iterator[None]:
     """Turn the errors that a person can mend into one sentence and exit status 1, Ctrl-C into status 130.
 
-    Inside a task this keeps Hydra, which only sees the exit, from printing its own account of the error.
+    Inside a task this keeps Hydra, which only sees the exit, from printing the error again.
     """
     try:
         yield
@@ -59,11 +59,11 @@ def _run_folder(ckpt_path: str | None, output_dir: str, run_name: str, now: str)
         try:
             return str(run_of(Path(ckpt_path)))
         except CheckpointError:
-            log.debug("%s is no run; the command will say so", ckpt_path)
+            log.debug("%s is no run; the command will refuse it", ckpt_path)
     return str(Path(output_dir) / run_name / now)
 
 
 def _one_sentence(error: Exception) -> str:
     # Hydra's messages name the key or group first, and go on over several lines with where it looked.
-    told, _, _ = str(error).partition("Config search path")
-    return " ".join(told.split())
+    message, _, _ = str(error).partition("Config search path")
+    return " ".join(message.split())

@@ -29,7 +29,7 @@ def key_value_command(
     ----------
     act : does the work; what it imports is imported only once the settings are good.
     module : as in `python -m ser <module>`.
-    keys : what the help says of the arguments.
+    keys : the help text of the arguments.
     arguments : None takes those of the command line.
     numbers : the keys whose values are whole numbers.
     """

@@ -24,14 +24,14 @@ _CHECKPOINT = "checkpoint="
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Judge recordings, print a table (or JSON, or CSV); return 0, or 1 where a recording or the checkpoint failed."""
+    """Predict recordings, print a table, JSON or CSV; return 0, or 1 where a recording or the checkpoint failed."""
     parser = argparse.ArgumentParser(prog="python -m ser predict", description=__doc__)
     parser.add_argument(
         "paths", nargs="+", help="sound files, folders of them, and checkpoint=<a run's folder, a model's file or name>"
     )
     shape = parser.add_mutually_exclusive_group()
-    shape.add_argument("--json", action="store_true", help="print JSON, one object a recording")
-    shape.add_argument("--csv", action="store_true", help="print CSV, one line a recording")
+    shape.add_argument("--json", action="store_true", help="print JSON, one object per recording")
+    shape.add_argument("--csv", action="store_true", help="print CSV, one line per recording")
     parser.add_argument("--workers", type=int, default=0, help="worker processes; 0 takes all cores")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def as_table(predictions: "Sequence[Prediction]") -> str:
     """Return an aligned table: file, emotion, the probability of every class in percent, warnings."""
     rows = [["file", "emotion", *predictions[0].class_names]]
-    rows += [[p.source, p.emotion, *(f"{share:.1%}" for share in p.probabilities)] for p in predictions]
+    rows += [[p.source, p.emotion, *(f"{value:.1%}" for value in p.probabilities)] for p in predictions]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [
         "  ".join([*(c.ljust(w) for c, w in zip(r[:2], widths[:2], strict=True)), *map(str.rjust, r[2:], widths[2:])])
@@ -83,9 +83,9 @@ def as_csv(predictions: "Sequence[Prediction]") -> str:
     names = predictions[0].class_names
     writer.writerow(["file", "emotion", "confidence", "duration", *(f"p_{name}" for name in names), "warnings"])
     for p in predictions:
-        shares = [f"{share:.9g}" for share in p.probabilities]
+        probabilities = [f"{value:.9g}" for value in p.probabilities]
         writer.writerow(
-            [p.source, p.emotion, f"{p.confidence:.9g}", f"{p.duration:.3f}", *shares, " ".join(p.warnings)]
+            [p.source, p.emotion, f"{p.confidence:.9g}", f"{p.duration:.3f}", *probabilities, " ".join(p.warnings)]
         )
     return text.getvalue()
 

@@ -13,7 +13,7 @@ from ser.cli.hydra_command import CONF, one_sentence_errors, run_command
 @hydra.main(version_base="1.3", config_path=CONF, config_name="train")
 def _task(configuration: DictConfig) -> float:
     """Check the settings, train, report; return the metric that a sweep optimises."""
-    # Imported here, so that `--help` and a misspelt key are answered at once.
+    # Imported here, so that `--help` and the refusal of a misspelt key are quick.
     from ser.training.configuration import discard_unused, plain, resumed, write_configuration
 
     with one_sentence_errors():
