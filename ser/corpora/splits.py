@@ -86,11 +86,11 @@ def random_split(recordings: Sequence[Recording], *, seed: int, test_size: float
                 f"in both parts ({error}); use more recordings or fewer data.classes."
             ) from error
 
-    train, held_out = divide(recordings, test_size)
+    train, test = divide(recordings, test_size)
     if not val_size:
-        return Split(train=tuple(train), validation=tuple(held_out))
+        return Split(train=tuple(train), validation=tuple(test))
     train, validation = divide(train, val_size)
-    return Split(train=tuple(train), validation=tuple(validation), test=tuple(held_out))
+    return Split(train=tuple(train), validation=tuple(validation), test=tuple(test))
 
 
 def speaker_split(recordings: Sequence[Recording], fold: Fold) -> Split:

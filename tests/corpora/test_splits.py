@@ -88,9 +88,9 @@ def test_the_random_split_is_that_of_the_reference_implementation(ravdess_record
 
     labels = [recording.name.emotion for recording in ravdess_recordings]
     places = np.arange(len(labels))
-    train, held_out = train_test_split(places, test_size=0.2, random_state=42, stratify=labels)
+    train, test = train_test_split(places, test_size=0.2, random_state=42, stratify=labels)
     assert [r.stem for r in split.train] == [ravdess_recordings[place].stem for place in train]
-    assert [r.stem for r in split.validation] == [ravdess_recordings[place].stem for place in held_out]
+    assert [r.stem for r in split.validation] == [ravdess_recordings[place].stem for place in test]
 
 
 def test_without_neutral_the_random_split_is_that_of_the_reference_implementation(ravdess_recordings):
@@ -98,7 +98,7 @@ def test_without_neutral_the_random_split_is_that_of_the_reference_implementatio
     assert (len(split.train), len(split.validation)) == (1811, 453)
 
 
-def test_an_inner_validation_part_leaves_the_held_out_part_unchanged(ravdess_recordings):
+def test_an_inner_validation_part_leaves_the_test_part_unchanged(ravdess_recordings):
     plain = random_split(ravdess_recordings, seed=3)
     inner = random_split(ravdess_recordings, seed=3, val_size=0.25)
     assert inner.test == plain.validation
