@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from sklearn.model_selection import train_test_split
 
 from ser.corpora.manifest import Recording
-from ser.corpora.ravdess import EMOTIONS, N_ACTORS
+from ser.corpora.ravdess import N_ACTORS
 from ser.errors import SettingsError
 
 
@@ -131,8 +131,3 @@ def check_fold(fold: Fold) -> None:
         raise SettingsError(f"fold has actors {unknown}; RAVDESS has 1 to {N_ACTORS}.")
     if len(set(fold.validation + fold.test)) == N_ACTORS:
         raise SettingsError("fold holds out all actors; leave some to train on.")
-
-
-def class_supports(recordings: Collection[Recording]) -> dict[str, int]:
-    """Return the number of recordings of each emotion, in RAVDESS order."""
-    return {emotion: sum(r.name.emotion == emotion for r in recordings) for emotion in EMOTIONS}
