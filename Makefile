@@ -4,10 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench soak audit clean
+.PHONY: help demo test test-slow lint bench audit clean
 
 help:  ## list the targets
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -27,16 +27,18 @@ demo: $(VENV)/.installed  ## train, evaluate and predict on the built-in synthet
 	$(BIN)/python demo.py
 
 # In the order of the files, by which the slow ones come first: sorted by number of tests, as they would be, they come last.
-test: $(VENV)/.installed-dev  ## lint, then the whole test suite
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+test: $(VENV)/.installed-dev  ## lint, then all tests but the slow ones: some minutes
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(PYTEST)
+
+test-slow: $(VENV)/.installed-dev  ## the tests in tests/slow: browser, kills, hostile files, load, benchmarks
+	$(PYTEST) tests/slow
 
 bench: $(VENV)/.installed-dev  ## measure everything and write docs/benchmarks.md
 	$(BIN)/python benchmarks/all.py
-
-soak: $(VENV)/.installed-dev  ## the long reliability checks; write docs/reliability.md
-	$(BIN)/python soak/all.py
 
 # In an environment of its own: what it needs is nothing of ours. Strict: what could not be looked up is no clean answer.
 audit: $(BIN)/python  ## look up every pinned version in the published advisories (network)

@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import subprocess
+from collections.abc import Callable
 
 # Before numpy and torch: test processes run side by side, and threads that spin for a core slow each other tenfold.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -17,8 +19,12 @@ from ser.corpora.manifest import Recording
 from ser.corpora.ravdess import CHANNELS, EMOTIONS, expected_names
 from ser.corpora.synthetic import SyntheticSettings, write_synthetic_corpus
 from ser.features.settings import FeatureSettings
-from ser.inference.checkpoint import PREFIX, describe, fresh_recogniser, save_atomically
+from ser.inference.checkpoint import PREFIX, describe, fresh_recogniser, load_recogniser, save_atomically
 from ser.models.metadata import ModelMetadata
+from tests.command_line import Done, run_in_process, typed, users_environment
+
+torch.set_num_threads(1)
+Command = Callable[..., Done]
 
 
 @pytest.fixture(scope="session")
@@ -178,3 +184,85 @@ def judged(scored_cross_validation, tmp_path_factory):
     copy = tmp_path_factory.mktemp("moved") / "cross-validation"
     shutil.copytree(scored_cross_validation, copy, ignore=shutil.ignore_patterns("voices"))
     return copy
+
+
+@pytest.fixture(scope="session")
+def tiny() -> tuple[str, ...]:
+    """Overrides that make any experiment end within seconds."""
+    return (
+        "trainer.max_epochs=1",
+        "trainer.accelerator=cpu",
+        "model.network.lstm_hidden=8",
+        "features.max_length=40",
+    )
+
+
+@pytest.fixture(scope="session")
+def tiny_voices() -> tuple[str, ...]:
+    """Overrides that choose a synthetic corpus of 90 recordings."""
+    return (
+        "data.corpus=synthetic",
+        "data.channel=speech",
+        "data.workers=1",
+        "data.synthetic.n_actors=6",
+        "data.synthetic.n_statements=1",
+        "data.synthetic.n_repetitions=1",
+    )
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the commands are run and write to; shared, so that the corpus and the features are made once."""
+    return tmp_path_factory.mktemp("commands")
+
+
+@pytest.fixture(scope="session")
+def command(folder: Path) -> Command:
+    """Run a command of the project in `folder`, in this process, and check its exit status."""
+
+    def run(*arguments: str, status: int = 0) -> Done:
+        done = run_in_process(*arguments, folder=folder)
+        assert done.returncode == status, done.stdout + done.stderr
+        return done
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def process(folder: Path) -> Command:
+    """The same in a process of its own, as users start it: slow, so once for each entry."""
+
+    def run(*arguments: str, status: int = 0) -> Done:
+        done = subprocess.run(
+            typed(*arguments), cwd=folder, env=users_environment(), capture_output=True, text=True, timeout=280
+        )
+        assert done.returncode == status, done.stdout + done.stderr
+        return done
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def train(command: Command, folder: Path) -> Command:
+    """Run train.py with all its output below `folder`."""
+
+    def run(*overrides: str, status: int = 0) -> Done:
+        below = (f"paths.output_dir={folder}", f"paths.data_dir={folder}/data", "data.workers=1")
+        return command("train.py", *overrides, *below, status=status)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def debug_run(process: Command, folder: Path) -> Path:
+    """The folder of a run of `experiment=debug`, made as its users make it."""
+    run_dir = folder / "debug-run"
+    below = (f"paths.output_dir={folder}", f"paths.data_dir={folder}/data", f"hydra.run.dir={run_dir}")
+    process("train.py", "experiment=debug", "reference_files=true", *below)
+    return run_dir
+
+
+@pytest.fixture(scope="session")
+def voices(debug_run: Path) -> Path:
+    """The folder of the synthetic corpus that `debug_run` was trained on."""
+    return Path(load_recogniser(debug_run)[1].corpus_root)

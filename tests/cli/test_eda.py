@@ -1,7 +1,6 @@
 """`python -m ser eda` as people type it, on the tiny synthetic corpus."""
 
 import csv
-import os
 import re
 import subprocess
 import sys
@@ -12,6 +11,7 @@ import pytest
 
 from ser.cli.eda import as_overrides
 from ser.corpora.manifest import find_recordings
+from tests.command_line import run_in_process, typed, users_environment
 
 ROOT = Path(__file__).parents[2]
 SCORES = (
@@ -22,24 +22,8 @@ GROUPS = ("mfcc", "delta", "delta2", "chroma", "mel", "zcr", "contrast")
 
 
 def eda(*arguments, folder, corpus, status=0):
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "ser",
-            "eda",
-            *arguments,
-            f"data.root={corpus}",
-            "data.workers=1",
-            f"paths.cache_dir={folder}/cache",
-        ],
-        cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=250,
-        check=False,
-    )
+    fixed = (f"data.root={corpus}", "data.workers=1", f"paths.cache_dir={folder}/cache")
+    done = run_in_process("-m", "ser", "eda", *arguments, *fixed, folder=folder)
     assert done.returncode == status, done.stdout + done.stderr
     return done
 
@@ -81,7 +65,8 @@ def test_the_tables_count_the_tiny_corpus(analysis):
 
 
 def test_the_bar_plot_is_one_file_and_no_more(tmp_path, tiny_corpus):
-    eda("plot_emotions", "output_path=eda/emotion_bar_plot.png", folder=tmp_path, corpus=tiny_corpus)
+    arguments = ("plot_emotions", "output_path=eda/emotion_bar_plot.png", f"data.root={tiny_corpus}")
+    subprocess.run(typed("-m", "ser", "eda", *arguments), cwd=tmp_path, env=users_environment(), check=True)
     assert [path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file()] == [
         Path("eda/emotion_bar_plot.png")
     ]

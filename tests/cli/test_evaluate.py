@@ -3,7 +3,6 @@
 import csv
 import json
 import shutil
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,13 +10,15 @@ import numpy as np
 import pytest
 import soundfile
 
-Command = Callable[..., subprocess.CompletedProcess[str]]
+from tests.command_line import Done
+
+Command = Callable[..., Done]
 
 
 @pytest.fixture(scope="module")
-def evaluation(command: Command, debug_run: Path, folder: Path) -> Path:
+def evaluation(process: Command, debug_run: Path, folder: Path) -> Path:
     output = folder / "evaluation"
-    command("evaluate.py", f"checkpoint={debug_run}", f"output_dir={output}")
+    process("evaluate.py", f"checkpoint={debug_run}", f"output_dir={output}")
     return output
 
 
@@ -90,13 +91,13 @@ def test_predict_prints_every_probability_in_class_order(command: Command, debug
 
 
 def test_predict_takes_folders_rates_and_channels_and_names_what_it_cannot_read(
-    command: Command, debug_run: Path, tmp_path: Path
+    process: Command, debug_run: Path, tmp_path: Path
 ) -> None:
     noise = np.random.default_rng(0).normal(scale=0.1, size=(48000, 2))
     soundfile.write(tmp_path / "stereo.wav", noise, 48000)
     soundfile.write(tmp_path / "low.flac", noise[:16000, 0], 8000)
     (tmp_path / "text.wav").write_text("hello")
-    done = command("-m", "ser", "predict", str(tmp_path), f"checkpoint={debug_run}", "--json", status=1)
+    done = process("-m", "ser", "predict", str(tmp_path), f"checkpoint={debug_run}", "--json", status=1)
     assert [Path(row["file"]).name for row in json.loads(done.stdout)] == ["low.flac", "stereo.wav"]
     assert done.stderr.startswith(f"error: {tmp_path}/text.wav cannot be read as sound")
     assert done.stderr.count("\n") == 1
@@ -116,8 +117,8 @@ def test_predict_says_what_is_wrong(arguments: list[str], sentence: str, command
     assert sentence in done.stderr
 
 
-def test_the_corpus_command_says_what_is_missing(command: Command, voices: Path) -> None:
-    done = command("-m", "ser", "corpus", str(voices), status=1)
+def test_the_corpus_command_says_what_is_missing(command: Command, process: Command, voices: Path) -> None:
+    done = process("-m", "ser", "corpus", str(voices), status=1)
     assert "60 / 1440" in done.stdout
     assert "missing: 2392" in done.stdout
     assert "no/such is not a folder" in command("-m", "ser", "corpus", "no/such", status=1).stderr

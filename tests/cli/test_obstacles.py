@@ -8,14 +8,13 @@ import resource
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.command_line import Done, run_in_process, typed, users_environment
 
 
 @pytest.fixture
@@ -23,15 +22,12 @@ def train_short_of_room(folder: Path) -> Callable[..., str]:
     """Run train.py where no file can grow over 40 kB: room for logs and settings. It must fail; return what it says."""
 
     def run(*overrides: str) -> str:
-        done = subprocess.run(
-            [sys.executable, str(ROOT / "train.py"), *overrides],
-            cwd=folder,
-            env={name: value for name, value in os.environ.items() if name != "RAVDESS_ROOT"},
-            capture_output=True,
-            text=True,
-            timeout=200,
-            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000)),
-        )
+        unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, unlimited[1]))
+        try:
+            done = run_in_process("train.py", *overrides, folder=folder)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, unlimited)
         assert done.returncode == 1, done.stdout + done.stderr
         assert "Traceback" not in done.stdout + done.stderr
         return done.stderr
@@ -43,7 +39,12 @@ def train_short_of_room(folder: Path) -> Callable[..., str]:
 def fresh(folder: Path, tmp_path: Path) -> tuple[str, ...]:
     """The debug experiment on the corpus that others share, with a cache and a run folder of its own."""
     paths = {"output_dir": tmp_path, "cache_dir": tmp_path / "cache", "data_dir": folder / "data"}
-    return ("experiment=debug", f"hydra.run.dir={tmp_path}/run", *(f"paths.{k}={v}" for k, v in paths.items()))
+    return (
+        "experiment=debug",
+        "data.workers=1",
+        f"hydra.run.dir={tmp_path}/run",
+        *(f"paths.{k}={v}" for k, v in paths.items()),
+    )
 
 
 def files_in(folder: Path) -> dict[str, bytes]:
@@ -79,7 +80,7 @@ def test_a_corpus_that_the_disk_cannot_hold_is_not_left_in_part(
 
 
 def test_a_folder_that_cannot_be_written_is_one_sentence(
-    fresh: tuple[str, ...], tmp_path: Path, train: Callable[..., subprocess.CompletedProcess[str]]
+    fresh: tuple[str, ...], tmp_path: Path, train: Callable[..., Done]
 ) -> None:
     (tmp_path / "in-the-way").touch()
     done = train(*fresh, f"hydra.run.dir={tmp_path}/in-the-way/run", status=1)
@@ -92,8 +93,9 @@ def test_ctrl_c_while_features_are_made_keeps_those_that_are(
     debug_run: Path, fresh: tuple[str, ...], folder: Path, tmp_path: Path
 ) -> None:
     process = subprocess.Popen(
-        [sys.executable, str(ROOT / "train.py"), *fresh, "data.augment_count=8", "data.workers=2"],
+        typed("train.py", *fresh, "data.augment_count=8", "data.workers=2"),
         cwd=folder,
+        env=users_environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -3,7 +3,6 @@
 import csv
 import json
 import pickle
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,9 +13,10 @@ from sklearn.preprocessing import StandardScaler
 
 from ser.corpora.ravdess import EMOTIONS
 from ser.inference.checkpoint import load_recogniser, read_checkpoint
+from tests.command_line import Done
 
 ROOT = Path(__file__).parents[2]
-Command = Callable[..., subprocess.CompletedProcess[str]]
+Command = Callable[..., Done]
 EXPERIMENTS = sorted(path.stem for path in (ROOT / "conf" / "experiment").glob("*.yaml"))
 
 
@@ -154,8 +154,10 @@ def test_wrong_settings_are_one_sentence(override: str, sentence: str, train: Co
     assert "Traceback" not in done.stderr
 
 
-def test_refused_settings_leave_no_folder(train: Command, folder: Path) -> None:
+def test_refused_settings_leave_no_folder(process: Command, folder: Path) -> None:
     before = {path.name for path in folder.iterdir()}
-    train("features.max_length=0", "run_name=refused", status=1)
+    done = process("train.py", "features.max_length=0", "run_name=refused", f"paths.output_dir={folder}", status=1)
+    assert done.stderr.startswith("error: features.max_length is 0")
+    assert done.stderr.count("\n") == 1
     assert not list(folder.glob("refused/*/*"))
     assert {path.name for path in folder.iterdir()} <= before | {"refused"}
