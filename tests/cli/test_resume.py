@@ -3,6 +3,7 @@
 Here it is stopped by an exception, in this process; tests/slow/test_killed.py sends SIGKILL to a process of its own.
 """
 
+import shutil
 import signal
 import subprocess
 from collections.abc import Callable
@@ -11,23 +12,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from ser.inference.checkpoint import read_checkpoint
+from ser.inference.checkpoint import read_checkpoint, save_atomically
 from ser.training.callbacks import AtomicCheckpointIO
 from tests.command_line import Done, typed, users_environment
+from tests.resuming import EPOCHS, RECIPES, differences
 
 Command = Callable[..., Done]
-
-SMALL = ("trainer.max_epochs=6", "trainer.accelerator=cpu", "reference_files=false", "logger.tensorboard=false")
-RECIPES = {
-    # A patience of 0 and a high rate, so that ReduceLROnPlateau steps within the few epochs.
-    "plateau": ("experiment=debug", "model.lr=0.02", "model.scheduler.patience=0", *SMALL),
-    # One cycle by step, averaged weights, batches of like length, changes drawn from a generator of their own.
-    "logmel_resbilstm": (
-        "experiment=logmel_resbilstm", "data=synthetic", "data.split=random", "data.fold=null",
-        "data.synthetic.n_actors=2", "data.batch_size=16", "data.channel=speech", "model.network.channels=[8, 8]",
-        "model.network.lstm_hidden=8", "spectrogram.mixup_probability=0.5", *SMALL,
-    ),
-}  # fmt: skip
 
 
 class Killed(BaseException):
@@ -47,23 +37,11 @@ def unbroken(folder: Path, train: Command) -> Callable[[str], Path]:
     return of
 
 
-def assert_same_end(resumed: Path, unbroken: Path) -> None:
-    ours, theirs = (read_checkpoint(run_dir / "checkpoints" / "last.ckpt") for run_dir in (resumed, unbroken))
-    assert ours["epoch"] == theirs["epoch"]
-    for name, weights in theirs["state_dict"].items():
-        assert torch.equal(ours["state_dict"][name], weights), name
-    assert ours["history"] == theirs["history"]
-    assert ours["lr_schedulers"] == theirs["lr_schedulers"]
-    best = [read_checkpoint(run_dir / "checkpoints" / "best.ckpt")["epoch"] for run_dir in (resumed, unbroken)]
-    assert best[0] == best[1]
-    assert (resumed / "val_metrics.txt").read_bytes() == (unbroken / "val_metrics.txt").read_bytes()
-
-
 def test_the_schedules_step_and_the_averages_differ_in_these_runs(unbroken: Callable[[str], Path]) -> None:
     """Else a lost step of a schedule, or lost averages, would go unnoticed."""
     plateau, cycle = (read_checkpoint(unbroken(recipe) / "checkpoints" / "last.ckpt") for recipe in RECIPES)
     assert len({row["lr"] for row in plateau["history"]}) > 1
-    assert len({row["lr"] for row in cycle["history"]}) == 6
+    assert len({row["lr"] for row in cycle["history"]}) == EPOCHS
     state = cycle["state_dict"]
     online = [name for name in state if name.startswith("online_model.")]
     assert any(not torch.equal(state[n], state[n.replace("online_model", "recogniser")]) for n in online)
@@ -93,7 +71,18 @@ def test_a_stopped_run_ends_with_the_same_weights(
     monkeypatch.undo()
     assert read_checkpoint(run_dir / "checkpoints" / "last.ckpt")["epoch"] == epoch
     command("train.py", f"ckpt_path={run_dir}")
-    assert_same_end(run_dir, unbroken(recipe))
+    assert differences(run_dir, unbroken(recipe)) == []
+
+
+def test_the_smallest_difference_is_noticed(unbroken: Callable[[str], Path], tmp_path: Path) -> None:
+    other = shutil.copytree(unbroken("plateau"), tmp_path / "other")
+    assert differences(other, unbroken("plateau")) == []
+    content = read_checkpoint(other / "checkpoints" / "last.ckpt")
+    weights = next(one for one in content["state_dict"].values() if one.is_floating_point() and one.ndim).view(-1)
+    weights[0] = torch.nextafter(weights[0], torch.tensor(torch.inf))
+    save_atomically(content, other / "checkpoints" / "last.ckpt")
+    (other / "metrics.json").write_bytes(b"")
+    assert differences(other, unbroken("plateau")) == ["last.ckpt: state_dict", "metrics.json"]
 
 
 def test_a_finished_run_resumed_with_more_epochs_goes_on(
@@ -102,7 +91,7 @@ def test_a_finished_run_resumed_with_more_epochs_goes_on(
     run_dir = folder / "short"
     train(*RECIPES["plateau"], "trainer.max_epochs=3", f"hydra.run.dir={run_dir}")
     command("train.py", f"ckpt_path={run_dir}", "trainer.max_epochs=6")
-    assert_same_end(run_dir, unbroken("plateau"))
+    assert differences(run_dir, unbroken("plateau")) == []
 
 
 def test_a_run_that_stopped_early_trains_no_further(folder: Path, train: Command, command: Command) -> None:

@@ -1,13 +1,11 @@
 """A real browser, the real server, and sounds whose answers are known."""
 
-import io
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-import soundfile
 import torch
 from playwright.sync_api import Browser, BrowserContext, Page
 
@@ -22,8 +20,6 @@ from ser.inference.export import export_onnx
 from ser.inference.predictor import Predictor, Timeline
 from ser.models.metadata import ModelMetadata
 
-RATE = 48_000
-
 
 @pytest.fixture(scope="session")
 def screenshots() -> Path:
@@ -34,19 +30,7 @@ def screenshots() -> Path:
 
 
 @pytest.fixture(scope="session")
-def voice_wav() -> Callable[..., bytes]:
-    """A made-up voice by number, as the bytes of a WAV file."""
-    return _voice_wav
-
-
-@pytest.fixture(scope="session")
-def as_wav() -> Callable[..., bytes]:
-    """float [samples] or [samples, channels] at 48 kHz as the bytes of a WAV file."""
-    return _as_wav
-
-
-@pytest.fixture(scope="session")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def checkpoint(tmp_path_factory: pytest.TempPathFactory, voice_wav: Callable[..., bytes]) -> Path:
     """A small network that was not trained, but made to give each of the made-up voices an answer of its own."""
     metadata = ModelMetadata(
         architecture="cnn_bilstm_luong",
@@ -56,7 +40,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
         protocol="Not trained: made for tests.",
         rejection_threshold=0.4,
     )
-    voices = [load_features(_voice_wav(1000 + seed), settings=metadata.features) for seed in range(8)]
+    voices = [load_features(voice_wav(1000 + seed), settings=metadata.features) for seed in range(8)]
     features = torch.from_numpy(np.stack([voice.features for voice in voices]))
     lengths = torch.tensor([voice.length for voice in voices])
     with torch.random.fork_rng(), torch.no_grad():
@@ -102,12 +86,12 @@ def server(model: Path, screenshots: Path, worker_id: str) -> Iterator[AppServer
 
 
 @pytest.fixture(scope="session")
-def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+def chromium(tmp_path_factory: pytest.TempPathFactory, voice_wav: Callable[..., bytes]) -> Iterator[Browser]:
     """Debian's Chromium, whose microphone hears voice 0."""
     if not Path(CHROMIUM).exists():
         pytest.skip(f"{CHROMIUM} is not on this machine: apt-get install chromium")
     speech = tmp_path_factory.mktemp("microphone") / "speech.wav"
-    speech.write_bytes(_voice_wav(0))
+    speech.write_bytes(voice_wav(0))
     with launch_chromium(microphone=speech) as browser:
         yield browser
 
@@ -139,23 +123,3 @@ def keep(screenshots: Path) -> Callable[[Page, str], None]:
         page.screenshot(path=screenshots / f"{name}.png")
 
     return take
-
-
-def _voice_wav(seed: int, *, seconds: float = 3.0) -> bytes:
-    """Gliding harmonics in syllables and a little noise, different for every seed, as a 16-bit WAV file at 48 kHz."""
-    rng = np.random.default_rng(seed)
-    moments = np.arange(round(seconds * RATE)) / RATE
-    glide = 1 + rng.uniform(0.05, 0.4) * np.sin(2 * np.pi * rng.uniform(0.3, 2) * moments + rng.uniform(0, 6))
-    phase = 2 * np.pi * np.cumsum(rng.uniform(90, 280) * glide) / RATE
-    tilt = rng.uniform(0.7, 1.8)
-    harmonics = sum(np.sin(partial * phase) / partial**tilt for partial in range(1, 25))
-    syllables = np.clip(np.sin(2 * np.pi * rng.uniform(0.8, 2.5) * moments + rng.uniform(0, 6)) + 0.4, 0, 1)
-    noise = rng.normal(scale=10 ** rng.uniform(-4, -2), size=len(moments))
-    wave = np.clip(rng.uniform(0.05, 0.25) * harmonics * syllables + noise, -0.99, 0.99)
-    return _as_wav(wave)
-
-
-def _as_wav(wave: np.ndarray, *, subtype: str = "PCM_16") -> bytes:
-    file = io.BytesIO()
-    soundfile.write(file, wave, RATE, format="WAV", subtype=subtype)
-    return file.getvalue()

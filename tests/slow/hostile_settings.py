@@ -1,8 +1,7 @@
 """Configurations that would have something built, run or filled: in a run's folder, or in a group of settings."""
 
 import sys
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +12,8 @@ from ser.cli.hydra_command import one_sentence_errors
 from ser.errors import CheckpointError, SerError, SettingsError
 from ser.training.config import read_run_settings
 from ser.training.configuration import plain, resumed
-from soak.attacks import Attack
-from soak.figures import PROJECT
+from tests.command_line import ROOT
+from tests.slow.attacks import Attack
 
 OVERRIDES: dict[str, list[str]] = {
     "_target_ in the model": ["+model._target_=os.mkdir", "+model.path=CANARY"],
@@ -41,29 +40,6 @@ OVERRIDES: dict[str, list[str]] = {
     "list in place of a group": ["+features.groups=[[[[[[1]]]]]]"],
 }
 """Kind -> overrides of `train.py`; each is refused before anything is touched."""
-
-
-def _as_command(call: Callable[[], object], *, refused: type[SerError]) -> object:
-    """Return what `call` returns; where it ends as a command ends, in one sentence, raise that as `refused`."""
-    try:
-        with one_sentence_errors():
-            return call()
-    except SystemExit as ended:
-        if isinstance(ended.code, str) and ended.code.startswith("error: "):
-            raise refused(ended.code) from ended
-        raise
-
-
-def _overridden(folder: Path, canary: Path, *, overrides: Sequence[str]) -> object:
-    def call() -> object:
-        given = [override.replace("CANARY", str(canary)) for override in overrides]
-        with initialize_config_dir(str(PROJECT / "conf"), version_base="1.3"):
-            configuration = compose("train", ["data=synthetic", "paths.run_dir=run", *given])
-        return read_run_settings(plain(configuration))
-
-    return _as_command(call, refused=SettingsError)
-
-
 RUNS: dict[str, bytes] = {
     "YAML that calls": b"!!python/object/apply:os.mkdir ['CANARY']\n",
     "YAML that calls in a value": b"model: !!python/object/apply:os.mkdir ['CANARY']\n",
@@ -91,14 +67,6 @@ RUNS: dict[str, bytes] = {
 """Kind -> the config.yaml in the folder of a run that is to be resumed."""
 
 
-def _resumed(folder: Path, canary: Path, *, content: bytes) -> object:
-    def call() -> object:
-        (folder / "config.yaml").write_bytes(content.replace(b"CANARY", str(canary).encode()))
-        return read_run_settings(plain(resumed(OmegaConf.create({"ckpt_path": str(folder)}), [])))
-
-    return _as_command(call, refused=CheckpointError)
-
-
 def _deep(depth: int) -> Any:
     value: Any = 1
     for _ in range(depth):
@@ -117,24 +85,44 @@ GROUPS: dict[str, Any] = {
 """Kind -> what is read as the settings of a run."""
 
 
-def _read(folder: Path, canary: Path, *, values: Any) -> object:
-    return read_run_settings(values)
+def _as_command(call: Callable[[], object], *, refused: type[SerError]) -> object:
+    """Return what `call` returns; where it ends as a command ends, in one sentence, raise that as `refused`."""
+    try:
+        with one_sentence_errors():
+            return call()
+    except SystemExit as ended:
+        if isinstance(ended.code, str) and ended.code.startswith("error: "):
+            raise refused(ended.code) from ended
+        raise
 
 
-def configuration_attacks() -> list[Attack]:
-    """Return all attacks by a configuration."""
-    of = partial(Attack, door="configuration")
-    return [
-        *(
-            of(kind=f"setting: {kind}", refused_by=SettingsError, attempt=partial(_overridden, overrides=overrides))
-            for kind, overrides in OVERRIDES.items()
-        ),
-        *(
-            of(kind=f"resumed run: {kind}", refused_by=CheckpointError, attempt=partial(_resumed, content=content))
-            for kind, content in RUNS.items()
-        ),
-        *(
-            of(kind=f"group: {kind}", refused_by=SettingsError, attempt=partial(_read, values=values))
-            for kind, values in GROUPS.items()
-        ),
-    ]
+def _overridden(canary: Path, overrides: list[str]) -> object:
+    given = [override.replace("CANARY", str(canary)) for override in overrides]
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        configuration = compose("train", ["data=synthetic", "paths.run_dir=run", *given])
+    return read_run_settings(plain(configuration))
+
+
+def _resumed(folder: Path, canary: Path, content: bytes) -> object:
+    (folder / "config.yaml").write_bytes(content.replace(b"CANARY", str(canary).encode()))
+    return read_run_settings(plain(resumed(OmegaConf.create({"ckpt_path": str(folder)}), [])))
+
+
+def configuration_attacks() -> Iterator[Attack]:
+    """Yield all attacks by a configuration."""
+    for kind, overrides in OVERRIDES.items():
+        yield Attack(
+            f"setting: {kind}",
+            SettingsError,
+            lambda _, canary, given=overrides: _as_command(lambda: _overridden(canary, given), refused=SettingsError),
+        )
+    for kind, content in RUNS.items():
+        yield Attack(
+            f"resumed run: {kind}",
+            CheckpointError,
+            lambda folder, canary, text=content: _as_command(
+                lambda: _resumed(folder, canary, text), refused=CheckpointError
+            ),
+        )
+    for kind, values in GROUPS.items():
+        yield Attack(f"group: {kind}", SettingsError, lambda *_, values=values: read_run_settings(values))

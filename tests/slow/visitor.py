@@ -1,16 +1,15 @@
 """A visitor of the app without a browser: Streamlit's own messages over a websocket, and uploads by hand-written HTTP.
 
-Fifty browsers would need more of the machine than the server that they are to try. Hand-written HTTP can also stop in
-the middle, dawdle and lie about lengths, as no client library does.
+Hand-written HTTP can stop in the middle, dawdle and lie about lengths, as no client library does.
 """
 
 import asyncio
 import secrets
 import urllib.request
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Any, Self
 from urllib.parse import urlparse
 
 from streamlit.proto.BackMsg_pb2 import BackMsg
@@ -21,7 +20,7 @@ from streamlit.proto.WidgetStates_pb2 import WidgetState
 from websockets.asyncio.client import ClientConnection, connect
 
 PATIENCE = 180.0
-"""Seconds that a visitor waits for an answer; no answer within them is a failure."""
+"""Seconds that a visitor waits for an answer."""
 NAME = "same-name.wav"
 """What every upload is called, so that a name tells nobody's file from another's."""
 _COOKIE = "_streamlit_xsrf"
@@ -64,7 +63,7 @@ class Visitor:
 
     async def open_page(self) -> None:
         """Let the script run, with nothing uploaded."""
-        await self._run({})
+        await self._run()
 
     async def announce(self) -> FileURLs:
         """Return where a file may be uploaded to."""
@@ -79,30 +78,28 @@ class Visitor:
 
     async def show(self, urls: FileURLs, *, size: int) -> None:
         """Put one uploaded file on the page, in the place of any other, and wait until the script has run."""
-        (uploader,) = (
-            one.file_uploader.id for one in self.elements.values() if one.WhichOneof("type") == "file_uploader"
-        )
-        state = WidgetState(id=uploader)
-        state.file_uploader_state_value.uploaded_file_info.add(
-            name=NAME, size=size, file_id=urls.file_id, file_urls=urls
-        )
-        await self._run({uploader: state})
+        (uploader,) = self._of_type("file_uploader")
+        state = WidgetState(id=uploader.id)
+        info = state.file_uploader_state_value.uploaded_file_info
+        info.add(name=NAME, size=size, file_id=urls.file_id, file_urls=urls)
+        await self._run(state)
 
     def confidences(self) -> str | None:
         """Return the confidences in words, as a screen reader has them; None where there are none."""
-        told = [
-            one.vega_lite_chart.alt for one in self.elements.values() if one.WhichOneof("type") == "vega_lite_chart"
-        ]
-        return next((words for words in told if words.startswith("Confidences: ")), None)
+        charts = [chart.alt for chart in self._of_type("vega_lite_chart")]
+        return next((words for words in charts if words.startswith("Confidences: ")), None)
 
     def alerts(self) -> list[str]:
         """Return the errors and warnings on the page."""
-        return [one.alert.body for one in self.elements.values() if one.WhichOneof("type") == "alert"]
+        return [alert.body for alert in self._of_type("alert")]
 
-    async def _run(self, states: Mapping[str, WidgetState]) -> None:
+    def _of_type(self, kind: str) -> list[Any]:
+        return [getattr(one, kind) for one in self.elements.values() if one.WhichOneof("type") == kind]
+
+    async def _run(self, *states: WidgetState) -> None:
         message = BackMsg()
         message.rerun_script.query_string = ""
-        message.rerun_script.widget_states.widgets.extend(states.values())
+        message.rerun_script.widget_states.widgets.extend(states)
         await self.socket.send(message.SerializeToString())
         shown: dict[tuple[int, ...], Element] = {}
         while True:

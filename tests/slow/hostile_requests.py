@@ -6,7 +6,7 @@ import secrets
 from streamlit.proto.BackMsg_pb2 import BackMsg
 
 from app.capacity import MAX_BYTES_OF_VISITOR
-from soak.visitor import Door, Manners, Visitor, put, visiting
+from tests.slow.visitor import Door, Manners, Visitor, put, visiting
 
 HOSTILE = (
     "connection cut in the upload",

@@ -1,0 +1,185 @@
+"""SIGKILL at random moments of training, preparation and download: what is finished afterwards is the same to the bit.
+
+And two processes that prepare into one cache, and an entry of it whose bit flips.
+"""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ser.corpora.synthetic import SyntheticSettings, write_synthetic_corpus
+from ser.inference.checkpoint import read_checkpoint
+from tests.command_line import typed
+from tests.resuming import EPOCHS, RECIPES, differences
+from tests.slow.hostile_archives import archive_of, sends, serving, zip_of
+from tests.slow.killing import Victim, contents_of, moments
+
+MEMBERS = {f"Actor_{n % 24 + 1:02d}/{n}.wav": np.random.default_rng(n).bytes(2000) for n in range(2000)}
+
+
+def training(folder: Path, *overrides: str) -> Victim:
+    """A run in `folder`, which holds its corpus and its cache as well."""
+    return Victim(typed("train.py", *overrides), (folder / "data").is_dir)  # all is imported, the corpus is being made
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_killed_training_ends_as_one_that_was_not(recipe, times, tmp_path):
+    def of(folder: Path) -> Victim:
+        paths = (f"paths.output_dir={folder}", f"paths.data_dir={folder}/data", f"hydra.run.dir={folder}/run")
+        return training(folder, *RECIPES[recipe], "data.synthetic.n_statements=1", *paths)
+
+    def writes_checkpoint(folder: Path, number: int) -> bool:
+        """Whether the checkpoint behind the first `number` is being written."""
+        last = folder / "run" / "checkpoints" / "last.ckpt"
+        if last.is_file():
+            written.add(last.stat().st_ino)
+        return len(written) >= number and any(last.parent.glob(".*.partial"))
+
+    seconds = of(tmp_path / "unbroken").to_its_end()
+    for number, share in enumerate(moments(times, longest=1.0)):
+        folder, written = tmp_path / f"killed-{number}", set()
+        is_aimed = (number + list(RECIPES).index(recipe)) % 2 == 1
+        for attempt in range(20):
+            shutil.rmtree(folder, ignore_errors=True)
+            written.clear()
+            part = share * 0.9**attempt  # where it ended before it was killed, earlier
+            if is_aimed:
+                was_killed = of(folder).killed_when(lambda: writes_checkpoint(folder, int(part * EPOCHS)))  # noqa: B023
+            else:
+                was_killed = of(folder).killed_after(part * seconds)
+            if was_killed:
+                break
+        assert was_killed
+        if (last := folder / "run" / "checkpoints" / "last.ckpt").is_file():
+            read_checkpoint(last)  # whole
+        training(folder, f"ckpt_path={folder}/run").to_its_end()
+        assert differences(folder / "run", tmp_path / "unbroken" / "run") == []
+        shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    settings = SyntheticSettings(n_actors=2, n_statements=1, n_repetitions=1)
+    return write_synthetic_corpus(tmp_path_factory.mktemp("corpus") / "corpus", settings)
+
+
+def preparation(corpus: Path, folder: Path, *, name: str = "features", workers: int = 0) -> Victim:
+    """The preparation of `corpus` into `folder`/cache and `folder`/`name`.npy; it waits for `folder`/go."""
+    folder.mkdir(parents=True, exist_ok=True)
+    ready = folder / f"{name}.ready"
+    ready.unlink(missing_ok=True)
+    given = (corpus, folder / "cache", folder / f"{name}.npy", workers, ready, folder / "go")
+    arguments = [sys.executable, "-m", "tests.slow.killing", "prepare", *map(str, given)]
+    return Victim(arguments, ready.is_file)
+
+
+def prepared(folder: Path) -> dict[str, bytes]:
+    """What a preparation is for, the entries of the cache and the features; leftovers of kills are neither."""
+    return {name: content for name, content in contents_of(folder).items() if name.endswith((".features", ".npy"))}
+
+
+def test_a_killed_preparation_is_finished_to_the_byte(corpus, times, tmp_path):
+    def begin(folder: Path) -> Victim:
+        victim = preparation(corpus, folder)
+        (folder / "go").touch()
+        return victim
+
+    seconds = begin(tmp_path / "unbroken").to_its_end()
+    expected = prepared(tmp_path / "unbroken")
+    assert len(expected) == 2 * 30 + 1
+    for moment in moments(times, longest=seconds):
+        killed = tmp_path / "killed"
+        while not begin(killed).killed_after(moment):
+            shutil.rmtree(killed)  # it had ended before: that was no kill
+            moment *= 0.9
+        begin(killed).to_its_end()
+        assert prepared(killed) == expected
+        shutil.rmtree(killed)
+
+
+def test_a_killed_download_is_finished_to_the_byte(times, tmp_path):
+    body = zip_of(list(MEMBERS.items()))
+    archive = archive_of(body)
+
+    def fetching(root: Path) -> Victim:
+        root.mkdir(exist_ok=True)
+        ready = tmp_path / "ready"
+        ready.unlink(missing_ok=True)
+        given = (root, address, archive.size, archive.md5, ready)
+        return Victim([sys.executable, "-m", "tests.slow.killing", "fetch", *map(str, given)], ready.is_file)
+
+    with serving(sends(body, pause=0.01)) as address:
+        seconds = fetching(tmp_path / "unbroken").to_its_end()
+        for moment in moments(times, longest=seconds):
+            root = tmp_path / "killed"
+            while not fetching(root).killed_after(moment):
+                shutil.rmtree(root)
+                moment *= 0.9
+            assert not (root / "Speech").exists() or contents_of(root / "Speech") == MEMBERS
+            fetching(root).to_its_end()
+            assert contents_of(root / "Speech") == MEMBERS
+            shutil.rmtree(root)
+
+
+def test_two_processes_fill_one_cache_and_a_flipped_bit_is_mended(corpus, times, tmp_path):
+    def prepare_together(folder: Path, *names: str) -> None:
+        victims = [preparation(corpus, folder, name=name, workers=1) for name in names]
+        (folder / "go").unlink(missing_ok=True)
+        processes = [subprocess.Popen(victim.arguments) for victim in victims]
+        while not all(victim.begins() for victim in victims) and all(one.poll() is None for one in processes):
+            pass
+        (folder / "go").touch()
+        assert [one.wait(timeout=300) for one in processes] == [0] * len(names)
+
+    rng = np.random.default_rng(0)
+    prepare_together(tmp_path / "alone", "one")
+    entries, features = contents_of(tmp_path / "alone" / "cache"), (tmp_path / "alone" / "one.npy").read_bytes()
+    for number in range(times):
+        folder = tmp_path / str(number)
+        prepare_together(folder, "one", "two")
+        assert contents_of(folder / "cache") == entries
+        assert [(folder / f"{name}.npy").read_bytes() == features for name in ("one", "two")] == [True, True]
+        spoilt = folder / "cache" / sorted(entries)[int(rng.integers(len(entries)))]
+        content = bytearray(spoilt.read_bytes())
+        content[int(rng.integers(len(content)))] ^= 1 << int(rng.integers(8))
+        spoilt.write_bytes(content)
+        prepare_together(folder, "one")
+        assert contents_of(folder / "cache") == entries
+        assert (folder / "one.npy").read_bytes() == features
+        shutil.rmtree(folder)
+
+
+PROGRAM = """
+import pathlib, subprocess, sys, time
+folder = pathlib.Path(sys.argv[1])
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+(folder / "child").write_text(str(child.pid))
+(folder / "begun").touch()
+time.sleep(float(sys.argv[2]))
+child.kill()
+child.wait()
+(folder / "ended").touch()
+sys.exit(int(sys.argv[3]))
+"""
+
+
+def test_a_kill_ends_the_process_and_what_it_has_started_and_a_failure_is_told(tmp_path):
+    def of(seconds: float, status: int = 0) -> Victim:
+        return Victim([sys.executable, "-c", PROGRAM, str(tmp_path), str(seconds), str(status)], begun.exists)
+
+    begun, ended = tmp_path / "begun", tmp_path / "ended"
+    assert of(60).killed_after(0.1)
+    assert not ended.exists()
+    child = Path(f"/proc/{(tmp_path / 'child').read_text()}/stat")
+    assert not child.exists() or child.read_text().rpartition(")")[2].split()[0] == "Z"
+    begun.unlink()
+    assert not of(0).killed_when(lambda: False)  # it had ended
+    assert ended.exists()
+    of(0).to_its_end()
+    with pytest.raises(AssertionError):
+        of(0, status=3).to_its_end()
+    assert [int(moment / 0.5) for moment in moments(20, longest=10.0)] == list(range(20))
