@@ -102,7 +102,7 @@ def test_a_killed_preparation_is_finished_to_the_byte(corpus, times, tmp_path):
 
 
 def test_a_killed_download_is_finished_to_the_byte(times, tmp_path):
-    body = zip_of(list(MEMBERS.items()))
+    body = zip_of(MEMBERS)
     archive = archive_of(body)
 
     def fetching(root: Path) -> Victim:
