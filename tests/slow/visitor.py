@@ -152,38 +152,35 @@ class Manners:
     ----------
     pieces, pause : of the body, and the seconds between them.
     share : of the body that is sent before the connection is cut; 1 waits for the answer.
-    claims : the length that the header states, in bytes; None states the truth, 0 sends chunks of no stated length.
+    claims : the length that the header states, in bytes; None states `claims_times` the length of the file, or the
+        truth where that is 1; 0 sends chunks of no stated length.
     """
 
     pieces: int = 1
     pause: float = 0.0
     share: float = 1.0
     claims: int | None = None
+    claims_times: float = 1.0
     has_token: bool = True
 
 
 async def put(door: Door, path: str, content: bytes, manners: Manners) -> int | None:
     """Upload `content` to `path`; return the status of the answer, None where the connection ended without one."""
     boundary = secrets.token_hex(16)
-    body = (
-        f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{NAME}"\r\n'
-        "Content-Type: audio/wav\r\n\r\n"
-    ).encode() + content
-    body += f"\r\n--{boundary}--\r\n".encode()
+    head = f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{NAME}"\r\n'
+    body = f"{head}Content-Type: audio/wav\r\n\r\n".encode() + content + f"\r\n--{boundary}--\r\n".encode()
+    claims = manners.claims or (len(body) if manners.claims_times == 1 else int(manners.claims_times * len(content)))
+    in_chunks = manners.claims == 0
     address = urlparse(door.url)
-    reader, writer = await asyncio.open_connection(address.hostname, address.port)
     headers = [
         f"PUT /{path.lstrip('/')} HTTP/1.1",
         f"Host: {address.netloc}",
         f"Content-Type: multipart/form-data; boundary={boundary}",
         "Connection: close",
+        "Transfer-Encoding: chunked" if in_chunks else f"Content-Length: {claims}",
+        *([f"Cookie: {door.cookie}", f"X-Xsrftoken: {door.token}"] if manners.has_token else []),
     ]
-    in_chunks = manners.claims == 0
-    headers.append(
-        "Transfer-Encoding: chunked" if in_chunks else f"Content-Length: {manners.claims or len(body)}",
-    )
-    if manners.has_token:
-        headers += [f"Cookie: {door.cookie}", f"X-Xsrftoken: {door.token}"]
+    reader, writer = await asyncio.open_connection(address.hostname, address.port)
     try:
         async with asyncio.timeout(PATIENCE):
             writer.write("\r\n".join([*headers, "", ""]).encode())
