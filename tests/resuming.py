@@ -8,12 +8,12 @@ from ser.inference.checkpoint import read_checkpoint
 
 EPOCHS = 6
 _SMALL = (
-    f"trainer.max_epochs={EPOCHS}", "trainer.accelerator=cpu", "reference_files=false", "logger.tensorboard=false",
+    f"trainer.max_epochs={EPOCHS}", "trainer.accelerator=cpu", "logger.tensorboard=false",
 )  # fmt: skip
 RECIPES = {
     # A patience of 0 and a high rate, so that ReduceLROnPlateau steps within the few epochs.
     "plateau": ("experiment=debug", "model.lr=0.02", "model.scheduler.patience=0", *_SMALL),
-    # One cycle by step, averaged weights, batches of like length, changes drawn from a generator of their own.
+    # One cycle by step, EMA, batches of like length, augmentation drawn from a generator of its own.
     "logmel_resbilstm": (
         "experiment=logmel_resbilstm", "data=synthetic", "data.split=random", "data.fold=null",
         "data.synthetic.n_actors=2", "data.batch_size=16", "data.channel=speech", "model.network.channels=[8, 8]",
@@ -21,6 +21,7 @@ RECIPES = {
     ),
 }  # fmt: skip
 _COMPARED = ("epoch", "global_step", "state_dict", "optimizer_states", "lr_schedulers", "history")
+_OF_EMA = ("current_model_state", "averaging_state")
 
 
 def differences(run: Path, unbroken: Path) -> list[str]:
@@ -28,7 +29,8 @@ def differences(run: Path, unbroken: Path) -> list[str]:
     found = []
     for name in ("last.ckpt", "best.ckpt"):
         ours, theirs = (read_checkpoint(one / "checkpoints" / name) for one in (run, unbroken))
-        found += [f"{name}: {key}" for key in _COMPARED if not _equal(ours[key], theirs[key])]
+        keys = [*_COMPARED, *(key for key in _OF_EMA if key in theirs)]
+        found += [f"{name}: {key}" for key in keys if not _equal(ours[key], theirs[key])]
     for name in ("val_metrics.txt", "predictions.csv", "metrics.json"):
         if (run / name).read_bytes() != (unbroken / name).read_bytes():
             found.append(name)
