@@ -118,7 +118,7 @@ def _prepare(corpus: str, cache: str, output: str, workers: str, ready: str, go:
     from ser.corpora.manifest import find_recordings
     from ser.data.cache import Recipe, Sample, prepare
     from ser.data.files import replace_when_complete
-    from ser.features.extract import FeatureSettings
+    from ser.features.settings import FeatureSettings
 
     Path(ready).touch()
     while not Path(go).exists():
