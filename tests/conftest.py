@@ -109,14 +109,13 @@ def scored_cross_validation(tmp_path_factory):
 
     from ser.corpora.manifest import find_recordings
     from ser.data.files import write_text_atomically
-    from ser.evaluation.cross_validation.predictions import read_model
     from ser.evaluation.cross_validation.report import write_results
     from ser.evaluation.cross_validation.summary import summarise
     from ser.evaluation.evaluate import _scored
     from ser.evaluation.report import Evaluation, format_predictions
     from ser.inference.predictor import Predictor
     from ser.training.cross_validation.plan import plan
-    from ser.training.cross_validation.settings import describe_protocol
+    from ser.training.cross_validation.run import describe as describe_cross_validation
 
     folder = tmp_path_factory.mktemp("judged")
     voices = SyntheticSettings(n_actors=6, n_statements=1, n_repetitions=1)
@@ -149,9 +148,10 @@ def scored_cross_validation(tmp_path_factory):
             class_names=EMOTIONS,
             features=run.settings.features,
             protocol="Random weights: nothing was learnt.",
+            corpus_root=str(folder / "voices"),
         )
         with torch.random.fork_rng():
-            torch.manual_seed(run.seed)
+            torch.manual_seed(run.run.seed)
             recogniser = fresh_recogniser(metadata)
         for parameter in recogniser.parameters():
             parameter.data.mul_(4)  # fresh weights hardly heed their input
@@ -166,20 +166,15 @@ def scored_cross_validation(tmp_path_factory):
             evaluation = Evaluation(
                 class_names=EMOTIONS, recordings=tuple(map(_scored, predictions)), protocol="Made up."
             )
-            write_text_atomically(run.predictions(part), format_predictions(evaluation))
+            write_text_atomically(run.run.predictions(part), format_predictions(evaluation))
         (run.folder / "learning_curve.png").touch()
-    summary = summarise(
-        [read_model(run, selective_accuracy=settings.selective_accuracy) for run in runs],
-        protocol=describe_protocol(settings, runs[0].settings, scored=runs[0].parts),
-        settings=settings,
-        class_names=EMOTIONS,
-    )
+    summary = summarise(describe_cross_validation(settings, runs[0], folder=folder))
     write_results(summary, folder)
     return folder
 
 
 @pytest.fixture(scope="module")
-def judged(scored_cross_validation, tmp_path_factory):
+def moved_cross_validation(scored_cross_validation, tmp_path_factory):
     """A copy of that folder to write to, without its voices; it also shows that a cross-validation may be moved."""
     copy = tmp_path_factory.mktemp("moved") / "cross-validation"
     shutil.copytree(scored_cross_validation, copy, ignore=shutil.ignore_patterns("voices"))

@@ -1,6 +1,6 @@
 """`python -m ser card model=<name or file> cross_validation=<folder>`: write MODEL_CARD.md.
 
-Every figure comes from the results.json and robustness.json of finished cross-validations: that of the model's recipe,
+Every score comes from the results.json and robustness.json of finished cross-validations: that of the model's recipe,
 and, where they are given, those under other protocols: `random_split`, `seven_classes`, both again with `_whole`,
 without an inner validation part (`data.val_size=0`), `emobox`, `song`. A section without a folder is left
 out. `output=<file>` names the card; its pictures lie in docs/model_card/ beside it.
@@ -25,7 +25,7 @@ OTHERS = {
 
 @settings_dataclass
 class ModelCardSettings:
-    """What the command is told; folders of cross-validations, those that are empty are left out."""
+    """The settings of the command; an empty folder of a cross-validation leaves out its section."""
 
     model: str
     cross_validation: str
@@ -54,11 +54,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Write the card, print the paths of its files; return the exit status."""
     keys = f"model=<name or file>, cross_validation=<folder>, {'=, '.join(OTHERS)}=, output="
     return key_value_command(
-        _write_as_told, ModelCardSettings, module="card", description=__doc__, keys=keys, arguments=arguments
+        _write, ModelCardSettings, module="card", description=__doc__, keys=keys, arguments=arguments
     )
 
 
-def _write_as_told(settings: ModelCardSettings) -> str:
+def _write(settings: ModelCardSettings) -> str:
     from ser.evaluation.model_card.card import read_model_file, write_card  # torch, only once it is needed
 
     paths = write_card(

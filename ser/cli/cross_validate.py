@@ -12,7 +12,7 @@ from ser.cli.hydra_command import CONF, one_sentence_errors, run_command
 
 @hydra.main(version_base="1.3", config_path=CONF, config_name="cross_validate")
 def _task(configuration: DictConfig) -> float:
-    """Check the settings of all runs, run them, report; return the validation figure that a sweep optimises."""
+    """Check the settings of all runs, run them, report; return the validation score that a sweep optimises."""
     from ser.training.configuration import discard_unused
 
     with one_sentence_errors():
@@ -31,13 +31,8 @@ def _task(configuration: DictConfig) -> float:
 
         from ser.training.cross_validation.run import cross_validate, monitored
 
-        summary = cross_validate(
-            settings,
-            runs,
-            folder=folder,
-            configuration=OmegaConf.to_container(configuration, resolve=False),
-            train_script=Path(__file__).parents[2] / "train.py",
-        )
+        kept = OmegaConf.to_container(configuration, resolve=False)
+        summary = cross_validate(settings, runs, folder=folder, configuration=kept)
         return monitored(summary, runs[0].settings.optimized_metric)
 
 

@@ -8,10 +8,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from hydra_plugins.ser_processes import ProcessLauncher
 from ser.errors import CheckpointError, SerError
 from ser.inference.run_folder import run_of
 
@@ -31,6 +33,7 @@ def run_command(task: Callable[[], Any], arguments: Sequence[str] | None) -> int
     if arguments is not None:
         sys.argv[1:] = arguments
     OmegaConf.register_new_resolver("run_folder", _run_folder, replace=True)
+    Plugins.instance().register(ProcessLauncher)  # by itself, Hydra does not find it in an editable installation
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here unprinted, without a traceback
     with one_sentence_errors():
         task()

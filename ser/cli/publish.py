@@ -1,7 +1,7 @@
 """`python -m ser publish checkpoint=<run folder or file> name=<name>`: a model that is loaded by its name.
 
-With `cross_validation=<folder>`, of the same recipe, it takes from there the temperature and the confidence below which
-it calls itself uncertain: the mean of those that each run chose on its validation actors.
+With `cross_validation=<folder>`, of the same recipe, it takes from there the temperature and the rejection threshold:
+the means of those that each run chose on its validation actors.
 
 Writes `<name>.safetensors`, the weights; `<name>.json`, the metadata; and, where onnx and onnxruntime are installed,
 `<name>.onnx`, for prediction without PyTorch. They lie in the package, or in `folder=<folder>`. Keep them together.
@@ -21,7 +21,7 @@ from ser.inference.pretrained import MODELS
 
 @settings_dataclass
 class PublishSettings:
-    """What the command is told: `checkpoint`, the `name` to give, where to (`folder`; empty: the package), and which
+    """The settings of the command: `checkpoint`, the `name` to give, where to (`folder`; empty: the package), and which
     `cross_validation` calibrates it (empty: none)."""
 
     checkpoint: str
@@ -34,11 +34,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Publish, print the paths of the files; return the exit status."""
     keys = "checkpoint=<path>, name=<name>, folder=<folder>, cross_validation=<folder>"
     return key_value_command(
-        _publish_as_told, PublishSettings, module="publish", description=__doc__, keys=keys, arguments=arguments
+        _publish, PublishSettings, module="publish", description=__doc__, keys=keys, arguments=arguments
     )
 
 
-def _publish_as_told(settings: PublishSettings) -> str:
+def _publish(settings: PublishSettings) -> str:
     from ser.evaluation.publish import publish, read_calibration  # torch, only once it is needed
 
     folder = Path(settings.folder) if settings.folder else MODELS

@@ -1,8 +1,9 @@
 """`python -m ser robustness cross_validation=<folder>`: how much UAR its runs lose when the sound changes.
 
 Changes the recordings that the runs of a finished cross-validation have scored (`part=validation`, or `part=test`) in
-level, with noise, by a telephone's band and a small room, and lets the runs judge them again. Writes `robustness.md`
-and `robustness.json` into the folder, into `test/` in it for the test part. `count=<n>` takes n recordings a fold.
+level, with noise, by a telephone's band and a small room, and predicts them again with the runs. It writes
+`robustness.md` and `robustness.json` into the folder, for the test part into `test/` in it. `count=<n>` takes n
+recordings of each fold.
 """
 
 import logging
@@ -10,13 +11,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ser.cli.key_value_command import key_value_command
+from ser.evaluation.cross_validation.record import Part
 from ser.features.validation import Natural, Positive, settings_dataclass
-from ser.training.cross_validation.settings import Part
 
 
 @settings_dataclass
 class RobustnessSettings:
-    """What the command is told; `count` recordings a fold (None: all), `workers` processes (0: all cores)."""
+    """The settings of the command; `count` recordings of each fold (None: all), `workers` processes (0: all cores)."""
 
     cross_validation: str
     part: Part = "validation"
@@ -27,7 +28,7 @@ class RobustnessSettings:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print the table, write it; return the exit status."""
     return key_value_command(
-        _measure_as_told,
+        _measure,
         RobustnessSettings,
         module="robustness",
         description=__doc__,
@@ -38,8 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
 
 
-def _measure_as_told(settings: RobustnessSettings) -> str:
-    from ser.evaluation.robustness.measurement import measure  # torch and Lightning, only once they are needed
+def _measure(settings: RobustnessSettings) -> str:
+    from ser.evaluation.robustness.measurement import measure  # torch, only once it is needed
     from ser.evaluation.robustness.report import write_robustness
 
     folder = Path(settings.cross_validation)

@@ -1,4 +1,4 @@
-"""Score a checkpoint on recordings whose names tell the truth, from sound to report."""
+"""Score a checkpoint on recordings whose names give the true emotion, from sound to report."""
 
 import logging
 from collections.abc import Collection, Mapping
@@ -68,7 +68,7 @@ def _recordings_to_score(settings: EvaluationSettings, metadata: ModelMetadata) 
     """Return the recordings, and the sentence on what they are."""
     folder = None if settings.test_dir is None else Path(settings.test_dir)
     if folder is None and not metadata.scored_recordings:  # there is nothing but what it was trained on
-        folder = _root(settings, metadata)
+        folder = corpus_of(metadata, root=settings.root)
     if folder is not None:
         found = of_channel(find_recordings(folder), settings.channel)
         kept = [recording for recording in found if recording.name.emotion in metadata.class_names]
@@ -78,7 +78,7 @@ def _recordings_to_score(settings: EvaluationSettings, metadata: ModelMetadata) 
             log.warning("%d recordings of classes that the model does not know are left out", len(found) - len(kept))
         heard = _overlap_with_training(metadata, kept)
         return kept, f"Recordings in {folder}, {settings.channel} channel(s). {heard}"
-    found = of_channel(find_recordings(_root(settings, metadata)), settings.channel)
+    found = of_channel(find_recordings(corpus_of(metadata, root=settings.root)), settings.channel)
     kept_out = set(metadata.scored_recordings)
     kept = [recording for recording in found if recording.stem in kept_out]
     if not kept:
@@ -88,11 +88,13 @@ def _recordings_to_score(settings: EvaluationSettings, metadata: ModelMetadata) 
     return kept, metadata.protocol
 
 
-def _root(settings: EvaluationSettings, metadata: ModelMetadata) -> Path:
-    if settings.root is not None:
-        return Path(settings.root)
+def corpus_of(metadata: ModelMetadata, *, root: str | None = None) -> Path:
+    """Return the folder of a model's corpus: `root`, else where it was at training, else where `train.py` looks."""
+    if root is not None:
+        return Path(root)
     at_training = Path(metadata.corpus_root)
-    return at_training if at_training.is_dir() else corpus_root(None, default=Path("data/ravdess"))[0]
+    found = metadata.corpus_root and at_training.is_dir()
+    return at_training if found else corpus_root(None, default=Path("data/ravdess"))[0]
 
 
 def _overlap_with_training(metadata: ModelMetadata, recordings: Collection[Recording]) -> str:

@@ -1,20 +1,12 @@
-"""`python -m ser publish checkpoint=<run folder or file> name=<name>`: a model that is loaded by its name.
+"""Write a checkpoint as a pretrained model, which is loaded by its name, calibrated by a cross-validation."""
 
-With `cross_validation=<folder>`, of the same recipe, it takes from there the temperature and the confidence below which
-it calls itself uncertain: the mean of those that each run chose on its validation actors.
-
-Writes `<name>.safetensors`, the weights; `<name>.json`, the metadata; and, where onnx and onnxruntime are installed,
-`<name>.onnx`, for prediction without PyTorch. They lie in the package, or in `folder=<folder>`. Keep them together.
-"""
-
-import json
 import logging
 import statistics
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ser.errors import CheckpointError, SettingsError
-from ser.evaluation.cross_validation.report import RESULTS
+from ser.evaluation.cross_validation.record import RESULTS, read_results
 from ser.inference.checkpoint import load_recogniser
 from ser.inference.export import onnx_model, require_packages
 from ser.inference.metadata_file import ONNX, metadata_path
@@ -35,22 +27,21 @@ class Calibration:
 def read_calibration(folder: Path) -> Calibration:
     """Return the geometric mean of the runs' temperatures, and the mean of their thresholds.
 
-    A run for which no threshold kept the accuracy that was asked for calls everything uncertain: it counts as 1.
+    A run without a threshold, because none reached the target accuracy, rejects everything: it counts as 1.
 
     Raises
     ------
     CheckpointError : the folder is not that of a finished cross-validation.
     """
-    path = folder / RESULTS
+    runs = [run for run in read_results(folder)["runs"] if run["seed"] != "ensemble"]
     try:
-        runs = [run for run in json.loads(path.read_text(encoding="utf-8"))["runs"] if run["seed"] != "ensemble"]
-        temperatures = [float(run["temperature"]) for run in runs]
-        thresholds = [1.0 if run["threshold"] is None else float(run["threshold"]) for run in runs]
+        thresholds = [run["rejection_threshold"] for run in runs]
         return Calibration(
-            temperature=statistics.geometric_mean(temperatures), rejection_threshold=statistics.fmean(thresholds)
+            temperature=statistics.geometric_mean(run["temperature"] for run in runs),
+            rejection_threshold=statistics.fmean(1.0 if each is None else each for each in thresholds),
         )
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(f"{path} is not the result of a cross-validation ({type(error).__name__}).") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{folder / RESULTS} holds no run with its calibration: {error}.") from error
 
 
 def publish(checkpoint: Path, output: Path, *, calibration: Calibration | None = None) -> list[Path]:

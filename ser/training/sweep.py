@@ -1,65 +1,71 @@
-"""The table at the end of a multirun: one line a job, best first."""
+"""The table at the end of a multirun: one row for each job, best first, from the folders of the jobs."""
 
-import csv
-import io
 import json
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
+from tabulate import tabulate
 
 from ser.data.files import write_text_atomically
+from ser.training.launcher import OUTCOME
 
 TABLE = "sweep.csv"
-_LABELS = ("job", "overrides")
 
 
 class SweepTable(Callback):
-    """Hydra's callback that gathers the jobs of a sweep and writes `sweep.csv` into the sweep's folder."""
-
-    def __init__(self) -> None:
-        self._rows: list[dict[str, Any]] = []
+    """Hydra's callback that leaves the metric of each job in its folder and, after a sweep, writes `sweep.csv`."""
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
-        """Take down one finished job."""
-        if job_return.status is JobStatus.COMPLETED and job_return.hydra_cfg is not None:
-            hydra = job_return.hydra_cfg.hydra
-            folder = Path(hydra.runtime.output_dir)
-            labels = {"job": folder.name, "overrides": " ".join(hydra.overrides.task)}
-            self._rows.append(labels | {config.optimized_metric: job_return.return_value} | _metrics_of(folder))
+        """Write `job.json` into the folder of a finished job, in whichever process it ran."""
+        if job_return.status is not JobStatus.COMPLETED or job_return.hydra_cfg is None:
+            return
+        hydra = job_return.hydra_cfg.hydra
+        outcome = {
+            "overrides": list(hydra.overrides.task),
+            "metric": config.optimized_metric,
+            "value": job_return.return_value,
+        }
+        write_text_atomically(Path(hydra.runtime.output_dir) / OUTCOME, json.dumps(outcome, indent=2) + "\n")
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """Sort, print and write the table."""
-        if not self._rows:
+        folder = Path(config.hydra.sweep.dir)
+        table = sweep_table(folder, config.optimized_metric)
+        if table.empty:
             return
-        monitored = config.optimized_metric
-        rows = sorted(self._rows, key=lambda row: row[monitored], reverse=not monitored.endswith("loss"))
-        columns = list(dict.fromkeys(column for row in rows for column in row))
-        text = io.StringIO()
-        writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-        path = Path(config.hydra.sweep.dir) / TABLE
-        write_text_atomically(path, text.getvalue())
-        # Printed: it is the answer of the command, and Hydra's logging has ended by now.
-        print(format_table(rows, columns))
+        path = folder / TABLE
+        write_text_atomically(path, table.to_csv(index=False, lineterminator="\n"))
+        # Printed: it is the result of the command, and Hydra's logging has ended by now.
+        print(format_table(table))
         print(f"Written to {path}")
 
 
-def format_table(rows: list[dict[str, Any]], columns: list[str]) -> str:
-    """Return rows as an aligned table, and under them the mean of each column of numbers: the figure of many folds."""
-    numbers = {column: [row[column] for row in rows if column in row] for column in columns if column not in _LABELS}
-    mean = {"job": "mean"} | {column: sum(values) / len(values) for column, values in numbers.items()}
-    cells = [columns, *([_cell(row.get(column, "")) for column in columns] for row in (*rows, mean))]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in cells)
-    return "\n".join(line.rstrip() for line in lines)
+def sweep_table(folder: Path, monitored: str) -> pd.DataFrame:
+    """Return the finished jobs in `folder`, best first: with the monitored metric and those of the reports."""
+    jobs = sorted((path.parent for path in folder.glob(f"*/{OUTCOME}")), key=lambda job: (len(job.name), job.name))
+    rows = []
+    for job in jobs:
+        outcome = json.loads((job / OUTCOME).read_text(encoding="utf-8"))
+        labels = {"job": job.name, "overrides": " ".join(outcome["overrides"])}
+        rows.append(labels | {monitored: outcome["value"]} | _metrics_of(job))
+    if not rows:
+        return pd.DataFrame()
+    return pd.DataFrame(rows).sort_values(monitored, ascending=monitored.endswith("loss"), kind="stable")
+
+
+def format_table(table: pd.DataFrame) -> str:
+    """Return the table as text, with the mean of each column of numbers below, which counts where jobs are folds."""
+    means = {"job": "mean", **table.mean(numeric_only=True)}
+    rows = pd.concat([table, pd.DataFrame([means])]).astype(object)
+    return tabulate(rows.where(rows.notna(), ""), headers="keys", showindex=False, tablefmt="plain", floatfmt=".4f")
 
 
 def _metrics_of(run: Path) -> dict[str, float]:
-    """Return the figures of a run's reports, `val/...` and, where there are test actors, `test/...`."""
+    """Return the metrics in a run's reports, `val/...` and, where there are test recordings, `test/...`."""
     reports = {"val": run / "metrics.json", "test": run / "test" / "metrics.json"}
     return {
         f"{part}/{name}": value
@@ -67,7 +73,3 @@ def _metrics_of(run: Path) -> dict[str, float]:
         if path.is_file()
         for name, value in json.loads(path.read_text(encoding="utf-8"))["overall"].items()
     }
-
-
-def _cell(value: Any) -> str:
-    return f"{value:.4f}" if isinstance(value, float) else str(value)

@@ -18,13 +18,13 @@ COLUMNS = [f"p_{name}" for name in EMOTIONS]
 
 
 @pytest.fixture(scope="module")
-def measured(judged):
-    assert main([f"cross_validation={judged}", "part=test", "workers=1"]) == 0
-    return json.loads((judged / "test" / "robustness.json").read_text())
+def measured(moved_cross_validation):
+    assert main([f"cross_validation={moved_cross_validation}", "part=test", "workers=1"]) == 0
+    return json.loads((moved_cross_validation / "test" / "robustness.json").read_text())
 
 
-def test_unchanged_has_the_figures_of_the_cross_validation(measured, judged):
-    results = json.loads((judged / "results.json").read_text())
+def test_unchanged_has_the_scores_of_the_cross_validation(measured, moved_cross_validation):
+    results = json.loads((moved_cross_validation / "results.json").read_text())
     pooled = results["summary"]["test"]["pooled"]
     unchanged = measured["changes"]["unchanged"]
     assert unchanged["uar"] == pytest.approx(pooled["uar"]["mean"])
@@ -34,7 +34,9 @@ def test_unchanged_has_the_figures_of_the_cross_validation(measured, judged):
     assert measured["n_recordings"] * 2 == pooled["all_seeds"]["n_recordings"]
 
 
-def test_each_change_is_scored_by_the_runs_that_never_heard_the_actor(measured, judged, scored_cross_validation):
+def test_each_change_is_scored_by_the_runs_to_which_the_actor_is_unseen(
+    measured, moved_cross_validation, scored_cross_validation
+):
     """The same by hand: one change, recording by recording, scored by scikit-learn."""
     recordings = {r.stem: r for r in find_recordings(scored_cross_validation / "voices")}
     place = 1 + [by.name for by in CHANGES].index("noise_10_db")
@@ -42,7 +44,7 @@ def test_each_change_is_scored_by_the_runs_that_never_heard_the_actor(measured, 
     for seed in (0, 1):
         true, predicted = [], []
         for fold in (0, 4):
-            run = judged / f"fold_subject_wise_{fold}_seed_{seed}"
+            run = moved_cross_validation / f"fold_subject_wise_{fold}_seed_{seed}"
             predictor = Predictor.load(run)
             table = pd.read_csv(run / "test" / "predictions.csv")
             for row in table.itertuples():
@@ -62,8 +64,8 @@ def test_each_change_is_scored_by_the_runs_that_never_heard_the_actor(measured, 
     assert list(measured["changes"]) == ["unchanged", *(by.name for by in CHANGES)]
 
 
-def test_the_table_says_what_the_json_says(measured, judged):
-    text = (judged / "test" / "robustness.md").read_text()
+def test_the_table_says_what_the_json_says(measured, moved_cross_validation):
+    text = (moved_cross_validation / "test" / "robustness.md").read_text()
     assert text.splitlines()[2] == measured["protocol"]
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("|")]
     for one, row in zip(measured["changes"].values(), rows[2:], strict=True):
@@ -72,49 +74,58 @@ def test_the_table_says_what_the_json_says(measured, judged):
     assert "Scored: 60 test recordings of all folds pooled" in text
 
 
-def test_some_recordings_of_the_validation_part_by_two_workers(judged, capsys):
-    assert main([f"cross_validation={judged}", "count=10", "workers=2"]) == 0
-    first = (judged / "robustness.json").read_bytes()
-    assert (judged / "robustness.md").read_text() == capsys.readouterr().out
-    assert "Scored: 20 of 60, drawn by chance, validation recordings" in (judged / "robustness.md").read_text()
+def test_some_recordings_of_the_validation_part_by_two_workers(moved_cross_validation, capsys):
+    assert main([f"cross_validation={moved_cross_validation}", "count=10", "workers=2"]) == 0
+    first = (moved_cross_validation / "robustness.json").read_bytes()
+    assert (moved_cross_validation / "robustness.md").read_text() == capsys.readouterr().out
+    assert (
+        "Scored: 20 of 60, drawn by chance, validation recordings"
+        in (moved_cross_validation / "robustness.md").read_text()
+    )
     assert json.loads(first)["n_recordings"] == 20
-    assert main([f"cross_validation={judged}", "count=10", "workers=1"]) == 0
-    assert (judged / "robustness.json").read_bytes() == first
+    assert main([f"cross_validation={moved_cross_validation}", "count=10", "workers=1"]) == 0
+    assert (moved_cross_validation / "robustness.json").read_bytes() == first
 
 
-def test_a_run_that_judges_otherwise_than_it_did_is_an_error(judged, tmp_path, capsys):
+def test_a_run_that_predicts_differently_than_before_is_an_error(moved_cross_validation, tmp_path, capsys):
     copy = tmp_path / "copy"
-    shutil.copytree(judged, copy)
+    shutil.copytree(moved_cross_validation, copy)
     path = copy / "fold_subject_wise_4_seed_1" / "test" / "predictions.csv"
     table = pd.read_csv(path)
     table.loc[3, COLUMNS] = table.loc[3, COLUMNS].to_numpy() * 0.999 + 0.001 / 8
     table.to_csv(path, index=False)
     assert main([f"cross_validation={copy}", "part=test", "workers=1"]) == 1
     error = capsys.readouterr().err
-    assert f"fold_subject_wise_4_seed_1 judges {table.file[3]} otherwise than its predictions.csv says" in error
+    assert f"fold_subject_wise_4_seed_1 predicts {table.file[3]} differently from its predictions.csv" in error
     assert error.count("\n") == 1
 
 
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["cross_validation={judged}/nowhere"], "nowhere is no folder of a cross-validation: it holds no config.yaml."),
-        (["cross_validation={judged}", "part=training"], "robustness.part is 'training'; known are validation, test."),
-        (["cross_validation={judged}", "count=ten"], "count is 'ten', but should be a whole number."),
-        (["cross_validation={judged}", "count=0"], "robustness.count is 0, but should be at least 1."),
-        (["{judged}"], "is not understood; give settings as key=value."),
+        (
+            ["cross_validation={moved_cross_validation}/nowhere"],
+            "nowhere holds no results.json; give the folder of a finished cross-validation.",
+        ),
+        (
+            ["cross_validation={moved_cross_validation}", "part=training"],
+            "robustness.part is 'training'; known are validation, test.",
+        ),
+        (["cross_validation={moved_cross_validation}", "count=ten"], "count is 'ten', but should be a whole number."),
+        (["cross_validation={moved_cross_validation}", "count=0"], "robustness.count is 0, but should be at least 1."),
+        (["{moved_cross_validation}"], "is not understood; give settings as key=value."),
     ],
 )
-def test_wrong_settings_are_one_sentence(arguments, sentence, judged, capsys):
-    assert main([argument.format(judged=judged) for argument in arguments]) == 1
+def test_wrong_settings_are_one_sentence(arguments, sentence, moved_cross_validation, capsys):
+    assert main([argument.format(moved_cross_validation=moved_cross_validation) for argument in arguments]) == 1
     error = capsys.readouterr().err
     assert error.startswith("error: ")
     assert sentence in error
 
 
-def test_a_cross_validation_that_is_not_finished_is_refused(judged, tmp_path, capsys):
+def test_a_cross_validation_that_is_not_finished_is_refused(moved_cross_validation, tmp_path, capsys):
     copy = tmp_path / "copy"
-    shutil.copytree(judged, copy)
+    shutil.copytree(moved_cross_validation, copy)
     (copy / "fold_subject_wise_0_seed_1" / "predictions.csv").unlink()
     assert main([f"cross_validation={copy}"]) == 1
     assert f"1 of 4 runs of {copy} are not finished (fold_subject_wise_0_seed_1)" in capsys.readouterr().err

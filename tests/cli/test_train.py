@@ -121,18 +121,25 @@ def test_every_experiment_runs(
         assert "every test speaker is seen in training" in said
 
 
-def test_a_sweep_writes_one_sorted_table(train: Command, tiny: tuple[str, ...], folder: Path) -> None:
-    done = train(
-        "-m", "experiment=debug", *tiny, "data.augment_count=0,1", "data.batch_size=8,16",
-        f"hydra.sweep.dir={folder}/sweep",
-    )  # fmt: skip
-    with (folder / "sweep" / "sweep.csv").open() as file:
-        rows = list(csv.DictReader(file))
+def test_a_sweep_writes_one_sorted_table_the_same_by_both_launchers(
+    train: Command, tiny: tuple[str, ...], folder: Path
+) -> None:
+    tables = {}
+    for launcher in ("basic", "processes"):
+        done = train(
+            "-m", f"hydra/launcher={launcher}", "experiment=debug", *tiny, "data.augment_count=0,1",
+            f"hydra.sweep.dir='{folder}/sweep {launcher}'",
+        )  # fmt: skip
+        path = folder / f"sweep {launcher}" / "sweep.csv"
+        assert str(path) in done.stdout
+        tables[launcher] = path.read_text()
+    assert tables["processes"] == tables["basic"]
+    rows = list(csv.DictReader(tables["basic"].splitlines()))
     losses = [float(row["val/loss"]) for row in rows]
-    assert len(rows) == 4
+    assert len(rows) == 2
     assert losses == sorted(losses)
     assert {"data.augment_count=1" in row["overrides"] for row in rows} == {True, False}
-    assert f"{folder}/sweep/sweep.csv" in done.stdout
+    assert "Everything of this run is in" in (folder / "sweep processes" / "0" / "output.log").read_text()
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What the runs said of their recordings, read back, calibrated on validation, and averaged into an ensemble."""
+"""The predictions of the runs: read back, calibrated on validation, and averaged into an ensemble."""
 
 import csv
 from collections.abc import Sequence
@@ -11,28 +11,27 @@ from numpy.typing import NDArray
 from ser.corpora.ravdess import RecordingName, parse_stem
 from ser.errors import CorpusError
 from ser.evaluation.calibration import apply_temperature, fit_rejection_threshold, fit_temperature
-from ser.training.cross_validation.plan import FoldRun
-from ser.training.cross_validation.settings import Part
+from ser.evaluation.cross_validation.record import CrossValidation, FoldRun, Part
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Predictions:
-    """What one model, or several one after the other, said of recordings.
+    """Predictions of one model, or of several one after the other.
 
     Attributes
     ----------
     names : [n], what the file names say.
     truth : int64 [n], class numbers.
-    probabilities : float64 [n, classes], as the network gives them.
-    calibrated : float64 [n, classes], by the temperature; the same as `probabilities` until there is one.
-    certain : bool [n], whether the calibrated confidence reaches the threshold of "uncertain".
+    probabilities : float64 [n, classes], of the network, without temperature.
+    calibrated : float64 [n, classes], with the temperature; the same as `probabilities` until there is one.
+    accepted : bool [n], whether the calibrated confidence reaches the rejection threshold.
     """
 
     names: tuple[RecordingName, ...]
     truth: NDArray[np.int64]
     probabilities: NDArray[np.float64]
     calibrated: NDArray[np.float64]
-    certain: NDArray[np.bool_]
+    accepted: NDArray[np.bool_]
 
     @property
     def predicted(self) -> NDArray[np.int64]:
@@ -46,42 +45,43 @@ class Predictions:
             truth=self.truth[chosen],
             probabilities=self.probabilities[chosen],
             calibrated=self.calibrated[chosen],
-            certain=self.certain[chosen],
+            accepted=self.accepted[chosen],
         )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class FoldModel:
-    """One model of one fold: what it said, and what was chosen on its validation recordings.
+    """One model of one fold: its predictions, and what was chosen on its validation recordings.
 
     Attributes
     ----------
     seed : of the run, or None for the ensemble of all seeds.
     parts : "validation" and, where it is scored, "test".
     temperature : that minimises the log-loss of the validation recordings.
-    threshold : the least calibrated confidence of an answer that is not called uncertain; None calls all uncertain.
+    rejection_threshold : the lowest calibrated confidence of an accepted prediction; None rejects all.
     """
 
     fold: str
     seed: int | None
     parts: dict[Part, Predictions]
     temperature: float
-    threshold: float | None
+    rejection_threshold: float | None
 
 
-def read_model(run: FoldRun, *, selective_accuracy: float) -> FoldModel:
-    """Read the predictions of a finished run and choose its temperature and threshold.
+def read_model(run: FoldRun, cross_validation: CrossValidation) -> FoldModel:
+    """Read the predictions of a finished run and choose its temperature and rejection threshold.
 
     Raises
     ------
     CorpusError : a file is not what a run writes; it names it.
     """
-    classes = run.settings.data.classes
-    parts: dict[Part, Predictions] = {part: _read(run.predictions(part), classes) for part in run.parts}
-    return _calibrated(run.fold, run.seed, parts, selective_accuracy=selective_accuracy)
+    parts: dict[Part, Predictions] = {
+        part: read_predictions(run.predictions(part), cross_validation.class_names) for part in cross_validation.parts
+    }
+    return _calibrated(run.fold, run.seed, parts, target=cross_validation.target_selective_accuracy)
 
 
-def ensemble(models: Sequence[FoldModel], *, selective_accuracy: float) -> FoldModel:
+def ensemble(models: Sequence[FoldModel], *, target_selective_accuracy: float) -> FoldModel:
     """Return the ensemble of one fold's models: their probabilities averaged, then calibrated as one model.
 
     Raises
@@ -97,7 +97,7 @@ def ensemble(models: Sequence[FoldModel], *, selective_accuracy: float) -> FoldM
             )
         mean = np.mean([model.parts[part].probabilities for model in models], axis=0)
         parts[part] = replace(predictions, probabilities=mean)
-    return _calibrated(first.fold, None, parts, selective_accuracy=selective_accuracy)
+    return _calibrated(first.fold, None, parts, target=target_selective_accuracy)
 
 
 def pooled(predictions: Sequence[Predictions]) -> Predictions:
@@ -107,33 +107,38 @@ def pooled(predictions: Sequence[Predictions]) -> Predictions:
         truth=np.concatenate([one.truth for one in predictions]),
         probabilities=np.concatenate([one.probabilities for one in predictions]),
         calibrated=np.concatenate([one.calibrated for one in predictions]),
-        certain=np.concatenate([one.certain for one in predictions]),
+        accepted=np.concatenate([one.accepted for one in predictions]),
     )
 
 
-def _calibrated(fold: str, seed: int | None, parts: dict[Part, Predictions], *, selective_accuracy: float) -> FoldModel:
+def _calibrated(fold: str, seed: int | None, parts: dict[Part, Predictions], *, target: float) -> FoldModel:
     validation = parts["validation"]
     temperature = fit_temperature(validation.probabilities, validation.truth)
     threshold = fit_rejection_threshold(
-        apply_temperature(validation.probabilities, temperature), validation.truth, accuracy=selective_accuracy
+        apply_temperature(validation.probabilities, temperature), validation.truth, accuracy=target
     )
 
-    def judged(predictions: Predictions) -> Predictions:
+    def calibrate(predictions: Predictions) -> Predictions:
         calibrated = apply_temperature(predictions.probabilities, temperature)
-        certain = calibrated.max(axis=1) >= (np.inf if threshold is None else threshold)
-        return replace(predictions, calibrated=calibrated, certain=certain)
+        accepted = calibrated.max(axis=1) >= (np.inf if threshold is None else threshold)
+        return replace(predictions, calibrated=calibrated, accepted=accepted)
 
     return FoldModel(
         fold=fold,
         seed=seed,
-        parts={part: judged(predictions) for part, predictions in parts.items()},
+        parts={part: calibrate(predictions) for part, predictions in parts.items()},
         temperature=temperature,
-        threshold=threshold,
+        rejection_threshold=threshold,
     )
 
 
-def _read(path: Path, classes: Sequence[str]) -> Predictions:
-    """Read what `ser.evaluation.report.format_predictions` wrote."""
+def read_predictions(path: Path, classes: Sequence[str]) -> Predictions:
+    """Read what `ser.evaluation.report.format_predictions` wrote.
+
+    Raises
+    ------
+    CorpusError : the file is something else; it names it.
+    """
     with path.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     names = [parse_stem(row["file"]) for row in rows] if rows and "file" in rows[0] else []
@@ -146,5 +151,5 @@ def _read(path: Path, classes: Sequence[str]) -> Predictions:
         truth=np.array([classes.index(row["true"]) for row in rows]),
         probabilities=probabilities,
         calibrated=probabilities,
-        certain=np.ones(len(rows), dtype=bool),
+        accepted=np.ones(len(rows), dtype=bool),
     )

@@ -7,20 +7,20 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ser.data.files import write_text_atomically
+from ser.evaluation.cross_validation.record import PREDICTIONS, RESULTS, Part
 from ser.evaluation.cross_validation.summary import Pooled, Spread, Summary, as_plain, seed_name
 from ser.evaluation.markdown import decimal, interval, percent, table
 from ser.evaluation.metrics import Metrics
-from ser.training.cross_validation.settings import Part
 
-RESULTS_TEXT, RESULTS, PREDICTIONS, PICTURE = "results.md", "results.json", "predictions.csv", "confusion_matrix.png"
+RESULTS_TEXT, PICTURE = "results.md", "confusion_matrix.png"
 
-_SHARES = {
+_FRACTIONS = {
     "uar": "UAR",
     "accuracy": "accuracy",
     "calibration_error": "ECE",
     "calibrated_calibration_error": "ECE, with temperature",
-    "coverage": "coverage: not called uncertain",
-    "selective_accuracy": "accuracy of those",
+    "coverage": "coverage",
+    "selective_accuracy": "selective accuracy",
 }
 _SHORT: dict[Part, str] = {"validation": "val", "test": "test"}
 _NATS = {"log_loss": "log-loss", "calibrated_log_loss": "log-loss, with temperature"}
@@ -42,10 +42,12 @@ def write_results(summary: Summary, folder: Path) -> str:
     part = last_part(summary)
     overall = summary.parts[part].pooled.overall
     title = (
-        f"{summary.protocol.partition(';')[0]}.\n{_pool(summary, part).capitalize()}:\n"
+        f"{summary.cross_validation.protocol.partition(';')[0]}.\n{_pool(summary, part).capitalize()}:\n"
         f"accuracy {overall.accuracy:.2%}, UAR {overall.uar:.2%}"
     )
-    save_figure(confusion_figure(overall.confusion, summary.class_names, title=title), folder / PICTURE)
+    save_figure(
+        confusion_figure(overall.confusion, summary.cross_validation.class_names, title=title), folder / PICTURE
+    )
     return text
 
 
@@ -55,12 +57,12 @@ def last_part(summary: Summary) -> Part:
 
 
 def format_results(summary: Summary) -> str:
-    """Return everything as Markdown whose tables are aligned, so that it reads well as it is."""
+    """Return everything as Markdown; the tables are aligned, so that they read well as plain text."""
     part = last_part(summary)
-    best = summary.parts[part].pooled
+    best, class_names = summary.parts[part].pooled, summary.cross_validation.class_names
     sections = [
         "# Cross-validation",
-        summary.protocol,
+        summary.cross_validation.protocol,
         _summary_table(summary),
         _notes(summary),
         "## By fold and seed",
@@ -70,11 +72,8 @@ def format_results(summary: Summary) -> str:
         _group_table(best),
         f"## Confusion matrix: {_pool(summary, part)}",
         table(
-            [["true \\ predicted", *summary.class_names]]
-            + [
-                [name, *map(str, counts)]
-                for name, counts in zip(summary.class_names, best.overall.confusion, strict=True)
-            ]
+            [["true \\ predicted", *class_names]]
+            + [[name, *map(str, counts)] for name, counts in zip(class_names, best.overall.confusion, strict=True)]
         ),
     ]
     return "\n\n".join(sections) + "\n"
@@ -87,16 +86,16 @@ def format_predictions(summary: Summary) -> str:
     """
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
-    names = summary.class_names
+    names = summary.cross_validation.class_names
     writer.writerow(
-        ["fold", "seed", "part", "file", "actor", "channel", "true", "predicted", "certain"]
+        ["fold", "seed", "part", "file", "actor", "channel", "true", "predicted", "accepted"]
         + [f"p_{name}" for name in names]
         + [f"c_{name}" for name in names]
     )
     for model in summary.models:
         for part, scored in model.parts.items():
             for row, name in enumerate(scored.names):
-                shares = (*scored.probabilities[row], *scored.calibrated[row])
+                probabilities = (*scored.probabilities[row], *scored.calibrated[row])
                 writer.writerow(
                     [
                         model.fold,
@@ -107,61 +106,62 @@ def format_predictions(summary: Summary) -> str:
                         name.channel,
                         names[scored.truth[row]],
                     ]
-                    + [names[scored.predicted[row]], str(bool(scored.certain[row])).lower()]
-                    + [f"{share:.9g}" for share in shares]
+                    + [names[scored.predicted[row]], str(bool(scored.accepted[row])).lower()]
+                    + [f"{probability:.9g}" for probability in probabilities]
                 )
     return table.getvalue()
 
 
 def _summary_table(summary: Summary) -> str:
-    several = len(summary.settings.seeds) > 1
+    several = len(summary.cross_validation.seeds) > 1
     head = ["", "mean over folds", "all folds pooled", "95% interval"]
     rows = [head + (["ensemble, pooled", "95% interval"] if several else [])]
     for part in reversed(summary.parts):  # test first
         one = summary.parts[part]
-        for name, label in (_SHARES | _NATS).items():
-            form = percent if name in _SHARES else decimal
-            row = [f"{part} {label}", _spread(one.fold_mean[name], form), _spread(one.pooled.figures[name], form)]
+        for name, label in (_FRACTIONS | _NATS).items():
+            form = percent if name in _FRACTIONS else decimal
+            row = [f"{part} {label}", _spread(one.fold_mean[name], form), _spread(one.pooled.scores[name], form)]
             row.append(_interval(one.pooled, name))
             if one.ensemble:
-                row += [form(one.ensemble.figures[name].mean), _interval(one.ensemble, name)]
+                row += [form(one.ensemble.scores[name].mean), _interval(one.ensemble, name)]
             rows.append(row)
     return table(rows)
 
 
 def _notes(summary: Summary) -> str:
-    settings = summary.settings
+    cross_validation = summary.cross_validation
+    n_seeds = len(cross_validation.seeds)
     lines = [
-        f"The figures are means ± standard deviations over {len(settings.seeds)} seeds."
-        if len(settings.seeds) > 1
-        else "The figures are of a single seed.",
-        f"Intervals are percentiles of {settings.bootstrap_resamples:,} resamples of the actors that were scored, each "
-        "with all its recordings: of the figure of the pooled recordings, averaged over seeds.",
+        f"Scores are means ± standard deviations over {n_seeds} seeds." if n_seeds > 1 else "Scores are of one seed.",
+        f"Intervals are percentiles of {cross_validation.bootstrap_resamples:,} resamples of the scored actors, each "
+        "with all recordings: of the score of the pooled recordings, averaged over seeds.",
         "UAR is the mean recall of the classes. ECE, the expected calibration error, is the mean gap between "
         "confidence and accuracy, in 15 bins of equal width.",
-        f"An answer is called uncertain below the lowest confidence, with temperature, from which on "
-        f"{settings.selective_accuracy:.0%} of the run's validation answers were right (always, where there is none).",
+        "A prediction is rejected if its confidence, with temperature, is below the rejection threshold: the lowest "
+        f"one from which on {cross_validation.target_selective_accuracy:.0%} of the run's validation predictions are "
+        "correct (without such a threshold, all are rejected). Coverage is the fraction that is not rejected, "
+        "selective accuracy their accuracy.",
     ]
-    if len(settings.seeds) > 1:
+    if n_seeds > 1:
         lines.append(
             "The ensemble averages the probabilities of all seeds and is scored as one model, with its own temperature."
         )
-    chosen = "temperature and threshold" if summary.keeps_last else "checkpoint, temperature and threshold"
-    lines.append(f"Validation recordings chose {chosen}: figures of theirs that depend on these flatter.")
+    chosen = "temperature and threshold" if cross_validation.keeps_last else "checkpoint, temperature and threshold"
+    lines.append(f"Validation recordings chose {chosen}: validation scores that depend on these are optimistic.")
     return "\n".join(f"- {line}" for line in lines)
 
 
 def _run_table(summary: Summary) -> str:
     columns = {"uar": "UAR", "accuracy": "accuracy", "calibration_error": "ECE", "log_loss": "log-loss"}
     with_temperature = {"calibrated_calibration_error": "ECE, T", "calibrated_log_loss": "log-loss, T"}
-    chosen = {"coverage": "coverage", "selective_accuracy": "acc. of those"}
+    chosen = {"coverage": "coverage", "selective_accuracy": "sel. acc."}
     wanted: dict[Part, dict[str, str]] = {"validation": columns, "test": columns | with_temperature | chosen}
     head = ["fold", "seed", "T", "threshold"]
     head += [f"{_SHORT[part]} {label}" for part in summary.parts for label in wanted[part].values()]
     rows = [head]
-    for model, figures in zip(summary.models, summary.figures, strict=True):
-        row = [model.fold, seed_name(model.seed), f"{model.temperature:.2f}", decimal(model.threshold)]
-        row += [_cell(name, getattr(figures[part], name)) for part in summary.parts for name in wanted[part]]
+    for model, scores in zip(summary.models, summary.scores, strict=True):
+        row = [model.fold, seed_name(model.seed), f"{model.temperature:.2f}", decimal(model.rejection_threshold)]
+        row += [_cell(name, getattr(scores[part], name)) for part in summary.parts for name in wanted[part]]
         rows.append(row)
     for seed in summary.parts["validation"].fold_means:
         row = ["mean over folds", seed_name(seed), "", ""]
@@ -190,12 +190,12 @@ def _group_table(pooled: Pooled) -> str:
 
 
 def _pool(summary: Summary, part: Part) -> str:
-    seeds = len(summary.settings.seeds)
+    seeds = len(summary.cross_validation.seeds)
     return f"{part} recordings of all folds" + (f", each counted for {seeds} seeds" if seeds > 1 else "")
 
 
 def _cell(name: str, value: float | None) -> str:
-    return percent(value) if name in _SHARES else decimal(value)
+    return percent(value) if name in _FRACTIONS else decimal(value)
 
 
 def _spread(spread: Spread, form: Callable[[float | None], str]) -> str:

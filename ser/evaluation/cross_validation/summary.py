@@ -1,4 +1,4 @@
-"""The figures of a cross-validation: by run, by seed over the folds, pooled over all, and how far actors move them."""
+"""The scores of a cross-validation: by run, by seed over the folds, and pooled over all with intervals over actors."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -8,7 +8,8 @@ import numpy as np
 
 from ser.corpora.ravdess import CHANNELS, RecordingName
 from ser.evaluation.calibration import log_loss
-from ser.evaluation.cross_validation.predictions import FoldModel, Predictions, ensemble, pooled
+from ser.evaluation.cross_validation.predictions import FoldModel, Predictions, ensemble, pooled, read_model
+from ser.evaluation.cross_validation.record import CrossValidation, Part
 from ser.evaluation.intervals import accuracy, actor_interval, confusions_by_actor, unweighted_average_recall
 from ser.evaluation.metrics import (
     Metrics,
@@ -17,7 +18,6 @@ from ser.evaluation.metrics import (
     expected_calibration_error,
     reliability_bins,
 )
-from ser.training.cross_validation.settings import CrossValidationSettings, Part
 
 _GROUPS: dict[str, tuple[tuple[str, ...], Callable[[RecordingName], str]]] = {
     "channel": (CHANNELS, lambda name: name.channel),
@@ -28,15 +28,15 @@ _RESAMPLED = {"accuracy": accuracy, "uar": unweighted_average_recall}
 
 @dataclass(frozen=True, kw_only=True)
 class Scores:
-    """Figures of one set of recordings. Shares are in [0, 1], log-losses in nats.
+    """Scores of one set of recordings: fractions in [0, 1], log-losses in nats.
 
     Attributes
     ----------
     accuracy, uar : as in `ser.evaluation.metrics.Metrics`.
-    log_loss, calibration_error : of the probabilities as the network gives them; the error has 15 bins of equal width.
+    log_loss, calibration_error : of the probabilities without temperature; the error has 15 bins of equal width.
     calibrated_log_loss, calibrated_calibration_error : the same with the temperature.
-    coverage : the share of recordings that are not called uncertain.
-    selective_accuracy : the share of those that were recognised; None where there are none.
+    coverage : the fraction of recordings whose confidence reaches the rejection threshold.
+    selective_accuracy : the accuracy on those; None where there are none.
     """
 
     accuracy: float
@@ -75,15 +75,15 @@ class Pooled:
 
     Attributes
     ----------
-    figures : name of a figure -> spread over seeds.
+    scores : name of a score -> spread over seeds.
     intervals : "accuracy" and "uar" -> 95% interval of the mean over seeds, from a bootstrap over actors.
     overall : the metrics of the recordings of all seeds together; each recording counts once a seed.
     groups : "channel" and "gender" -> group -> its metrics, as far as the groups occur.
-    reliability : "network" (probabilities as it gives them) and "calibrated" (with the temperature) -> the bins of
+    reliability : "network" (without temperature) and "calibrated" (with it) -> the bins of
         `ser.evaluation.metrics.reliability_bins`, of all seeds together.
     """
 
-    figures: Mapping[str, Spread]
+    scores: Mapping[str, Spread]
     intervals: Mapping[str, tuple[float, float]]
     overall: Metrics
     groups: Mapping[str, Mapping[str, Metrics]]
@@ -92,12 +92,12 @@ class Pooled:
 
 @dataclass(frozen=True, kw_only=True)
 class PartSummary:
-    """The figures of one part, "validation" or "test".
+    """The scores of one part, "validation" or "test".
 
     Attributes
     ----------
-    fold_means : seed, and None for the ensemble -> name of a figure -> its mean over folds.
-    fold_mean : name of a figure -> spread of that over seeds.
+    fold_means : seed, and None for the ensemble -> name of a score -> its mean over folds.
+    fold_mean : name of a score -> spread of that over seeds.
     pooled : the runs of all seeds.
     ensemble : their ensemble; None with a single seed.
     """
@@ -110,56 +110,45 @@ class PartSummary:
 
 @dataclass(frozen=True, kw_only=True)
 class Summary:
-    """Everything that the report says.
+    """Everything that the report shows.
 
     Attributes
     ----------
-    keeps_last : whether validation recordings chose no checkpoint: the last epoch of each run was kept.
-    command : that trained the runs and prints this, as far as its folder knows it.
-    models : one a fold and seed, then, with more than one seed, an ensemble a fold.
-    figures : the figures of each of them, part by part, in the same order.
+    models : one for each fold and seed, then, with more than one seed, an ensemble for each fold.
+    scores : the scores of each of them, part by part, in the same order.
     """
 
-    protocol: str
-    settings: CrossValidationSettings
-    class_names: tuple[str, ...]
+    cross_validation: CrossValidation
     models: tuple[FoldModel, ...]
-    figures: tuple[Mapping[Part, Scores], ...]
+    scores: tuple[Mapping[Part, Scores], ...]
     parts: Mapping[Part, PartSummary]
-    keeps_last: bool = False
-    command: str | None = None
 
 
-def summarise(
-    models: Sequence[FoldModel],
-    *,
-    protocol: str,
-    settings: CrossValidationSettings,
-    class_names: tuple[str, ...],
-    keeps_last: bool = False,
-    command: str | None = None,
-) -> Summary:
-    """Compute all figures of the runs `models`, which have the same parts and, in each fold, the same recordings."""
+def summarise(cross_validation: CrossValidation) -> Summary:
+    """Read the predictions of all runs and compute all scores.
+
+    Raises
+    ------
+    CorpusError : a file of predictions is damaged, or the runs of a fold scored different recordings.
+    """
+    models = [read_model(run, cross_validation) for run in cross_validation.runs]
     ensembles: list[FoldModel] = []
-    if len(settings.seeds) > 1:
-        by_fold = [[model for model in models if model.fold == fold] for fold in settings.fold_names]
-        ensembles = [ensemble(of_fold, selective_accuracy=settings.selective_accuracy) for of_fold in by_fold]
+    if len(cross_validation.seeds) > 1:
+        target = cross_validation.target_selective_accuracy
+        by_fold = [[model for model in models if model.fold == fold] for fold in cross_validation.folds]
+        ensembles = [ensemble(of_fold, target_selective_accuracy=target) for of_fold in by_fold]
     everyone = (*models, *ensembles)
     return Summary(
-        protocol=protocol,
-        settings=settings,
-        class_names=class_names,
+        cross_validation=cross_validation,
         models=everyone,
-        figures=tuple({part: scores_of(scored) for part, scored in model.parts.items()} for model in everyone),
-        parts={part: _part_summary(models, ensembles, part, settings, class_names) for part in models[0].parts},
-        keeps_last=keeps_last,
-        command=command,
+        scores=tuple({part: scores_of(predictions) for part, predictions in one.parts.items()} for one in everyone),
+        parts={part: _part_summary(models, ensembles, part, cross_validation) for part in cross_validation.parts},
     )
 
 
 def scores_of(predictions: Predictions) -> Scores:
-    """Return the figures of a set of recordings that is not empty."""
-    truth, predicted, certain = predictions.truth, predictions.predicted, predictions.certain
+    """Return the scores of a set of recordings that is not empty."""
+    truth, predicted, accepted = predictions.truth, predictions.predicted, predictions.accepted
     n_classes = predictions.probabilities.shape[1]
     confusion = confusion_matrix(truth, predicted, n_classes)
     return Scores(
@@ -169,8 +158,8 @@ def scores_of(predictions: Predictions) -> Scores:
         calibration_error=expected_calibration_error(predictions.probabilities, truth),
         calibrated_log_loss=log_loss(predictions.calibrated, truth),
         calibrated_calibration_error=expected_calibration_error(predictions.calibrated, truth),
-        coverage=float(certain.mean()),
-        selective_accuracy=float((truth == predicted)[certain].mean()) if certain.any() else None,
+        coverage=float(accepted.mean()),
+        selective_accuracy=float((truth == predicted)[accepted].mean()) if accepted.any() else None,
     )
 
 
@@ -178,13 +167,12 @@ def _part_summary(
     models: Sequence[FoldModel],
     ensembles: Sequence[FoldModel],
     part: Part,
-    settings: CrossValidationSettings,
-    class_names: Sequence[str],
+    cross_validation: CrossValidation,
 ) -> PartSummary:
-    by_seed = [[model.parts[part] for model in models if model.seed == seed] for seed in settings.seeds]
+    by_seed = [[model.parts[part] for model in models if model.seed == seed] for seed in cross_validation.seeds]
     together = [model.parts[part] for model in ensembles]
     fold_means: dict[int | None, dict[str, float | None]] = {
-        seed: _fold_means(folds) for seed, folds in zip(settings.seeds, by_seed, strict=True)
+        seed: _fold_means(folds) for seed, folds in zip(cross_validation.seeds, by_seed, strict=True)
     }
     fold_mean = {name: Spread.over([means[name] for means in fold_means.values()]) for name in SCORES}
     if together:
@@ -192,8 +180,8 @@ def _part_summary(
     return PartSummary(
         fold_means=fold_means,
         fold_mean=fold_mean,
-        pooled=_pooled([pooled(folds) for folds in by_seed], settings, class_names),
-        ensemble=_pooled([pooled(together)], settings, class_names) if together else None,
+        pooled=_pooled([pooled(folds) for folds in by_seed], cross_validation),
+        ensemble=_pooled([pooled(together)], cross_validation) if together else None,
     )
 
 
@@ -202,7 +190,8 @@ def _fold_means(folds: Sequence[Predictions]) -> dict[str, float | None]:
     return {name: Spread.over([getattr(one, name) for one in of_folds]).mean for name in SCORES}
 
 
-def _pooled(by_seed: Sequence[Predictions], settings: CrossValidationSettings, class_names: Sequence[str]) -> Pooled:
+def _pooled(by_seed: Sequence[Predictions], cross_validation: CrossValidation) -> Pooled:
+    class_names = cross_validation.class_names
     of_seeds = [scores_of(one) for one in by_seed]
     everything = pooled(by_seed)
     groups: dict[str, dict[str, Metrics]] = {}
@@ -219,10 +208,13 @@ def _pooled(by_seed: Sequence[Predictions], settings: CrossValidationSettings, c
     ]
     confusions = np.array([list(of_actor.values()) for of_actor in by_actor])
     return Pooled(
-        figures={name: Spread.over([getattr(one, name) for one in of_seeds]) for name in SCORES},
+        scores={name: Spread.over([getattr(one, name) for one in of_seeds]) for name in SCORES},
         intervals={
             name: actor_interval(
-                confusions, statistic, resamples=settings.bootstrap_resamples, seed=settings.bootstrap_seed
+                confusions,
+                statistic,
+                resamples=cross_validation.bootstrap_resamples,
+                seed=cross_validation.bootstrap_seed,
             )
             for name, statistic in _RESAMPLED.items()
         },
@@ -242,16 +234,16 @@ def _metrics(predictions: Predictions, class_names: Sequence[str]) -> Metrics:
 
 def as_plain(summary: Summary) -> dict[str, Any]:
     """Return the content of results.json: plain values that follow from the predictions and settings alone."""
-    settings = summary.settings
+    cross_validation = summary.cross_validation
     return {
-        "protocol": summary.protocol,
-        "keeps_last": summary.keeps_last,
-        "command": summary.command,
-        "folds": list(settings.fold_names),
-        "seeds": list(settings.seeds),
-        "class_names": list(summary.class_names),
-        "bootstrap": {"over": "actors", "resamples": settings.bootstrap_resamples, "seed": settings.bootstrap_seed},
-        "target_selective_accuracy": settings.selective_accuracy,
+        "protocol": cross_validation.protocol,
+        "keeps_last": cross_validation.keeps_last,
+        "command": cross_validation.command,
+        "folds": list(cross_validation.folds),
+        "seeds": list(cross_validation.seeds),
+        "class_names": list(cross_validation.class_names),
+        "bootstrap": cross_validation.bootstrap(),
+        "target_selective_accuracy": cross_validation.target_selective_accuracy,
         "summary": {
             part: {
                 "mean_over_folds": _plain_spreads(one.fold_mean),
@@ -266,13 +258,13 @@ def as_plain(summary: Summary) -> dict[str, Any]:
                 "fold": model.fold,
                 "seed": seed_name(model.seed),
                 "temperature": model.temperature,
-                "threshold": model.threshold,
+                "rejection_threshold": model.rejection_threshold,
                 **{
                     part: {"n_recordings": len(model.parts[part].truth), **vars(of_part)}
-                    for part, of_part in figures.items()
+                    for part, of_part in scores.items()
                 },
             }
-            for model, figures in zip(summary.models, summary.figures, strict=True)
+            for model, scores in zip(summary.models, summary.scores, strict=True)
         ],
     }
 
@@ -288,7 +280,7 @@ def _plain_spreads(spreads: Mapping[str, Spread]) -> dict[str, dict[str, float |
 
 def _plain_pooled(pooled: Pooled) -> dict[str, Any]:
     return {
-        **_plain_spreads(pooled.figures),
+        **_plain_spreads(pooled.scores),
         "interval_95": {name: list(ends) for name, ends in pooled.intervals.items()},
         "all_seeds": pooled.overall.as_plain(),
         "by_group": {

@@ -9,17 +9,17 @@ from typing import Any
 
 from ser.data.files import write_text_atomically
 from ser.errors import CheckpointError, SettingsError
+from ser.evaluation.cross_validation.record import run_folder
 from ser.evaluation.figures import confusion_figure, reliability_figure, save_figure
 from ser.evaluation.markdown import decimal, percent
-from ser.evaluation.model_card.results import Results, class_table, group_table, read_results, scores, temperatures
+from ser.evaluation.model_card.results import Results, class_table, group_table, read_folder, scores, temperatures
 from ser.evaluation.robustness.report import robustness_table
+from ser.inference.checkpoint import load_recogniser
 from ser.inference.metadata_file import ONNX, SAFETENSORS, digest_of, metadata_path
 from ser.inference.pretrained import find_model
 from ser.inference.run_folder import find_checkpoint
 from ser.inference.torch_backend import load_torch_scorer
 from ser.models.metadata import ModelMetadata
-from ser.training.cross_validation.plan import finished_runs
-from ser.training.cross_validation.settings import RANDOM
 
 PICTURES = Path("docs", "model_card")
 CONFUSION, RELIABILITY = "confusion_matrix.png", "reliability.png"
@@ -29,13 +29,13 @@ _COLOURS = 128
 
 @dataclass(frozen=True, kw_only=True)
 class Model:
-    """A model to be described.
+    """The model of a card.
 
     Attributes
     ----------
-    name : what it is called: its file's name without suffix.
-    files : what belongs to it, weights first.
-    parameters : how many numbers were learnt, those of a second opinion among them.
+    name : its file's name without suffix.
+    files : of the model, weights first.
+    parameters : the number of learnt parameters, those of an utterance-level head included.
     """
 
     name: str
@@ -53,7 +53,7 @@ def read_model_file(source: str) -> Model:
 
     Raises
     ------
-    CheckpointError : it cannot be used, or is an .onnx file, which does not tell its parameters.
+    CheckpointError : it cannot be used, or is an .onnx file, which holds no count of parameters.
     """
     path = find_model(source)
     if path.suffix == ONNX:
@@ -61,8 +61,8 @@ def read_model_file(source: str) -> Model:
     if path.suffix != SAFETENSORS:
         path = find_checkpoint(path)
     scorer, metadata = load_torch_scorer(path)
-    recogniser, second = scorer.recogniser, scorer.recogniser.utterance_head
-    learnt = [*recogniser.parameters(), *([second.weight, second.bias] if second is not None else [])]
+    recogniser, head = scorer.recogniser, scorer.recogniser.utterance_head
+    learnt = [*recogniser.parameters(), *([head.weight, head.bias] if head is not None else [])]
     beside = (path.with_suffix(ONNX), metadata_path(path)) if path.suffix == SAFETENSORS else ()
     return Model(
         name=path.stem,
@@ -94,20 +94,20 @@ def write_card(
     SettingsError : `cross_validation` is of a random split.
     OSError : a file cannot be written.
     """
-    results = read_results(cross_validation)
+    results = read_folder(cross_validation)
     _check_recipe(model, results, cross_validation)
-    told = {title: read_results(folder) for title, folder in others.items()}
+    other_results = {title: read_folder(folder) for title, folder in others.items()}
     pictures = [output.parent / PICTURES / name for name in (CONFUSION, RELIABILITY)]
     title = f"{results.values['protocol'].partition(';')[0]}.\n{results.part.capitalize()} recordings of all folds"
     matrix = confusion_figure(results.confusion, results.class_names, title=title)
     save_figure(matrix, pictures[0], colours=_COLOURS)
     save_figure(reliability_figure(results.reliability, title=title), pictures[1], colours=_COLOURS)
-    write_text_atomically(output, format_card(model, results, others=told, command=command))
+    write_text_atomically(output, format_card(model, results, others=other_results, command=command))
     return [output, *pictures]
 
 
 def format_card(model: Model, results: Results, *, others: Mapping[str, Results], command: str) -> str:
-    """Return the card as Markdown; a section whose figures are not there is left out."""
+    """Return the card as Markdown; a section without results is left out."""
     metadata = model.metadata
     mean, pooled = results.summary["mean_over_folds"], results.summary["pooled"]
     sections: list[tuple[str, dict[str, str]]] = [
@@ -142,9 +142,9 @@ def format_card(model: Model, results: Results, *, others: Mapping[str, Results]
                 "pooled_calibrated_ece": percent(pooled["calibrated_calibration_error"]["mean"]),
                 "ece": percent(mean["calibration_error"]["mean"]),
                 "calibrated_ece": percent(mean["calibrated_calibration_error"]["mean"]),
-                "wanted": f"{results.values['target_selective_accuracy']:.0%}",
+                "target": f"{results.values['target_selective_accuracy']:.0%}",
                 "coverage": percent(mean["coverage"]["mean"]),
-                "kept": percent(mean["selective_accuracy"]["mean"]),
+                "selective_accuracy": percent(mean["selective_accuracy"]["mean"]),
                 "model_calibration": _model_calibration(metadata, results),
                 "reliability": str(PICTURES / RELIABILITY),
             },
@@ -173,28 +173,17 @@ def format_card(model: Model, results: Results, *, others: Mapping[str, Results]
 
 
 def _check_recipe(model: Model, results: Results, folder: Path) -> None:
-    if results.values["folds"] == [RANDOM]:
+    if results.values["folds"] == ["random"]:
         raise SettingsError(f"cross_validation is {folder}, of a random split; give it as random_split instead.")
-    settings = finished_runs(folder)[1][0].settings
-    metadata = model.metadata
-    if "synthetic" in (settings.data.corpus, metadata.configuration.get("data", {}).get("corpus")):
-        raise CheckpointError(f"{model.files[0]} or {folder} is of synthetic voices; a model card tells of RAVDESS.")
-    ours = {
-        "architecture": metadata.architecture,
-        "network": metadata.network,
-        "features": metadata.features,
-        "classes": metadata.class_names,
-    }
-    theirs = {
-        "architecture": settings.model.name,
-        "network": settings.model.network,
-        "features": settings.features,
-        "classes": settings.data.classes,
-    }
-    if different := [key for key in ours if ours[key] != theirs[key]]:
+    run = run_folder(folder, results.values["folds"][0], results.values["seeds"][0])
+    recipe = load_recogniser(find_checkpoint(run))[1]
+    if any(one.configuration.get("data", {}).get("corpus") == "synthetic" for one in (model.metadata, recipe)):
+        raise CheckpointError(f"{model.files[0]} or {folder} is of synthetic voices; a model card reports RAVDESS.")
+    keys = ("architecture", "network", "features", "class_names")
+    if different := [key for key in keys if getattr(model.metadata, key) != getattr(recipe, key)]:
         raise CheckpointError(
-            f"{model.files[0]} and the networks of {folder} differ in {', '.join(different)}: its figures say nothing "
-            "of this model."
+            f"{model.files[0]} and the networks of {folder} differ in {', '.join(different)}: its scores are of "
+            "another recipe."
         )
 
 
@@ -219,23 +208,23 @@ def _robustness(values: Mapping[str, Any]) -> dict[str, str]:
 def _model_calibration(metadata: ModelMetadata, results: Results) -> str:
     runs = f"The temperatures of the runs are {temperatures(results)}."
     if metadata.temperature == 1 and metadata.rejection_threshold == 0:
-        return f"{runs} This model carries no temperature and calls nothing uncertain."
+        return f"{runs} This model has no temperature and rejects no prediction."
     return (
-        f"{runs} This model divides its logits by {decimal(metadata.temperature)}, and calls an answer uncertain "
-        f"whose confidence is below {percent(metadata.rejection_threshold)}."
+        f"{runs} This model divides its logits by {decimal(metadata.temperature)}; its rejection threshold is a "
+        f"confidence of {percent(metadata.rejection_threshold)}."
     )
 
 
 def _training(metadata: ModelMetadata) -> list[str]:
-    """Return the sentence on what the metadata tells of the training; none where it tells nothing."""
+    """Return the sentence on the training settings in the metadata; none without them."""
     configuration = metadata.configuration
-    told = [f"`{key}={configuration[key]}`" for key in ("run_name", "seed") if key in configuration]
+    named = [f"`{key}={configuration[key]}`" for key in ("run_name", "seed") if key in configuration]
     if "max_epochs" in configuration.get("trainer", {}):
-        told.append(f"`trainer.max_epochs={configuration['trainer']['max_epochs']}`")
-    if not told:
+        named.append(f"`trainer.max_epochs={configuration['trainer']['max_epochs']}`")
+    if not named:
         return []
     versions = ", ".join(f"{name} {metadata.versions[name]}" for name in sorted(metadata.versions))
-    return [f"Trained by `train.py` with {', '.join(told)}; its metadata holds all settings. Versions: {versions}."]
+    return [f"Trained by `train.py` with {', '.join(named)}; its metadata holds all settings. Versions: {versions}."]
 
 
 def _publishing(model: Model) -> list[str]:

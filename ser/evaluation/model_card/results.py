@@ -1,4 +1,4 @@
-"""What the JSON files of a cross-validation's folder say, as the tables of the card."""
+"""The JSON files in a cross-validation's folder, as tables of the card."""
 
 import json
 import math
@@ -8,15 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from ser.errors import CheckpointError
-from ser.evaluation.cross_validation.report import RESULTS
+from ser.evaluation.cross_validation.record import RESULTS, Part, read_results
 from ser.evaluation.markdown import decimal, interval, percent, table
 from ser.evaluation.metrics import ReliabilityBin
 from ser.evaluation.robustness.measurement import UNCHANGED
 from ser.evaluation.robustness.report import RESULTS as ROBUSTNESS
 from ser.evaluation.robustness.report import part_folder
-from ser.training.cross_validation.settings import Part
 
-_FIGURES = {"uar": "UAR", "accuracy": "accuracy"}
+_SCORES = {"uar": "UAR", "accuracy": "accuracy"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +33,7 @@ class Results:
 
     @property
     def part(self) -> Part:
-        """The part that the card tells of: test, or validation where no test recordings were scored."""
+        """The part that the card reports: test, or validation where no test recordings were scored."""
         return "test" if "test" in self.values["summary"] else "validation"
 
     @property
@@ -55,31 +54,20 @@ class Results:
 
     @property
     def reliability(self) -> dict[str, tuple[ReliabilityBin, ...]]:
-        """The bins of both kinds of probabilities, by what the diagram calls them."""
+        """The reliability bins of both kinds of probabilities, by their labels in the diagram."""
         bins = self.summary["pooled"]["reliability"]
-        labels = {"network": "as the network answers", "calibrated": "with temperature"}
+        labels = {"network": "without temperature", "calibrated": "with temperature"}
         return {label: tuple(ReliabilityBin(**each) for each in bins[kind]) for kind, label in labels.items()}
 
 
-def read_results(folder: Path) -> Results:
-    """Read what `cross_validate.py` and `ser.robustness` left in `folder`.
+def read_folder(folder: Path) -> Results:
+    """Read the results of a cross-validation and, where it was measured, its robustness.
 
     Raises
     ------
-    CheckpointError : there are no results, or they were written by an earlier release; it names the file.
+    CheckpointError : as `read_results`, or the robustness was measured on other predictions.
     """
-    values = _read(folder / RESULTS)
-    if values is None:
-        raise CheckpointError(f"{folder} holds no {RESULTS}; it should be the folder of a finished cross-validation.")
-    summaries = values.get("summary", {})
-    if not {"command", "keeps_last"} <= values.keys() or not all(
-        "reliability" in one["pooled"] for one in summaries.values()
-    ):
-        raise CheckpointError(
-            f"{folder / RESULTS} lacks what a model card tells; write it again, which trains nothing: "
-            f"python cross_validate.py ckpt_path={folder}"
-        )
-    results = Results(values=values, robustness=_read_robustness(folder))
+    results = Results(values=read_results(folder), robustness=_read_robustness(folder))
     _check_robustness(results, folder)
     return results
 
@@ -107,27 +95,27 @@ def scores(results: Results) -> str:
     summary, seeds = results.summary, results.values["seeds"]
     pooled, ensemble = summary["pooled"], summary["ensemble_pooled"]
     several = len(results.values["folds"]) > 1
-    head = ["", *(["mean over folds", "all folds pooled"] if several else ["held-out part"]), "95% interval"]
+    head = ["", *(["mean over folds", "all folds pooled"] if several else [f"{results.part} part"]), "95% interval"]
     rows = [head + ([f"ensemble of {len(seeds)}{', pooled' if several else ''}", "95% interval"] if ensemble else [])]
-    for key, label in _FIGURES.items():
+    for key, label in _SCORES.items():
         row = [label, *([_spread(summary["mean_over_folds"][key])] if several else []), _spread(pooled[key])]
         row.append(interval(pooled["interval_95"][key]))
         if ensemble:
             row += [percent(ensemble[key]["mean"]), interval(ensemble["interval_95"][key])]
         rows.append(row)
     by_seed = summary["mean_over_folds_by_seed"]
-    one_by_one = [["seed", *(f"{label}{', mean over folds' if several else ''}" for label in _FIGURES.values())]]
-    one_by_one += [[str(seed), *(percent(by_seed[str(seed)][key]) for key in _FIGURES)] for seed in seeds]
+    one_by_one = [["seed", *(f"{label}{', mean over folds' if several else ''}" for label in _SCORES.values())]]
+    one_by_one += [[str(seed), *(percent(by_seed[str(seed)][key]) for key in _SCORES)] for seed in seeds]
     chose = results.part == "validation" and not results.values["keeps_last"]
-    flatters = " On these recordings the checkpoint was chosen, so they flatter." if chose else ""
+    optimistic = " These recordings chose the checkpoint, so the scores are optimistic." if chose else ""
     per_seed = pooled["all_seeds"]["n_recordings"] // len(seeds)
-    several = f"Means ± standard deviations over {len(seeds)} seeds; intervals" if len(seeds) > 1 else "Intervals"
-    told = (
-        f"Scored: {per_seed:,} {results.part} recordings.{flatters} UAR is the mean recall of the classes. {several} "
+    spread = f"Means ± standard deviations over {len(seeds)} seeds; intervals" if len(seeds) > 1 else "Intervals"
+    notes = (
+        f"Scored: {per_seed:,} {results.part} recordings.{optimistic} UAR is the mean recall of the classes. {spread} "
         f"are of a bootstrap over actors. `{results.command}`"
     )
     by_seed_table = [table(one_by_one)] if len(seeds) > 1 else []
-    return "\n\n".join([results.values["protocol"], table(rows), *by_seed_table, told])
+    return "\n\n".join([results.values["protocol"], table(rows), *by_seed_table, notes])
 
 
 def class_table(results: Results) -> str:
@@ -142,9 +130,9 @@ def class_table(results: Results) -> str:
 
 def group_table(results: Results) -> str:
     """Return UAR and accuracy of speech and song, women and men, as far as they were scored."""
-    rows = [["group", *_FIGURES.values(), "recordings"]]
+    rows = [["group", *_SCORES.values(), "recordings"]]
     rows += [
-        [member, *(percent(one[key]) for key in _FIGURES), str(one["n_recordings"])]
+        [member, *(percent(one[key]) for key in _SCORES), str(one["n_recordings"])]
         for members in results.summary["pooled"]["by_group"].values()
         for member, one in members.items()
     ]

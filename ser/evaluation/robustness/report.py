@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from ser.data.files import write_text_atomically
+from ser.evaluation.cross_validation.record import Part
 from ser.evaluation.markdown import interval, percent, table
 from ser.evaluation.robustness.measurement import UNCHANGED, Robustness
 from ser.evaluation.robustness.sound_changes import RIR_DIRECT_DB, RIR_T60
-from ser.training.cross_validation.settings import Part
 
 RESULTS_TEXT, RESULTS = "robustness.md", "robustness.json"
 
@@ -29,16 +29,16 @@ def write_robustness(robustness: Robustness, folder: Path) -> str:
 
 
 def as_plain(robustness: Robustness) -> dict[str, Any]:
-    """Return the content of robustness.json. All shares are in [0, 1]."""
-    settings = robustness.settings
+    """Return the content of robustness.json; all scores are fractions in [0, 1]."""
+    cross_validation = robustness.cross_validation
     return {
-        "protocol": robustness.protocol,
+        "protocol": cross_validation.protocol,
         "part": robustness.part,
-        "folds": list(settings.fold_names),
-        "seeds": list(settings.seeds),
+        "folds": list(cross_validation.folds),
+        "seeds": list(cross_validation.seeds),
         "n_recordings": robustness.n_recordings,
         "of_recordings": robustness.of_recordings,
-        "bootstrap": {"over": "actors", "resamples": settings.bootstrap_resamples, "seed": settings.bootstrap_seed},
+        "bootstrap": cross_validation.bootstrap(),
         "changes": {
             name: {
                 "label": one.label,
@@ -48,14 +48,15 @@ def as_plain(robustness: Robustness) -> dict[str, Any]:
                 "loss": one.loss,
                 "loss_interval_95": list(one.loss_interval),
             }
-            for name, one in robustness.figures.items()
+            for name, one in robustness.scores.items()
         },
     }
 
 
 def format_robustness(robustness: Robustness) -> str:
     """Return everything as Markdown."""
-    sections = ["# Robustness", robustness.protocol, robustness_table(as_plain(robustness)), _notes(robustness)]
+    protocol = robustness.cross_validation.protocol
+    sections = ["# Robustness", protocol, robustness_table(as_plain(robustness)), _notes(robustness)]
     return "\n\n".join(sections) + "\n"
 
 
@@ -70,14 +71,14 @@ def robustness_table(values: Mapping[str, Any]) -> str:
 
 
 def _notes(robustness: Robustness) -> str:
-    seeds = len(robustness.settings.seeds)
+    seeds = len(robustness.cross_validation.seeds)
     some = robustness.n_recordings < robustness.of_recordings
     counted = f"{robustness.n_recordings:,}" + (f" of {robustness.of_recordings:,}, drawn by chance," if some else "")
     lines = [
         f"Scored: {counted} {robustness.part} recordings of all folds pooled, each by the runs of its own fold"
-        + (f"; figures are means over {seeds} seeds." if seeds > 1 else "."),
-        f"Intervals are percentiles of {robustness.settings.bootstrap_resamples:,} resamples of the actors. What is "
-        "lost is resampled together with the unchanged recordings.",
+        + (f"; scores are means over {seeds} seeds." if seeds > 1 else "."),
+        f"Intervals are percentiles of {robustness.cross_validation.bootstrap_resamples:,} resamples of the actors. "
+        "The loss is resampled together with the unchanged recordings.",
         "The level of speech is the mean power of the loudest half of a recording's 20 ms blocks.",
         "The telephone is a Butterworth band-pass of order 4 at each edge. The room is its direct sound and a tail of "
         f"Gaussian noise that falls by 60 dB in {RIR_T60} s and holds {RIR_DIRECT_DB:.0f} dB less energy.",

@@ -1,4 +1,4 @@
-"""Changes of a recording's sound that leave its emotion as it is: level, noise, telephone, room.
+"""Changes of a recording's sound that keep its emotion: level, noise, telephone, room.
 
 Light: worker processes import it.
 """
@@ -79,7 +79,7 @@ def draw_rir(*, sample_rate: int, rng: np.random.Generator) -> NDArray[np.float6
 
 
 def convolve_rir(waveform: NDArray[np.float32], *, sample_rate: int, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Return the waveform as heard in a small room; as long as before, and no later."""
+    """Return the waveform in a small room, float32 [samples], of the same length and without delay."""
     response = draw_rir(sample_rate=sample_rate, rng=rng)
     return fftconvolve(waveform, response)[: len(waveform)].astype(np.float32)
 

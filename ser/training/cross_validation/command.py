@@ -1,4 +1,4 @@
-"""The command that a cross-validation was begun with, kept in its folder and told in its results."""
+"""The command that a cross-validation was begun with: kept in its folder, and named in its results."""
 
 import re
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ _PLAIN = re.compile(r"[\w@%+=:,./\[\]-]*")
 
 
 def remember_overrides(folder: Path, overrides: Sequence[str]) -> None:
-    """Write the arguments of the command that begins in `folder`, one a line; those of one begun before stay."""
+    """Write the arguments of the command that begins in `folder`, one per line; those of an earlier one stay."""
     path = folder / OVERRIDES
     resumed = any(override.startswith("ckpt_path=") for override in overrides)
     if not resumed and not path.exists():
@@ -33,8 +33,8 @@ def remember_overrides(folder: Path, overrides: Sequence[str]) -> None:
 def begun_by(folder: Path, settings: CrossValidationSettings) -> str | None:
     """Return the command that trains the runs of `folder` anew elsewhere, or None where it was not kept.
 
-    What tells of the machine alone is left out; folds and seeds are those of `settings`, which a resumed
-    cross-validation may change.
+    Keys of the machine are left out; folds and seeds are those of `settings`, which a resumed cross-validation may
+    change.
     """
     path = folder / OVERRIDES
     if not path.is_file():

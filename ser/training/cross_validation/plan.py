@@ -8,11 +8,12 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from ser.errors import CheckpointError, SettingsError
+from ser.evaluation.cross_validation.record import FoldRun, Part, run_folder
 from ser.features.validation import read_settings
 from ser.inference.run_folder import CONFIGURATION, run_of
 from ser.training.config import RunSettings, read_run_settings
 from ser.training.configuration import plain, read_configuration
-from ser.training.cross_validation.settings import RANDOM, CrossValidationSettings, Part
+from ser.training.cross_validation.settings import RANDOM, CrossValidationSettings
 
 _OWN = tuple(field.name for field in fields(CrossValidationSettings))
 _FREE = (*_OWN, "score_test", "ckpt_path")  # they change no network, so a resumed cross-validation may change them
@@ -27,44 +28,38 @@ _SET_BY = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class FoldRun:
-    """One training run of a cross-validation.
+class PlannedRun:
+    """One training run of a cross-validation, finished or not.
 
     Attributes
     ----------
-    fold : a name of `ser.corpora.splits.FOLDS`, or "random".
-    configuration : what its folder's config.yaml says, resolved.
+    configuration : the content of its config.yaml, resolved.
     settings : the same, checked.
     """
 
-    fold: str
-    seed: int
+    run: FoldRun
     configuration: Mapping[str, Any]
     settings: RunSettings
 
     @property
     def folder(self) -> Path:
-        return self.settings.run_dir
+        return self.run.folder
 
     @property
     def parts(self) -> tuple[Part, ...]:
-        """The parts that it scores: "validation" and, unless it stays unscored, "test"."""
+        """The parts that it scores: "validation" and, unless it is not to be scored, "test"."""
         data = self.settings.data
         has_test = data.split == "speaker" or data.val_size > 0
         return ("validation", "test") if has_test and self.settings.score_test else ("validation",)
 
-    def predictions(self, part: Part) -> Path:
-        """Return where it leaves what it said of the recordings of `part`."""
-        return self.folder / ("test" if part == "test" else "") / "predictions.csv"
-
     @property
     def is_finished(self) -> bool:
-        written = [*map(self.predictions, self.parts), self.folder / "learning_curve.png"]
+        written = [*map(self.run.predictions, self.parts), self.folder / "learning_curve.png"]
         return all(path.is_file() for path in written)
 
 
 def settle(configuration: DictConfig, overrides: Sequence[str]) -> DictConfig:
-    """Return the configuration to go on with: that of the folder, where a cross-validation was begun there.
+    """Return the configuration to continue with: that of the folder, if a cross-validation was begun there.
 
     Parameters
     ----------
@@ -93,7 +88,7 @@ def settle(configuration: DictConfig, overrides: Sequence[str]) -> DictConfig:
     return saved
 
 
-def plan(configuration: DictConfig) -> tuple[CrossValidationSettings, list[FoldRun]]:
+def plan(configuration: DictConfig) -> tuple[CrossValidationSettings, list[PlannedRun]]:
     """Return the settings and the runs, seed by seed.
 
     Raises
@@ -105,32 +100,11 @@ def plan(configuration: DictConfig) -> tuple[CrossValidationSettings, list[FoldR
     runs = [_fold_run(configuration, fold, seed) for seed in settings.seeds for fold in settings.fold_names]
     monitored = str(configuration.optimized_metric)
     if not monitored.startswith("val/"):
-        raise SettingsError(f"optimized_metric is {monitored!r}, but a cross-validation has validation figures only.")
+        raise SettingsError(f"optimized_metric is {monitored!r}, but a cross-validation has validation metrics only.")
     for run in runs:
         there = run.folder / CONFIGURATION
         if there.is_file():
             _refuse_differences(run.configuration, plain(read_configuration(run.folder)), folder=run.folder)
-    return settings, runs
-
-
-def finished_runs(folder: Path) -> tuple[CrossValidationSettings, list[FoldRun]]:
-    """Return the settings and the runs of the cross-validation in `folder`, wherever that lay while it ran.
-
-    Raises
-    ------
-    CheckpointError : there is none, or some of its runs are not finished.
-    SettingsError : as `plan`.
-    """
-    if not (folder / CONFIGURATION).is_file():
-        raise CheckpointError(f"{folder} is no folder of a cross-validation: it holds no {CONFIGURATION}.")
-    configuration = _saved(folder)
-    configuration.paths.run_dir = str(folder)
-    settings, runs = plan(configuration)
-    if missing := [run.folder.name for run in runs if not run.is_finished]:
-        raise CheckpointError(
-            f"{len(missing)} of {len(runs)} runs of {folder} are not finished ({', '.join(missing)}); go on with: "
-            f"python cross_validate.py ckpt_path={folder}"
-        )
     return settings, runs
 
 
@@ -141,8 +115,8 @@ def _saved(folder: Path) -> DictConfig:
     return saved
 
 
-def _fold_run(configuration: DictConfig, fold: str, seed: int) -> FoldRun:
-    folder = Path(configuration.paths.run_dir) / f"fold_{fold}_seed_{seed}"
+def _fold_run(configuration: DictConfig, fold: str, seed: int) -> PlannedRun:
+    folder = run_folder(Path(configuration.paths.run_dir), fold, seed)
     chosen = OmegaConf.masked_copy(configuration, [key for key in configuration if key not in _OWN])
     # Before anything is resolved: other keys may follow the seed, as data.augment_seed does.
     chosen.seed = seed
@@ -155,7 +129,9 @@ def _fold_run(configuration: DictConfig, fold: str, seed: int) -> FoldRun:
     )
     chosen.paths.run_dir = str(folder)
     resolved = plain(chosen)
-    return FoldRun(fold=fold, seed=seed, configuration=resolved, settings=read_run_settings(resolved))
+    settings = read_run_settings(resolved)
+    run = FoldRun(folder=settings.run_dir, fold=fold, seed=seed)
+    return PlannedRun(run=run, configuration=resolved, settings=settings)
 
 
 def _refuse_differences(ours: Mapping[str, Any], theirs: Mapping[str, Any], *, folder: Path) -> None:

@@ -1,16 +1,16 @@
-"""Which folds and seeds, how they are run, and the sentence that says what the figures are worth."""
+"""The settings of a cross-validation, and the sentences that state its protocol."""
 
 from collections import Counter
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field
 
 from ser.corpora.splits import FOLDS
 from ser.errors import SettingsError
+from ser.evaluation.cross_validation.record import Part
 from ser.features.validation import ListOf, Natural, Seed, settings_dataclass, suggestion
 from ser.training.config import RunSettings
 
-Part = Literal["validation", "test"]
 RANDOM = "random"
 FOLD_SETS = {name: tuple(fold for fold in FOLDS if fold.startswith(f"{name}_")) for name in ("subject_wise", "emobox")}
 """The sets of folds in which every actor is tested once."""
@@ -30,7 +30,7 @@ class CrossValidationSettings:
     jobs: Natural = 0
     bootstrap_resamples: Annotated[int, Field(ge=2000)] = 10_000  # fewer give an interval that jumps
     bootstrap_seed: Natural = 0
-    selective_accuracy: Annotated[float, Field(gt=0, le=1)] = 0.8
+    target_selective_accuracy: Annotated[float, Field(gt=0, le=1)] = 0.8
 
     def __post_init__(self) -> None:
         tested = Counter(actor for fold in self.fold_names if fold != RANDOM for actor in FOLDS[fold].test)
@@ -63,28 +63,28 @@ class CrossValidationSettings:
 
 
 def describe_protocol(settings: CrossValidationSettings, run: RunSettings, *, scored: tuple[Part, ...]) -> str:
-    """Return what was trained, tested and chosen on whom, in a few sentences; printed above every figure.
+    """Return what was trained, tested and chosen on which recordings, in a few sentences; it stands above every metric.
 
     Parameters
     ----------
     run : the settings of any one of the runs.
-    scored : the parts that have figures.
+    scored : the parts that have metrics.
     """
     data = run.data
     channels = {"both": "speech and song", "speech": "speech", "song": "song"}
     number = "seeds" if len(settings.seeds) > 1 else "seed"
     seeds = f"{len(data.classes)} classes, trained on {channels[data.channel]}, {number} {_listed(settings.seeds)}."
-    unscored = "" if "test" in scored else " The test part was left unscored."
+    not_scored = "" if "test" in scored else " The test part was not scored."
     if data.split == "random":
         nothing_left = not data.val_size  # the test part is empty: it chose the checkpoint
-        return f"{run.describe_protocol()} {seeds}{'' if nothing_left else unscored}"
+        return f"{run.describe_protocol()} {seeds}{'' if nothing_left else not_scored}"
     folds = _FOLD_SET_NAMES.get(str(settings.folds), f"the folds {_listed(settings.fold_names)}")
     last = run.callbacks.checkpoint.monitor is None
     chosen = "the last epoch was kept; the temperature" if last else "the checkpoint, the temperature"
     return (
-        f"Speaker-independent, {channels[data.scored_channel]}, {folds}: neither test nor validation actors were heard "
-        f"in training; {chosen} and the threshold of each run were chosen on its validation "
-        f"actors alone. {seeds[0].upper()}{seeds[1:]}{unscored}"
+        f"Speaker-independent, {channels[data.scored_channel]}, {folds}: test and validation speakers are unseen in "
+        f"training; {chosen} and the rejection threshold of each run were chosen on its validation speakers "
+        f"alone. {seeds[0].upper()}{seeds[1:]}{not_scored}"
     )
 
 

@@ -22,28 +22,28 @@ PUBLISHED = {
 
 
 @pytest.fixture(scope="module")
-def results(judged):
-    return json.loads((judged / "results.json").read_text())
+def results(moved_cross_validation):
+    return json.loads((moved_cross_validation / "results.json").read_text())
 
 
 @pytest.fixture(scope="module")
-def model(judged, tmp_path_factory):
+def model(moved_cross_validation, tmp_path_factory):
     """A model of the recipe, published with a temperature and a threshold."""
     path = tmp_path_factory.mktemp("models") / "tiny.safetensors"
-    recogniser, metadata = load_recogniser(judged / "fold_subject_wise_0_seed_0")
+    recogniser, metadata = load_recogniser(moved_cross_validation / "fold_subject_wise_0_seed_0")
     write_pretrained(path, recogniser, replace(metadata, **PUBLISHED))
     return path
 
 
-def write(model, judged, output, *more, status=0):
-    assert main([f"model={model}", f"cross_validation={judged}", f"output={output}", *more]) == status
+def write(model, moved_cross_validation, output, *more, status=0):
+    assert main([f"model={model}", f"cross_validation={moved_cross_validation}", f"output={output}", *more]) == status
     return output.read_text() if status == 0 else ""
 
 
 @pytest.fixture(scope="module")
-def bare(model, judged, tmp_path_factory):
+def bare(model, moved_cross_validation, tmp_path_factory):
     """The card without anything optional."""
-    return write(model, judged, tmp_path_factory.mktemp("bare") / "MODEL_CARD.md")
+    return write(model, moved_cross_validation, tmp_path_factory.mktemp("bare") / "MODEL_CARD.md")
 
 
 def tables(text):
@@ -60,11 +60,11 @@ def tables(text):
     return found
 
 
-def share(cell):
+def fraction(cell):
     return float(cell.rstrip("%")) / 100
 
 
-RECIPE = "How well its recipe recognises voices it has never heard"
+RECIPE = "Accuracy on unseen speakers"
 
 
 def test_the_scores_are_those_of_the_json(bare, results):
@@ -75,15 +75,17 @@ def test_the_scores_are_those_of_the_json(bare, results):
     ):
         assert label.lower() == key
         for cell, spread in ((over_folds, summary["mean_over_folds"][key]), (pooled, summary["pooled"][key])):
-            mean, sd = map(share, cell.split(" ± "))
+            mean, sd = map(fraction, cell.split(" ± "))
             assert (mean, sd) == (pytest.approx(spread["mean"], abs=5e-5), pytest.approx(spread["sd"], abs=5e-5))
         for cell, which in ((ends, "pooled"), (ensemble_ends, "ensemble_pooled")):
-            assert list(map(share, cell.split(" to "))) == pytest.approx(summary[which]["interval_95"][key], abs=5e-5)
-        assert share(ensemble) == pytest.approx(summary["ensemble_pooled"][key]["mean"], abs=5e-5)
+            assert list(map(fraction, cell.split(" to "))) == pytest.approx(
+                summary[which]["interval_95"][key], abs=5e-5
+            )
+        assert fraction(ensemble) == pytest.approx(summary["ensemble_pooled"][key]["mean"], abs=5e-5)
     assert [row[0] for row in by_seed] == ["0", "1"]
     for seed, uar, accuracy in by_seed:
-        told = summary["mean_over_folds_by_seed"][seed]
-        assert (share(uar), share(accuracy)) == pytest.approx((told["uar"], told["accuracy"]), abs=5e-5)
+        given = summary["mean_over_folds_by_seed"][seed]
+        assert (fraction(uar), fraction(accuracy)) == pytest.approx((given["uar"], given["accuracy"]), abs=5e-5)
     assert results["protocol"] in bare
 
 
@@ -92,37 +94,34 @@ def test_classes_and_groups_are_those_of_the_json(bare, results):
     pooled = results["summary"]["test"]["pooled"]
     assert [row[0] for row in by_class] == results["class_names"]
     for name, recall, _, _, support in by_class:
-        told = pooled["all_seeds"]["per_class"][name]
-        assert share(recall) == pytest.approx(told["recall"], abs=5e-5)
-        assert int(support) == told["support"]
+        given = pooled["all_seeds"]["per_class"][name]
+        assert fraction(recall) == pytest.approx(given["recall"], abs=5e-5)
+        assert int(support) == given["support"]
     groups = pooled["by_group"]["channel"] | pooled["by_group"]["gender"]
     assert [row[0] for row in by_group] == list(groups) == ["speech", "female", "male"]
     for name, uar, accuracy, count in by_group:
-        told = groups[name]
-        assert (share(uar), share(accuracy)) == pytest.approx((told["uar"], told["accuracy"]), abs=5e-5)
-        assert int(count) == told["n_recordings"]
+        given = groups[name]
+        assert (fraction(uar), fraction(accuracy)) == pytest.approx((given["uar"], given["accuracy"]), abs=5e-5)
+        assert int(count) == given["n_recordings"]
 
 
 def test_calibration_threshold_and_the_models_own_are_told(bare, results):
     summary = results["summary"]["test"]
     mean, pooled = summary["mean_over_folds"], summary["pooled"]
-    told = " ".join(bare.split())
+    given = " ".join(bare.split())
     for one, sentence in (
-        (pooled, "pooled it is {:.2%} as the network answers, and {:.2%} with the temperature"),
+        (pooled, "pooled it is {:.2%} without temperature, and {:.2%} with the temperature"),
         (mean, "by chance, {:.2%} and {:.2%}."),
     ):
         errors = [one[key]["mean"] for key in ("calibration_error", "calibrated_calibration_error")]
-        assert sentence.format(*errors) in told
-    assert "on 80% of" in told
-    kept = mean["selective_accuracy"]["mean"]
-    right = "-" if kept is None else f"{kept:.2%}"
-    assert (
-        f"keeps {mean['coverage']['mean']:.2%} of the answers (means over folds and seeds), of which {right} are"
-        in told
-    )
+        assert sentence.format(*errors) in given
+    assert "from which on 80% of its validation predictions are correct" in given
+    selective = mean["selective_accuracy"]["mean"]
+    accuracy = "-" if selective is None else f"{selective:.2%}"
+    assert f"The coverage is {mean['coverage']['mean']:.2%}, the selective accuracy {accuracy} (means" in given
     temperatures = [run["temperature"] for run in results["runs"] if run["seed"] != "ensemble"]
     assert f"are {min(temperatures):.3f} to {max(temperatures):.3f}." in bare
-    assert "divides its logits by 1.250, and calls an answer uncertain whose confidence is below 40.00%." in bare
+    assert "divides its logits by 1.250; its rejection threshold is a confidence of 40.00%." in bare
 
 
 def test_the_model_is_described(bare, model):
@@ -144,7 +143,7 @@ def test_the_model_is_described(bare, model):
     assert json.loads(model.with_suffix(".json").read_text())["sha256"] in files[0][2]
 
 
-def test_what_is_not_there_is_left_out(bare):
+def test_sections_without_results_are_left_out(bare):
     for heading in ("When the sound changes", "The same under other protocols", "Song", "EmoBox"):
         assert heading not in bare
     assert "$" not in bare
@@ -153,17 +152,17 @@ def test_what_is_not_there_is_left_out(bare):
     assert not re.search(r"\n{3,}", bare)
 
 
-def test_every_section_of_figures_names_its_command(bare):
+def test_every_section_of_scores_names_its_command(bare):
     for section in bare.split("\n## ")[1:]:
         for part in section.split("\n### "):
             if re.search(r"\d\.\d\d%", part):
                 assert re.search(r"`python (cross_validate\.py|-m ser\.robustness) ", part), part.splitlines()[0]
 
 
-def test_robustness_and_other_protocols_are_added(bare, model, judged, tmp_path):
+def test_robustness_and_other_protocols_are_added(bare, model, moved_cross_validation, tmp_path):
     measured, song = tmp_path / "measured", tmp_path / "song"
-    shutil.copytree(judged, measured)
-    shutil.copytree(judged, song)
+    shutil.copytree(moved_cross_validation, measured)
+    shutil.copytree(moved_cross_validation, song)
     text = (song / "results.json").read_text().replace('"protocol": "Speaker-independent', '"protocol": "Sung, made up')
     (song / "results.json").write_text(text)
     assert measure_robustness([f"cross_validation={measured}", "part=test", "count=4", "workers=1"]) == 0
@@ -181,8 +180,8 @@ def test_robustness_and_other_protocols_are_added(bare, model, judged, tmp_path)
 
 
 @pytest.mark.parametrize("keeps_last", [False, True])
-def test_one_part_of_one_seed_has_no_means_and_flatters_where_it_chose_the_checkpoint(
-    keeps_last, model, judged, results, tmp_path
+def test_one_part_of_one_seed_has_no_means_and_is_optimistic_where_it_chose_the_checkpoint(
+    keeps_last, model, moved_cross_validation, results, tmp_path
 ):
     values = json.loads(json.dumps(results)) | {"folds": ["random"], "seeds": [0], "keeps_last": keeps_last}
     del values["summary"]["test"]
@@ -190,18 +189,18 @@ def test_one_part_of_one_seed_has_no_means_and_flatters_where_it_chose_the_check
     split = tmp_path / "split"
     split.mkdir()
     (split / "results.json").write_text(json.dumps(values))
-    card = write(model, judged, tmp_path / "MODEL_CARD.md", f"random_split_whole={split}")
-    told = card.split("### Random split, trained on the whole of its training part")[1].split("\n## ")[0]
-    assert "| held-out part |" in re.sub(" +", " ", told)
-    assert "over folds" not in told
-    assert told.count("\n| UAR ") == 1
-    assert "| seed |" not in told
-    assert ("On these recordings the checkpoint was chosen" in told) is not keeps_last
+    card = write(model, moved_cross_validation, tmp_path / "MODEL_CARD.md", f"random_split_whole={split}")
+    given = card.split("### Random split, trained on the whole of its training part")[1].split("\n## ")[0]
+    assert "| validation part |" in re.sub(" +", " ", given)
+    assert "over folds" not in given
+    assert given.count("\n| UAR ") == 1
+    assert "| seed |" not in given
+    assert ("These recordings chose the checkpoint, so the scores are optimistic." in given) is not keeps_last
 
 
-def test_the_same_again_to_the_byte_with_small_pictures(model, judged, bare, tmp_path):
+def test_the_same_again_to_the_byte_with_small_pictures(model, moved_cross_validation, bare, tmp_path):
     outputs = [tmp_path / name / "MODEL_CARD.md" for name in ("a", "b")]
-    assert [write(model, judged, output) for output in outputs] == [bare, bare]
+    assert [write(model, moved_cross_validation, output) for output in outputs] == [bare, bare]
     for name in ("confusion_matrix.png", "reliability.png"):
         first, second = (output.parent / "docs" / "model_card" / name for output in outputs)
         assert first.read_bytes() == second.read_bytes()
@@ -214,15 +213,18 @@ def test_the_same_again_to_the_byte_with_small_pictures(model, judged, bare, tmp
 @pytest.mark.parametrize(
     ("spoil", "sentence"),
     [
-        (lambda values: values.pop("command"), "lacks what a model card tells; write it again"),
-        (lambda values: values.pop("keeps_last"), "lacks what a model card tells; write it again"),
-        (lambda values: values["summary"]["test"]["pooled"].pop("reliability"), "lacks what a model card tells"),
+        (lambda values: values.pop("command"), "lacks values that this release writes; write it again"),
+        (lambda values: values.pop("keeps_last"), "lacks values that this release writes; write it again"),
+        (
+            lambda values: values["summary"]["test"]["pooled"].pop("reliability"),
+            "lacks values that this release writes",
+        ),
         (lambda values: values.update(folds=["random"]), "of a random split; give it as random_split instead."),
     ],
 )
-def test_results_that_cannot_be_told_are_refused(spoil, sentence, model, judged, results, tmp_path, capsys):
+def test_incomplete_results_are_refused(spoil, sentence, model, moved_cross_validation, results, tmp_path, capsys):
     copy = tmp_path / "copy"
-    shutil.copytree(judged, copy)
+    shutil.copytree(moved_cross_validation, copy)
     values = json.loads(json.dumps(results))
     spoil(values)
     (copy / "results.json").write_text(json.dumps(values))
@@ -231,22 +233,22 @@ def test_results_that_cannot_be_told_are_refused(spoil, sentence, model, judged,
     assert not (tmp_path / "CARD.md").exists()
 
 
-def test_the_model_must_be_of_the_recipe(tiny_checkpoint, judged, tmp_path, capsys):
-    write(tiny_checkpoint, judged, tmp_path / "CARD.md", status=1)
-    assert "differ in features: its figures say nothing of this model." in capsys.readouterr().err
+def test_the_model_must_be_of_the_recipe(tiny_checkpoint, moved_cross_validation, tmp_path, capsys):
+    write(tiny_checkpoint, moved_cross_validation, tmp_path / "CARD.md", status=1)
+    assert "differ in features: its scores are of another recipe." in capsys.readouterr().err
 
 
-def test_synthetic_voices_have_no_card(judged, tmp_path, capsys):
-    recogniser, metadata = load_recogniser(judged / "fold_subject_wise_0_seed_0")
+def test_synthetic_voices_have_no_card(moved_cross_validation, tmp_path, capsys):
+    recogniser, metadata = load_recogniser(moved_cross_validation / "fold_subject_wise_0_seed_0")
     path = tmp_path / "synthetic.safetensors"
     write_pretrained(path, recogniser, replace(metadata, configuration={"data": {"corpus": "synthetic"}}))
-    write(path, judged, tmp_path / "CARD.md", status=1)
-    assert "is of synthetic voices; a model card tells of RAVDESS." in capsys.readouterr().err
+    write(path, moved_cross_validation, tmp_path / "CARD.md", status=1)
+    assert "is of synthetic voices; a model card reports RAVDESS." in capsys.readouterr().err
 
 
-def test_robustness_of_other_predictions_is_refused(model, judged, results, tmp_path, capsys):
+def test_robustness_of_other_predictions_is_refused(model, moved_cross_validation, results, tmp_path, capsys):
     copy = tmp_path / "copy"
-    shutil.copytree(judged, copy)
+    shutil.copytree(moved_cross_validation, copy)
     uar = results["summary"]["validation"]["pooled"]["uar"]["mean"]
     values = {
         "part": "validation",

@@ -41,9 +41,9 @@ def test_there_is_a_run_for_each_fold_and_seed_with_the_settings_given(tmp_path)
     for run in runs:
         assert run.settings.run_dir.parent == tmp_path
         assert run.settings.model.lr == 0.01
-        assert (run.settings.data.split, run.settings.data.fold) == ("speaker", run.fold)
+        assert (run.settings.data.split, run.settings.data.fold) == ("speaker", run.run.fold)
         # What follows the seed in a training run follows it here.
-        assert run.settings.seed == run.settings.data.augment_seed == run.seed
+        assert run.settings.seed == run.settings.data.augment_seed == run.run.seed
         assert run.parts == ("validation", "test")
     assert settings.seeds == (7, 8)
 

@@ -60,7 +60,7 @@ def test_a_set_of_folds_tests_every_actor_once(folds):
         ({"jobs": -1}, "jobs is -1"),
         ({"bootstrap_resamples": 100}, "bootstrap_resamples is 100"),
         ({"bootstrap_seed": -1}, "bootstrap_seed is -1"),
-        ({"selective_accuracy": 0.0}, "selective_accuracy is 0.0"),
+        ({"target_selective_accuracy": 0.0}, "target_selective_accuracy is 0.0"),
         ({"fold": 3}, "did you mean 'folds'"),
     ],
 )
@@ -85,10 +85,12 @@ def run_on(data, *, monitor="val/loss"):
     )
 
 
-def test_the_protocol_says_who_was_heard_and_what_was_chosen_on_whom():
+def test_the_protocol_states_unseen_speakers_and_what_was_chosen_on_whom():
     data = DataSettings(split="speaker", fold=0, channel="both", score_channel="speech")
     said = describe_protocol(CrossValidationSettings(), run_on(data), scored=BOTH)
-    assert said.startswith("Speaker-independent, speech, the 5 subject-wise folds: neither test nor validation actors")
+    assert said.startswith(
+        "Speaker-independent, speech, the 5 subject-wise folds: test and validation speakers are unseen"
+    )
     assert said.endswith("8 classes, trained on speech and song, seeds 42, 43, 44.")
     assert "validation actors of our own" in describe_protocol(
         CrossValidationSettings(folds="emobox"), run_on(data), scored=BOTH
@@ -101,7 +103,7 @@ def test_the_protocol_says_who_was_heard_and_what_was_chosen_on_whom():
 def test_the_protocol_says_when_the_last_epoch_was_kept():
     speaker = DataSettings(split="speaker", fold=0)
     said = describe_protocol(CrossValidationSettings(), run_on(speaker, monitor=None), scored=BOTH)
-    assert "the last epoch was kept; the temperature and the threshold of each run were chosen on" in said
+    assert "the last epoch was kept; the temperature and the rejection threshold of each run were chosen on" in said
     random = run_on(DataSettings(split="random"), monitor=None)
     said = describe_protocol(CrossValidationSettings(folds="random"), random, scored=("validation",))
     assert "all other recordings were trained on" in said
@@ -116,7 +118,7 @@ def test_the_protocol_says_when_the_last_epoch_was_kept():
 def test_the_protocol_says_when_the_test_part_was_left_alone():
     data = DataSettings(split="speaker", fold=0)
     said = describe_protocol(CrossValidationSettings(), run_on(data), scored=("validation",))
-    assert said.endswith("The test part was left unscored.")
+    assert said.endswith("The test part was not scored.")
 
 
 @pytest.mark.parametrize(
@@ -129,4 +131,4 @@ def test_the_protocol_of_a_random_split_says_what_chose_the_checkpoint(fraction,
     said = describe_protocol(settings, run_on(data), scored=BOTH if fraction else ("validation",))
     assert said.startswith("Speaker-dependent")
     assert words in said
-    assert "unscored" not in said
+    assert "not scored" not in said

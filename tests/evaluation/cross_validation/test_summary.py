@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -6,40 +7,34 @@ import pytest
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, confusion_matrix, log_loss
 
 from ser.corpora.ravdess import EMOTIONS
-from ser.errors import CorpusError
+from ser.errors import CheckpointError, CorpusError
 from ser.evaluation.calibration import apply_temperature, fit_rejection_threshold, fit_temperature
 from ser.evaluation.cross_validation.predictions import ensemble, read_model
+from ser.evaluation.cross_validation.record import read_cross_validation
 from ser.evaluation.cross_validation.report import format_predictions, format_results, write_results
 from ser.evaluation.cross_validation.summary import Spread, as_plain, summarise
 from ser.evaluation.metrics import expected_calibration_error
-from ser.training.cross_validation.settings import CrossValidationSettings
 
 FOLDS, SEEDS = ("subject_wise_0", "subject_wise_4"), (0, 1)
 COLUMNS = [f"p_{name}" for name in EMOTIONS]
-SETTINGS = CrossValidationSettings(folds=FOLDS, seeds=SEEDS, bootstrap_resamples=2000, selective_accuracy=0.8)
 
 
 @pytest.fixture
-def runs(finished_run):
-    return [finished_run(fold, seed) for seed in SEEDS for fold in FOLDS]
+def made(cross_validation):
+    return cross_validation()
 
 
 @pytest.fixture
-def models(runs):
-    return [read_model(run, selective_accuracy=SETTINGS.selective_accuracy) for run in runs]
+def summary(made):
+    return summarise(made)
 
 
 @pytest.fixture
-def summary(models):
-    return summarise(models, protocol="Made up; on purpose.", settings=SETTINGS, class_names=EMOTIONS)
-
-
-@pytest.fixture
-def tables(runs):
-    """What the runs left behind, as pandas reads it: (fold, seed, part) -> a frame with the true class's number."""
+def tables(made):
+    """The predictions of the runs, read by pandas: (fold, seed, part) -> a frame with the true class's number."""
     frames = {}
-    for run in runs:
-        for part in run.parts:
+    for run in made.runs:
+        for part in made.parts:
             frame = pd.read_csv(run.predictions(part))
             frame[COLUMNS] = frame[COLUMNS].div(frame[COLUMNS].sum(axis=1), axis=0)  # nine digits do not sum to 1
             frame["truth"] = frame.true.map(EMOTIONS.index)
@@ -52,7 +47,7 @@ def tempered(frame, temperature):
     return powers / powers.sum(axis=1, keepdims=True)
 
 
-def test_each_run_has_the_figures_of_its_predictions(summary, tables):
+def test_each_run_has_the_scores_of_its_predictions(summary, tables):
     entries = {(entry["fold"], entry["seed"]): entry for entry in as_plain(summary)["runs"]}
     for (fold, seed, part), frame in tables.items():
         entry, validation = entries[fold, str(seed)], tables[fold, seed, "validation"]
@@ -70,14 +65,14 @@ def test_each_run_has_the_figures_of_its_predictions(summary, tables):
         threshold = fit_rejection_threshold(
             apply_temperature(validation[COLUMNS], entry["temperature"]), validation.truth, accuracy=0.8
         )
-        assert entry["threshold"] == pytest.approx(threshold)
+        assert entry["rejection_threshold"] == pytest.approx(threshold)
         kept = scaled.max(axis=1) >= threshold - 1e-12
         assert 0 < got["coverage"] < 1
         assert got["coverage"] == pytest.approx(kept.mean())
         assert got["selective_accuracy"] == pytest.approx((frame.true == frame.predicted)[kept].mean())
 
 
-def test_the_temperature_mends_overconfident_runs(summary):
+def test_the_temperature_improves_overconfident_runs(summary):
     for entry in as_plain(summary)["runs"]:
         if entry["seed"] != "ensemble":
             assert entry["temperature"] > 1.2
@@ -148,7 +143,7 @@ def test_the_interval_resamples_the_actors_that_were_scored(summary, tables):
         sums = [sum(matrices[actor] for actor in drawn) for matrices in of_actor]
         values.append(np.mean([np.mean(s.diagonal() / s.sum(axis=1)) for s in sums]))
     low, high = as_plain(summary)["summary"]["test"]["pooled"]["interval_95"]["uar"]
-    assert low < summary.parts["test"].pooled.figures["uar"].mean < high
+    assert low < summary.parts["test"].pooled.scores["uar"].mean < high
     assert [low, high] == pytest.approx(np.quantile(values, [0.025, 0.975]), abs=0.003)
 
 
@@ -173,27 +168,25 @@ def test_the_ensemble_averages_the_seeds_and_is_scored_as_one_model(summary, tab
     assert got["uar"]["mean"] > plain["summary"]["test"]["pooled"]["uar"]["mean"]
 
 
-def test_an_ensemble_of_different_recordings_is_refused(runs):
-    path = runs[2].predictions("test")
+def test_an_ensemble_of_different_recordings_is_refused(made):
+    path = made.runs[2].predictions("test")
     path.write_text("\n".join(path.read_text().splitlines()[:-1]) + "\n")
-    models = [read_model(run, selective_accuracy=0.8) for run in (runs[0], runs[2])]
+    models = [read_model(made.runs[place], made) for place in (0, 2)]
     with pytest.raises(CorpusError, match="subject_wise_0 scored different test recordings"):
-        ensemble(models, selective_accuracy=0.8)
+        ensemble(models, target_selective_accuracy=0.8)
 
 
 @pytest.mark.parametrize(
     "text", ["", "file,true\n", "file,true\nhello,calm\n", "file,true\n03-01-01-01-01-01-01,calm\n"]
 )
-def test_a_foreign_file_is_refused_by_name(text, runs):
-    runs[0].predictions("test").write_text(text)
+def test_a_foreign_file_is_refused_by_name(text, made):
+    made.runs[0].predictions("test").write_text(text)
     with pytest.raises(CorpusError, match=r"test/predictions\.csv is not the predictions"):
-        read_model(runs[0], selective_accuracy=0.8)
+        summarise(made)
 
 
-def test_a_single_seed_has_no_spread_and_no_ensemble(finished_run):
-    settings = CrossValidationSettings(folds=FOLDS, seeds=(3,))
-    models = [read_model(finished_run(fold, 3), selective_accuracy=0.8) for fold in FOLDS]
-    summary = summarise(models, protocol="Made up.", settings=settings, class_names=EMOTIONS)
+def test_a_single_seed_has_no_spread_and_no_ensemble(cross_validation):
+    summary = summarise(cross_validation(seeds=(3,)))
     assert summary.parts["test"].ensemble is None
     assert summary.parts["test"].fold_mean["uar"].sd is None
     text = format_results(summary)
@@ -201,13 +194,8 @@ def test_a_single_seed_has_no_spread_and_no_ensemble(finished_run):
     assert "±" not in text
 
 
-def test_without_test_scores_there_are_validation_figures_only(finished_run):
-    settings = CrossValidationSettings(folds=FOLDS, seeds=SEEDS)
-    runs = [finished_run(fold, seed, score_test=False) for seed in SEEDS for fold in FOLDS]
-    summary = summarise(
-        [read_model(run, selective_accuracy=0.8) for run in runs],
-        protocol="Made up.", settings=settings, class_names=EMOTIONS,
-    )  # fmt: skip
+def test_without_test_scores_there_are_validation_scores_only(cross_validation):
+    summary = summarise(cross_validation(parts=("validation",)))
     assert list(as_plain(summary)["summary"]) == ["validation"]
     text = format_results(summary)
     assert "test" not in text
@@ -215,11 +203,40 @@ def test_without_test_scores_there_are_validation_figures_only(finished_run):
 
 
 @pytest.mark.parametrize("keeps_last", [False, True])
-def test_what_validation_recordings_chose_is_said(keeps_last, models):
-    summary = summarise(models, protocol="Made up.", settings=SETTINGS, class_names=EMOTIONS, keeps_last=keeps_last)
+def test_the_report_names_what_validation_recordings_chose(keeps_last, cross_validation):
+    summary = summarise(cross_validation(keeps_last=keeps_last))
     assert as_plain(summary)["keeps_last"] is keeps_last
     chosen = "temperature and threshold" if keeps_last else "checkpoint, temperature and threshold"
     assert f"Validation recordings chose {chosen}:" in format_results(summary)
+
+
+def test_a_cross_validation_is_read_back_from_its_folder(summary, made, tmp_path):
+    write_results(summary, made.folder)
+    assert read_cross_validation(made.folder) == made
+    moved = made.folder.rename(tmp_path / "moved")
+    assert read_cross_validation(moved) == replace(made, folder=moved)
+    (moved / "fold_subject_wise_4_seed_1" / "test" / "predictions.csv").unlink()
+    with pytest.raises(
+        CheckpointError, match=r"1 of 4 runs of .*moved are not finished \(fold_subject_wise_4_seed_1\)"
+    ):
+        read_cross_validation(moved)
+
+
+@pytest.mark.parametrize("content", [None, "[]", "{}", '{"runs": []}', "no", "without protocol", "a list as summary"])
+def test_a_folder_without_complete_results_is_refused(content, summary, made):
+    write_results(summary, made.folder)
+    path = made.folder / "results.json"
+    values = json.loads(path.read_text())
+    path.unlink()
+    if content == "without protocol":
+        del values["protocol"]
+        content = json.dumps(values)
+    if content == "a list as summary":
+        content = json.dumps(values | {"summary": [1]})
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(CheckpointError, match=r"results\.json"):
+        read_cross_validation(made.folder)
 
 
 def test_a_spread_leaves_out_what_is_undefined():
@@ -228,21 +245,20 @@ def test_a_spread_leaves_out_what_is_undefined():
     assert Spread.over([None]) == Spread(mean=None, sd=None)
 
 
-def test_a_run_that_is_never_certain_has_no_accuracy_of_kept_answers(runs):
-    path = runs[0].predictions("validation")
+def test_a_run_that_rejects_everything_has_no_selective_accuracy(made):
+    path = made.runs[0].predictions("validation")
     frame = pd.read_csv(path)
-    frame["true"] = [EMOTIONS[(EMOTIONS.index(name) + 1) % 8] for name in frame.predicted]  # every answer is wrong
+    frame["true"] = [EMOTIONS[(EMOTIONS.index(name) + 1) % 8] for name in frame.predicted]  # every prediction is wrong
     frame.to_csv(path, index=False)
-    models = [read_model(run, selective_accuracy=0.8) for run in runs]
-    summary = summarise(models, protocol="Made up.", settings=SETTINGS, class_names=EMOTIONS)
-    assert models[0].threshold is None
-    assert summary.figures[0]["test"].coverage == 0
-    assert summary.figures[0]["test"].selective_accuracy is None
-    # The other fold of that seed has such answers: their mean is its own.
-    assert summary.parts["test"].fold_means[0]["selective_accuracy"] == summary.figures[1]["test"].selective_accuracy
+    summary = summarise(made)
+    assert summary.models[0].rejection_threshold is None
+    assert summary.scores[0]["test"].coverage == 0
+    assert summary.scores[0]["test"].selective_accuracy is None
+    # The other fold of that seed accepts some: the mean is its own.
+    assert summary.parts["test"].fold_means[0]["selective_accuracy"] == summary.scores[1]["test"].selective_accuracy
     first, second = as_plain(summary)["runs"][:2]
-    assert first["threshold"] is None
-    assert second["threshold"] is not None
+    assert first["rejection_threshold"] is None
+    assert second["rejection_threshold"] is not None
 
 
 def markdown_tables(text):
@@ -257,14 +273,14 @@ def markdown_tables(text):
     return tables
 
 
-def test_the_report_says_the_protocol_first_and_the_same_figures(summary):
+def test_the_report_states_the_protocol_first_and_the_same_scores(summary):
     text, plain = format_results(summary), as_plain(summary)
     assert text.splitlines()[2] == "Made up; on purpose."
     summed, by_run, by_class, by_group, matrix = markdown_tables(text)
     rows = {row[0]: row[1:] for row in summed[2:]}
-    figure = plain["summary"]["test"]["mean_over_folds"]["uar"]
+    score = plain["summary"]["test"]["mean_over_folds"]["uar"]
     low, high = plain["summary"]["test"]["pooled"]["interval_95"]["uar"]
-    assert rows["test UAR"][0] == f"{figure['mean']:.2%} ± {figure['sd']:.2%}"
+    assert rows["test UAR"][0] == f"{score['mean']:.2%} ± {score['sd']:.2%}"
     assert rows["test UAR"][2] == f"{low:.2%} to {high:.2%}"
     assert rows["validation log-loss"][0].startswith(
         f"{plain['summary']['validation']['mean_over_folds']['log_loss']['mean']:.3f}"

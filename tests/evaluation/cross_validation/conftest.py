@@ -1,0 +1,53 @@
+"""A cross-validation that was never trained: only the predictions that its runs would have left."""
+
+import numpy as np
+import pytest
+
+from ser.corpora.ravdess import CHANNELS, EMOTIONS, expected_names
+from ser.corpora.splits import FOLDS
+from ser.data.files import write_text_atomically
+from ser.evaluation.cross_validation.record import CrossValidation
+from ser.evaluation.report import Evaluation, ScoredRecording, format_predictions
+
+
+@pytest.fixture
+def cross_validation(tmp_path):
+    """Return a cross-validation of two folds with made-up predictions: more often correct than not, overconfident."""
+
+    def make(**settings):
+        values = {
+            "folder": tmp_path / "cross-validation",
+            "protocol": "Made up; on purpose.",
+            "folds": ("subject_wise_0", "subject_wise_4"),
+            "seeds": (0, 1),
+            "parts": ("validation", "test"),
+            "class_names": EMOTIONS,
+            "bootstrap_resamples": 2000,
+            "bootstrap_seed": 0,
+            "target_selective_accuracy": 0.8,
+        }
+        made = CrossValidation(**values | settings)
+        for run in made.runs:
+            rng = np.random.default_rng([run.seed, *map(ord, run.fold)])
+            actors = {"validation": FOLDS[run.fold].validation, "test": FOLDS[run.fold].test}
+            for part in made.parts:
+                names = [n for channel in CHANNELS for n in expected_names(channel) if n.actor in actors[part]]
+                logits = rng.normal(scale=3, size=(len(names), 8))
+                logits[np.arange(len(names)), [EMOTIONS.index(name.emotion) for name in names]] += 5
+                probabilities = np.exp(logits - logits.max(axis=1, keepdims=True)).astype(np.float32)
+                probabilities /= probabilities.sum(axis=1, keepdims=True)
+                recordings = tuple(
+                    ScoredRecording(
+                        file=name.stem,
+                        actor=name.actor,
+                        channel=name.channel,
+                        true=name.emotion,
+                        probabilities=tuple(map(float, row)),
+                    )
+                    for name, row in zip(names, probabilities, strict=True)
+                )
+                evaluation = Evaluation(class_names=EMOTIONS, recordings=recordings, protocol="Made up.")
+                write_text_atomically(run.predictions(part), format_predictions(evaluation))
+        return made
+
+    return make

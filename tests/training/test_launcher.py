@@ -1,0 +1,162 @@
+"""The launcher, with jobs that are small modules of their own."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from ser.errors import SerError
+from ser.training.launcher import Job, folder_lock, quoted, run_jobs
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def job(tmp_path, monkeypatch):
+    """Return a job of the body of a `main` in a module of its own; `folder` is the job's folder."""
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+
+    def make(name, *lines):
+        folder = tmp_path / "jobs" / name
+        body = "\n    ".join(["import json, os, pathlib, time", f"folder = pathlib.Path({str(folder)!r})", *lines])
+        (tmp_path / f"module_{name}.py").write_text(f"def main(arguments):\n    {body}\n")
+        return Job(folder=folder, module=f"module_{name}", arguments=("one", "two"))
+
+    return make
+
+
+def run(*jobs, at_once=2):
+    run_jobs(jobs, at_once=at_once, folder=jobs[0].folder.parent, resume="<the same again>")
+
+
+def is_running(pid):
+    """Whether the process is there and no zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def wait_until(condition):
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.02)
+
+
+def test_each_job_has_its_arguments_one_thread_and_its_output(job):
+    good = job("good", "print(arguments, os.environ['OMP_NUM_THREADS'])")
+    run(good)
+    run(good)
+    assert (good.folder / "output.log").read_text() == "['one', 'two'] 1\n" * 2
+
+
+def test_a_failed_job_is_listed_and_the_others_go_on(job, caplog):
+    jobs = [job("bad", "raise SystemExit('no luck')"), job("good", "(folder / 'done').touch()")]
+    with caplog.at_level("INFO"), pytest.raises(SerError) as caught:
+        run(*jobs, at_once=1)
+    assert str(caught.value).startswith("1 of 2 jobs failed (bad); see output.log in their folders in ")
+    assert str(caught.value).endswith("continue with: <the same again>")
+    assert "[1/2] bad: failed (exit status 1): no luck; " in caplog.text
+    assert (jobs[1].folder / "done").exists()
+
+
+def test_a_job_that_dies_is_listed_and_tried_once_more_after_the_others(job, caplog):
+    attempt = "with (folder / 'attempts').open('a') as file: file.write('x')"
+    once = job("once", attempt, "if (folder / 'attempts').read_text() == 'x': os.kill(os.getpid(), 9)")
+    always = job("always", attempt, "os.kill(os.getpid(), 9)")
+    other = job("other", f"assert not pathlib.Path({str(once.folder)!r}, 'attempts').read_text() == 'xx'")
+    with caplog.at_level("INFO"), pytest.raises(SerError, match=r"1 of 3 jobs failed \(always\)"):
+        run(once, always, other, at_once=1)
+    assert "once died (signal 9); it is tried once more" in caplog.text
+    assert (once.folder / "attempts").read_text() == (always.folder / "attempts").read_text() == "xx"
+
+
+@pytest.mark.parametrize("at_once", [1, 2])
+def test_no_more_than_asked_run_at_a_time(at_once, job, tmp_path):
+    (tmp_path / "at work").mkdir()
+    lines = (
+        f"mine = pathlib.Path({str(tmp_path / 'at work')!r}, str(os.getpid()))", "mine.touch()",
+        "print(len(list(mine.parent.iterdir())))", "time.sleep(0.4)", "mine.unlink()",
+    )  # fmt: skip
+    jobs = [job(f"job{number}", *lines) for number in range(4)]
+    run(*jobs, at_once=at_once)
+    assert max(int((job.folder / "output.log").read_text()) for job in jobs) == at_once
+
+
+PARENT = """
+import sys
+from pathlib import Path
+from ser.training.launcher import Job, folder_lock, run_jobs
+
+folder = Path(sys.argv[1])
+jobs = [Job(folder=folder / name, module=f"module_{name}", arguments=()) for name in ("a", "b")]
+with folder_lock(folder):
+    run_jobs(jobs, at_once=2, folder=folder, resume="<the same again>")
+"""
+
+
+@pytest.fixture
+def parent(job, tmp_path):
+    """A process that runs two endless jobs, and the numbers of the two."""
+    folder = tmp_path / "jobs"
+    for name in ("a", "b"):
+        job(name, "print(os.getpid(), flush=True)", "time.sleep(600)")
+    process = subprocess.Popen(
+        [sys.executable, "-c", PARENT, str(folder)],
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell may start us with SIGINT ignored, which children inherit.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    outputs = [folder / name / "output.log" for name in ("a", "b")]
+    wait_until(lambda: all(path.is_file() and path.read_text().endswith("\n") for path in outputs))
+    children = [int(path.read_text()) for path in outputs]
+    yield process, children
+    for pid in (process.pid, *children):
+        if is_running(pid):
+            os.kill(pid, signal.SIGKILL)
+    process.communicate()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_parent_that_is_stopped_ends_its_jobs_and_says_how_to_continue(number, parent, tmp_path):
+    process, children = parent
+    with pytest.raises(SerError, match="jobs is in use"), folder_lock(tmp_path / "jobs"):
+        pass
+    process.send_signal(number)
+    assert "Interrupted; continue with: <the same again>" in process.communicate(timeout=30)[1]
+    assert process.returncode != 0
+    assert not any(map(is_running, children))
+
+
+def test_no_job_outlives_a_killed_parent_and_its_folder_is_free(parent, tmp_path):
+    process, children = parent
+    process.kill()
+    process.wait()
+    wait_until(lambda: not any(map(is_running, children)))
+    with folder_lock(tmp_path / "jobs"):
+        pass
+
+
+def test_a_folder_is_free_again_after_use(tmp_path):
+    for _ in range(2):
+        with folder_lock(tmp_path), pytest.raises(SerError, match=str(tmp_path)), folder_lock(tmp_path):
+            pass
+
+
+def test_progress_shows_the_metric_of_a_job(job, caplog):
+    outcome = json.dumps({"overrides": [], "metric": "val/loss", "value": 0.5})
+    with caplog.at_level("INFO"):
+        run(job("good", f"(folder / 'job.json').write_text({outcome!r})"))
+    assert "[1/1] good: val/loss 0.5000; " in caplog.text
+
+
+def test_a_path_is_quoted_for_hydra():
+    assert quoted(Path("a 'b'=\\c")) == r"'a \'b\'=\\c'"
