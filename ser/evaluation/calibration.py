@@ -1,20 +1,23 @@
-"""Probabilities that mean what they say: a temperature, the loss that chooses it, and when to call an answer uncertain.
+"""Calibration: the temperature of a model's probabilities, and the threshold below which a prediction is rejected.
 
-How far probabilities are from that is `ser.evaluation.metrics.expected_calibration_error`. Probabilities here are float
+How well probabilities are calibrated is `ser.evaluation.metrics.expected_calibration_error`. They are float here,
 `[n, classes]`, each row summing to 1; truth is integer `[n]`, class numbers.
 """
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import softmax
 
 TEMPERATURE_RANGE = (0.1, 10.0)
-"""A few recordings that are all right, or all wrong, would else give a temperature of zero, or without end."""
+"""A few recordings that are all correct, or all wrong, would else give a temperature of zero, or infinity."""
 
-_LEAST = float(np.finfo(np.float32).tiny)  # a network's softmax in single precision knows nothing below
+_LEAST = float(np.finfo(np.float32).tiny)  # a softmax in single precision has nothing between it and 0
 
 
 def log_loss(probabilities: ArrayLike, truth: ArrayLike) -> float:
-    """Return the mean negative log-likelihood of the truth, in nats (`sklearn.metrics.log_loss`).
+    """Return the mean negative log-likelihood of the truth, in nats.
+
+    It is that of `sklearn.metrics.log_loss`, which warns of probabilities that were rounded for a table.
 
     Raises
     ------
@@ -28,7 +31,7 @@ def apply_temperature(probabilities: ArrayLike, temperature: float) -> NDArray[n
     """Return p ** (1 / temperature), each row brought back to a sum of 1.
 
     That is the softmax of logits divided by the temperature, because log p is the logits up to a constant of the row.
-    Over 1 it makes answers less confident; it never changes which class is the largest.
+    A temperature over 1 lowers confidence; it never changes which class is the largest.
 
     Raises
     ------
@@ -36,7 +39,7 @@ def apply_temperature(probabilities: ArrayLike, temperature: float) -> NDArray[n
     """
     if not temperature > 0:
         raise ValueError(f"temperature is {temperature}, but should be above 0.")
-    return _tempered(_logarithms(np.asarray(probabilities, dtype=np.float64)), 1 / temperature)
+    return softmax(_logarithms(np.asarray(probabilities, dtype=np.float64)) / temperature, axis=1)
 
 
 def fit_temperature(probabilities: ArrayLike, truth: ArrayLike) -> float:
@@ -58,24 +61,23 @@ def fit_temperature(probabilities: ArrayLike, truth: ArrayLike) -> float:
     low, high = 1 / TEMPERATURE_RANGE[1], 1 / TEMPERATURE_RANGE[0]
     for _ in range(60):
         middle = (low + high) / 2
-        slope = (_tempered(logits, middle) * logits).sum(axis=1).mean() - of_truth
+        slope = (softmax(logits * middle, axis=1) * logits).sum(axis=1).mean() - of_truth
         low, high = (low, middle) if slope > 0 else (middle, high)
     return 2 / (low + high)
 
 
 def fit_rejection_threshold(probabilities: ArrayLike, truth: ArrayLike, *, accuracy: float) -> float | None:
-    """Return the lowest confidence from which on the answers are right often enough.
+    """Return the lowest confidence from which on predictions reach an accuracy.
 
-    The confidence of an answer is its largest probability; answers of at least the threshold are kept, the others are
-    called uncertain.
+    The confidence of a prediction is its largest probability; predictions below the threshold are rejected.
 
     Parameters
     ----------
-    accuracy : the share of the kept answers that should be right, in [0, 1].
+    accuracy : the target, in [0, 1], of the predictions that are not rejected.
 
     Returns
     -------
-    0.0 where all answers together are right often enough, None where no confidence is high enough.
+    0.0 where all predictions together reach it, None where no threshold does.
 
     Raises
     ------
@@ -84,21 +86,15 @@ def fit_rejection_threshold(probabilities: ArrayLike, truth: ArrayLike, *, accur
     table, labels = _checked(probabilities, truth)
     confidence = table.max(axis=1)
     order = np.argsort(-confidence, kind="stable")
-    right = (table.argmax(axis=1) == labels)[order]
-    accuracies = right.cumsum() / np.arange(1, len(right) + 1)
+    correct = (table.argmax(axis=1) == labels)[order]
+    accuracies = correct.cumsum() / np.arange(1, len(correct) + 1)
     if accuracies[-1] >= accuracy:
         return 0.0
     confidence = confidence[order]
-    # Answers of equal confidence are kept or left together: only the last of them is a place to cut.
+    # Predictions of equal confidence are accepted or rejected together: only after the last of them is a cut.
     cuts = np.append(confidence[1:] < confidence[:-1], True)
     enough = np.flatnonzero(cuts & (accuracies >= accuracy))
     return float(confidence[enough[-1]]) if enough.size else None
-
-
-def _tempered(logits: NDArray[np.float64], inverse_temperature: float) -> NDArray[np.float64]:
-    scaled = logits * inverse_temperature
-    powers = np.exp(scaled - scaled.max(axis=1, keepdims=True))
-    return powers / powers.sum(axis=1, keepdims=True)
 
 
 def _logarithms(table: NDArray[np.float64]) -> NDArray[np.float64]:

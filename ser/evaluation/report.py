@@ -1,4 +1,4 @@
-"""What an evaluation leaves behind: text for people, JSON and CSV for machines, a picture of the confusion matrix."""
+"""The files of an evaluation: text for people, JSON and CSV for machines, a figure of the confusion matrix."""
 
 import csv
 import io
@@ -10,17 +10,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from sklearn.metrics import confusion_matrix
 
 from ser.corpora.ravdess import CHANNELS
 from ser.data.files import write_text_atomically
-from ser.evaluation.metrics import Metrics, confusion_matrix, expected_calibration_error
+from ser.evaluation.metrics import Metrics, expected_calibration_error
+from ser.evaluation.tables import percent, table
 
 _HEADLINES = {"accuracy": "accuracy", "uar": "UAR", "weighted_f1": "weighted F1", "macro_f1": "macro F1"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class ScoredRecording:
-    """One recording and what the model said of it.
+    """One recording and the prediction of it.
 
     Attributes
     ----------
@@ -46,7 +48,7 @@ class Evaluation:
     ----------
     class_names : in the model's order, which every table and figure keeps.
     recordings : at least one.
-    protocol : one sentence that says what was scored and how the model was chosen; a figure means nothing without it.
+    protocol : one sentence on what was scored and how the model was chosen; no metric means anything without it.
 
     Raises
     ------
@@ -106,7 +108,7 @@ class Evaluation:
         return self.class_names[int(np.argmax(recording.probabilities))]
 
     def as_plain(self) -> dict[str, Any]:
-        """Return the content of metrics.json. All shares are in [0, 1].
+        """Return the content of metrics.json. All metrics are fractions in [0, 1].
 
         - protocol: what was scored.
         - n_recordings: how many.
@@ -135,7 +137,9 @@ class Evaluation:
     def _metrics(self, recordings: Sequence[ScoredRecording]) -> Metrics:
         truth = [self.class_names.index(recording.true) for recording in recordings]
         predicted = [self.class_names.index(self.predicted(recording)) for recording in recordings]
-        return Metrics.from_confusion(confusion_matrix(truth, predicted, len(self.class_names)), self.class_names)
+        return Metrics.from_confusion(
+            confusion_matrix(truth, predicted, labels=range(len(self.class_names))), self.class_names
+        )
 
 
 def write_evaluation(evaluation: Evaluation, folder: Path, *, prefix: str) -> list[Path]:
@@ -173,39 +177,39 @@ def write_evaluation(evaluation: Evaluation, folder: Path, *, prefix: str) -> li
 
 
 def format_metrics(evaluation: Evaluation) -> str:
-    """Return the metrics as text for people, shares in percent: the protocol, all recordings, classes, channels."""
+    """Return the metrics as text for people, in percent: the protocol, all recordings, classes, channels."""
     overall = evaluation.overall
     summary = [
         ["recordings", str(overall.n_recordings)],
-        *([_HEADLINES[name], _percent(share)] for name, share in overall.headline().items()),
-        ["calibration error", _percent(evaluation.calibration_error)],
+        *([_HEADLINES[name], percent(value)] for name, value in overall.headline().items()),
+        ["calibration error", percent(evaluation.calibration_error)],
     ]
     classes = [
         ["class", "recall", "precision", "F1", "support"],
         *(
             [
                 of_class.name,
-                _percent(of_class.recall),
-                _percent(of_class.precision),
-                _percent(of_class.f1),
+                percent(of_class.recall),
+                percent(of_class.precision),
+                percent(of_class.f1),
                 str(of_class.support),
             ]
             for of_class in overall.per_class
         ),
     ]
-    blocks = [f"{evaluation.protocol}\n", _aligned(summary), _aligned(classes)]
+    blocks = [f"{evaluation.protocol}\n", _plain_table(summary), _plain_table(classes)]
     if len(evaluation.by_channel) > 1:
         channels = [
             ["channel", *_HEADLINES.values(), "recordings"],
             *(
-                [channel, *map(_percent, metrics.headline().values()), str(metrics.n_recordings)]
+                [channel, *map(percent, metrics.headline().values()), str(metrics.n_recordings)]
                 for channel, metrics in evaluation.by_channel.items()
             ),
         ]
-        blocks.append(_aligned(channels))
+        blocks.append(_plain_table(channels))
     blocks.append(
-        "The recall of a class is what others call its accuracy; UAR is the mean recall of the classes that occur.\n"
-        "A dash stands where a share is undefined.\n"
+        "Some papers call the recall of a class its accuracy; UAR is the mean recall of the classes that occur.\n"
+        "A dash stands for an undefined value.\n"
     )
     return "\n".join(blocks)
 
@@ -219,7 +223,7 @@ def format_confusion_matrix(evaluation: Evaluation) -> str:
             for name, counts in zip(evaluation.class_names, evaluation.overall.confusion, strict=True)
         ),
     ]
-    return f"{evaluation.protocol}\n\n{_aligned(rows)}"
+    return f"{evaluation.protocol}\n\n{_plain_table(rows)}"
 
 
 def format_predictions(evaluation: Evaluation) -> str:
@@ -228,8 +232,8 @@ def format_predictions(evaluation: Evaluation) -> str:
     The columns are file, actor, channel, true, predicted, confidence (the largest probability) and `p_<class>` for
     each class. Probabilities have 9 significant digits, enough to give back every float32.
     """
-    table = io.StringIO()
-    writer = csv.writer(table, lineterminator="\n")
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
     writer.writerow(
         [
             "file",
@@ -242,23 +246,11 @@ def format_predictions(evaluation: Evaluation) -> str:
         ]
     )
     for recording in sorted(evaluation.recordings, key=lambda recording: recording.file):
-        shares = [f"{share:.9g}" for share in (max(recording.probabilities), *recording.probabilities)]
+        numbers = [f"{number:.9g}" for number in (max(recording.probabilities), *recording.probabilities)]
         predicted = evaluation.predicted(recording)
-        writer.writerow([recording.file, recording.actor, recording.channel, recording.true, predicted, *shares])
-    return table.getvalue()
+        writer.writerow([recording.file, recording.actor, recording.channel, recording.true, predicted, *numbers])
+    return text.getvalue()
 
 
-def _percent(share: float | None) -> str:
-    return "-" if share is None else f"{share:.2%}"
-
-
-def _aligned(rows: Sequence[Sequence[str]]) -> str:
-    """Return a table as text: the first column flush left, the others flush right, two spaces between."""
-    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
-    lines = (
-        "  ".join(
-            [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
-        )
-        for row in rows
-    )
-    return "".join(f"{line}\n" for line in lines)
+def _plain_table(rows: Sequence[Sequence[str]]) -> str:
+    return table(rows, markdown=False) + "\n"

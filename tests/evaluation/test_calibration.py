@@ -87,7 +87,7 @@ def test_a_temperature_stays_in_its_range():
     assert fit_temperature([[0.6, 0.4], [0.3, 0.7]], [1, 0]) == pytest.approx(TEMPERATURE_RANGE[1])
 
 
-def test_a_calibrated_set_has_no_error_and_overconfidence_is_mended(calibrated):
+def test_a_calibrated_set_has_no_error_and_overconfidence_is_corrected(calibrated):
     logits, truth = calibrated
     assert expected_calibration_error(softmax(logits), truth) < 0.02
     overconfident = softmax(logits * 3)

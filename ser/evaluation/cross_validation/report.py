@@ -9,8 +9,8 @@ from pathlib import Path
 from ser.data.files import write_text_atomically
 from ser.evaluation.cross_validation.record import PREDICTIONS, RESULTS, Part
 from ser.evaluation.cross_validation.summary import Pooled, Spread, Summary, as_plain, seed_name
-from ser.evaluation.markdown import decimal, interval, percent, table
 from ser.evaluation.metrics import Metrics
+from ser.evaluation.tables import decimal, interval, percent, table
 
 RESULTS_TEXT, PICTURE = "results.md", "confusion_matrix.png"
 
@@ -84,8 +84,8 @@ def format_predictions(summary: Summary) -> str:
 
     The columns `c_<class>` hold the probabilities with the run's temperature.
     """
-    table = io.StringIO()
-    writer = csv.writer(table, lineterminator="\n")
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
     names = summary.cross_validation.class_names
     writer.writerow(
         ["fold", "seed", "part", "file", "actor", "channel", "true", "predicted", "accepted"]
@@ -109,7 +109,7 @@ def format_predictions(summary: Summary) -> str:
                     + [names[scored.predicted[row]], str(bool(scored.accepted[row])).lower()]
                     + [f"{probability:.9g}" for probability in probabilities]
                 )
-    return table.getvalue()
+    return text.getvalue()
 
 
 def _summary_table(summary: Summary) -> str:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
+from sklearn.metrics import confusion_matrix
 
 from ser.corpora.ravdess import CHANNELS, RecordingName
 from ser.evaluation.calibration import log_loss
@@ -14,7 +15,6 @@ from ser.evaluation.intervals import accuracy, actor_interval, confusions_by_act
 from ser.evaluation.metrics import (
     Metrics,
     ReliabilityBin,
-    confusion_matrix,
     expected_calibration_error,
     reliability_bins,
 )
@@ -149,8 +149,7 @@ def summarise(cross_validation: CrossValidation) -> Summary:
 def scores_of(predictions: Predictions) -> Scores:
     """Return the scores of a set of recordings that is not empty."""
     truth, predicted, accepted = predictions.truth, predictions.predicted, predictions.accepted
-    n_classes = predictions.probabilities.shape[1]
-    confusion = confusion_matrix(truth, predicted, n_classes)
+    confusion = confusion_matrix(truth, predicted, labels=range(predictions.probabilities.shape[1]))
     return Scores(
         accuracy=float(accuracy(confusion)),
         uar=float(unweighted_average_recall(confusion)),
@@ -228,7 +227,7 @@ def _pooled(by_seed: Sequence[Predictions], cross_validation: CrossValidation) -
 
 
 def _metrics(predictions: Predictions, class_names: Sequence[str]) -> Metrics:
-    counts = confusion_matrix(predictions.truth, predictions.predicted, len(class_names))
+    counts = confusion_matrix(predictions.truth, predictions.predicted, labels=range(len(class_names)))
     return Metrics.from_confusion(counts, class_names)
 
 

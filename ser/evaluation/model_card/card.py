@@ -11,9 +11,9 @@ from ser.data.files import write_text_atomically
 from ser.errors import CheckpointError, SettingsError
 from ser.evaluation.cross_validation.record import run_folder
 from ser.evaluation.figures import confusion_figure, reliability_figure, save_figure
-from ser.evaluation.markdown import decimal, percent
 from ser.evaluation.model_card.results import Results, class_table, group_table, read_folder, scores, temperatures
 from ser.evaluation.robustness.report import robustness_table
+from ser.evaluation.tables import decimal, percent
 from ser.inference.checkpoint import load_recogniser
 from ser.inference.metadata_file import ONNX, SAFETENSORS, digest_of, metadata_path
 from ser.inference.pretrained import find_model

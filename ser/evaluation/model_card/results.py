@@ -9,11 +9,11 @@ from typing import Any
 
 from ser.errors import CheckpointError
 from ser.evaluation.cross_validation.record import RESULTS, Part, read_results
-from ser.evaluation.markdown import decimal, interval, percent, table
 from ser.evaluation.metrics import ReliabilityBin
 from ser.evaluation.robustness.measurement import UNCHANGED
 from ser.evaluation.robustness.report import RESULTS as ROBUSTNESS
 from ser.evaluation.robustness.report import part_folder
+from ser.evaluation.tables import decimal, interval, percent, table
 
 _SCORES = {"uar": "UAR", "accuracy": "accuracy"}
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from ser.data.files import write_text_atomically
 from ser.evaluation.cross_validation.record import Part
-from ser.evaluation.markdown import interval, percent, table
 from ser.evaluation.robustness.measurement import UNCHANGED, Robustness
 from ser.evaluation.robustness.sound_changes import RIR_DIRECT_DB, RIR_T60
+from ser.evaluation.tables import interval, percent, table
 
 RESULTS_TEXT, RESULTS = "robustness.md", "robustness.json"
 

@@ -1,0 +1,42 @@
+"""Tables as text, and how scores are written in them."""
+
+from collections.abc import Sequence
+
+from tabulate import tabulate
+
+
+def table(rows: Sequence[Sequence[str]], *, left: int = 1, markdown: bool = True) -> str:
+    """Return an aligned table, in Markdown with the first row as its head, or without any lines.
+
+    Parameters
+    ----------
+    left : the number of columns that are flush left; the others are flush right.
+    """
+    aligned = ["left" if place < left else "right" for place in range(len(rows[0]))]
+    if not markdown:
+        return tabulate(rows, tablefmt="plain", colalign=aligned, disable_numparse=True)
+    return tabulate(rows[1:], headers=list(rows[0]), tablefmt="pipe", colalign=aligned, disable_numparse=True)
+
+
+def percent(fraction: float | None) -> str:
+    """Return a fraction in percent with two decimals; a dash for what is undefined.
+
+    >>> percent(0.12345), percent(-1e-17), percent(None)
+    ('12.35%', '0.00%', '-')
+    """
+    return "-" if fraction is None else f"{fraction:z.2%}"
+
+
+def decimal(value: float | None) -> str:
+    """Return a number with three decimals; a dash for what is undefined."""
+    return "-" if value is None else f"{value:.3f}"
+
+
+def interval(ends: Sequence[float]) -> str:
+    """Return an interval of fractions in percent.
+
+    >>> interval((0.5, 0.625))
+    '50.00% to 62.50%'
+    """
+    low, high = ends
+    return f"{percent(low)} to {percent(high)}"
