@@ -76,15 +76,17 @@ def _recordings_to_score(settings: EvaluationSettings, metadata: ModelMetadata) 
             raise CorpusError(f"{folder} holds no recording of the checkpoint's classes in channel {settings.channel}.")
         if len(kept) < len(found):
             log.warning("%d recordings of classes that the model does not know are left out", len(found) - len(kept))
-        heard = _overlap_with_training(metadata, kept)
-        return kept, f"Recordings in {folder}, {settings.channel} channel(s). {heard}"
+        overlap = _overlap_with_training(metadata, kept)
+        return kept, f"Recordings in {folder}, {settings.channel} channel(s). {overlap}"
     found = of_channel(find_recordings(corpus_of(metadata, root=settings.root)), settings.channel)
-    kept_out = set(metadata.scored_recordings)
-    kept = [recording for recording in found if recording.stem in kept_out]
+    scored = set(metadata.scored_recordings)
+    kept = [recording for recording in found if recording.stem in scored]
     if not kept:
-        raise CorpusError("None of the recordings that the run held out is there; give test_dir or root.")
-    if settings.channel == "both" and len(kept) < len(kept_out):
-        log.warning("%d of the %d held-out recordings are missing", len(kept_out) - len(kept), len(kept_out))
+        raise CorpusError("None of the recordings that the run kept from training is there; give test_dir or root.")
+    if settings.channel == "both" and len(kept) < len(scored):
+        log.warning(
+            "%d of the %d recordings that the run kept from training are missing", len(scored) - len(kept), len(scored)
+        )
     return kept, metadata.protocol
 
 
@@ -98,32 +100,32 @@ def corpus_of(metadata: ModelMetadata, *, root: str | None = None) -> Path:
 
 
 def _overlap_with_training(metadata: ModelMetadata, recordings: Collection[Recording]) -> str:
-    """Say how the scored recordings relate to what the model was trained on, as far as the checkpoint tells."""
+    """Return the sentence on which scored recordings the model was trained on, as far as the checkpoint has it."""
     if not metadata.scored_recordings:
         return _trained_on_all(metadata, recordings)
-    kept_out = set(metadata.scored_recordings)
-    strangers = sum(recording.stem not in kept_out for recording in recordings)
-    if not strangers:
+    scored = set(metadata.scored_recordings)
+    others = sum(recording.stem not in scored for recording in recordings)
+    if not others:
         return metadata.protocol
     return (
-        f"{strangers} of {len(recordings)} are not among those that the run held out: the model may have been trained "
+        f"{others} of {len(recordings)} are not among those that the run kept from training: it may have trained "
         "on them or on other recordings of their speakers."
     )
 
 
 def _trained_on_all(metadata: ModelMetadata, recordings: Collection[Recording]) -> str:
-    """Say that a model that was trained on everybody has heard these recordings."""
+    """Return the sentence on a model that was trained on all recordings of its corpus."""
     data = metadata.configuration.get("data")
     data = data if isinstance(data, Mapping) else {}
     if data.get("corpus") == "synthetic":
-        return "The model was trained on made-up voices alone, and the run held none of them out."
+        return "The model was trained on synthetic voices only, and on all of them."
     channel = data.get("channel")
-    heard = sum(channel not in CHANNELS or recording.name.channel == channel for recording in recordings)
-    these = "these very recordings" if heard == len(recordings) else f"{heard} of these {len(recordings)} recordings"
-    speakers = "" if heard == len(recordings) else ", and others of the same speakers"
+    seen = sum(channel not in CHANNELS or recording.name.channel == channel for recording in recordings)
+    these = "these very recordings" if seen == len(recordings) else f"{seen} of these {len(recordings)} recordings"
+    speakers = "" if seen == len(recordings) else ", and others of the same speakers"
     return (
-        f"The run held nothing out: by their names, the model has heard {these} in training{speakers}. The figures say "
-        "how well it remembers, not what to expect of a new voice."
+        f"The run kept nothing from training: by their names, {these} were trained on{speakers}. The metrics show "
+        "how well the model remembers, not how well it predicts unseen speakers."
     )
 
 

@@ -25,10 +25,10 @@ _PALE = {"alpha": 0.5, "linewidth": 1.2}
 
 
 def confusion_figure(confusion: ArrayLike, class_names: Sequence[str], *, title: str) -> Figure:
-    """Draw a confusion matrix, coloured by the share of the true class.
+    """Draw a confusion matrix, coloured by the fraction of the true class.
 
-    Each cell shows its count and its share of the row in percent, so the diagonal shows the recall of each class; the
-    row labels give the number of recordings. A class without recordings has an uncoloured row.
+    Each cell shows its count and its fraction of the row in percent, so the diagonal shows the recall of each class.
+    The row labels give the number of recordings. A class without recordings has an uncoloured row.
 
     Parameters
     ----------
@@ -37,26 +37,26 @@ def confusion_figure(confusion: ArrayLike, class_names: Sequence[str], *, title:
     """
     counts = np.asarray(confusion)
     support = counts.sum(axis=1, keepdims=True)
-    shares = counts / np.maximum(support, 1)
+    fractions = counts / np.maximum(support, 1)
     places = np.arange(len(class_names))
 
     side = max(4.0, 0.85 * len(class_names))
     figure = _new_figure(width=side + 2.4, height=side + 1.1)
     axes = figure.subplots()
     # Cells need not be exactly square: only then does the layout fit axes, labels and colour bar to each other.
-    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+    image = axes.imshow(fractions, cmap="Blues", vmin=0, vmax=1, aspect="auto")
     for row in places:
         for column in places:
-            count, share = counts[row, column], shares[row, column]
+            count, fraction = counts[row, column], fractions[row, column]
             axes.text(
                 column,
                 row,
-                f"{count}\n{share:.0%}" if count else "0",
+                f"{count}\n{fraction:.0%}" if count else "0",
                 ha="center",
                 va="center",
                 fontsize=9,
                 fontweight="bold" if row == column else "normal",
-                color="white" if share > 0.7 else "black" if count else "0.6",
+                color="white" if fraction > 0.7 else "black" if count else "0.6",
             )
     axes.set_xticks(places, class_names, rotation=35, ha="right", rotation_mode="anchor")
     axes.set_yticks(places, [f"{name} ({n})" for name, n in zip(class_names, support[:, 0], strict=True)])
@@ -64,7 +64,7 @@ def confusion_figure(confusion: ArrayLike, class_names: Sequence[str], *, title:
     axes.set(xlabel="predicted", ylabel="true (recordings)")
     axes.set_title("\n".join(textwrap.fill(line, width=int(10.5 * side)) for line in title.splitlines()), fontsize=11)
     bar = figure.colorbar(image, ax=axes, fraction=0.05, aspect=25, pad=0.02, format=PercentFormatter(xmax=1))
-    bar.set_label("share of the true class (diagonal: recall)")
+    bar.set_label("fraction of the true class (diagonal: recall)")
     return figure
 
 
@@ -74,7 +74,7 @@ def learning_curve_figure(history: Sequence[Mapping[str, float]]) -> Figure:
     Parameters
     ----------
     history : one mapping an epoch, at least one, with the keys "epoch" (integer), "train/loss", "val/loss",
-        "train/accuracy", "val/accuracy", "train/uar", "val/uar" (shares in [0, 1]) and "lr".
+        "train/accuracy", "val/accuracy", "train/uar", "val/uar" (fractions in [0, 1]) and "lr".
 
     Raises
     ------
@@ -88,7 +88,7 @@ def learning_curve_figure(history: Sequence[Mapping[str, float]]) -> Figure:
     marker = "o" if len(history) == 1 else ""  # one point makes no line
 
     figure = _new_figure(width=14, height=4.2)
-    loss, shares, rate = figure.subplots(1, 3)
+    loss, accuracy, rate = figure.subplots(1, 3)
 
     def draw(axes: Axes, key: str, label: str, **style: str | float) -> None:
         axes.plot(epochs, [epoch[key] for epoch in history], label=label, marker=marker, **style)
@@ -97,17 +97,17 @@ def learning_curve_figure(history: Sequence[Mapping[str, float]]) -> Figure:
     draw(loss, "val/loss", "validation", **_VALIDATION)
     loss.set(title="Loss", ylabel="cross-entropy")
 
-    draw(shares, "train/accuracy", "training accuracy", **_TRAINING)
-    draw(shares, "train/uar", "training UAR", **_TRAINING, **_PALE)
-    draw(shares, "val/accuracy", "validation accuracy", **_VALIDATION)
-    draw(shares, "val/uar", "validation UAR", **_VALIDATION, **_PALE)
-    shares.set(title="Accuracy and UAR", ylim=(0, 1.02))
-    shares.yaxis.set_major_formatter(PercentFormatter(xmax=1))
+    draw(accuracy, "train/accuracy", "training accuracy", **_TRAINING)
+    draw(accuracy, "train/uar", "training UAR", **_TRAINING, **_PALE)
+    draw(accuracy, "val/accuracy", "validation accuracy", **_VALIDATION)
+    draw(accuracy, "val/uar", "validation UAR", **_VALIDATION, **_PALE)
+    accuracy.set(title="Accuracy and UAR", ylim=(0, 1.02))
+    accuracy.yaxis.set_major_formatter(PercentFormatter(xmax=1))
 
     draw(rate, "lr", "learning rate", color="black")
     rate.set(title="Learning rate", yscale="log")
 
-    for axes in (loss, shares, rate):
+    for axes in (loss, accuracy, rate):
         axes.axvline(best, color="0.5", linestyle=":", zorder=0, label=f"lowest validation loss (epoch {best})")
         axes.set_xlabel("epoch")
         axes.set_xlim(min(epochs) - 0.5, max(epochs) + 0.5)  # a single epoch has no span of its own
@@ -118,28 +118,28 @@ def learning_curve_figure(history: Sequence[Mapping[str, float]]) -> Figure:
 
 
 def reliability_figure(bins: Mapping[str, Sequence[ReliabilityBin]], *, title: str) -> Figure:
-    """Draw how often predictions of each confidence are right, and below how many there are.
+    """Draw the accuracy of predictions over their confidence, and below it their number.
 
     Parameters
     ----------
-    bins : what to call a set of probabilities -> its `ser.evaluation.metrics.reliability_bins`; two sets at most.
+    bins : the label of a set of probabilities -> its `ser.evaluation.metrics.reliability_bins`; two sets at most.
     """
     figure = _new_figure(width=5.6, height=5.6)
-    shares, counts = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
-    shares.plot([0, 1], [0, 1], color="0.6", linestyle=":", label="as sure as right")
+    accuracy, counts = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
+    accuracy.plot([0, 1], [0, 1], color="0.6", linestyle=":", label="perfectly calibrated")
     for (label, of_set), style in zip(bins.items(), (_TRAINING, _VALIDATION), strict=False):
         filled = [each for each in of_set if each.n]
-        shares.plot([b.confidence for b in filled], [b.accuracy for b in filled], marker="o", label=label, **style)
+        accuracy.plot([b.confidence for b in filled], [b.accuracy for b in filled], marker="o", label=label, **style)
         edges = [of_set[0].low, *(each.high for each in of_set)]
         counts.stairs([each.n for each in of_set], edges, label=label, **style)
-    shares.set(ylabel="share that is right", xlim=(0, 1), ylim=(0, 1))
+    accuracy.set(ylabel="accuracy", xlim=(0, 1), ylim=(0, 1))
     counts.set(xlabel="confidence", ylabel="predictions")
-    for axis in (shares.xaxis, shares.yaxis):
+    for axis in (accuracy.xaxis, accuracy.yaxis):
         axis.set_major_formatter(PercentFormatter(xmax=1))
-    shares.legend(fontsize=8)
-    for axes in (shares, counts):
+    accuracy.legend(fontsize=8)
+    for axes in (accuracy, counts):
         axes.grid(alpha=0.25)
-    shares.set_title("\n".join(textwrap.fill(line, width=64) for line in title.splitlines()), fontsize=11)
+    accuracy.set_title("\n".join(textwrap.fill(line, width=64) for line in title.splitlines()), fontsize=11)
     return figure
 
 

@@ -1,6 +1,6 @@
-"""How far a figure would move with other actors: a bootstrap that resamples actors, never single recordings.
+"""Confidence intervals of metrics by a bootstrap that resamples actors, never single recordings.
 
-Recordings of one voice are right or wrong together, so resampling recordings would promise far more than 24 voices can.
+Errors on recordings of one actor are correlated, so resampling recordings would give far too narrow intervals.
 """
 
 from collections.abc import Callable
@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Statistic = Callable[[NDArray[np.int64]], NDArray[np.float64]]
-"""Counts [..., classes, classes], rows true, to a share of each matrix [...]."""
+"""Counts [..., classes, classes], rows true, to a fraction of each matrix [...]."""
 
 
 def accuracy(confusions: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return the share of recordings that were recognised, for each matrix of [..., classes, classes]."""
+    """Return the fraction of recordings that were recognised, for each matrix of [..., classes, classes]."""
     return np.trace(confusions, axis1=-2, axis2=-1) / confusions.sum(axis=(-2, -1))
 
 
@@ -55,7 +55,7 @@ def actor_interval(
     ----------
     confusions : integer [models, actors, classes, classes]; the models are the same network from different seeds.
     resamples : at least 1; 2,000 and more for an interval that is stable to half a percent.
-    level : the share of resamples inside the interval, in (0, 1).
+    level : the fraction of resamples inside the interval, in (0, 1).
 
     Returns
     -------
@@ -75,8 +75,8 @@ def paired_interval(
 ) -> tuple[float, float]:
     """Return the percentile interval of what `statistic` gains from `reference` to `confusions`.
 
-    Both are resampled by the same draws of actors, so the interval tells how far other actors would move the
-    difference, which is mostly much less than they move either side.
+    Both are resampled by the same draws of actors, so the interval is that of the difference, which varies
+    over actors mostly much less than either side.
 
     Parameters
     ----------

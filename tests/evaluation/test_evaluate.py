@@ -10,12 +10,12 @@ from ser.evaluation.evaluate import EvaluationSettings, evaluate
 from ser.inference.checkpoint import load_recogniser
 from ser.inference.pretrained import DEFAULT_MODEL, write_pretrained
 
-HEARD = "the model has heard these very recordings in training"
+SEEN = "these very recordings were trained on"
 
 
 @pytest.fixture
 def score(tmp_path, tiny_checkpoint, monkeypatch):
-    """A function that publishes the tiny model, so described, evaluates by the default, and returns the figures."""
+    """A function that publishes the tiny model, so described, evaluates by the default, and returns the metrics."""
     monkeypatch.setattr("ser.inference.pretrained.MODELS", tmp_path / "models")
     monkeypatch.delenv("RAVDESS_ROOT", raising=False)
 
@@ -41,39 +41,39 @@ def few(tiny_corpus, tmp_path_factory):
 
 
 @pytest.mark.parametrize("way", ["root", "test_dir"])
-def test_a_model_that_heard_everything_is_said_to_have(score, few, way):
-    figures = score(metadata={"configuration": {"data": {"channel": "both"}}}, **{way: str(few)})
-    assert figures["n_recordings"] == 12
-    assert figures["protocol"] == (
-        f"Recordings in {few}, both channel(s). The run held nothing out: by their names, {HEARD}. The figures say how "
-        "well it remembers, not what to expect of a new voice."
+def test_a_model_that_was_trained_on_everything_says_so(score, few, way):
+    metrics = score(metadata={"configuration": {"data": {"channel": "both"}}}, **{way: str(few)})
+    assert metrics["n_recordings"] == 12
+    assert metrics["protocol"] == (
+        f"Recordings in {few}, both channel(s). The run kept nothing from training: by their names, {SEEN}. The "
+        "metrics show how well the model remembers, not how well it predicts unseen speakers."
     )
 
 
-def test_a_model_of_speech_has_heard_the_speakers_of_the_songs(score, few):
-    figures = score(metadata={"configuration": {"data": {"channel": "speech"}}}, root=str(few))
-    told = "the model has heard 8 of these 12 recordings in training, and others of the same speakers."
-    assert told in figures["protocol"]
-    figures = score(metadata={"configuration": {"data": {"channel": "speech"}}}, root=str(few), channel="speech")
-    assert HEARD in figures["protocol"]
+def test_a_model_of_speech_has_seen_the_speakers_of_the_songs(score, few):
+    metrics = score(metadata={"configuration": {"data": {"channel": "speech"}}}, root=str(few))
+    sentence = "8 of these 12 recordings were trained on, and others of the same speakers."
+    assert sentence in metrics["protocol"]
+    metrics = score(metadata={"configuration": {"data": {"channel": "speech"}}}, root=str(few), channel="speech")
+    assert SEEN in metrics["protocol"]
 
 
-def test_a_model_of_made_up_voices_is_said_to_be_one(score, few):
-    figures = score(metadata={"configuration": {"data": {"corpus": "synthetic"}}}, root=str(few))
-    assert "made-up voices alone, and the run held none of them out" in figures["protocol"]
-    assert HEARD not in figures["protocol"]
+def test_a_model_of_synthetic_voices_says_so(score, few):
+    metrics = score(metadata={"configuration": {"data": {"corpus": "synthetic"}}}, root=str(few))
+    assert "trained on synthetic voices only, and on all of them" in metrics["protocol"]
+    assert SEEN not in metrics["protocol"]
 
 
 def test_what_was_kept_out_is_scored_with_the_words_of_the_run(score, few):
     kept_out = tuple(sorted(path.stem for path in few.iterdir())[:3])
-    figures = score(metadata={"scored_recordings": kept_out}, root=str(few))
-    assert (figures["n_recordings"], figures["protocol"]) == (3, "Random weights: nothing was learnt.")
-    figures = score(metadata={"scored_recordings": kept_out}, test_dir=str(few))
-    assert "9 of 12 are not among those that the run held out" in figures["protocol"]
+    metrics = score(metadata={"scored_recordings": kept_out}, root=str(few))
+    assert (metrics["n_recordings"], metrics["protocol"]) == (3, "Random weights: nothing was learnt.")
+    metrics = score(metadata={"scored_recordings": kept_out}, test_dir=str(few))
+    assert "9 of 12 are not among those that the run kept from training" in metrics["protocol"]
 
 
 def test_recordings_that_were_kept_out_and_are_gone_are_missed(score, few):
-    with pytest.raises(CorpusError, match="None of the recordings that the run held out is there"):
+    with pytest.raises(CorpusError, match="None of the recordings that the run kept from training is there"):
         score(metadata={"scored_recordings": ("03-01-08-02-02-02-24",)}, root=str(few))
 
 

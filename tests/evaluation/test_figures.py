@@ -144,7 +144,7 @@ def test_reliability_figure_draws_the_bins_that_hold_predictions():
     line = _lines(shares)["raw"]
     np.testing.assert_allclose(line.get_xdata(), [0.55, 0.65, 0.955])
     np.testing.assert_allclose(line.get_ydata(), [1, 0, 0.5])
-    assert set(_lines(shares)) == {"as sure as right", "raw", "mended"}
+    assert set(_lines(shares)) == {"perfectly calibrated", "raw", "mended"}
     values, edges, _ = counts.patches[0].get_data()
     assert list(values) == [0, 0, 0, 0, 0, 1, 1, 0, 0, 2]
     np.testing.assert_allclose(edges, np.linspace(0, 1, 11))

@@ -1,1 +1,1 @@
-"""What the runs of a cross-validation predicted, and one table of it all."""
+"""The evaluation of a cross-validation: its record, predictions, scores and report."""

@@ -69,7 +69,7 @@ class CrossValidation:
         )
 
     def bootstrap(self) -> dict[str, str | int]:
-        """Return what results.json says of the bootstrap."""
+        """Return the entry on the bootstrap in results.json and robustness.json."""
         return {"over": "actors", "resamples": self.bootstrap_resamples, "seed": self.bootstrap_seed}
 
 

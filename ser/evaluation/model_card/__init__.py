@@ -1,1 +1,1 @@
-"""The model card: what a model is for, whom it was trained on, and figures with their commands."""
+"""The model card: the purpose of a model, its training data, and scores with their commands."""

@@ -1,1 +1,1 @@
-"""The runs of a cross-validation: plan, processes, what is left to do."""
+"""Cross-validation: the plan of its runs, and their training."""
