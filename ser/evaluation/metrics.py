@@ -167,7 +167,7 @@ def expected_calibration_error(probabilities: ArrayLike, truth: ArrayLike, bins:
     return float(np.abs(confidences - correct).sum() / counts.sum())
 
 
-def _sums_by_confidence(probabilities: ArrayLike, truth: ArrayLike, bins: int) -> list[NDArray[np.float64]]:
+def _sums_by_confidence(probabilities: ArrayLike, truth: ArrayLike, bins: int) -> list[NDArray[Any]]:
     """Return for each bin its number of predictions, the sum of their confidences, and how many are correct."""
     table, labels = np.asarray(probabilities, dtype=np.float64), np.asarray(truth)
     if table.ndim != 2 or table.size == 0 or labels.shape != table.shape[:1]:

@@ -13,9 +13,9 @@ def table(rows: Sequence[Sequence[str]], *, left: int = 1, markdown: bool = True
     left : the number of columns that are flush left; the others are flush right.
     """
     aligned = ["left" if place < left else "right" for place in range(len(rows[0]))]
-    if not markdown:
-        return tabulate(rows, tablefmt="plain", colalign=aligned, disable_numparse=True)
-    return tabulate(rows[1:], headers=list(rows[0]), tablefmt="pipe", colalign=aligned, disable_numparse=True)
+    head, body = (list(rows[0]), rows[1:]) if markdown else ([], rows)
+    form = "pipe" if markdown else "plain"
+    return str(tabulate(body, headers=head, tablefmt=form, colalign=aligned, disable_numparse=True))
 
 
 def percent(fraction: float | None) -> str:

@@ -61,7 +61,8 @@ def format_table(table: pd.DataFrame) -> str:
     """Return the table as text, with the mean of each column of numbers below, which counts where jobs are folds."""
     means = {"job": "mean", **table.mean(numeric_only=True)}
     rows = pd.concat([table, pd.DataFrame([means])]).astype(object)
-    return tabulate(rows.where(rows.notna(), ""), headers="keys", showindex=False, tablefmt="plain", floatfmt=".4f")
+    filled = rows.where(rows.notna(), "")
+    return str(tabulate(filled, headers="keys", showindex=False, tablefmt="plain", floatfmt=".4f"))
 
 
 def _metrics_of(run: Path) -> dict[str, float]:

@@ -116,7 +116,7 @@ def _summary_table(summary: Summary) -> str:
     several = len(summary.cross_validation.seeds) > 1
     head = ["", "mean over folds", "all folds pooled", "95% interval"]
     rows = [head + (["ensemble, pooled", "95% interval"] if several else [])]
-    for part in reversed(summary.parts):  # test first
+    for part in reversed(tuple(summary.parts)):  # test first
         one = summary.parts[part]
         for name, label in (_FRACTIONS | _NATS).items():
             form = percent if name in _FRACTIONS else decimal

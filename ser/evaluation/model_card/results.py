@@ -38,19 +38,20 @@ class Results:
 
     @property
     def summary(self) -> Mapping[str, Any]:
-        return self.values["summary"][self.part]
+        found: Mapping[str, Any] = self.values["summary"][self.part]
+        return found
 
     @property
     def command(self) -> str:
-        return self.values["command"] or "python cross_validate.py ckpt_path=<its folder>"
+        return str(self.values["command"] or "python cross_validate.py ckpt_path=<its folder>")
 
     @property
     def confusion(self) -> list[list[int]]:
-        return self.summary["pooled"]["all_seeds"]["confusion_matrix"]
+        return list(self.summary["pooled"]["all_seeds"]["confusion_matrix"])
 
     @property
     def class_names(self) -> list[str]:
-        return self.values["class_names"]
+        return list(self.values["class_names"])
 
     @property
     def reliability(self) -> dict[str, tuple[ReliabilityBin, ...]]:

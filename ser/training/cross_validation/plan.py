@@ -117,7 +117,7 @@ def _saved(folder: Path) -> DictConfig:
 
 def _fold_run(configuration: DictConfig, fold: str, seed: int) -> PlannedRun:
     folder = run_folder(Path(configuration.paths.run_dir), fold, seed)
-    chosen = OmegaConf.masked_copy(configuration, [key for key in configuration if key not in _OWN])
+    chosen = OmegaConf.masked_copy(configuration, [key for key in map(str, configuration) if key not in _OWN])
     # Before anything is resolved: other keys may follow the seed, as data.augment_seed does.
     chosen.seed = seed
     chosen.ckpt_path = None
