@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow lint bench audit clean
+.PHONY: help demo test test-slow lint format bench audit clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -29,10 +29,8 @@ demo: $(VENV)/.installed  ## train, evaluate and predict on the built-in synthet
 # In the order of the files, by which the slow ones come first: sorted by number of tests, as they would be, they come last.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-test: $(VENV)/.installed-dev  ## lint, then all tests but the slow ones: some minutes
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(PYTEST)
+test: lint  ## lint, then all tests but the slow ones, with their coverage: some minutes
+	$(PYTEST) --cov --cov-report=term
 
 test-slow: $(VENV)/.installed-dev  ## the tests in tests/slow: browser, kills, hostile files, load, benchmarks
 	$(PYTEST) tests/slow
@@ -46,7 +44,12 @@ audit: $(BIN)/python  ## look up every pinned version in the published advisorie
 	$(VENV)/audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit==2.10.1
 	$(VENV)/audit/bin/pip-audit --strict --no-deps --disable-pip -r requirements-dev.txt -r app/requirements.txt
 
-lint: $(VENV)/.installed-dev  ## lint and format
+lint: $(VENV)/.installed-dev  ## check style, format and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.installed-dev  ## mend what the linter can mend, and format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
