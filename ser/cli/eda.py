@@ -16,8 +16,7 @@ def _task(configuration: DictConfig) -> None:
     from ser.training.configuration import plain
 
     with one_sentence_errors():
-        from ser.eda.analysis import run
-        from ser.eda.settings import EdaSettings
+        from ser.eda.analysis import EdaSettings, run
         from ser.features.validation import read_settings
 
         run(read_settings(EdaSettings, plain(configuration), where="eda"))

@@ -2,26 +2,23 @@
 
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
-import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
 import ser
 from ser.corpora.manifest import same_content
-from ser.corpora.selection import locate_corpus
-from ser.data.files import write_text_atomically
-from ser.eda import corpus_panels, embedding, feature_panels, findings, tables
+from ser.corpora.selection import DataSettings, locate_corpus
+from ser.eda import embedding, figures, findings, tables
 from ser.eda.feature_table import write_feature_table
 from ser.eda.observations import Observations, chosen_recordings, name_table, observe
-from ser.eda.report import Picture, Section, Table, format_report
-from ser.eda.settings import EdaSettings
+from ser.eda.report import Picture, Section, Table, write_report, write_table
 from ser.errors import CorpusError, SettingsError
 from ser.evaluation.figures import save_figure
-from ser.features.settings import FeatureSettings
+from ser.features.settings import FeatureSettings, feature_names, rows_of
+from ser.features.validation import Seed, settings_dataclass
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +26,29 @@ _OUTPUTS = {"report": "report.html", "plot_emotions": "emotion_bar_plot.png", "t
 _FEWEST = 4
 """Recordings; with fewer there are no useful neighbours, components or correlations."""
 _LISTED_EFFECTS = 15
+
+
+@settings_dataclass
+class EdaSettings:
+    """The configuration of `python -m ser eda`; every key is explained in `conf/eda.yaml`.
+
+    Attributes
+    ----------
+    paths : the group `paths`; "cache_dir" and "data_dir" are used.
+    """
+
+    task: Literal["report", "plot_emotions", "table"]
+    data: DataSettings
+    features: FeatureSettings
+    paths: dict[str, str]
+    output_dir: str
+    output_path: str | None = None
+    tsne: bool = True
+    seed: Seed = 42
+
+    def __post_init__(self) -> None:
+        if self.output_path is not None and self.task == "report":
+            raise SettingsError(f"output_path is {self.output_path!r}, but a report is many files: set output_dir.")
 
 
 def run(settings: EdaSettings) -> Path:
@@ -46,7 +66,7 @@ def run(settings: EdaSettings) -> Path:
     recordings = chosen_recordings(root, settings.data)
     cache_dir, workers = Path(settings.paths["cache_dir"]), settings.data.workers
     if settings.task == "plot_emotions":
-        save_figure(corpus_panels.emotion_figure(name_table(recordings)), path)
+        save_figure(figures.emotion_figure(name_table(recordings)), path)
     elif settings.task == "table":
         write_feature_table(path, recordings, settings.features, cache_dir=cache_dir, workers=workers)
     else:
@@ -54,7 +74,7 @@ def run(settings: EdaSettings) -> Path:
         if (n_recordings := len(observations.recordings)) < _FEWEST:
             raise CorpusError(f"{root} holds {n_recordings} readable recordings; at least {_FEWEST} are needed.")
         equal = same_content(recording.path for recording in recordings)
-        _write_analysis(path, observations, settings, equal=equal)
+        _write_analysis(path, observations, equal, settings)
     log.info("Written to %s", path)
     return path
 
@@ -73,152 +93,61 @@ def _check_writable(path: Path, *, key: str) -> None:
 
 
 def _write_analysis(
-    path: Path, observations: Observations, settings: EdaSettings, *, equal: Sequence[tuple[Path, ...]]
+    path: Path, observations: Observations, equal: Sequence[tuple[Path, ...]], settings: EdaSettings
 ) -> None:
     """Write every table and figure beside `path`, then the report to it."""
+    found, features = observations.recordings, observations.features
+    labels, effects = tables.label_distribution(found), tables.effect_sizes(observations)
+    means, matrix = tables.mean_features(observations), tables.correlations(observations)
     points = embedding.standardised(observations)
-    contents = _tables(observations, points)
-    for name, table in contents.items():
-        text = table.to_csv(index=False, float_format="%.6g", lineterminator="\n")
-        write_text_atomically(path.parent / f"{name}.csv", text)
-    maps = {"embedding_pca": embedding.pca_embedding(points)}
+    nearest = embedding.nearest_neighbours(points, found["actor"].to_numpy())
+    agreement, confusion = embedding.neighbour_table(nearest, found), embedding.neighbour_emotions(nearest, found)
+    maps = {"embedding_pca.png": embedding.pca_embedding(points)}
     if settings.tsne:
-        maps["embedding_tsne"] = embedding.tsne_embedding(points, seed=settings.seed)
-    pictures = {}
-    for name, (figure, caption) in _figures(observations, contents, maps).items():
-        pictures[name] = Picture(path=path.with_name(f"{name}.png"), caption=caption)
-        save_figure(figure, pictures[name].path)
-    sections = _sections(observations, contents, pictures, equal=equal)
-    report = format_report(sections, title="Exploratory data analysis", made_from=_made_from(observations.features))
-    write_text_atomically(path, report)
-
-
-def _tables(observations: Observations, points: NDArray[np.float64]) -> dict[str, pd.DataFrame]:
-    """Return each table by the name of its file."""
-    found, failures = observations.recordings, observations.failures
-    neighbours = embedding.nearest_neighbours(points, found["actor"].to_numpy())
-    contents = {
-        "label_distribution": tables.label_distribution(found),
-        "eda_summary": tables.corpus_summary(found),
-        **{f"mean_features_{group}": table for group, table in tables.mean_features(observations).items()},
-        "effect_sizes": tables.effect_sizes(observations),
-        "group_correlations": tables.group_correlations(observations),
-        "nearest_neighbours": embedding.neighbour_table(neighbours, found),
-        "neighbour_emotions": embedding.neighbour_emotions(neighbours, found),
-    }
-    if failures:
-        contents["unreadable"] = pd.DataFrame({"file": [p.name for p in failures], "reason": list(failures.values())})
-    return contents
-
-
-def _figures(
-    observations: Observations, contents: Mapping[str, pd.DataFrame], maps: Mapping[str, embedding.Embedding]
-) -> dict[str, tuple[Figure, str]]:
-    """Return each figure with its caption, by the name of its file."""
-    found, features, effects = observations.recordings, observations.features, contents["effect_sizes"]
-    figures = {
-        "emotion_bar_plot": (corpus_panels.emotion_figure(found), "Recordings of each emotion, by channel."),
-        "audio_duration": (
-            corpus_panels.duration_figure(found, window=features.duration),
-            "Duration of the recordings.",
-        ),
-        "examples": (
-            corpus_panels.example_figure(corpus_panels.choose_examples(found), features),
-            "Waveform, MFCC and mel spectrogram of one recording of each emotion.",
-        ),
-        "mean_features": (
-            feature_panels.mean_feature_figure(observations),
-            "How emotions, channels, intensities and genders differ, in standard deviations of the recordings' means.",
-        ),
-        "feature_distributions": (
-            feature_panels.distribution_figure(observations, effects),
-            "Distribution of the mean or deviation of each group that differs most between emotions.",
-        ),
-        "effect_sizes": (
-            feature_panels.effect_figure(effects),
-            "The features that differ most between emotions, and how much they differ between actors and so on.",
-        ),
-        "correlation_heatmap": (
-            feature_panels.correlation_figure(tables.correlations(observations), features),
-            "Correlation of the recordings' mean features.",
-        ),
-    }
-    for name, embedded in maps.items():
-        caption = f"{embedded.title}: the same points, coloured by emotion and by actor."
-        figures[name] = (feature_panels.embedding_figure(embedded, found), caption)
-    return figures
-
-
-def _sections(
-    observations: Observations,
-    contents: Mapping[str, pd.DataFrame],
-    pictures: Mapping[str, Picture],
-    *,
-    equal: Sequence[tuple[Path, ...]],
-) -> list[Section]:
-    found, labels, effects = observations.recordings, contents["label_distribution"], contents["effect_sizes"]
-    agreement, confusion = contents["nearest_neighbours"], contents["neighbour_emotions"]
+        maps["embedding_tsne.png"] = embedding.tsne_embedding(points, seed=settings.seed)
     sections = [
         Section(
-            title="The recordings",
-            findings=findings.corpus_findings(found, labels, equal, window=observations.features.duration),
-            parts=[
-                pictures["emotion_bar_plot"],
-                Table(content=labels, caption="Recordings of each emotion.", percent=("fraction",)),
-                pictures["audio_duration"],
-                Table(content=contents["eda_summary"], caption="The corpus in numbers, durations in seconds."),
-                pictures["examples"],
+            "The recordings",
+            findings.corpus_findings(found, labels, equal, window=features.duration),
+            [
+                Picture("emotion_bar_plot.png", figures.emotion_figure(found)),
+                Table("label_distribution.csv", labels, percent=["fraction"]),
+                Picture("audio_duration.png", figures.duration_figure(found, window=features.duration)),
+                Table("eda_summary.csv", tables.corpus_summary(found)),
+                Picture("examples.png", figures.example_figure(figures.choose_examples(found), features)),
             ],
         ),
         Section(
-            title="The features",
-            findings=findings.feature_findings(observations, effects),
-            parts=[
-                pictures["mean_features"],
-                pictures["feature_distributions"],
-                pictures["effect_sizes"],
-                Table(
-                    content=effects.head(_LISTED_EFFECTS),
-                    caption=f"The first of {len(effects)} means and deviations: the fraction (η²) of their variance "
-                    "that lies between emotions, actors and so on.",
-                    percent=tables.EFFECT_FACTORS,
-                ),
-                pictures["correlation_heatmap"],
-                Table(
-                    content=contents["group_correlations"], caption="Mean |r| within and between groups of features."
-                ),
+            "The features",
+            findings.feature_findings(effects, matrix, features),
+            [
+                Picture("mean_features.png", figures.mean_feature_figure(observations, means)),
+                Picture("feature_distributions.png", figures.distribution_figure(observations, effects)),
+                Picture("effect_sizes.png", figures.effect_figure(effects)),
+                Table("effect_sizes.csv", effects, percent=tables.EFFECT_FACTORS, shown=_LISTED_EFFECTS),
+                Picture("correlation_heatmap.png", figures.correlation_figure(matrix, features)),
+                Table("group_correlations.csv", tables.group_correlations(matrix, features)),
             ],
         ),
         Section(
-            title="Why a random split is optimistic",
-            findings=findings.neighbour_findings(agreement, confusion),
-            parts=[
-                *(picture for name, picture in pictures.items() if name.startswith("embedding")),
-                Table(
-                    content=agreement,
-                    caption="Fraction of recordings whose nearest neighbour agrees with them, and chance.",
-                    percent=("fraction", "chance"),
-                ),
-                Table(
-                    content=confusion,
-                    caption="Emotion of a recording (row) and of its nearest neighbour (column), another actor's where "
-                    "there is more than one.",
-                    percent=tuple(confusion.columns),
-                ),
+            "Why a random split is optimistic",
+            findings.neighbour_findings(agreement, confusion),
+            [
+                *(Picture(file, figures.embedding_figure(embedded, found)) for file, embedded in maps.items()),
+                Table("nearest_neighbours.csv", agreement, percent=["fraction", "chance"]),
+                Table("neighbour_emotions.csv", confusion, percent=list(confusion)),
             ],
         ),
     ]
-    if "unreadable" in contents:
-        unreadable = Table(
-            content=contents["unreadable"], caption="Files that could not be read; they are counted nowhere above."
-        )
-        sections.append(Section(title="Left out", findings=[], parts=[unreadable]))
-    return sections
-
-
-def _made_from(features: FeatureSettings) -> str:
-    return (
+    if failures := observations.failures:
+        unreadable = pd.DataFrame({"file": [p.name for p in failures], "reason": list(failures.values())})
+        sections.append(Section("Left out", [], [Table("unreadable.csv", unreadable)]))
+    names = feature_names(features)
+    for group, rows in rows_of(features).items():
+        write_table(path.with_name(f"mean_features_{group}.csv"), means[[*tables.LEVEL_COLUMNS, *names[rows]]])
+    made_from = (
         f"Made by ser {ser.__version__} from {features.n_features} features per frame ({', '.join(features.groups)}) "
         f"at {features.sample_rate:,} Hz, hop {features.hop_length}: mean and standard deviation over the frames of "
         "each whole recording, mel bands in decibels."
     )
+    write_report(path, sections, title="Exploratory data analysis", made_from=made_from)

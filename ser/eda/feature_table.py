@@ -4,9 +4,7 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from ser.corpora.manifest import Recording
 from ser.data.files import replace_when_complete
@@ -35,8 +33,8 @@ def column_names(settings: FeatureSettings) -> list[str]:
 
 def write_feature_table(
     path: Path, recordings: Sequence[Recording], settings: FeatureSettings, *, cache_dir: Path, workers: int
-) -> dict[Path, str]:
-    """Write the features of `recordings` as Parquet, and return path -> why it could not be read.
+) -> None:
+    """Write the features of `recordings` as Parquet; log those that could not be read.
 
     The columns are `column_names` (float32, not standardised, cut or padded to `max_length` frames) and "label", the
     emotion's name. The file's name is the index, from which the actor can be read for a split by speaker.
@@ -48,24 +46,13 @@ def write_feature_table(
     """
     prepared = prepare_unaugmented(recordings, settings, cache_dir=cache_dir, workers=workers)
     names = [sample.recording.name for sample in prepared.samples]
-    table = feature_frame(prepared.features, settings, [name.emotion for name in names], [name.stem for name in names])
+    files = pd.Index([name.stem for name in names], name="file")
+    values = prepared.features.reshape(len(names), -1)
+    table = pd.DataFrame(values, columns=column_names(settings), index=files, copy=False)
+    table = table.assign(label=[name.emotion for name in names])
     with replace_when_complete(path) as temporary:
         # Floating point values hardly ever repeat, so that a dictionary of them gains nothing.
         table.to_parquet(temporary, engine="pyarrow", compression="zstd", use_dictionary=["label"])
     for reason in prepared.failures.values():
         log.warning("Left out: %s", reason)
     log.info("Table: %d recordings, %d columns", *table.shape)
-    return dict(prepared.failures)
-
-
-def feature_frame(
-    features: NDArray[np.float32], settings: FeatureSettings, labels: Sequence[str], files: Sequence[str]
-) -> pd.DataFrame:
-    """Return float32 [recordings, features, frames] as the table that `write_feature_table` writes."""
-    table = pd.DataFrame(
-        features.reshape(len(features), -1),
-        columns=column_names(settings),
-        index=pd.Index(files, name="file"),
-        copy=False,
-    )
-    return table.assign(label=list(labels))

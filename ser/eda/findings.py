@@ -8,8 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ser.corpora.ravdess import CHANNELS, expected_names
-from ser.eda.observations import Observations
-from ser.eda.tables import correlations
+from ser.eda.embedding import ANYONE, OTHERS
 from ser.features.settings import FeatureSettings, rows_of
 
 
@@ -24,51 +23,47 @@ def corpus_findings(
     equal : groups of files that are equal byte by byte.
     window : seconds of the network's input.
     """
-    n = len(recordings)
-    channels = list(recordings["channel"].cat.categories)
-    counted = ", ".join(f"{(recordings['channel'] == channel).sum():,} of {channel}" for channel in channels)
+    channels = dict(list(recordings.groupby("channel", observed=True)))
+    counted = ", ".join(f"{len(part):,} of {channel}" for channel, part in channels.items())
     complete = sum(len(expected_names(channel)) for channel in CHANNELS)
-    sentences = [
-        f"{n:,} recordings ({counted}) by {recordings['actor'].nunique()} actors; all of RAVDESS has {complete:,}."
-    ]
-    rarest, commonest = labels.loc[labels["all"].idxmin()], labels.loc[labels["all"].idxmax()]
-    if rarest["all"] == commonest["all"]:
-        sentences.append(f"Every emotion has the same number of recordings, {rarest['all']}.")
-    else:
-        fewest = labels.loc[labels["all"] == rarest["all"], "emotion"]
-        most = labels.loc[labels["all"] == commonest["all"], "emotion"]
-        sentences.append(
-            f"The rarest emotion is {_listed(fewest)} ({rarest['all']} recordings"
-            f"{' each' if len(fewest) > 1 else ''}), the commonest {_listed(most)} "
-            f"({commonest['all']}{' each' if len(most) > 1 else ''}): {commonest['all'] / rarest['all']:.1f} to 1. "
-            f"Always predicting {most.iloc[0]} would be correct in {commonest['fraction']:.1%}."
-        )
-    if len(channels) > 1:
-        for channel in channels:
-            if len(absent := labels.loc[labels[channel] == 0, "emotion"]):
-                sentences.append(
-                    f"There is no {channel} of {_listed(absent)}, so the channel alone narrows the emotion."
-                )
-    sentences += _duration_findings(recordings, channels, window=window)
-    rates = _listed([f"{rate:,}" for rate in sorted(set(recordings["sample_rate"]))])
     n_stereo = int((recordings["n_channels"] > 1).sum())
-    sentences.append(
-        f"The files have {rates} Hz; {n_stereo or 'none'} of them {'is' if n_stereo < 2 else 'are'} stereo."
+    groups = "; ".join(" = ".join(path.name for path in group) for group in equal)
+    absent = {c: labels.loc[labels[c] == 0, "emotion"] for c in channels} if len(channels) > 1 else {}
+    return [
+        f"{len(recordings):,} recordings ({counted}) by {recordings['actor'].nunique()} actors; all of RAVDESS has "
+        f"{complete:,}.",
+        _balance(labels),
+        *(
+            f"There is no {channel} of {_listed(emotions)}, so the channel alone narrows the emotion."
+            for channel, emotions in absent.items()
+            if len(emotions)
+        ),
+        *_duration_findings(recordings, window=window),
+        f"The files have {_listed([f'{rate:,}' for rate in sorted(set(recordings['sample_rate']))])} Hz; "
+        f"{n_stereo or 'none'} of them {'is' if n_stereo < 2 else 'are'} stereo.",
+        f"Equal byte by byte under different names: {groups}." if equal else "No two files are equal byte by byte.",
+    ]
+
+
+def _balance(labels: pd.DataFrame) -> str:
+    counts = labels.set_index("emotion")["all"]
+    fewest, most = counts[counts == counts.min()], counts[counts == counts.max()]
+    if counts.min() == counts.max():
+        return f"Every emotion has the same number of recordings, {counts.min()}."
+    return (
+        f"The rarest emotion is {_listed(fewest.index)} ({counts.min()} recordings"
+        f"{' each' if len(fewest) > 1 else ''}), the commonest {_listed(most.index)} "
+        f"({counts.max()}{' each' if len(most) > 1 else ''}): {counts.max() / counts.min():.1f} to 1. "
+        f"Always predicting {most.index[0]} would be correct in {counts.max() / counts.sum():.1%}."
     )
-    if equal:
-        groups = "; ".join(" = ".join(path.name for path in group) for group in equal)
-        sentences.append(f"Equal byte by byte under different names: {groups}.")
-    else:
-        sentences.append("No two files are equal byte by byte.")
-    return sentences
 
 
-def _duration_findings(recordings: pd.DataFrame, channels: Sequence[str], *, window: float) -> list[str]:
+def _duration_findings(recordings: pd.DataFrame, *, window: float) -> list[str]:
     seconds = recordings["seconds"]
     by_channel = "; ".join(
         f"{channel}: mean {part.mean():.2f} s, standard deviation {part.std(ddof=0):.2f} s, "
         f"{part.min():.2f} to {part.max():.2f} s"
-        for channel, part in ((c, recordings.loc[recordings["channel"] == c, "seconds"]) for c in channels)
+        for channel, part in recordings.groupby("channel", observed=True)["seconds"]
     )
     by_emotion = recordings.groupby("emotion", observed=True)["seconds"].mean()
     cut = int((seconds > window).sum())
@@ -81,16 +76,15 @@ def _duration_findings(recordings: pd.DataFrame, channels: Sequence[str], *, win
     ]
 
 
-def feature_findings(observations: Observations, effects: pd.DataFrame) -> list[str]:
+def feature_findings(effects: pd.DataFrame, matrix: NDArray[np.float64], features: FeatureSettings) -> list[str]:
     """Return sentences on the effects of the features and on their correlations.
 
     Parameters
     ----------
-    effects : as `effect_sizes` returns them.
+    effects : as `effect_sizes` returns them; `matrix` [features, features] as `correlations` does.
     """
-    sentences = []
+    sentences, best = [], effects.iloc[0]
     if "emotion" in effects:
-        best = effects.iloc[0]
         sentences.append(
             f"The {best['statistic']} of {best['feature']} differs most between emotions: they explain "
             f"{best['emotion']:.0%} of its variance (η²)."
@@ -101,12 +95,7 @@ def feature_findings(observations: Observations, effects: pd.DataFrame) -> list[
             f"{n_actor} of {len(effects)} means and deviations vary more with the actor than with the emotion (median "
             f"η² {effects['actor'].median():.2f} against {effects['emotion'].median():.2f})."
         )
-    return sentences + _correlation_findings(correlations(observations), observations.features)
-
-
-def _correlation_findings(matrix: NDArray[np.float64], features: FeatureSettings) -> list[str]:
-    rows, strength = rows_of(features), np.abs(matrix)
-    listed = []
+    rows, strength, listed = rows_of(features), np.abs(matrix), []
     if "mel" in rows and features.n_mels > 1:
         of_mel = strength[rows["mel"], rows["mel"]]
         of_pairs = of_mel[np.triu_indices(len(of_mel), 1)]
@@ -118,14 +107,14 @@ def _correlation_findings(matrix: NDArray[np.float64], features: FeatureSettings
         if {"mfcc", group} <= rows.keys():
             pairs = strength[rows["mfcc"], rows[group]].diagonal()
             listed.append(f"an MFCC and its {name} {np.nanmean(pairs):.2f}")
-    return [f"Mean |r| over the recordings' means: {', '.join(listed)}."] if listed else []
+    return sentences + ([f"Mean |r| over the recordings' means: {', '.join(listed)}."] if listed else [])
 
 
 def neighbour_findings(table: pd.DataFrame, emotions: pd.DataFrame) -> list[str]:
     """Return sentences on why a random split is optimistic: `neighbour_table` and `neighbour_emotions`."""
     rows = {(row.neighbour, row.agreement): row for row in table.itertuples()}
-    actor, emotion = rows["any recording", "same actor"], rows["any recording", "same emotion"]
-    unseen = rows.get(("another actor's", "same emotion"))
+    actor, emotion = rows[ANYONE, "same actor"], rows[ANYONE, "same emotion"]
+    unseen = rows.get((OTHERS, "same emotion"))
     sentences = [
         f"A recording's nearest neighbour is of the same actor in {actor.fraction:.1%} (chance {actor.chance:.1%}) and "
         f"of the same emotion in {emotion.fraction:.1%} (chance {emotion.chance:.1%})."
@@ -148,6 +137,6 @@ def neighbour_findings(table: pd.DataFrame, emotions: pd.DataFrame) -> list[str]
     return sentences
 
 
-def _listed(words: Sequence[str] | pd.Series) -> str:
+def _listed(words: Sequence[str] | pd.Index) -> str:
     *most, last = list(words)
     return f"{', '.join(most)} and {last}" if most else last

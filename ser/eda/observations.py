@@ -1,6 +1,7 @@
 """The data of the analysis: for each recording its name, its header, and its features averaged over time."""
 
 import logging
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +18,6 @@ from ser.corpora.selection import DataSettings, of_channel
 from ser.data.cache import Prepared, Recipe, Sample, prepare
 from ser.errors import AudioError, CorpusError
 from ser.features._filterbanks import DELTA_WIDTH
-from ser.features._stft import count_frames
 from ser.features.settings import FeatureSettings, rows_of
 
 log = logging.getLogger(__name__)
@@ -98,7 +98,8 @@ def read_headers(recordings: Sequence[Recording]) -> tuple[pd.DataFrame, dict[Pa
         try:
             headers[recording] = soundfile.info(recording.path)
         except (RuntimeError, OSError) as error:  # libsndfile's own error is a RuntimeError
-            failures[recording.path] = f"{recording.path} cannot be read as sound ({_reason(error)})."
+            reason = str(getattr(error, "error_string", error)).rstrip(". ")
+            failures[recording.path] = f"{recording.path} cannot be read as sound ({reason})."
     if not headers:
         raise AudioError(f"None of {len(failures)} recordings could be read: {next(iter(failures.values()))}")
     table = name_table(headers).assign(
@@ -107,10 +108,6 @@ def read_headers(recordings: Sequence[Recording]) -> tuple[pd.DataFrame, dict[Pa
         n_channels=[header.channels for header in headers.values()],
     )
     return table, failures
-
-
-def _reason(error: Exception) -> str:
-    return str(getattr(error, "error_string", error)).rstrip(". ")
 
 
 def observe(
@@ -127,23 +124,17 @@ def observe(
     AudioError : no recording could be read.
     """
     table, failures = read_headers(recordings)
-    counts = frame_counts(table, features)
     # Not cut to the network's length; cached entries are of any length, so this costs no second extraction.
-    whole = replace(features, max_length=int(counts.max()))
-    prepared = prepare_unaugmented(
-        [recording for recording in recordings if recording.path not in failures],
-        whole,
-        cache_dir=cache_dir,
-        workers=workers,
-    )
-    kept = ~table["path"].isin(list(prepared.failures)).to_numpy()
-    table = table[kept].reset_index(drop=True)
-    for factor in LEVELS:
-        table[factor] = table[factor].cat.remove_unused_categories()
-    means, deviations = summarise_frames(prepared.features, counts[kept], features)
-    failures |= prepared.failures
+    samples = min(table["seconds"].max(), _LONGEST) * features.sample_rate
+    whole = replace(features, max_length=max(DELTA_WIDTH, 1 + math.ceil(samples / features.hop_length)))
+    readable = [recording for recording in recordings if recording.path not in failures]
+    prepared = prepare_unaugmented(readable, whole, cache_dir=cache_dir, workers=workers)
+    if prepared.failures:
+        table, _ = read_headers([sample.recording for sample in prepared.samples])
+        failures |= prepared.failures
     for reason in failures.values():
         log.warning("Left out: %s", reason)
+    means, deviations = summarise_frames(prepared.features, prepared.lengths, features)
     return Observations(recordings=table, features=features, means=means, deviations=deviations, failures=failures)
 
 
@@ -153,15 +144,6 @@ def prepare_unaugmented(
     """Return the features of recordings without augmentation."""
     recipe = Recipe(features=features, augment=AugmentSettings(), augment_seed=0)
     return prepare([Sample(recording=r) for r in recordings], recipe, cache_dir=cache_dir, workers=workers)
-
-
-def frame_counts(table: pd.DataFrame, features: FeatureSettings) -> NDArray[np.int64]:
-    """Return how many frames `extract` makes of (the first 20 s of) each recording, int64 [recordings]."""
-    seconds = np.minimum(table["seconds"].to_numpy(), _LONGEST)
-    # A product that should be whole may come out a trifle above it.
-    samples = np.ceil(seconds * features.sample_rate - 1e-6).astype(np.int64)
-    at_least = (DELTA_WIDTH - 1) * features.hop_length
-    return count_frames(np.maximum(samples, at_least), hop_length=features.hop_length)
 
 
 def summarise_frames(

@@ -8,6 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
+from matplotlib.figure import Figure
+
+from ser.data.files import write_text_atomically
+from ser.evaluation.figures import save_figure
 
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; color: #1a1a1a; background: #fff; max-width: 72rem; margin: 2rem auto;
@@ -19,27 +23,58 @@ caption { text-align: left; color: #555; padding-bottom: .3rem; }
 th, td { padding: .2rem .8rem; border-bottom: 1px solid #ddd; text-align: right; font-variant-numeric: tabular-nums; }
 .text { text-align: left; } thead th { border-bottom: 2px solid #888; }
 """
-_TEXT = ' class="text"'
+
+CAPTIONS = {
+    "emotion_bar_plot.png": "Recordings of each emotion, by channel.",
+    "label_distribution.csv": "Recordings of each emotion.",
+    "audio_duration.png": "Duration of the recordings.",
+    "eda_summary.csv": "The corpus in numbers, durations in seconds.",
+    "examples.png": "Waveform, MFCC and mel spectrogram of one recording of each emotion.",
+    "mean_features.png": "How emotions, channels, intensities and genders differ, in standard deviations of the "
+    "recordings' means.",
+    "feature_distributions.png": "Distribution of the mean or deviation of each group that differs most between "
+    "emotions.",
+    "effect_sizes.png": "The features that differ most between emotions, and how much they differ between actors and "
+    "so on.",
+    "effect_sizes.csv": "The first of {rows} means and deviations: the fraction (η²) of their variance that lies "
+    "between emotions, actors and so on.",
+    "correlation_heatmap.png": "Correlation of the recordings' mean features.",
+    "group_correlations.csv": "Mean |r| within and between groups of features.",
+    "embedding_pca.png": "Principal components: the same points, coloured by emotion and by actor.",
+    "embedding_tsne.png": "t-SNE: the same points, coloured by emotion and by actor.",
+    "nearest_neighbours.csv": "Fraction of recordings whose nearest neighbour agrees with them, and chance.",
+    "neighbour_emotions.csv": "Emotion of a recording (row) and of its nearest neighbour (column), another actor's "
+    "where there is more than one.",
+    "unreadable.csv": "Files that could not be read; they are counted nowhere above.",
+}
+"""File -> its caption in the report."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Picture:
-    """A PNG file of the report, and its caption of one sentence."""
+    """A figure of the report and the name of its PNG file, which has a caption in `CAPTIONS`."""
 
-    path: Path
-    caption: str
+    file: str
+    figure: Figure
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Table:
-    """A table of the report. The columns `percent`, fractions in [0, 1], are shown in percent."""
+    """A table of the report and the name of its CSV file, which has a caption in `CAPTIONS`.
 
+    Attributes
+    ----------
+    percent : columns of fractions in [0, 1], which the report shows in percent.
+    shown : how many rows the report shows; None: all. The file has all.
+    """
+
+    file: str
     content: pd.DataFrame
-    caption: str
-    percent: tuple[str, ...] = ()
+    percent: Sequence[str] = ()
+    shown: int | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Section:
     """A part of the report: findings in sentences, then figures and tables."""
 
@@ -48,57 +83,71 @@ class Section:
     parts: Sequence[Picture | Table]
 
 
-def format_report(sections: Sequence[Section], *, title: str, made_from: str) -> str:
-    """Return the report as HTML, without scripts and without anything from outside.
+def write_table(path: Path, content: pd.DataFrame) -> None:
+    """Write a table as CSV, numbers with six digits; raises OSError where it cannot be written."""
+    write_text_atomically(path, content.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
+
+
+def write_report(path: Path, sections: Sequence[Section], *, title: str, made_from: str) -> None:
+    """Write the figures and tables of `sections` beside `path`, then the report, HTML without scripts, to it.
 
     Parameters
     ----------
     made_from : one sentence on the corpus, the settings and the versions.
+
+    Raises
+    ------
+    OSError : a file cannot be written; it names it.
     """
-    body = [f"<h1>{html.escape(title)}</h1>", f"<p>{html.escape(made_from)}</p>"]
+    title, made_from = html.escape(title), html.escape(made_from)
+    body = [f"<h1>{title}</h1>", f"<p>{made_from}</p>"]
     for section in sections:
         body.append(f"<h2>{html.escape(section.title)}</h2>")
         items = "".join(f"<li>{html.escape(finding)}</li>\n" for finding in section.findings)
-        body.append(f"<ul>\n{items}</ul>" if items else "")
-        body += [_picture(part) if isinstance(part, Picture) else _table(part) for part in section.parts]
-    content = "\n".join(filter(None, body))
-    return (
+        body += [f"<ul>\n{items}</ul>"] if items else []
+        body += [
+            _picture(part, path.parent) if isinstance(part, Picture) else _table(part, path.parent)
+            for part in section.parts
+        ]
+    content = "\n".join(body)
+    report = (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{html.escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n{content}\n</body>\n</html>\n"
+        f"<title>{title}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n{content}\n</body>\n</html>\n"
     )
+    write_text_atomically(path, report)
 
 
-def _picture(picture: Picture) -> str:
-    encoded = base64.b64encode(picture.path.read_bytes()).decode("ascii")
-    caption = html.escape(picture.caption)
+def _picture(picture: Picture, folder: Path) -> str:
+    path = folder / picture.file
+    save_figure(picture.figure, path)
+    encoded, caption = base64.b64encode(path.read_bytes()).decode("ascii"), html.escape(CAPTIONS[picture.file])
     return (
         f'<figure><img alt="{caption}" src="data:image/png;base64,{encoded}">'
-        f"<figcaption>{caption} ({html.escape(picture.path.name)})</figcaption></figure>"
+        f"<figcaption>{caption} ({path.name})</figcaption></figure>"
     )
 
 
-def _table(table: Table) -> str:
-    columns = {name: pd.api.types.is_numeric_dtype(column) for name, column in table.content.items()}
-    head = "".join(
-        f"<th{'' if numeric else _TEXT}>{html.escape(str(name).replace('_', ' '))}</th>"
-        for name, numeric in columns.items()
+def _table(table: Table, folder: Path) -> str:
+    write_table(folder / table.file, table.content)
+    shown = table.content[: table.shown]
+    columns = [[name.replace("_", " "), *(_text(v, name in table.percent) for v in shown[name])] for name in shown]
+    kinds = ["" if pd.api.types.is_numeric_dtype(kind) else ' class="text"' for kind in shown.dtypes]
+    head, *rows = (
+        "".join(f"<{tag}{kind}>{html.escape(cell)}</{tag}>" for kind, cell in zip(kinds, cells, strict=True))
+        for tag, cells in zip(["th"] + ["td"] * len(shown), zip(*columns, strict=True), strict=True)
     )
-    rows = "\n".join(
-        "<tr>" + "".join(_cell(value, percent=name in table.percent) for name, value in row.items()) + "</tr>"
-        for row in table.content.to_dict(orient="records")
-    )
+    body = "\n".join(f"<tr>{row}</tr>" for row in rows)
+    caption = html.escape(CAPTIONS[table.file].format(rows=len(table.content)))
     return (
-        f'<div class="table"><table><caption>{html.escape(table.caption)}</caption>\n'
-        f"<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}\n</tbody></table></div>"
+        f'<div class="table"><table><caption>{caption}</caption>\n'
+        f"<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody></table></div>"
     )
 
 
-def _cell(value: str | float, *, percent: bool) -> str:
+def _text(value: str | float, percent: bool) -> str:
     if isinstance(value, str):
-        return f"<td{_TEXT}>{html.escape(value)}</td>"
+        return value
     if math.isnan(value):
-        return "<td>-</td>"
-    if percent:
-        return f"<td>{value:.1%}</td>"
-    return f"<td>{value:,.2f}</td>" if not float(value).is_integer() else f"<td>{int(value):,}</td>"
+        return "-"
+    return f"{value:.1%}" if percent else f"{value:,.0f}" if float(value).is_integer() else f"{value:,.2f}"

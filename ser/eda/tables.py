@@ -5,26 +5,24 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from ser.eda.observations import LEVELS, Observations
-from ser.features.settings import feature_names, rows_of
+from ser.features.settings import FeatureSettings, feature_names, rows_of
 
 EFFECT_FACTORS = ("emotion", "actor", "gender", "channel", "intensity")
+LEVEL_COLUMNS = ("factor", "level", "recordings")
 
 
 def label_distribution(recordings: pd.DataFrame) -> pd.DataFrame:
     """Return, a row per emotion: emotion, a count for each channel, all, and fraction (of all recordings)."""
-    counts = pd.crosstab(recordings["emotion"], recordings["channel"])
-    counts.columns = list(counts.columns)
-    counts["all"] = counts.sum(axis=1)
-    counts["fraction"] = counts["all"] / len(recordings)
-    return counts.rename_axis("emotion").reset_index().astype({"emotion": str})
+    counts = pd.crosstab(recordings["emotion"].astype(str), recordings["channel"].astype(str))
+    counts = counts.reindex(index=recordings["emotion"].cat.categories, columns=recordings["channel"].cat.categories)
+    counts = counts.assign(all=counts.sum(axis=1), fraction=counts.sum(axis=1) / len(recordings))
+    return counts.rename_axis(index="emotion", columns=None).reset_index()
 
 
 def corpus_summary(recordings: pd.DataFrame) -> pd.DataFrame:
     """Return the corpus in numbers, a row per statistic, a column for "all" and each channel; seconds and Hz."""
-    parts = {"all": recordings} | {
-        channel: recordings[recordings["channel"] == channel] for channel in recordings["channel"].cat.categories
-    }
-    summary = pd.DataFrame({part: _part_summary(of_part) for part, of_part in parts.items()})
+    parts = [("all", recordings), *recordings.groupby("channel", observed=True)]
+    summary = pd.DataFrame({part: _part_summary(of_part) for part, of_part in parts})
     return summary.rename_axis("statistic").reset_index()
 
 
@@ -52,26 +50,21 @@ def _part_summary(recordings: pd.DataFrame) -> dict[str, float]:
     }
 
 
-def mean_features(observations: Observations) -> dict[str, pd.DataFrame]:
-    """Return a table for each group of features: the mean of the recordings' means, mel in decibels.
+def mean_features(observations: Observations) -> pd.DataFrame:
+    """Return the mean of the recordings' means, mel in decibels.
 
-    Each has a row for all recordings, then one for each emotion, channel, intensity and gender, and the columns
-    factor, level, recordings (how many) and the features of the group.
+    A row for all recordings, then one for each emotion, channel, intensity and gender. The columns are
+    `LEVEL_COLUMNS` (recordings: how many) and the features.
     """
-    names = feature_names(observations.features)
-    means = pd.DataFrame(observations.means, columns=list(names))
+    means = pd.DataFrame(observations.means, columns=list(feature_names(observations.features)))
     parts = [("all", "all", means)]
     for factor in LEVELS:
-        parts += [
-            (factor, level, part) for level, part in means.groupby(observations.recordings[factor], observed=True)
-        ]
-    table = pd.DataFrame(
-        {"factor": factor, "level": level, "recordings": len(part), **part.mean()} for factor, level, part in parts
+        groups = means.groupby(observations.recordings[factor], observed=True)
+        parts += [(factor, level, part) for level, part in groups]
+    return pd.DataFrame(
+        dict(zip(LEVEL_COLUMNS, (factor, level, len(part)), strict=True)) | dict(part.mean())
+        for factor, level, part in parts
     )
-    return {
-        group: table[["factor", "level", "recordings", *names[rows]]]
-        for group, rows in rows_of(observations.features).items()
-    }
 
 
 def eta_squared(values: NDArray[np.float64], labels: ArrayLike) -> NDArray[np.float64]:
@@ -89,14 +82,12 @@ def eta_squared(values: NDArray[np.float64], labels: ArrayLike) -> NDArray[np.fl
     -------
     float64 [columns], in [0, 1]; NaN where a column is constant.
     """
-    _, codes, counts = np.unique(np.asarray(labels), return_inverse=True, return_counts=True)
-    centred = values - values.mean(axis=0)
-    sums = np.zeros((len(counts), values.shape[1]))
-    np.add.at(sums, codes, centred)
-    between = np.sum(sums**2 / counts[:, None], axis=0)
-    total = np.sum(centred**2, axis=0)
-    constant = np.ptp(values, axis=0) == 0  # the total of equal values is a rounding error, not always 0
-    return np.divide(between, total, out=np.full(len(total), np.nan), where=~constant)
+    columns = pd.DataFrame(values)
+    centred = columns - columns.mean()
+    between = (centred.groupby(np.asarray(labels)).transform("mean") ** 2).sum()
+    # The variance of equal values is a rounding error, not always 0.
+    found: NDArray[np.float64] = (between / (centred**2).sum()).where(columns.nunique() > 1).to_numpy()
+    return found
 
 
 def effect_sizes(observations: Observations) -> pd.DataFrame:
@@ -108,43 +99,31 @@ def effect_sizes(observations: Observations) -> pd.DataFrame:
     settings, recordings = observations.features, observations.recordings
     factors = [factor for factor in EFFECT_FACTORS if recordings[factor].nunique() > 1]
     groups = [group for group, rows in rows_of(settings).items() for _ in range(rows.start, rows.stop)]
-    parts = [
-        pd.DataFrame(
-            {
-                "feature": feature_names(settings),
-                "group": groups,
-                "statistic": statistic,
-                **{factor: eta_squared(values, recordings[factor].astype(str)) for factor in factors},
-            }
-        )
-        for statistic, values in (("mean", observations.means), ("deviation", observations.deviations))
-    ]
+    parts = []
+    for statistic, values in (("mean", observations.means), ("deviation", observations.deviations)):
+        part = pd.DataFrame({"feature": feature_names(settings), "group": groups, "statistic": statistic})
+        parts.append(part.assign(**{factor: eta_squared(values, recordings[factor].astype(str)) for factor in factors}))
     by = "emotion" if "emotion" in factors else "feature"
     return pd.concat(parts).sort_values(by, ascending=False, kind="stable", ignore_index=True)
 
 
 def correlations(observations: Observations) -> NDArray[np.float64]:
     """Return Pearson's correlation of the recordings' means, float64 [features, features]; NaN for constant ones."""
-    with np.errstate(invalid="ignore", divide="ignore"):
-        matrix = np.corrcoef(observations.means, rowvar=False)
-    constant = np.ptp(observations.means, axis=0) == 0
-    matrix = np.atleast_2d(matrix)
-    matrix[constant] = matrix[:, constant] = np.nan
+    matrix: NDArray[np.float64] = pd.DataFrame(observations.means).corr().to_numpy()
     return matrix
 
 
-def group_correlations(observations: Observations) -> pd.DataFrame:
+def group_correlations(matrix: NDArray[np.float64], features: FeatureSettings) -> pd.DataFrame:
     """Return the mean absolute correlation within and between groups of features, a row and a column per group.
 
     A feature's correlation with itself is left out; NaN for a group of one feature with itself.
+
+    Parameters
+    ----------
+    matrix : as `correlations` returns it.
     """
-    matrix = np.abs(correlations(observations))
-    np.fill_diagonal(matrix, np.nan)
-    rows = rows_of(observations.features)
-    blocks = {column: {row: _mean_of_known(matrix[rows[row], rows[column]]) for row in rows} for column in rows}
+    rows, strength = rows_of(features), np.where(np.eye(len(matrix)), np.nan, np.abs(matrix))
+    blocks = {
+        column: {row: pd.Series(strength[rows[row], rows[column]].ravel()).mean() for row in rows} for column in rows
+    }
     return pd.DataFrame(blocks).rename_axis("group").reset_index()
-
-
-def _mean_of_known(values: NDArray[np.float64]) -> float:
-    known = values[~np.isnan(values)]
-    return float(known.mean()) if known.size else float("nan")

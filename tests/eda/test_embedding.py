@@ -17,9 +17,9 @@ def test_neighbours_are_found_by_exhaustive_search():
     found = embedding.nearest_neighbours(points, actors)
     for here in range(40):
         distances = {there: np.sum((points[here] - points[there]) ** 2) for there in range(40) if there != here}
-        assert found.of_anyone[here] == min(distances, key=distances.get)
+        assert found[embedding.ANYONE][here] == min(distances, key=distances.get)
         others = {there: distance for there, distance in distances.items() if actors[there] != actors[here]}
-        assert found.of_others[here] == min(others, key=others.get)
+        assert found[embedding.OTHERS][here] == min(others, key=others.get)
 
 
 def test_fractions_and_chances_of_a_corpus_that_can_be_counted():
@@ -42,7 +42,7 @@ def test_one_actor_has_no_neighbour_of_another_actor():
     points = np.arange(4.0)[:, None]
     recordings = recordings_of(["happy", "sad"] * 2, [7] * 4)
     neighbours = embedding.nearest_neighbours(points, recordings["actor"].to_numpy())
-    assert neighbours.of_others is None
+    assert list(neighbours) == [embedding.ANYONE]
     assert set(embedding.neighbour_table(neighbours, recordings)["neighbour"]) == {"any recording"}
 
 
@@ -60,5 +60,5 @@ def test_tsne_keeps_two_crowds_apart_and_repeats_itself():
     points = rng.normal(size=(40, 6)) + 20 * (np.arange(40) < 20)[:, None]
     embedded = embedding.tsne_embedding(points, seed=1).points
     np.testing.assert_array_equal(embedded, embedding.tsne_embedding(points, seed=1).points)
-    neighbours = embedding.nearest_neighbours(embedded, np.ones(40))
-    assert ((neighbours.of_anyone < 20) == (np.arange(40) < 20)).all()
+    nearest = embedding.nearest_neighbours(embedded, np.ones(40))[embedding.ANYONE]
+    assert ((nearest < 20) == (np.arange(40) < 20)).all()

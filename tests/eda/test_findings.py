@@ -8,7 +8,7 @@ import pytest
 
 from ser.eda import findings
 from ser.eda.observations import Observations, name_table
-from ser.eda.tables import effect_sizes, label_distribution
+from ser.eda.tables import correlations, effect_sizes, label_distribution
 from ser.features.settings import FeatureSettings
 
 
@@ -56,7 +56,7 @@ def test_findings_on_features_are_read_from_the_effects(ravdess):
     means[:, 4] += 50.0 * ravdess["emotion"].cat.codes.to_numpy()
     deviations = rng.normal(size=means.shape) + 9 * ravdess["actor"].to_numpy()[:, None]
     observations = Observations(recordings=ravdess, features=settings, means=means, deviations=deviations, failures={})
-    text = " ".join(findings.feature_findings(observations, effect_sizes(observations)))
+    text = " ".join(findings.feature_findings(effect_sizes(observations), correlations(observations), settings))
     assert "The mean of mel_0 differs most between emotions: they explain 100%" in text
     n_features = settings.n_features
     # All deviations, and the means of pure noise, of which 24 actors explain more than 8 emotions by chance.

@@ -5,31 +5,38 @@ import re
 
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 
-from ser.eda.report import Picture, Section, Table, format_report
-
-
-@pytest.fixture
-def report(tmp_path):
-    picture = tmp_path / "plot.png"
-    picture.write_bytes(b"\x89PNG picture")
-    table = pd.DataFrame({"file": ["<b>.wav", "b"], "fraction": [0.25, float("nan")], "seconds_mean": [1.5, 2000.0]})
-    sections = [
-        Section(
-            title="One",
-            findings=["3 < 4 & more"],
-            parts=[
-                Picture(path=picture, caption="A plot."),
-                Table(content=table, caption="It.", percent=("fraction",)),
-            ],
-        )
-    ]
-    return format_report(sections, title="Title", made_from="Made by hand.")
+from ser.eda.report import Picture, Section, Table, write_report
 
 
-def test_pictures_are_inside(report):
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("report")
+    table = pd.DataFrame(
+        {"file": ["<b>.wav", "b", "c"], "fraction": [0.25, float("nan"), 0], "seconds_mean": [1.5, 2000.0, 0]}
+    )
+    parts = [Picture("examples.png", Figure()), Table("effect_sizes.csv", table, percent=["fraction"], shown=2)]
+    write_report(
+        folder / "report.html", [Section("One", ["3 < 4 & more"], parts)], title="Title", made_from="Made by hand."
+    )
+    return folder
+
+
+@pytest.fixture(scope="module")
+def report(folder):
+    return (folder / "report.html").read_text(encoding="utf-8")
+
+
+def test_figures_are_inside_and_beside_it(report, folder):
     (encoded,) = re.findall(r'src="data:image/png;base64,([^"]+)"', report)
-    assert base64.b64decode(encoded) == b"\x89PNG picture"
+    assert base64.b64decode(encoded) == (folder / "examples.png").read_bytes()
+    assert base64.b64decode(encoded).startswith(b"\x89PNG")
+
+
+def test_tables_are_beside_it_with_every_row(report, folder):
+    assert (folder / "effect_sizes.csv").read_text().splitlines()[1:] == ["<b>.wav,0.25,1.5", "b,,2000", "c,0,0"]
+    assert "The first of 3 means and deviations" in report
 
 
 def test_nothing_is_loaded_and_nothing_runs(report):
