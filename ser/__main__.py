@@ -9,15 +9,14 @@ from ser.cli import COMMANDS
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; return its exit status, 2 for one that does not exist."""
-    name, *rest = sys.argv[1:] if arguments is None else arguments or [""]
-    if name not in COMMANDS:
+    name, *rest = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    if name in ("-h", "--help"):
         listed = "\n".join(f"  {command:<16}{purpose}" for command, purpose in COMMANDS.items())
-        help_wanted = name in ("", "-h", "--help")
-        message = "" if help_wanted else f"error: there is no command {name!r}\n"
-        print(
-            f"{message}usage: python -m ser <command> ...\n\n{listed}", file=sys.stdout if help_wanted else sys.stderr
-        )
-        return 0 if help_wanted else 2
+        print(f"usage: python -m ser <command> ...\n\n{listed}")
+        return 0
+    if name not in COMMANDS:
+        print(f"error: there is no command {name!r}; known are {', '.join(COMMANDS)}.", file=sys.stderr)
+        return 2
     module = importlib.import_module(f"ser.cli.{name.replace('-', '_')}")
     status: int = module.main(rest)
     return status

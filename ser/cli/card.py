@@ -9,7 +9,7 @@ out. `output=<file>` names the card; its pictures lie in docs/model_card/ beside
 from collections.abc import Sequence
 from pathlib import Path
 
-from ser.cli.key_value_command import key_value_command
+from ser.cli.command import key_value_command
 from ser.features.validation import settings_dataclass
 
 OTHERS = {
@@ -53,9 +53,7 @@ class ModelCardSettings:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write the card, print the paths of its files; return the exit status."""
     keys = f"model=<name or file>, cross_validation=<folder>, {'=, '.join(OTHERS)}=, output="
-    return key_value_command(
-        _write, ModelCardSettings, module="card", description=__doc__, keys=keys, arguments=arguments
-    )
+    return key_value_command(_write, ModelCardSettings, arguments, name="card", description=__doc__, keys=keys)
 
 
 def _write(settings: ModelCardSettings) -> str:

@@ -6,9 +6,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from ser.cli.command import exit_status
 from ser.corpora.inventory import format_inventory, take_inventory
 from ser.corpora.manifest import corpus_root
-from ser.errors import SerError
 
 DEFAULT = Path("data/ravdess")
 
@@ -21,16 +21,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     root, _ = corpus_root(options.root, default=DEFAULT)
-    try:
+
+    def run() -> int:
         if options.download:
             from ser.corpora.download import download_corpus
 
             download_corpus(root)
         inventory = take_inventory(root)
-    except (SerError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
-    sys.stdout.write(format_inventory(inventory))
-    return 0 if inventory.is_complete else 1
+        sys.stdout.write(format_inventory(inventory))
+        return 0 if inventory.is_complete else 1
+
+    return exit_status(run)

@@ -2,40 +2,37 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from ser.cli.hydra_command import CONF, one_sentence_errors, run_command
+from ser.cli.hydra_command import hydra_command
+from ser.errors import SerError
 
 
-@hydra.main(version_base="1.3", config_path=CONF, config_name="cross_validate")
 def _task(configuration: DictConfig) -> float:
     """Check the settings of all runs, run them, report; return the validation score that a sweep optimises."""
     from ser.training.configuration import discard_unused
+    from ser.training.cross_validation.command import remember_overrides
+    from ser.training.cross_validation.plan import plan, settle
 
-    with one_sentence_errors():
-        from ser.errors import SerError
-        from ser.training.cross_validation.command import remember_overrides
-        from ser.training.cross_validation.plan import plan, settle
+    folder = Path(configuration.paths.run_dir)
+    try:
+        configuration = settle(configuration, HydraConfig.get().overrides.task)
+        settings, runs = plan(configuration)
+    except SerError:
+        discard_unused(folder)
+        raise
+    remember_overrides(folder, HydraConfig.get().overrides.task)
 
-        folder = Path(configuration.paths.run_dir)
-        try:
-            configuration = settle(configuration, HydraConfig.get().overrides.task)
-            settings, runs = plan(configuration)
-        except SerError:
-            discard_unused(folder)
-            raise
-        remember_overrides(folder, HydraConfig.get().overrides.task)
+    from ser.training.cross_validation.run import cross_validate, monitored
 
-        from ser.training.cross_validation.run import cross_validate, monitored
-
-        kept = OmegaConf.to_container(configuration, resolve=False)
-        summary = cross_validate(settings, runs, folder=folder, configuration=kept)
-        return monitored(summary, runs[0].settings.optimized_metric)
+    kept: Any = OmegaConf.to_container(configuration, resolve=False)
+    summary = cross_validate(settings, runs, folder=folder, configuration=kept)
+    return monitored(summary, runs[0].settings.optimized_metric)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command with `arguments`, overrides of Hydra; None takes those of the command line."""
-    return run_command(_task, arguments)
+    return hydra_command(_task, "cross_validate", arguments)

@@ -3,23 +3,19 @@
 import sys
 from collections.abc import Sequence
 
-import hydra
 from omegaconf import DictConfig
 
-from ser.cli.hydra_command import CONF, one_sentence_errors, run_command
+from ser.cli.hydra_command import hydra_command
 
 
-@hydra.main(version_base="1.3", config_path=CONF, config_name="eda")
 def _task(configuration: DictConfig) -> None:
     """Check the settings, analyse, write."""
     # Imported here, so that `--help` and the refusal of a misspelt key are quick.
+    from ser.eda.analysis import EdaSettings, run
+    from ser.features.validation import read_settings
     from ser.training.configuration import plain
 
-    with one_sentence_errors():
-        from ser.eda.analysis import EdaSettings, run
-        from ser.features.validation import read_settings
-
-        run(read_settings(EdaSettings, plain(configuration), where="eda"))
+    run(read_settings(EdaSettings, plain(configuration), where="eda"))
 
 
 def as_overrides(arguments: Sequence[str]) -> list[str]:
@@ -35,4 +31,4 @@ def as_overrides(arguments: Sequence[str]) -> list[str]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command with `arguments`; None takes those of the command line."""
-    return run_command(_task, as_overrides(sys.argv[1:] if arguments is None else arguments))
+    return hydra_command(_task, "eda", as_overrides(sys.argv[1:] if arguments is None else arguments))

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from ser.cli.key_value_command import key_value_command
+from ser.cli.command import key_value_command
 from ser.errors import SettingsError
 from ser.features.validation import settings_dataclass
 from ser.inference.metadata_file import ONNX
@@ -30,9 +30,7 @@ class ExportSettings:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Export, print the path of the model; return the exit status."""
     keys = "checkpoint=<path>, format=onnx, output=<file.onnx>"
-    return key_value_command(
-        _export, ExportSettings, module="export", description=__doc__, keys=keys, arguments=arguments
-    )
+    return key_value_command(_export, ExportSettings, arguments, name="export", description=__doc__, keys=keys)
 
 
 def _export(settings: ExportSettings) -> str:

@@ -14,7 +14,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ser.errors import SerError, SettingsError
+from ser.cli.command import exit_status
+from ser.errors import SettingsError
 from ser.inference.pretrained import NO_DEFAULT, default_model
 
 if TYPE_CHECKING:
@@ -26,36 +27,30 @@ _CHECKPOINT = "checkpoint="
 def main(arguments: Sequence[str] | None = None) -> int:
     """Predict recordings, print a table, JSON or CSV; return 0, or 1 where a recording or the checkpoint failed."""
     parser = argparse.ArgumentParser(prog="python -m ser predict", description=__doc__)
-    parser.add_argument(
-        "paths", nargs="+", help="sound files, folders of them, and checkpoint=<a run's folder, a model's file or name>"
-    )
+    paths_help = "sound files, folders of them, and checkpoint=<a run's folder, a model's file or name>"
+    parser.add_argument("paths", nargs="+", help=paths_help)
     shape = parser.add_mutually_exclusive_group()
     shape.add_argument("--json", action="store_true", help="print JSON, one object per recording")
     shape.add_argument("--csv", action="store_true", help="print CSV, one line per recording")
     parser.add_argument("--workers", type=int, default=0, help="worker processes; 0 takes all cores")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    try:
+
+    def run() -> int:
         checkpoint, paths = _sort_arguments(options.paths)
 
-        from ser.inference.predictor import (  # torch, which takes a second, only once it is needed
-            Predictor,
-            expand_folders,
-        )
+        from ser.inference.predictor import Predictor, expand_folders  # onnxruntime or torch, only once it is needed
 
         predictor = Predictor.load(checkpoint)
         predictions, failures = predictor.predict_files(expand_folders(paths), workers=options.workers)
-    except (SerError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
-    write = as_json if options.json else as_csv if options.csv else as_table
-    if predictions:
-        sys.stdout.write(write(predictions))
-    for reason in failures.values():
-        print(f"error: {reason}", file=sys.stderr)
-    return 1 if failures else 0
+        write = as_json if options.json else as_csv if options.csv else as_table
+        if predictions:
+            sys.stdout.write(write(predictions))
+        for reason in failures.values():
+            print(f"error: {reason}", file=sys.stderr)
+        return 1 if failures else 0
+
+    return exit_status(run)
 
 
 def as_table(predictions: "Sequence[Prediction]") -> str:
@@ -73,7 +68,18 @@ def as_table(predictions: "Sequence[Prediction]") -> str:
 
 def as_json(predictions: "Sequence[Prediction]") -> str:
     """Return a JSON list of objects: file, emotion, confidence, probabilities by class, duration, warnings."""
-    return json.dumps([_plain(prediction) for prediction in predictions], indent=2, ensure_ascii=False) + "\n"
+    listed = [
+        {
+            "file": p.source,
+            "emotion": p.emotion,
+            "confidence": p.confidence,
+            "probabilities": dict(zip(p.class_names, map(float, p.probabilities), strict=True)),
+            "duration": p.duration,
+            "warnings": list(p.warnings),
+        }
+        for p in predictions
+    ]
+    return json.dumps(listed, indent=2, ensure_ascii=False) + "\n"
 
 
 def as_csv(predictions: "Sequence[Prediction]") -> str:
@@ -88,17 +94,6 @@ def as_csv(predictions: "Sequence[Prediction]") -> str:
             [p.source, p.emotion, f"{p.confidence:.9g}", f"{p.duration:.3f}", *probabilities, " ".join(p.warnings)]
         )
     return text.getvalue()
-
-
-def _plain(prediction: "Prediction") -> dict[str, object]:
-    return {
-        "file": prediction.source,
-        "emotion": prediction.emotion,
-        "confidence": prediction.confidence,
-        "probabilities": dict(zip(prediction.class_names, map(float, prediction.probabilities), strict=True)),
-        "duration": prediction.duration,
-        "warnings": list(prediction.warnings),
-    }
 
 
 def _sort_arguments(arguments: Sequence[str]) -> tuple[Path | str, list[Path]]:

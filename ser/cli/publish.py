@@ -13,7 +13,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from ser.cli.key_value_command import key_value_command
+from ser.cli.command import key_value_command
 from ser.features.validation import settings_dataclass
 from ser.inference.metadata_file import SAFETENSORS
 from ser.inference.pretrained import MODELS
@@ -33,9 +33,7 @@ class PublishSettings:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Publish, print the paths of the files; return the exit status."""
     keys = "checkpoint=<path>, name=<name>, folder=<folder>, cross_validation=<folder>"
-    return key_value_command(
-        _publish, PublishSettings, module="publish", description=__doc__, keys=keys, arguments=arguments
-    )
+    return key_value_command(_publish, PublishSettings, arguments, name="publish", description=__doc__, keys=keys)
 
 
 def _publish(settings: PublishSettings) -> str:

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from ser.cli.key_value_command import key_value_command
+from ser.cli.command import key_value_command
 from ser.evaluation.cross_validation.record import Part
 from ser.features.validation import Natural, Positive, settings_dataclass
 
@@ -30,10 +30,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return key_value_command(
         _measure,
         RobustnessSettings,
-        module="robustness",
+        arguments,
+        name="robustness",
         description=__doc__,
         keys="cross_validation=<folder>, part=validation|test, count=<n>, workers=<n>",
-        arguments=arguments,
         numbers=("count", "workers"),
         log_level=logging.INFO,
     )

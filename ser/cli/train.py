@@ -3,38 +3,34 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from ser.cli.hydra_command import CONF, one_sentence_errors, run_command
+from ser.cli.hydra_command import hydra_command
+from ser.errors import SerError
 
 
-@hydra.main(version_base="1.3", config_path=CONF, config_name="train")
 def _task(configuration: DictConfig) -> float:
     """Check the settings, train, report; return the metric that a sweep optimises."""
     # Imported here, so that `--help` and the refusal of a misspelt key are quick.
+    from ser.training.config import read_run_settings
     from ser.training.configuration import discard_unused, plain, resumed, write_configuration
 
-    with one_sentence_errors():
-        from ser.errors import SerError
-        from ser.training.config import read_run_settings
+    try:
+        if configuration.ckpt_path is not None:
+            configuration = resumed(configuration, HydraConfig.get().overrides.task)
+        resolved = plain(configuration)
+        settings = read_run_settings(resolved)
+    except SerError:
+        discard_unused(Path(HydraConfig.get().runtime.output_dir))
+        raise
+    write_configuration(settings.run_dir, resolved)
 
-        try:
-            if configuration.ckpt_path is not None:
-                configuration = resumed(configuration, HydraConfig.get().overrides.task)
-            resolved = plain(configuration)
-            settings = read_run_settings(resolved)
-        except SerError:
-            discard_unused(Path(HydraConfig.get().runtime.output_dir))
-            raise
-        write_configuration(settings.run_dir, resolved)
+    from ser.training.run import train
 
-        from ser.training.run import train
-
-        return train(settings, resolved)[settings.optimized_metric]
+    return train(settings, resolved)[settings.optimized_metric]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command with `arguments`, overrides of Hydra; None takes those of the command line."""
-    return run_command(_task, arguments)
+    return hydra_command(_task, "train", arguments)

@@ -11,13 +11,14 @@ from ser.inference.pretrained import DEFAULT_MODEL, write_pretrained
 
 @pytest.fixture
 def box(tmp_path, monkeypatch):
-    """An empty folder in place of the package's."""
+    """An empty folder in place of the package's, and a working directory with nothing in or beside it."""
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("ser.inference.pretrained.MODELS", tmp_path / "models")
     return tmp_path / "models"
 
 
 @pytest.mark.parametrize("arguments", [[], [f"checkpoint={DEFAULT_MODEL}"]])
-def test_the_default_is_the_published_model(box, tiny_checkpoint, voice_file, capsys, arguments):
+def test_the_default_is_the_pretrained_model(box, tiny_checkpoint, voice_file, capsys, arguments):
     write_pretrained(box / f"{DEFAULT_MODEL}.safetensors", *load_recogniser(tiny_checkpoint))
     assert main([str(voice_file), *arguments, "--json", "--workers", "1"]) == 0
     (shown,) = json.loads(capsys.readouterr().out)

@@ -1,10 +1,12 @@
-"""What the key=value commands share: output, exit status, one sentence for an error."""
+"""What the commands share: output, exit status, one sentence for an error; and the list of them all."""
 
 from dataclasses import dataclass
 
 import pytest
 
-from ser.cli.key_value_command import key_value_command
+from ser.__main__ import main
+from ser.cli import COMMANDS
+from ser.cli.command import key_value_command
 from ser.errors import SerError
 
 
@@ -16,7 +18,7 @@ class Settings:
 
 def run(act, arguments):
     return key_value_command(
-        act, Settings, module="test", description="A test.", keys="name=", arguments=arguments, numbers=("count",)
+        act, Settings, arguments, name="test", description="A test.", keys="name=", numbers=("count",)
     )
 
 
@@ -41,14 +43,30 @@ def test_what_is_no_error_for_people_passes():
         run(lambda settings: str(1 / 0), ["name=a"])
 
 
-def test_ctrl_c_is_quiet(capsys):
+def test_ctrl_c_is_one_word(capsys):
     def act(settings):
         raise KeyboardInterrupt
 
     assert run(act, ["name=a"]) == 130
-    assert capsys.readouterr() == ("", "")
+    assert capsys.readouterr() == ("", "interrupted\n")
 
 
 def test_a_bad_key_is_named(capsys):
     assert run(lambda settings: "", ["nam=a"]) == 1
     assert "test.nam" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"]])
+def test_without_a_command_all_are_listed(monkeypatch, capsys, arguments):
+    monkeypatch.setattr("sys.argv", ["ser", *arguments])
+    assert main() == 0
+    listed = [line.split()[0] for line in capsys.readouterr().out.splitlines()[2:]]
+    assert listed == list(COMMANDS)
+
+
+def test_a_command_that_does_not_exist_is_one_sentence(capsys):
+    assert main(["nonsense"]) == 2
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert output.err.startswith("error: there is no command 'nonsense'; known are train, ")
+    assert output.err.count("\n") == 1
