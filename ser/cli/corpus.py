@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ser.cli.command import exit_status
-from ser.corpora.inventory import format_inventory, take_inventory
+from ser.corpora.inventory import take_inventory
 from ser.corpora.manifest import corpus_root
 
 DEFAULT = Path("data/ravdess")
@@ -27,8 +27,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from ser.corpora.download import download_corpus
 
             download_corpus(root)
-        inventory = take_inventory(root)
-        sys.stdout.write(format_inventory(inventory))
-        return 0 if inventory.is_complete else 1
+        text, complete = take_inventory(root)
+        sys.stdout.write(text)
+        return 0 if complete else 1
 
     return exit_status(run)

@@ -52,16 +52,10 @@ class Archive:
 ADDRESS = "https://zenodo.org/records/1188976/files"
 ARCHIVES = (
     Archive(
-        channel="speech",
-        name="Audio_Speech_Actors_01-24.zip",
-        size=208_468_073,
-        md5="bc696df654c87fed845eb13823edef8a",
+        channel="speech", name="Audio_Speech_Actors_01-24.zip", size=208_468_073, md5="bc696df654c87fed845eb13823edef8a"
     ),
     Archive(
-        channel="song",
-        name="Audio_Song_Actors_01-24.zip",
-        size=225_505_317,
-        md5="5411230427d67a21e18aa4d466e6d1b9",
+        channel="song", name="Audio_Song_Actors_01-24.zip", size=225_505_317, md5="5411230427d67a21e18aa4d466e6d1b9"
     ),
 )
 _MAX_UNPACKED_BYTES = 10**9  # each archive holds about half of that

@@ -152,12 +152,7 @@ def select(recordings: Sequence[Recording], settings: DataSettings) -> Split:
     elif settings.split == "speaker":
         split = speaker_split(pool, settings.fold_actors)
     else:
-        split = random_split(
-            pool,
-            seed=settings.split_seed,
-            test_size=settings.test_size,
-            val_size=settings.val_size,
-        )
+        split = random_split(pool, seed=settings.split_seed, test_size=settings.test_size, val_size=settings.val_size)
     parts = {
         "training": of_channel(split.train, settings.channel),
         "validation": of_channel(split.validation, settings.scored_channel),

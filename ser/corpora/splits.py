@@ -79,12 +79,13 @@ def random_split(recordings: Sequence[Recording], *, seed: int, test_size: float
     def divide(part: Sequence[Recording], fraction: float) -> tuple[list[Recording], list[Recording]]:
         emotions = [recording.name.emotion for recording in part]
         try:
-            return train_test_split(list(part), test_size=fraction, random_state=seed, stratify=emotions)
+            kept, apart = train_test_split(list(part), test_size=fraction, random_state=seed, stratify=emotions)
         except ValueError as error:
             raise SettingsError(
                 f"data.split is 'random', but {len(part)} recordings cannot be split so that every emotion is "
                 f"in both parts ({error}); use more recordings or fewer data.classes."
             ) from error
+        return kept, apart
 
     train, test = divide(recordings, test_size)
     if not val_size:

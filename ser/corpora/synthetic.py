@@ -14,6 +14,7 @@ from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
 import soundfile
+from numpy.typing import NDArray
 from pydantic import Field
 from scipy.signal import lfilter, sosfilt
 
@@ -22,6 +23,7 @@ from ser.corpora.ravdess import CHANNEL_FOLDERS, CHANNELS, N_ACTORS, RecordingNa
 from ser.errors import CorpusError
 from ser.features.validation import ListOf, Natural, as_plain, settings_dataclass
 
+Floats = NDArray[np.float64]
 SAMPLE_RATE = 22_050
 MARKER = "synthetic.json"
 
@@ -73,7 +75,11 @@ def write_synthetic_corpus(root: Path, settings: SyntheticSettings) -> Path:
     """
     marker = json.dumps({"version": _VERSION, **as_plain(settings)}, indent=2) + "\n"
     if root.exists():
-        _check_reusable(root, marker)
+        path = root / MARKER
+        if not path.is_file():
+            raise CorpusError(f"{root} exists and is not a synthetic corpus (no {MARKER} in it): choose a new folder.")
+        if path.read_text(encoding="utf-8") != marker:
+            raise CorpusError(f"{root} is a synthetic corpus of other settings (see {path}): choose a new folder.")
         return root
     root.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=root.parent, prefix=f".{root.name}-") as temporary:
@@ -88,18 +94,10 @@ def write_synthetic_corpus(root: Path, settings: SyntheticSettings) -> Path:
     return root
 
 
-def _wav_of(waveform: np.ndarray) -> bytes:
+def _wav_of(waveform: NDArray[np.float32]) -> bytes:
     content = io.BytesIO()  # soundfile, writing to a full disk itself, fails an assertion
     soundfile.write(content, waveform, SAMPLE_RATE, format="WAV", subtype="PCM_16")
     return content.getvalue()
-
-
-def _check_reusable(root: Path, marker: str) -> None:
-    path = root / MARKER
-    if not path.is_file():
-        raise CorpusError(f"{root} exists and is not a synthetic corpus (no {MARKER} in it): choose a new folder.")
-    if path.read_text(encoding="utf-8") != marker:
-        raise CorpusError(f"{root} is a synthetic corpus of other settings (see {path}): choose a new folder.")
 
 
 # Speakers and emotions ---------------------------------------------------------------------------------------------
@@ -190,7 +188,7 @@ _LEVEL = 0.03  # root mean square of a neutral voice; full scale is 1
 _ROOM_NOISE = 2e-4
 
 
-def synthesize(name: RecordingName, *, seed: int = 0) -> np.ndarray:
+def synthesize(name: RecordingName, *, seed: int = 0) -> NDArray[np.float32]:
     """Return one recording, float32 [samples] at `SAMPLE_RATE`, within -1 to 1; `name` and `seed` fix every sample."""
     random = _random(seed, name.stem)
     voice = _voice(name.actor, gender=name.gender, seed=seed)
@@ -218,12 +216,18 @@ def synthesize(name: RecordingName, *, seed: int = 0) -> np.ndarray:
     before, after = (random.uniform(0.15, 0.35, 2) * SAMPLE_RATE).astype(int)
     sound = np.pad(speech, (before, after))
     sound += random.normal(0, _ROOM_NOISE, len(sound))
-    return (sound / max(1.0, np.abs(sound).max() / 0.95)).astype(np.float32)
+    peak = float(np.abs(sound).max())
+    return (sound / max(1.0, peak / 0.95)).astype(np.float32)
 
 
 def _contour(
-    starts: np.ndarray, lengths: np.ndarray, delivery: _Delivery, *, sung: bool, random: np.random.Generator
-) -> np.ndarray:
+    starts: NDArray[np.int64],
+    lengths: NDArray[np.int64],
+    delivery: _Delivery,
+    *,
+    sung: bool,
+    random: np.random.Generator,
+) -> Floats:
     """Return the pitch in semitones above the speaker's own, float64 [samples]."""
     n_samples = int(starts[-1] + lengths[-1])
     place = np.arange(n_samples) / n_samples
@@ -243,7 +247,7 @@ def _contour(
     return semitones + delivery.pitch
 
 
-def _source(frequency: np.ndarray, delivery: _Delivery, random: np.random.Generator) -> np.ndarray:
+def _source(frequency: Floats, delivery: _Delivery, random: np.random.Generator) -> Floats:
     """Return glottal flow, float64 [samples], from its fundamental frequency in Hz [samples]."""
     phase = np.cumsum(frequency) / SAMPLE_RATE
     (ends,) = np.nonzero(np.diff(np.floor(phase)))
@@ -253,23 +257,24 @@ def _source(frequency: np.ndarray, delivery: _Delivery, random: np.random.Genera
     pulses[ends + 1] += 1 - late
     pulses[ends] += late
     noise = random.normal(size=len(phase)) * delivery.breath * np.sqrt(np.mean(pulses**2))
-    flow = pulses + noise
+    flow: Floats = pulses + noise
     for corner in (150.0, 700.0 * 2**delivery.brightness):
         pole = np.exp(-2 * np.pi * corner / SAMPLE_RATE)
         flow = lfilter([1 - pole], [1, -pole], flow)
     return flow
 
 
-def _syllable(source: np.ndarray, vowel: str, *, tract: float, random: np.random.Generator) -> np.ndarray:
+def _syllable(source: Floats, vowel: str, *, tract: float, random: np.random.Generator) -> Floats:
     """Return the source [samples] as one syllable [samples]: a short consonant of noise, then the vowel."""
     seconds = np.arange(len(source)) / SAMPLE_RATE
     rise, fall = np.minimum(1.0, seconds / 0.03), np.minimum(1.0, seconds[::-1] / 0.04)
     consonant = random.normal(size=len(source)) * 0.3 * np.std(source) * (1 - rise)
     frequencies = np.array([*_VOWELS[vowel], *_HIGHER_FORMANTS]) * tract * random.lognormal(0, 0.03)
-    return sosfilt(_resonators(frequencies, _BANDWIDTHS), source * rise + consonant) * fall
+    vowel_sound: Floats = sosfilt(_resonators(frequencies, _BANDWIDTHS), source * rise + consonant)
+    return vowel_sound * fall
 
 
-def _resonators(frequencies: np.ndarray, bandwidths: np.ndarray) -> np.ndarray:
+def _resonators(frequencies: Floats, bandwidths: Floats) -> Floats:
     """Return two-pole resonators in cascade, gain 1 at 0 Hz, as second-order sections [formants, 6] (Klatt 1980)."""
     radius = np.exp(-np.pi * bandwidths / SAMPLE_RATE)
     a1 = -2 * radius * np.cos(2 * np.pi * frequencies / SAMPLE_RATE)

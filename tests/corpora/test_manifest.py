@@ -4,13 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ser.corpora.manifest import (
-    content_digest,
-    corpus_root,
-    find_files,
-    find_recordings,
-    same_content,
-)
+from ser.corpora.manifest import content_digest, corpus_root, find_files, find_recordings, same_content
 from ser.corpora.ravdess import EMOTIONS
 from ser.corpora.splits import random_split
 from ser.errors import CorpusError

@@ -3,6 +3,7 @@ import logging
 import sys
 
 import pytest
+import rich.file_proxy
 
 from ser.corpora.progress import ConsoleHandler, track
 
@@ -47,3 +48,15 @@ def test_the_console_handler_follows_whoever_stands_in_for_stdout(monkeypatch):
     monkeypatch.setattr(sys, "stdout", stand_in)
     handler.emit(record)
     assert stand_in.getvalue() == "message\n"
+
+
+def test_what_is_logged_while_the_bar_is_shown_goes_round_it(monkeypatch):
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setattr(sys, "stdout", Terminal())
+    monkeypatch.setenv("TERM", "xterm")
+    record = logging.LogRecord("ser", logging.INFO, __file__, 1, "message", None, None)
+    for _ in track("ab", total=2, description="Letters", unit="letters"):
+        ConsoleHandler().emit(record)
+    assert terminal.getvalue().count("message") == 2
+    assert not isinstance(sys.stdout, rich.file_proxy.FileProxy)

@@ -10,12 +10,7 @@ from sklearn.linear_model import LogisticRegression
 
 from ser.corpora import synthetic
 from ser.corpora.ravdess import CHANNEL_FOLDERS, EMOTIONS, RecordingName, expected_names, parse_stem
-from ser.corpora.synthetic import (
-    SAMPLE_RATE,
-    SyntheticSettings,
-    synthesize,
-    write_synthetic_corpus,
-)
+from ser.corpora.synthetic import SAMPLE_RATE, SyntheticSettings, synthesize, write_synthetic_corpus
 from ser.errors import CorpusError, SettingsError
 
 TINY = SyntheticSettings(n_actors=1, n_statements=1, n_repetitions=1)
