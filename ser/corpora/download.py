@@ -15,16 +15,8 @@ from pathlib import Path
 from typing import IO
 
 import pooch
+from rich import progress as rich_progress
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)
 
 from ser.corpora.archive import unpack
 from ser.corpora.ravdess import CHANNELS
@@ -34,7 +26,7 @@ from ser.features.validation import suggestion
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Archive:
     """A zip of the publisher: the vocal channel it holds, its name, its size in bytes and its MD5 in hexadecimal."""
 
@@ -51,12 +43,8 @@ class Archive:
 
 ADDRESS = "https://zenodo.org/records/1188976/files"
 ARCHIVES = (
-    Archive(
-        channel="speech", name="Audio_Speech_Actors_01-24.zip", size=208_468_073, md5="bc696df654c87fed845eb13823edef8a"
-    ),
-    Archive(
-        channel="song", name="Audio_Song_Actors_01-24.zip", size=225_505_317, md5="5411230427d67a21e18aa4d466e6d1b9"
-    ),
+    Archive("speech", "Audio_Speech_Actors_01-24.zip", 208_468_073, "bc696df654c87fed845eb13823edef8a"),
+    Archive("song", "Audio_Song_Actors_01-24.zip", 225_505_317, "5411230427d67a21e18aa4d466e6d1b9"),
 )
 _MAX_UNPACKED_BYTES = 10**9  # each archive holds about half of that
 _MAX_RATIO = 20.0  # sound hardly compresses
@@ -130,14 +118,15 @@ def _fetch(archive: Archive, folder: Path, *, url: str, n_retries: int) -> Path:
         urls={archive.name: url},
         retry_if_failed=n_retries,
     )
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
-    with Progress(
-        *columns,
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-        disable=not sys.stderr.isatty(),
-    ) as progress:
+    columns = (
+        rich_progress.TextColumn("{task.description}"),
+        rich_progress.BarColumn(),
+        rich_progress.DownloadColumn(),
+        rich_progress.TransferSpeedColumn(),
+        rich_progress.TimeRemainingColumn(),
+    )
+    hidden = not sys.stderr.isatty()
+    with rich_progress.Progress(*columns, console=Console(stderr=True), disable=hidden) as progress:
         task = progress.add_task(archive.name, total=archive.size)
 
         def attempt(url: str, path: str, owner: pooch.Pooch) -> None:
@@ -153,7 +142,9 @@ def _fetch(archive: Archive, folder: Path, *, url: str, n_retries: int) -> Path:
 class _BoundedFile:
     """What pooch writes a download to: passes it on to `file`, shows the progress, and stops at `size` bytes."""
 
-    def __init__(self, file: IO[bytes], *, url: str, size: int, progress: Progress, task: TaskID) -> None:
+    def __init__(
+        self, file: IO[bytes], *, url: str, size: int, progress: rich_progress.Progress, task: rich_progress.TaskID
+    ) -> None:
         self.n_bytes = 0
         self._file, self._url, self._size, self._progress, self._task = file, url, size, progress, task
 

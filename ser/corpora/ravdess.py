@@ -1,6 +1,7 @@
 """The grammar of a RAVDESS file name, `MM-VV-EE-II-SS-RR-AA`: modality, vocal channel, emotion, intensity,
 statement, repetition, actor (Livingstone and Russo 2018, doi:10.1371/journal.pone.0196391)."""
 
+import itertools
 import re
 from dataclasses import dataclass
 
@@ -70,7 +71,11 @@ def parse_stem(stem: str) -> RecordingName | None:
     match = _PATTERN.fullmatch(stem)
     if match is None or match[1] != _AUDIO_ONLY:
         return None
-    channel, emotion, intensity, statement, repetition, actor = (int(code) for code in match.groups()[1:])
+    return _name(*(int(code) for code in match.groups()[1:]))
+
+
+def _name(channel: int, emotion: int, intensity: int, statement: int, repetition: int, actor: int) -> RecordingName:
+    """Return the name of these codes, each counted from 1."""
     return RecordingName(
         channel=CHANNELS[channel - 1],
         emotion=EMOTIONS[emotion - 1],
@@ -83,21 +88,11 @@ def parse_stem(stem: str) -> RecordingName | None:
 
 def expected_names(channel: str) -> list[RecordingName]:
     """Return every recording that the complete corpus holds in `channel` (1,440 of speech, 1,012 of song), sorted."""
-    song = channel == "song"
-    return sorted(
-        RecordingName(
-            channel=channel,
-            emotion=emotion,
-            intensity=intensity,
-            statement=statement,
-            repetition=repetition,
-            actor=actor,
-        )
-        for actor in range(1, N_ACTORS + 1)
-        if not (song and actor in ACTORS_WITHOUT_SONG)
-        for emotion in (SONG_EMOTIONS if song else EMOTIONS)
-        for intensity in INTENSITIES
-        if not (emotion == "neutral" and intensity == "strong")
-        for statement in (1, 2)
-        for repetition in (1, 2)
-    )
+    codes = ([CHANNELS.index(channel) + 1], range(1, 9), (1, 2), (1, 2), (1, 2), range(1, N_ACTORS + 1))
+    names = sorted(_name(*of_one) for of_one in itertools.product(*codes))
+    return [
+        name
+        for name in names
+        if not (name.emotion == "neutral" and name.intensity == "strong")
+        and not (channel == "song" and (name.emotion not in SONG_EMOTIONS or name.actor in ACTORS_WITHOUT_SONG))
+    ]

@@ -105,20 +105,15 @@ class DataSettings:
                 "corpus itself are of seen recordings, and say nothing of unseen speakers."
             )
         if self.split == "speaker":
-            fold = self.fold_actors
+            actors = f"validation actors {_listed(self.fold_actors.validation)}"
+            unseen = f"test actors {_listed(self.fold_actors.test)} are unseen in training"
             chosen = (
-                f"so are validation actors {_listed(fold.validation)}; the last epoch was kept"
-                if keeps_last
-                else f"the checkpoint was chosen on validation actors {_listed(fold.validation)}"
+                f"so are {actors}; the last epoch was kept" if keeps_last else f"the checkpoint was chosen on {actors}"
             )
-            return f"Speaker-independent, {scored}: test actors {_listed(fold.test)} are unseen in training; {chosen}."
+            return f"Speaker-independent, {scored}: {unseen}; {chosen}."
         if self.val_size:
-            inner = f"{self.val_size:.0%} of the training part"
-            chosen = (
-                f"the last epoch was kept, validated on {inner}"
-                if keeps_last
-                else f"the checkpoint was chosen on {inner}"
-            )
+            how = "the last epoch was kept, validated on" if keeps_last else "the checkpoint was chosen on"
+            chosen = f"{how} {self.val_size:.0%} of the training part"
         elif keeps_last:
             chosen = "all other recordings were trained on, and the last epoch was kept"
         else:
