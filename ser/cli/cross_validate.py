@@ -1,6 +1,6 @@
 """Cross-validate a recipe: `python cross_validate.py folds=subject_wise seeds=[42,43,44]`; train.py's keys too."""
 
-from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,4 @@ def _task(configuration: DictConfig) -> float:
     return monitored(summary, runs[0].settings.optimized_metric)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command with `arguments`, overrides of Hydra; None takes those of the command line."""
-    return hydra_command(_task, "cross_validate", arguments)
+main = partial(hydra_command, _task, "cross_validate")

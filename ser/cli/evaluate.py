@@ -1,6 +1,6 @@
 """Evaluate a model: `python evaluate.py [checkpoint=<run folder, file or name>] [test_dir=<RAVDESS-named files>]`."""
 
-from collections.abc import Sequence
+from functools import partial
 
 from omegaconf import DictConfig
 
@@ -16,6 +16,4 @@ def _task(configuration: DictConfig) -> float:
     return evaluate(read_settings(EvaluationSettings, plain(configuration), where="evaluate")).overall.accuracy
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command with `arguments`, overrides of Hydra; None takes those of the command line."""
-    return hydra_command(_task, "evaluate", arguments)
+main = partial(hydra_command, _task, "evaluate")

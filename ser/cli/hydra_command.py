@@ -23,7 +23,7 @@ CONF = str(Path(__file__).parents[2] / "conf")
 """The folder of the configurations."""
 
 
-def hydra_command(task: Callable[[DictConfig], Any], config_name: str, arguments: Sequence[str] | None) -> int:
+def hydra_command(task: Callable[[DictConfig], Any], config_name: str, arguments: Sequence[str] | None = None) -> int:
     """Compose `conf/<config_name>.yaml` and run `task` with it, once or as a sweep; return `exit_status`.
 
     Parameters

@@ -1,6 +1,6 @@
 """Train a recogniser: `python train.py`, with any setting of `conf/train.yaml` as `key=value`."""
 
-from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
@@ -31,6 +31,4 @@ def _task(configuration: DictConfig) -> float:
     return train(settings, resolved)[settings.optimized_metric]
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command with `arguments`, overrides of Hydra; None takes those of the command line."""
-    return hydra_command(_task, "train", arguments)
+main = partial(hydra_command, _task, "train")

@@ -86,7 +86,7 @@ def test_copies_are_counted_by_emotion(ravdess_recordings):
             r"data.fold has actors \[2\] in validation and in test",
         ),
         ({"split": "speaker", "test_actors": [2]}, "data.validation_actors is empty"),
-        ({"split": "speaker", "validation_actors": [25]}, r"data.fold has actors \[25\]; RAVDESS has 1 to 24"),
+        ({"split": "speaker", "validation_actors": [0, 25]}, r"data.fold has actors \[0, 25\]; RAVDESS has 1 to 24"),
         ({"split": "speaker", "validation_actors": list(range(1, 25))}, "data.fold holds out all actors"),
         ({"fold": 0}, "data.split is 'random', which has no folds"),
         ({"classes": ["happy", "angy"]}, "data.classes has 'angy'; did you mean 'angry'"),

@@ -1,13 +1,12 @@
 """Counts, durations, means, effect sizes and correlations, against other ways of computing them."""
 
 import numpy as np
-import pandas as pd
 import pytest
 import soundfile
 from scipy import stats
 
 from ser.corpora.manifest import Recording, find_recordings
-from ser.corpora.ravdess import EMOTIONS, RecordingName, expected_names
+from ser.corpora.ravdess import EMOTIONS, RecordingName
 from ser.eda import tables
 from ser.eda.observations import Observations, name_table, observe, read_headers, summarise_frames
 from ser.errors import AudioError
@@ -166,13 +165,10 @@ def test_the_real_corpus_is_as_long_as_it_is_known_to_be(ravdess_root):
     recordings = find_recordings(ravdess_root)
     table, failures = read_headers(recordings)
     assert not failures
-    assert sorted(r.name for r in recordings) == sorted([*expected_names("speech"), *expected_names("song")])
     summary = tables.corpus_summary(table).set_index("statistic")
     facts = {"speech": (1440, 24, 3.70, 0.34, 2.94, 5.27), "song": (1012, 23, 4.65, 0.42, 3.50, 6.37)}
     for channel, (n_recordings, n_actors, mean, deviation, shortest, longest) in facts.items():
         found = summary[channel]
         assert (found["recordings"], found["actors"]) == (n_recordings, n_actors)
-        expected = pd.Series(
-            {"seconds_mean": mean, "seconds_std": deviation, "seconds_min": shortest, "seconds_max": longest}
-        )
-        assert found[expected.index].astype(float).to_numpy() == pytest.approx(expected.to_numpy(), abs=0.0051)
+        seconds = found[["seconds_mean", "seconds_std", "seconds_min", "seconds_max"]].astype(float)
+        assert list(seconds) == pytest.approx([mean, deviation, shortest, longest], abs=0.0051)
