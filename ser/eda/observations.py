@@ -69,15 +69,9 @@ def name_table(recordings: Iterable[Recording]) -> pd.DataFrame:
     The columns are file (without suffix), path, emotion, channel, intensity, gender (categories in the order of
     `LEVELS`, those that do not occur left out), statement, repetition and actor.
     """
+    fields = (*LEVELS, "statement", "repetition", "actor")
     table = pd.DataFrame(
-        {
-            "file": recording.stem,
-            "path": recording.path,
-            **{factor: getattr(recording.name, factor) for factor in LEVELS},
-            "statement": recording.name.statement,
-            "repetition": recording.name.repetition,
-            "actor": recording.name.actor,
-        }
+        {"file": recording.stem, "path": recording.path, **{field: getattr(recording.name, field) for field in fields}}
         for recording in recordings
     )
     for factor, levels in LEVELS.items():
@@ -102,11 +96,9 @@ def read_headers(recordings: Sequence[Recording]) -> tuple[pd.DataFrame, dict[Pa
             failures[recording.path] = f"{recording.path} cannot be read as sound ({reason})."
     if not headers:
         raise AudioError(f"None of {len(failures)} recordings could be read: {next(iter(failures.values()))}")
-    table = name_table(headers).assign(
-        seconds=[header.frames / header.samplerate for header in headers.values()],
-        sample_rate=[header.samplerate for header in headers.values()],
-        n_channels=[header.channels for header in headers.values()],
-    )
+    table = name_table(headers)
+    table[["sample_rate", "n_channels"]] = [(header.samplerate, header.channels) for header in headers.values()]
+    table["seconds"] = [header.frames / header.samplerate for header in headers.values()]
     return table, failures
 
 

@@ -42,7 +42,7 @@ def test_another_folder_with_a_bad_recording(
     done = command("evaluate.py", f"checkpoint={debug_run}", f"test_dir={test_dir}", f"output_dir={tmp_path}/out")
     metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
     assert metrics["n_recordings"] == 5
-    assert "the model may have been trained on them" in metrics["protocol"]
+    assert "it may have trained on them" in metrics["protocol"]
     with (tmp_path / "out" / "unreadable.csv").open() as file:
         bad = [Path(row["file"]).name for row in csv.DictReader(file)]
     assert bad == ["03-01-08-01-01-01-24.wav"]
