@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import hydra
+from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from hydra_plugins.ser_processes import ProcessLauncher
 from ser.cli.command import exit_status
 from ser.errors import CheckpointError, SettingsError
 from ser.inference.run_folder import run_of
@@ -33,6 +35,7 @@ def hydra_command(task: Callable[[DictConfig], Any], config_name: str, arguments
     """
     if arguments is not None:
         sys.argv[1:] = arguments
+    Plugins.instance().register(ProcessLauncher)  # by itself, Hydra does not find it in an editable installation
     OmegaConf.register_new_resolver("run_folder", _run_folder, replace=True)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here unprinted, without a traceback
 

@@ -74,13 +74,17 @@ def write_synthetic_corpus(root: Path, settings: SyntheticSettings) -> Path:
     CorpusError : `root` exists, and is not a synthetic corpus of these settings.
     """
     marker = json.dumps({"version": _VERSION, **as_plain(settings)}, indent=2) + "\n"
-    if root.exists():
-        path = root / MARKER
-        if not path.is_file():
-            raise CorpusError(f"{root} exists and is not a synthetic corpus (no {MARKER} in it): choose a new folder.")
-        if path.read_text(encoding="utf-8") != marker:
-            raise CorpusError(f"{root} is a synthetic corpus of other settings (see {path}): choose a new folder.")
-        return root
+    if not root.exists():
+        _write(root, settings, marker)
+    path = root / MARKER
+    if not path.is_file():
+        raise CorpusError(f"{root} exists and is not a synthetic corpus (no {MARKER} in it): choose a new folder.")
+    if path.read_text(encoding="utf-8") != marker:
+        raise CorpusError(f"{root} is a synthetic corpus of other settings (see {path}): choose a new folder.")
+    return root
+
+
+def _write(root: Path, settings: SyntheticSettings, marker: str) -> None:
     root.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=root.parent, prefix=f".{root.name}-") as temporary:
         unfinished = Path(temporary) / root.name
@@ -90,8 +94,11 @@ def write_synthetic_corpus(root: Path, settings: SyntheticSettings) -> Path:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(_wav_of(synthesize(name, seed=settings.seed)))
         (unfinished / MARKER).write_text(marker, encoding="utf-8")
-        unfinished.rename(root)
-    return root
+        try:
+            unfinished.rename(root)
+        except OSError:
+            if not root.exists():  # else another job of the same sweep was faster
+                raise
 
 
 def _wav_of(waveform: NDArray[np.float32]) -> bytes:

@@ -183,6 +183,18 @@ def test_other_settings_another_version_and_foreign_folders_are_refused(tmp_path
     assert [path.name for path in foreign.iterdir()] == ["thesis.txt"]
 
 
+def test_two_processes_may_write_one_corpus_at_once(tmp_path, monkeypatch):
+    def slower(name, *, seed):
+        monkeypatch.undo()  # before the first recording is made, another process writes all of them
+        write_synthetic_corpus(tmp_path / "corpus", TINY)
+        return synthesize(name, seed=seed)
+
+    monkeypatch.setattr(synthetic, "synthesize", slower)
+    root = write_synthetic_corpus(tmp_path / "corpus", TINY)
+    assert list(tmp_path.iterdir()) == [root]
+    assert digests(root) == digests(write_synthetic_corpus(tmp_path / "other", TINY))
+
+
 def test_a_failure_half_way_leaves_nothing(tmp_path, monkeypatch):
     write, count = soundfile.write, 0
 
