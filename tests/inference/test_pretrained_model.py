@@ -1,11 +1,14 @@
 """The pretrained model: that it is whole, and that it was trained on what its metadata name."""
 
+import csv
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from ser.corpora.manifest import find_recordings
 from ser.inference.predictor import Predictor
-from ser.inference.pretrained import DEFAULT_MODEL, find_pretrained
+from ser.inference.pretrained import DEFAULT_MODEL, MODELS, find_pretrained
 
 
 def test_it_is_small_and_its_metadata_name_its_training_part():
@@ -25,3 +28,16 @@ def test_its_training_recordings_are_predicted_right(ravdess_root):
     right = np.mean([p.emotion == r.name.emotion for p, r in zip(predictions, speech, strict=True)])
     assert right > 0.85
     assert {recording.name.emotion for recording in speech} == {prediction.emotion for prediction in predictions}
+
+
+@pytest.mark.ravdess
+@pytest.mark.parametrize("suffix", [".safetensors", ".onnx"])
+def test_it_predicts_what_it_predicted_before_the_rooms(ravdess_root, suffix):
+    """The file holds the probabilities of commit 6803044, of 24 recordings spread over the corpus."""
+    with Path(__file__).with_name("ser_ravdess_at_6803044.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    paths = {recording.stem: recording.path for recording in find_recordings(ravdess_root)}
+    predictor = Predictor.load(MODELS / f"{DEFAULT_MODEL}{suffix}")
+    expected = np.array([[float(row[name]) for name in predictor.class_names] for row in rows])
+    predicted = np.array([predictor.predict(paths[row["file"]]).probabilities for row in rows])
+    np.testing.assert_allclose(predicted, expected, atol=1e-6)
