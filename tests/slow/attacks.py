@@ -4,9 +4,10 @@ import contextlib
 import io
 import signal
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ser.errors import SerError
 
@@ -34,6 +35,20 @@ class Attack:
     alive: Callable[[Path], object] | None = None
 
 
+def attacks_by(
+    door: str,
+    refused_by: type[SerError],
+    kinds: Mapping[str, Any],
+    attempt: Callable[[Path, Path, Any], object],
+    alive: Callable[[Path], object] | None = None,
+) -> list[Attack]:
+    """Return an attack for each kind; what the kind stands for is the third argument of `attempt`."""
+    return [
+        Attack(f"{door}: {kind}", refused_by, lambda *folders, given=given: attempt(*folders, given), alive)
+        for kind, given in kinds.items()
+    ]
+
+
 class TooSlow(BaseException):
     """Not an Exception: no handler of the doors may take it for damage."""
 
@@ -59,19 +74,16 @@ def _outcome(attack: Attack, room: Path, canary: Path) -> str | None:
     old = signal.signal(signal.SIGALRM, _too_slow)
     signal.alarm(SECONDS)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with warnings.catch_warnings(action="ignore"):
             attack.attempt(room, canary)
     except TooSlow:
         return f"took more than {SECONDS} s"
-    except SerError as refusal:
+    except attack.refused_by as refusal:
         message = str(refusal).replace(str(room), "")
-        if not isinstance(refusal, attack.refused_by):
-            return f"was refused by {type(refusal).__name__}, not {attack.refused_by.__name__}: {message[:200]}"
         serves = "\n" not in message and len(message) <= LONGEST
         return None if serves else f"the message does not serve: {message[:200]!r}"
     except Exception as error:  # that no other kind comes is what is tried
-        return f"{type(error).__name__}: {str(error)[:200]}"
+        return f"was refused by {type(error).__name__}, not {attack.refused_by.__name__}: {str(error)[:200]}"
     finally:
         signal.alarm(0)
         signal.signal(signal.SIGALRM, old)

@@ -12,14 +12,15 @@ import time
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from ser.corpora.archive import unpack
 from ser.corpora.download import Archive, download_corpus
 from ser.errors import DownloadError
-from tests.slow.attacks import Attack
+from tests.slow.attacks import Attack, attacks_by
+
+Answer = Callable[[BaseHTTPRequestHandler], None]
 
 
 def zip_of(members: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes:
@@ -37,12 +38,6 @@ def unpack_in(folder: Path, content: bytes) -> None:
     unpack(folder / "stranger.zip", folder / "unpacked", max_bytes=10_000_000, max_ratio=100.0)
 
 
-def _patched(content: bytes, place: int, value: bytes) -> bytes:
-    """Change a field of the first entry of the central directory."""
-    start = content.index(b"PK\x01\x02") + place
-    return content[:start] + value + content[start + len(value) :]
-
-
 def _overlapping() -> bytes:
     """Ten thousand names for the same thousand bytes: a bomb without compression."""
     one = zip_of({"a": bytes(1_000)}, zipfile.ZIP_STORED)
@@ -53,31 +48,31 @@ def _overlapping() -> bytes:
 
 
 def _tar_with_links() -> bytes:
-    file = io.BytesIO()
-    with tarfile.open(fileobj=file, mode="w") as archive:
-        for name, kind in (("hard", tarfile.LNKTYPE), ("soft", tarfile.SYMTYPE), ("device", tarfile.CHRTYPE)):
-            member = tarfile.TarInfo(name)
-            member.type, member.linkname = kind, "/etc/passwd"
-            archive.addfile(member)
-    return file.getvalue()
+    content = b""
+    for name, kind in (("hard", tarfile.LNKTYPE), ("soft", tarfile.SYMTYPE), ("device", tarfile.CHRTYPE)):
+        member = tarfile.TarInfo(name)
+        member.type, member.linkname = kind, "/etc/passwd"
+        content += member.tobuf()
+    return content + bytes(2 * tarfile.BLOCKSIZE)
 
 
 def _archives() -> dict[str, bytes]:
     """Kind -> the archive."""
     zeros = zip_of({"a.wav": bytes(5_000_000)})
     good = zip_of({"a.wav": b"the content"}, zipfile.ZIP_STORED)
+    entry = good.index(b"PK\x01\x02")
     return {
         "bomb in a bomb": zip_of({"a.zip": zeros, "b.wav": bytes(5_000_000)}),
         "more bytes than allowed": zip_of({f"{k}.wav": bytes(2**20) for k in range(11)}, zipfile.ZIP_STORED),
         "names over the same bytes": _overlapping(),
-        "offset beyond the end": _patched(good, 42, struct.pack("<I", 2**31)),
+        "offset beyond the end": good[: entry + 42] + struct.pack("<I", 2**31) + good[entry + 46 :],
         "name out of the folder": zip_of({"good.wav": b"x", "../outside.wav": b"bad"}),
         "tar with hard links and devices": _tar_with_links(),
     }
 
 
 @contextmanager
-def serving(answer: Callable[[BaseHTTPRequestHandler], None]) -> Iterator[str]:
+def serving(answer: Answer) -> Iterator[str]:
     """Yield the address of a server of this machine that answers every request so."""
 
     class Handler(BaseHTTPRequestHandler):
@@ -97,15 +92,11 @@ def serving(answer: Callable[[BaseHTTPRequestHandler], None]) -> Iterator[str]:
             server.shutdown()
 
 
-def sends(
-    content: bytes, *, claimed: int | None = None, pause: float = 0.0
-) -> Callable[[BaseHTTPRequestHandler], None]:
+def sends(content: bytes, *, claimed: int | None = None, pause: float = 0.0) -> Answer:
     """Return an answer that sends `content`, with `pause` seconds after every 64 KiB."""
 
     def answer(handler: BaseHTTPRequestHandler) -> None:
-        handler.send_response(200)
-        handler.send_header("Content-Length", str(len(content) if claimed is None else claimed))
-        handler.end_headers()
+        _begin(handler, 200, "Content-Length", str(len(content) if claimed is None else claimed))
         for start in range(0, len(content), 2**16):
             handler.wfile.write(content[start : start + 2**16])
             time.sleep(pause)
@@ -113,13 +104,10 @@ def sends(
     return answer
 
 
-def _redirects(target: str) -> Callable[[BaseHTTPRequestHandler], None]:
-    def answer(handler: BaseHTTPRequestHandler) -> None:
-        handler.send_response(302)
-        handler.send_header("Location", target)
-        handler.end_headers()
-
-    return answer
+def _begin(handler: BaseHTTPRequestHandler, status: int, header: str, value: str) -> None:
+    handler.send_response(status)
+    handler.send_header(header, value)
+    handler.end_headers()
 
 
 def archive_of(content: bytes) -> Archive:
@@ -128,22 +116,22 @@ def archive_of(content: bytes) -> Archive:
     return Archive(channel="speech", name="Speech.zip", size=len(content), md5=md5)
 
 
-def archive_attacks() -> Iterator[Attack]:
-    """Yield all attacks by an archive, and by a server of one."""
-    for kind, content in _archives().items():
-        yield Attack(f"archive: {kind}", DownloadError, lambda folder, _, content=content: unpack_in(folder, content))
+def archive_attacks() -> list[Attack]:
+    """Return all attacks by an archive, and by a server of one."""
     good, outside = zip_of({"a.wav": b"the content"}), zip_of({"../outside.wav": b"x"})
-    answers = {
+    answers: dict[str, tuple[Answer, bytes]] = {
         "too few bytes": (sends(good[:-9]), good),
         "bytes without end": (sends(bytes(2**22), claimed=2**40), good),
-        "way to a file of this machine": (_redirects("file:///etc/passwd"), good),
-        "way in a circle": (_redirects("/again"), good),
+        "way to a file of this machine": (lambda one: _begin(one, 302, "Location", "file:///etc/passwd"), good),
+        "way in a circle": (lambda one: _begin(one, 302, "Location", "/again"), good),
         "hostile archive under its own checksum": (sends(outside), outside),
     }
 
-    def attempt(folder: Path, _: Path, *, answer: Callable[[BaseHTTPRequestHandler], None], expected: bytes) -> None:
-        with serving(answer) as address:
-            download_corpus(folder / "root", archives=[archive_of(expected)], address=address, n_retries=0)
+    def download(folder: Path, canary: Path, given: tuple[Answer, bytes]) -> None:
+        with serving(given[0]) as address:
+            download_corpus(folder / "root", archives=[archive_of(given[1])], address=address, n_retries=0)
 
-    for kind, (answer, expected) in answers.items():
-        yield Attack(f"download: {kind}", DownloadError, partial(attempt, answer=answer, expected=expected))
+    return [
+        *attacks_by("archive", DownloadError, _archives(), lambda folder, _, content: unpack_in(folder, content)),
+        *attacks_by("download", DownloadError, answers, download),
+    ]

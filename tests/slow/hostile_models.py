@@ -11,8 +11,8 @@ import subprocess
 import tarfile
 import warnings
 import zipfile
-from collections.abc import Callable, Iterator
-from functools import cache, partial
+from collections.abc import Callable
+from functools import cache, reduce
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +27,9 @@ from ser.inference.metadata_file import DIGEST, METADATA, digest_of
 from ser.inference.predictor import Predictor
 from ser.inference.pretrained import DEFAULT_MODEL, MAX_BYTES, MODELS, load_pretrained
 from ser.models.metadata import read_metadata
-from tests.slow.attacks import Attack
+from tests.slow.attacks import Attack, attacks_by
 
-Content = dict[str, Any]
+Content, Files = dict[str, Any], dict[str, bytes]
 CKPT, SAFETENSORS, ONNX = "stranger.ckpt", "stranger.safetensors", "stranger.onnx"
 
 
@@ -46,17 +46,24 @@ def good_content() -> Content:
 
 
 def saved(content: object, **options: Any) -> bytes:
+    return _written(lambda file: torch.save(content, file, **options))
+
+
+def _written(write: Callable[[io.BytesIO], object]) -> bytes:
     file = io.BytesIO()
-    torch.save(content, file, **options)
+    write(file)
     return file.getvalue()
 
 
 def _put(content: Content, keys: tuple[str, ...], value: object) -> Content:
-    group = content
-    for key in keys[:-1]:
-        group = group[key]
-    group[keys[-1]] = value
+    reduce(operator.getitem, keys[:-1], content)[keys[-1]] = value
     return content
+
+
+def _flipped(content: bytes, place: int) -> bytes:
+    damaged = bytearray(content)
+    damaged[place] ^= 1
+    return bytes(damaged)
 
 
 # Checkpoints
@@ -72,12 +79,8 @@ class Payload:
         return self.call
 
 
-def _mkdir(canary: str) -> Payload:
-    return Payload(os.mkdir, canary)
-
-
 PAYLOADS: dict[str, Callable[[str], object]] = {
-    "os.mkdir": _mkdir,
+    "os.mkdir": lambda canary: Payload(os.mkdir, canary),
     "a shell": lambda canary: Payload(os.system, f"mkdir '{canary}'"),
     "exec of source": lambda canary: Payload(exec, f"import os; os.mkdir({canary!r})"),
     "eval of source": lambda canary: Payload(eval, f"__import__('os').mkdir({canary!r})"),
@@ -97,62 +100,54 @@ def _dotted_pickle(canary: str) -> bytes:
     return b"\x80\x04" + b"".join(short) + b"\x93X" + len(text).to_bytes(4, "little") + text + b"\x85R."
 
 
-def _with_pickle(data: bytes, *, beside: bool = False) -> bytes:
+def _zipped_anew(data: bytes = b"", *, beside: bool = False, method: int = zipfile.ZIP_STORED) -> bytes:
     """Return a checkpoint in whose archive the pickle is another one, or has another of its name beside it."""
     file = io.BytesIO()
-    with zipfile.ZipFile(io.BytesIO(saved(good_content()))) as archive, zipfile.ZipFile(file, "w") as forged:
+    with zipfile.ZipFile(io.BytesIO(saved(good_content()))) as archive, zipfile.ZipFile(file, "w", method) as forged:
         for member in archive.infolist():
-            is_pickle = member.filename.endswith("data.pkl")
-            forged.writestr(member.filename, data if is_pickle and not beside else archive.read(member))
-            if is_pickle and beside:
-                with warnings.catch_warnings(action="ignore"):  # zipfile's own, of the doubled name
-                    forged.writestr(member.filename, data)
+            is_forged = bool(data) and member.filename.endswith("data.pkl")
+            with warnings.catch_warnings(action="ignore"):  # zipfile's own, of the doubled name
+                for content in [archive.read(member)] * (beside or not is_forged) + [data] * is_forged:
+                    forged.writestr(member.filename, content)
     return file.getvalue()
 
 
 def _module_with_payload(canary: str) -> nn.Module:
     module = nn.Linear(2, 2)
-    module.__dict__["payload"] = _mkdir(canary)
+    module.__dict__["payload"] = PAYLOADS["os.mkdir"](canary)
     return module
 
 
 def _live() -> dict[str, Callable[[str], bytes]]:
     """Kind -> the file, given the path of the canary, that a careless program would run."""
-    first = next(iter(_good()["state_dict"]))
-    places = {"weights": ("state_dict", first), "metadata": ("ser", "protocol")}
+    mkdir = PAYLOADS["os.mkdir"]
+    places = {"weights": ("state_dict", next(iter(_good()["state_dict"]))), "metadata": ("ser", "protocol")}
     places |= {name: (name,) for name in ("optimizer_states", "callbacks", "loops", "hyper_parameters")}
     kinds = {f"pickle that is {name}": lambda c, make=make: saved(make(c)) for name, make in PAYLOADS.items()}
     kinds |= {
-        f"payload in the {name}": lambda c, keys=keys: saved(_put(good_content(), keys, _mkdir(c)))
+        f"payload in the {name}": lambda c, keys=keys: saved(_put(good_content(), keys, mkdir(c)))
         for name, keys in places.items()
     }
     return kinds | {
         "payload in torch's old format": lambda c: saved(
-            good_content() | {"more": _mkdir(c)}, _use_new_zipfile_serialization=False
+            good_content() | {"more": mkdir(c)}, _use_new_zipfile_serialization=False
         ),
-        "payload in a plain pickle": lambda c: pickle.dumps(_mkdir(c)),
+        "payload in a plain pickle": lambda c: pickle.dumps(mkdir(c)),
         "payload in a numpy array of objects": lambda c: saved(
-            _put(good_content(), ("ser", "temperature"), np.array([_mkdir(c)], dtype=object))
+            _put(good_content(), ("ser", "temperature"), np.array([mkdir(c)], dtype=object))
         ),
         "payload in a pickled module": lambda c: saved(_module_with_payload(c)),
-        "dotted name through torch.serialization": lambda c: _with_pickle(_dotted_pickle(c)),
+        "dotted name through torch.serialization": lambda c: _zipped_anew(_dotted_pickle(c)),
     }
 
 
 def _nested(depth: int, width: int = 1) -> object:
     """Return lists in lists: with a width of 10 a few hundred bytes in a pickle, 10^depth words when written out."""
-    value: object = "word"
-    for _ in range(depth):
-        value = [value] * width
-    return value
+    return reduce(lambda value, _: [value] * width, range(depth), "word")
 
 
-def _cyclic() -> object:
-    value: list[object] = []
-    value.append(value)
-    return value
-
-
+CYCLIC: list[object] = []
+CYCLIC.append(CYCLIC)
 IN_JSON: dict[str, tuple[tuple[str, ...], Any]] = {
     "_target_ in the metadata": (("_target_",), "os.system"),
     "_target_ in the network": (("network", "_target_"), "os.system"),
@@ -181,41 +176,17 @@ IN_CHECKPOINTS: dict[str, tuple[tuple[str, ...], Any]] = IN_JSON | {
     "network of 6 GB": (("network", "lstm_hidden"), 8_000),
     "lists that fill the memory": (("protocol",), _nested(12, 10)),
     "the same in the configuration": (("configuration",), {"a": _nested(12, 10)}),
-    "list that holds itself": (("class_names",), _cyclic()),
+    "list that holds itself": (("class_names",), CYCLIC),
     "key of a million letters": (("x" * 10**6,), 1),
     "rate of 10^12 Hz": (("features", "sample_rate"), 10**12),
     "unknown emotion": (("class_names",), ["happy", "<script>"]),
 }
 
 
-def _script() -> bytes:
-    file = io.BytesIO()
-    torch.jit.save(torch.jit.script(nn.Linear(2, 2)), file)
-    return file.getvalue()
-
-
-def _compressed() -> bytes:
-    file = io.BytesIO()
-    stored = zipfile.ZipFile(io.BytesIO(saved(good_content())))
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as packed:
-        for member in stored.infolist():
-            packed.writestr(member.filename, stored.read(member))
-    return file.getvalue()
-
-
-def flipped(content: bytes, place: int) -> bytes:
-    damaged = bytearray(content)
-    damaged[place] ^= 1
-    return bytes(damaged)
-
-
 def _tar(canary: str) -> bytes:
-    file = io.BytesIO()
-    with tarfile.open(fileobj=file, mode="w") as archive:
-        link = tarfile.TarInfo("storages")
-        link.type, link.linkname = tarfile.LNKTYPE, canary
-        archive.addfile(link)
-    return file.getvalue()
+    link = tarfile.TarInfo("storages")
+    link.type, link.linkname = tarfile.LNKTYPE, canary
+    return link.tobuf() + bytes(2 * tarfile.BLOCKSIZE)
 
 
 def _one_number_as_6_gb() -> bytes:
@@ -227,28 +198,26 @@ def _one_number_as_6_gb() -> bytes:
 
 
 def _with_weights(change: Callable[[torch.Tensor], torch.Tensor]) -> bytes:
-    content = good_content()
-    weights = {
-        name: change(value) if value.is_floating_point() else value for name, value in _good()["state_dict"].items()
-    }
-    return saved(content | {"state_dict": weights})
+    state = good_content()["state_dict"]
+    weights = {name: change(value) if value.is_floating_point() else value for name, value in state.items()}
+    return saved(good_content() | {"state_dict": weights})
 
 
 def _refused() -> dict[str, Callable[[str], bytes]]:
     """Kind -> the file, given the path of the canary."""
-    given = {"_instantiator": "os.mkdir", "_class_path": "os.mkdir"}
     kinds = {
         kind: lambda c, keys=keys, value=value: saved(_put(good_content(), ("ser", *keys), value))
         for kind, (keys, value) in IN_CHECKPOINTS.items()
     }
+    given = {"_instantiator": "os.mkdir", "_class_path": "os.mkdir"}
     return kinds | {
-        "pickle of protocol 0": lambda c: _with_pickle(b"(S'" + c.encode() + b"'\nios\nmkdir\n."),
-        "second pickle of the same name": lambda c: _with_pickle(_dotted_pickle(c), beside=True),
+        "pickle of protocol 0": lambda c: _zipped_anew(b"(S'" + c.encode() + b"'\nios\nmkdir\n."),
+        "second pickle of the same name": lambda c: _zipped_anew(_dotted_pickle(c), beside=True),
         "pickled module": lambda c: saved(nn.LSTM(2, 2)),
-        "TorchScript": lambda c: _script(),
+        "TorchScript": lambda c: _written(lambda file: torch.jit.save(torch.jit.script(nn.Linear(2, 2)), file)),
         "another project's": lambda c: saved({"state_dict": {}, "epoch": 3}),
-        "compressed archive, a bomb": lambda c: _compressed(),
-        "flipped bit": lambda c: flipped(saved(good_content()), len(saved(good_content())) // 2),
+        "compressed archive, a bomb": lambda c: _zipped_anew(method=zipfile.ZIP_DEFLATED),
+        "flipped bit": lambda c: _flipped(saved(good_content()), len(saved(good_content())) // 2),
         "tar with a hard link": _tar,
         "words": lambda c: b"These are words.\n" * 99,
         "nothing": lambda c: b"",
@@ -270,18 +239,6 @@ def _load_carelessly(folder: Path) -> object:
         return pickle.loads(content)  # noqa: S301 - to show that the payload is a live one
 
 
-def checkpoint_attacks() -> Iterator[Attack]:
-    """Yield all attacks by a checkpoint."""
-
-    def attempt(folder: Path, canary: Path, *, make: Callable[[str], bytes]) -> object:
-        (folder / CKPT).write_bytes(make(str(canary)))
-        return Predictor.load(folder / CKPT)
-
-    for kinds, alive in ((_live(), _load_carelessly), (_refused(), None)):
-        for kind, make in kinds.items():
-            yield Attack(f"checkpoint: {kind}", CheckpointError, partial(attempt, make=make), alive)
-
-
 # Pretrained models: a .safetensors file and its JSON, with a digest that fits
 
 
@@ -295,13 +252,13 @@ def _metadata() -> Content:
     return json.loads(_files()[1])[METADATA]
 
 
-def _vouched(weights: bytes, metadata: Content | None = None) -> dict[str, bytes]:
+def _vouched(weights: bytes, metadata: Content | None = None) -> Files:
     """Return both files, with a digest that vouches for whatever the weights are."""
     text = json.dumps({DIGEST: digest_of(weights), METADATA: metadata or _metadata()})
     return {SAFETENSORS: weights, "stranger.json": text.encode()}
 
 
-def _changed(change: Callable[[torch.Tensor], torch.Tensor]) -> dict[str, bytes]:
+def _changed(change: Callable[[torch.Tensor], torch.Tensor]) -> Files:
     weights = safetensors.torch.load(_files()[0])
     name = max(weights, key=lambda name: weights[name].numel())
     return _vouched(safetensors.torch.save(weights | {name: change(weights[name]).contiguous()}))
@@ -346,15 +303,14 @@ NAMES = (
 )  # fmt: skip
 
 
-def _strangers_files() -> dict[str, Callable[[str], dict[str, bytes]]]:
-    """Kind -> name and content of the files, given the path of the canary."""
+def _strangers_files() -> dict[str, Callable[[str], Files]]:
+    """Kind -> name and content of the files, given the path of the canary; the first is what is loaded."""
+    good = _files()[0]
     kinds = {
-        kind: lambda c, keys=keys, value=value: _vouched(_files()[0], _put(_metadata(), keys, value))
+        kind: lambda c, keys=keys, value=value: _vouched(good, _put(_metadata(), keys, value))
         for kind, (keys, value) in IN_JSON.items()
     }
-    kinds |= {
-        kind: lambda c, text=text: {SAFETENSORS: _files()[0], "stranger.json": text} for kind, text in JSONS.items()
-    }
+    kinds |= {kind: lambda c, text=text: {SAFETENSORS: good, "stranger.json": text} for kind, text in JSONS.items()}
     kinds |= {kind: lambda c, weights=weights: _vouched(weights) for kind, weights in WEIGHTS.items()}
     graph = (MODELS / f"{DEFAULT_MODEL}.onnx").read_bytes()
     return kinds | {
@@ -362,30 +318,34 @@ def _strangers_files() -> dict[str, Callable[[str], dict[str, bytes]]]:
         "weights of another shape": lambda c: _changed(lambda tensor: tensor.flatten()),
         "weights that are not numbers": lambda c: _changed(lambda tensor: tensor * float("nan")),
         "pickle under the name of .safetensors": lambda c: _vouched(saved(PAYLOADS["exec of source"](c))),
-        "weights of 64 MiB and a byte": lambda c: _vouched(_files()[0].ljust(MAX_BYTES + 1, b"\0")),
-        "wrong checksum": lambda c: _vouched(_files()[0]) | {SAFETENSORS: flipped(_files()[0], -1)},
-        "weights without a metadata": lambda c: {SAFETENSORS: _files()[0]},
-        "ONNX of words": lambda c: _vouched(_files()[0]) | {ONNX: b"words"},
-        "ONNX cut short": lambda c: _vouched(_files()[0]) | {ONNX: graph[: len(graph) // 2]},
+        "weights of 64 MiB and a byte": lambda c: _vouched(good.ljust(MAX_BYTES + 1, b"\0")),
+        "wrong checksum": lambda c: _vouched(good) | {SAFETENSORS: _flipped(good, -1)},
+        "weights without a metadata": lambda c: {SAFETENSORS: good},
+        "ONNX of words": lambda c: {ONNX: b"words"} | _vouched(good),
+        "ONNX cut short": lambda c: {ONNX: graph[: len(graph) // 2]} | _vouched(good),
         "ONNX with other classes": lambda c: (
-            _vouched(_files()[0], _metadata() | {"class_names": ["sad", "happy"]}) | {ONNX: graph}
+            {ONNX: graph} | _vouched(good, _metadata() | {"class_names": ["sad", "happy"]})
         ),
     }
 
 
-def pretrained_attacks() -> Iterator[Attack]:
-    """Yield all attacks by a pretrained model or its name."""
+def model_attacks() -> list[Attack]:
+    """Return all attacks by a checkpoint, by a pretrained model, and by the name of one."""
 
-    def attempt(folder: Path, canary: Path, *, make: Callable[[str], dict[str, bytes]]) -> object:
-        files = make(str(canary))
+    def load(folder: Path, files: Files) -> object:
         for name, content in files.items():
             (folder / name).write_bytes(content)
-        return Predictor.load(folder / (ONNX if ONNX in files else SAFETENSORS))
+        return Predictor.load(folder / next(iter(files)))
 
-    def named(folder: Path, canary: Path, *, name: str) -> object:
-        return Predictor.load(name)
+    def checkpoint(folder: Path, canary: Path, make: Callable[[str], bytes]) -> object:
+        return load(folder, {CKPT: make(str(canary))})
 
-    for kind, make in _strangers_files().items():
-        yield Attack(f"pretrained: {kind}", CheckpointError, partial(attempt, make=make))
-    for name in NAMES:
-        yield Attack(f"pretrained: the name {name[:30]!r}", CheckpointError, partial(named, name=name))
+    def pretrained(folder: Path, canary: Path, make: Callable[[str], Files]) -> object:
+        return load(folder, make(str(canary)))
+
+    return [
+        *attacks_by("checkpoint", CheckpointError, _live(), checkpoint, alive=_load_carelessly),
+        *attacks_by("checkpoint", CheckpointError, _refused(), checkpoint),
+        *attacks_by("pretrained", CheckpointError, _strangers_files(), pretrained),
+        *attacks_by("name", CheckpointError, {n[:30]: n for n in NAMES}, lambda *given: Predictor.load(given[-1])),
+    ]

@@ -8,12 +8,11 @@ from streamlit.proto.BackMsg_pb2 import BackMsg
 from app.capacity import MAX_BYTES_OF_VISITOR
 from tests.slow.visitor import Door, Manners, Visitor, put, visiting
 
-_OVER_THE_LIMIT = 22 * 2**20
 _UPLOADS: dict[str, tuple[Manners, set[int | None]]] = {
-    "connection cut in the upload": (Manners(share=0.5), {None}),
-    "length too long": (Manners(claims_times=2, share=0.9999), {None}),  # the server waits until the connection is cut
-    "length too short": (Manners(claims_times=0.5), {400, None}),
-    "far too large": (Manners(claims=_OVER_THE_LIMIT), {413, None}),
+    "connection cut in the upload": (Manners(sent=0.5), {None}),
+    "length too long": (Manners(claims=2, sent=0.9999), {None}),  # the server waits until the connection is cut
+    "length too short": (Manners(claims=0.5), {400, None}),
+    "far too large": (Manners(claims=100), {413, None}),
     "no token": (Manners(has_token=False), {403}),
 }
 """Kind -> how a file is sent, and the statuses that may come; None is a connection that ends without one."""
@@ -52,7 +51,7 @@ async def misbehave(kind: str, content: bytes, door: Door, visitor: Visitor) -> 
         return _wrong(await upload(manners), *right)
     match kind:
         case "far too large, of no stated length":
-            return _wrong(await upload(Manners(claims=0, pieces=50), content=bytes(_OVER_THE_LIMIT)), 413, None)
+            return _wrong(await upload(Manners(claims=0, pieces=50), content=bytes(22 * 2**20)), 413, None)
         case "slow sender":
             status = await upload(Manners(pieces=20, pause=0.2))
             await visitor.show(urls, size=len(content))

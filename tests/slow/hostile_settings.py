@@ -1,7 +1,8 @@
 """Configurations that would have something built, run or filled: in a run's folder, or in a group of settings."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from ser.errors import CheckpointError, SerError, SettingsError
 from ser.training.config import read_run_settings
 from ser.training.configuration import plain, resumed
 from tests.command_line import ROOT
-from tests.slow.attacks import Attack
+from tests.slow.attacks import Attack, attacks_by
 
 OVERRIDES: dict[str, list[str]] = {
     "_target_ in the model": ["+model._target_=os.mkdir", "+model.path=CANARY"],
@@ -36,7 +37,7 @@ OVERRIDES: dict[str, list[str]] = {
     "infinity": ["model.lr=inf"],
     "number of 400 digits": [f"model.lr={'9' * 400}"],
     "10^12 frames": [f"features.max_length={10**12}"],
-    "10^9 layers": ["+model.network.lstm_layers=1000000000"],
+    "10^9 layers": ["model.network.lstm_layers=1000000000"],
     "list in place of a group": ["+features.groups=[[[[[[1]]]]]]"],
 }
 """Kind -> overrides of `train.py`; each is refused before anything is touched."""
@@ -67,25 +68,18 @@ RUNS: dict[str, bytes] = {
 """Kind -> the config.yaml in the folder of a run that is to be resumed."""
 
 
-def _deep(depth: int) -> Any:
-    value: Any = 1
-    for _ in range(depth):
-        value = {"a": value}
-    return value
-
-
 GROUPS: dict[str, Any] = {
     "not a mapping": [1, 2],
     "group that is text": {"model": "os.system"},
     "keys that are numbers": {1: 2},
-    "groups nested a hundred deep": {"model": {"network": _deep(100)}},
+    "groups nested a hundred deep": {"model": {"network": reduce(lambda inner, _: {"a": inner}, range(100), 1)}},
     "object": {"model": sys},
     "function": {"model": {"lr": print}},
 }
 """Kind -> what is read as the settings of a run."""
 
 
-def _as_command(call: Callable[[], object], *, refused: type[SerError]) -> object:
+def _as_command(call: Callable[[], object], refused: type[SerError]) -> object:
     """Return what `call` returns; where it ends as a command ends, in one sentence, raise that as `refused`."""
     try:
         with one_sentence_errors():
@@ -96,33 +90,22 @@ def _as_command(call: Callable[[], object], *, refused: type[SerError]) -> objec
         raise
 
 
-def _overridden(canary: Path, overrides: list[str]) -> object:
-    given = [override.replace("CANARY", str(canary)) for override in overrides]
-    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        configuration = compose("train", ["data=synthetic", "paths.run_dir=run", *given])
-    return read_run_settings(plain(configuration))
+def configuration_attacks() -> list[Attack]:
+    """Return all attacks by a configuration."""
 
+    def overridden(folder: Path, canary: Path, overrides: list[str]) -> object:
+        given = [override.replace("CANARY", str(canary)) for override in overrides]
+        with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+            configuration = compose("train", ["data=synthetic", "paths.run_dir=run", *given])
+        return _as_command(lambda: read_run_settings(plain(configuration)), SettingsError)
 
-def _resumed(folder: Path, canary: Path, content: bytes) -> object:
-    (folder / "config.yaml").write_bytes(content.replace(b"CANARY", str(canary).encode()))
-    return read_run_settings(plain(resumed(OmegaConf.create({"ckpt_path": str(folder)}), [])))
+    def resume(folder: Path, canary: Path, content: bytes) -> object:
+        (folder / "config.yaml").write_bytes(content.replace(b"CANARY", str(canary).encode()))
+        configuration = OmegaConf.create({"ckpt_path": str(folder)})
+        return _as_command(lambda: read_run_settings(plain(resumed(configuration, []))), CheckpointError)
 
-
-def configuration_attacks() -> Iterator[Attack]:
-    """Yield all attacks by a configuration."""
-    for kind, overrides in OVERRIDES.items():
-        yield Attack(
-            f"setting: {kind}",
-            SettingsError,
-            lambda _, canary, given=overrides: _as_command(lambda: _overridden(canary, given), refused=SettingsError),
-        )
-    for kind, content in RUNS.items():
-        yield Attack(
-            f"resumed run: {kind}",
-            CheckpointError,
-            lambda folder, canary, text=content: _as_command(
-                lambda: _resumed(folder, canary, text), refused=CheckpointError
-            ),
-        )
-    for kind, values in GROUPS.items():
-        yield Attack(f"group: {kind}", SettingsError, lambda *_, values=values: read_run_settings(values))
+    return [
+        *attacks_by("setting", SettingsError, OVERRIDES, overridden),
+        *attacks_by("resumed run", CheckpointError, RUNS, resume),
+        *attacks_by("group", SettingsError, GROUPS, lambda *given: read_run_settings(given[-1])),
+    ]

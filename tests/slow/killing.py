@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -50,13 +51,8 @@ class Victim:
 
     def killed_after(self, seconds: float) -> bool:
         """The same, `seconds` after it has begun."""
-        ends: list[float] = []
-
-        def is_over() -> bool:
-            ends.append(ends[0] if ends else time.monotonic() + seconds)
-            return time.monotonic() >= ends[0]
-
-        return self.killed_when(is_over)
+        end = cache(lambda: time.monotonic() + seconds)  # asked for first when it has begun
+        return self.killed_when(lambda: time.monotonic() >= end())
 
     @contextmanager
     def _started(self) -> Iterator[tuple[subprocess.Popen[bytes], "tempfile._TemporaryFileWrapper[bytes]"]]:
@@ -126,8 +122,7 @@ def _prepare(corpus: str, cache: str, output: str, workers: str, ready: str, go:
     recipe = Recipe(features=FeatureSettings(), augment=AugmentSettings(), augment_seed=0)
     samples = [Sample(recording=one, copy=copy) for one in find_recordings(Path(corpus)) for copy in (0, 1)]
     prepared = prepare(samples, recipe, cache_dir=Path(cache), workers=int(workers))
-    if prepared.failures:
-        sys.exit(f"not all could be read: {dict(prepared.failures)}")
+    assert not prepared.failures
     with replace_when_complete(Path(output)) as partial, partial.open("wb") as file:
         np.save(file, prepared.features)
 

@@ -6,6 +6,7 @@ And two processes that prepare into one cache, and an entry of it whose bit flip
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -21,44 +22,52 @@ from tests.slow.killing import Victim, contents_of, moments
 MEMBERS = {f"Actor_{n % 24 + 1:02d}/{n}.wav": np.random.default_rng(n).bytes(2000) for n in range(2000)}
 
 
-def training(folder: Path, *overrides: str) -> Victim:
-    """A run in `folder`, which holds its corpus and its cache as well."""
-    return Victim(typed("train.py", *overrides), (folder / "data").is_dir)  # all is imported, the corpus is being made
+def spare(folder: Path) -> Path:
+    """Return `folder` without whatever was left there."""
+    shutil.rmtree(folder, ignore_errors=True)
+    return folder
+
+
+def kill_once(run: Callable[[Path], Victim], folder: Path, moment: float) -> None:
+    """Run it in a new `folder` and kill it there, `moment` seconds on; where it had ended before that, try earlier."""
+    while not run(spare(folder)).killed_after(moment):
+        moment *= 0.9
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_a_killed_training_ends_as_one_that_was_not(recipe, times, tmp_path):
+    def training(folder: Path, *overrides: str) -> Victim:
+        begins = (folder / "data").is_dir  # all is imported, the corpus is being made
+        return Victim(typed("train.py", *overrides), begins)
+
     def of(folder: Path) -> Victim:
         paths = (f"paths.output_dir={folder}", f"paths.data_dir={folder}/data", f"hydra.run.dir={folder}/run")
         return training(folder, *RECIPES[recipe], "data.synthetic.n_statements=1", *paths)
 
-    def writes_checkpoint(folder: Path, number: int) -> bool:
-        """Whether the checkpoint behind the first `number` is being written."""
-        last = folder / "run" / "checkpoints" / "last.ckpt"
-        if last.is_file():
-            written.add(last.stat().st_ino)
-        return len(written) >= number and any(last.parent.glob(".*.partial"))
+    def kill_while_saving(folder: Path, number: int) -> None:
+        """Kill it while the checkpoint behind the first `number` is being written; in vain, while an earlier one is."""
+        last, written = folder / "run" / "checkpoints" / "last.ckpt", set()
+
+        def saves() -> bool:
+            if last.is_file():
+                written.add(last.stat().st_ino)
+            return len(written) >= number and any(last.parent.glob(".*.partial"))
+
+        if not of(spare(folder)).killed_when(saves):
+            kill_while_saving(folder, max(number - 1, 0))
 
     seconds = of(tmp_path / "unbroken").to_its_end()
-    for number, share in enumerate(moments(times, longest=1.0)):
-        folder, written = tmp_path / f"killed-{number}", set()
-        is_aimed = (number + list(RECIPES).index(recipe)) % 2 == 1
-        for attempt in range(20):
-            shutil.rmtree(folder, ignore_errors=True)
-            written.clear()
-            part = share * 0.9**attempt  # where it ended before it was killed, earlier
-            if is_aimed:
-                was_killed = of(folder).killed_when(lambda: writes_checkpoint(folder, int(part * EPOCHS)))  # noqa: B023
-            else:
-                was_killed = of(folder).killed_after(part * seconds)
-            if was_killed:
-                break
-        assert was_killed
+    for number, fraction in enumerate(moments(times, longest=1.0)):
+        folder = tmp_path / f"killed-{number}"
+        if (number + list(RECIPES).index(recipe)) % 2:
+            kill_while_saving(folder, int(fraction * EPOCHS))
+        else:
+            kill_once(of, folder, fraction * seconds)
         if (last := folder / "run" / "checkpoints" / "last.ckpt").is_file():
             read_checkpoint(last)  # whole
         training(folder, f"ckpt_path={folder}/run").to_its_end()
         assert differences(folder / "run", tmp_path / "unbroken" / "run") == []
-        shutil.rmtree(folder)
+        spare(folder)
 
 
 @pytest.fixture(scope="module")
@@ -73,13 +82,7 @@ def preparation(corpus: Path, folder: Path, *, name: str = "features", workers: 
     ready = folder / f"{name}.ready"
     ready.unlink(missing_ok=True)
     given = (corpus, folder / "cache", folder / f"{name}.npy", workers, ready, folder / "go")
-    arguments = [sys.executable, "-m", "tests.slow.killing", "prepare", *map(str, given)]
-    return Victim(arguments, ready.is_file)
-
-
-def prepared(folder: Path) -> dict[str, bytes]:
-    """What a preparation is for, the entries of the cache and the features; leftovers of kills are neither."""
-    return {name: content for name, content in contents_of(folder).items() if name.endswith((".features", ".npy"))}
+    return Victim([sys.executable, "-m", "tests.slow.killing", "prepare", *map(str, given)], ready.is_file)
 
 
 def test_a_killed_preparation_is_finished_to_the_byte(corpus, times, tmp_path):
@@ -88,26 +91,24 @@ def test_a_killed_preparation_is_finished_to_the_byte(corpus, times, tmp_path):
         (folder / "go").touch()
         return victim
 
+    def prepared(folder: Path) -> dict[str, bytes]:
+        """The entries of the cache and the features; leftovers of kills are neither."""
+        return {name: content for name, content in contents_of(folder).items() if name.endswith((".features", ".npy"))}
+
     seconds = begin(tmp_path / "unbroken").to_its_end()
     expected = prepared(tmp_path / "unbroken")
     assert len(expected) == 2 * 30 + 1
     for moment in moments(times, longest=seconds):
-        killed = tmp_path / "killed"
-        while not begin(killed).killed_after(moment):
-            shutil.rmtree(killed)  # it had ended before: that was no kill
-            moment *= 0.9
-        begin(killed).to_its_end()
-        assert prepared(killed) == expected
-        shutil.rmtree(killed)
+        kill_once(begin, tmp_path / "killed", moment)
+        begin(tmp_path / "killed").to_its_end()
+        assert prepared(tmp_path / "killed") == expected
 
 
 def test_a_killed_download_is_finished_to_the_byte(times, tmp_path):
-    body = zip_of(MEMBERS)
-    archive = archive_of(body)
+    archive, ready = archive_of(body := zip_of(MEMBERS)), tmp_path / "ready"
 
     def fetching(root: Path) -> Victim:
         root.mkdir(exist_ok=True)
-        ready = tmp_path / "ready"
         ready.unlink(missing_ok=True)
         given = (root, address, archive.size, archive.md5, ready)
         return Victim([sys.executable, "-m", "tests.slow.killing", "fetch", *map(str, given)], ready.is_file)
@@ -115,14 +116,11 @@ def test_a_killed_download_is_finished_to_the_byte(times, tmp_path):
     with serving(sends(body, pause=0.01)) as address:
         seconds = fetching(tmp_path / "unbroken").to_its_end()
         for moment in moments(times, longest=seconds):
-            root = tmp_path / "killed"
-            while not fetching(root).killed_after(moment):
-                shutil.rmtree(root)
-                moment *= 0.9
-            assert not (root / "Speech").exists() or contents_of(root / "Speech") == MEMBERS
-            fetching(root).to_its_end()
-            assert contents_of(root / "Speech") == MEMBERS
-            shutil.rmtree(root)
+            unpacked = tmp_path / "killed" / "Speech"
+            kill_once(fetching, tmp_path / "killed", moment)
+            assert not unpacked.exists() or contents_of(unpacked) == MEMBERS
+            fetching(tmp_path / "killed").to_its_end()
+            assert contents_of(unpacked) == MEMBERS
 
 
 def test_two_processes_fill_one_cache_and_a_flipped_bit_is_mended(corpus, times, tmp_path):
@@ -135,22 +133,24 @@ def test_two_processes_fill_one_cache_and_a_flipped_bit_is_mended(corpus, times,
         (folder / "go").touch()
         assert [one.wait(timeout=300) for one in processes] == [0] * len(names)
 
+    def holds_what_is_expected(folder: Path, *names: str) -> bool:
+        written = [(folder / f"{name}.npy").read_bytes() for name in names]
+        return contents_of(folder / "cache") == entries and written == [features] * len(names)
+
     rng = np.random.default_rng(0)
     prepare_together(tmp_path / "alone", "one")
     entries, features = contents_of(tmp_path / "alone" / "cache"), (tmp_path / "alone" / "one.npy").read_bytes()
     for number in range(times):
         folder = tmp_path / str(number)
         prepare_together(folder, "one", "two")
-        assert contents_of(folder / "cache") == entries
-        assert [(folder / f"{name}.npy").read_bytes() == features for name in ("one", "two")] == [True, True]
+        assert holds_what_is_expected(folder, "one", "two")
         spoilt = folder / "cache" / sorted(entries)[int(rng.integers(len(entries)))]
         content = bytearray(spoilt.read_bytes())
         content[int(rng.integers(len(content)))] ^= 1 << int(rng.integers(8))
         spoilt.write_bytes(content)
         prepare_together(folder, "one")
-        assert contents_of(folder / "cache") == entries
-        assert (folder / "one.npy").read_bytes() == features
-        shutil.rmtree(folder)
+        assert holds_what_is_expected(folder, "one")
+        spare(folder)
 
 
 PROGRAM = """

@@ -9,7 +9,7 @@ import urllib.request
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any
 from urllib.parse import urlparse
 
 from streamlit.proto.BackMsg_pb2 import BackMsg
@@ -23,47 +23,27 @@ PATIENCE = 180.0
 """Seconds that a visitor waits for an answer."""
 NAME = "same-name.wav"
 """What every upload is called, so that a name tells nobody's file from another's."""
-_COOKIE = "_streamlit_xsrf"
 
 
-@dataclass(frozen=True)
 class Door:
-    """The address of a server and the token against forged requests that it gave."""
+    """The address of a server, and the token against forged requests that it gives a page."""
 
-    url: str
-    token: str
-
-    @classmethod
-    def knock(cls, url: str) -> Self:
-        """Ask the server for a token, as the page does."""
+    def __init__(self, url: str) -> None:
+        self.url = url
         with urllib.request.urlopen(f"{url}/_stcore/health", timeout=30) as answer:  # noqa: S310 - our own address
-            cookies = [value for name, value in answer.getheaders() if name.lower() == "set-cookie"]
-        (token,) = [cookie.partition("=")[2].partition(";")[0] for cookie in cookies if cookie.startswith(_COOKIE)]
-        return cls(url, token)
-
-    @property
-    def cookie(self) -> str:
-        """The header that gives the token back."""
-        return f"{_COOKIE}={self.token}"
+            cookies = [value.partition(";")[0] for name, value in answer.getheaders() if name.lower() == "set-cookie"]
+        (self.cookie,) = [cookie for cookie in cookies if cookie.startswith("_streamlit_xsrf=")]
+        self.token = self.cookie.partition("=")[2]
 
 
 @dataclass
 class Visitor:
-    """One open page.
-
-    Attributes
-    ----------
-    elements : what the page shows, by its place; as of the last finished run of the script.
-    """
+    """One open page. `elements` is what it shows, by its place, as of the last finished run of the script."""
 
     door: Door
     socket: ClientConnection
     elements: dict[tuple[int, ...], Element] = field(default_factory=dict)
     _known: dict[str, ForwardMsg] = field(default_factory=dict)  # what the server may refer to rather than send again
-
-    async def open_page(self) -> None:
-        """Let the script run, with nothing uploaded."""
-        await self._run()
 
     async def announce(self) -> FileURLs:
         """Return where a file may be uploaded to."""
@@ -71,10 +51,9 @@ class Visitor:
         message.file_urls_request.request_id = secrets.token_hex(8)
         message.file_urls_request.file_names.append(NAME)
         await self.socket.send(message.SerializeToString())
-        while True:
-            answer = await self._receive()
-            if answer.WhichOneof("type") == "file_urls_response":
-                return answer.file_urls_response.file_urls[0]
+        while (answer := await self._receive()).WhichOneof("type") != "file_urls_response":
+            pass
+        return answer.file_urls_response.file_urls[0]
 
     async def show(self, urls: FileURLs, *, size: int) -> None:
         """Put one uploaded file on the page, in the place of any other, and wait until the script has run."""
@@ -82,7 +61,7 @@ class Visitor:
         state = WidgetState(id=uploader.id)
         info = state.file_uploader_state_value.uploaded_file_info
         info.add(name=NAME, size=size, file_id=urls.file_id, file_urls=urls)
-        await self._run(state)
+        await self.run(state)
 
     def confidences(self) -> str | None:
         """Return the confidences in words, as a screen reader has them; None where there are none."""
@@ -93,10 +72,8 @@ class Visitor:
         """Return the errors and warnings on the page."""
         return [alert.body for alert in self._of_type("alert")]
 
-    def _of_type(self, kind: str) -> list[Any]:
-        return [getattr(one, kind) for one in self.elements.values() if one.WhichOneof("type") == kind]
-
-    async def _run(self, *states: WidgetState) -> None:
+    async def run(self, *states: WidgetState) -> None:
+        """Let the script run to its end, with the widgets in these states."""
         message = BackMsg()
         message.rerun_script.query_string = ""
         message.rerun_script.widget_states.widgets.extend(states)
@@ -113,6 +90,9 @@ class Visitor:
                 self.elements = shown
                 return
 
+    def _of_type(self, kind: str) -> list[Any]:
+        return [getattr(one, kind) for one in self.elements.values() if one.WhichOneof("type") == kind]
+
     async def _receive(self) -> ForwardMsg:
         async with asyncio.timeout(PATIENCE):
             answer = ForwardMsg.FromString(await self.socket.recv(decode=False))
@@ -128,19 +108,14 @@ class Visitor:
 
 @asynccontextmanager
 async def visiting(door: Door) -> AsyncIterator[Visitor]:
-    """Open a page of its own, and close it at the end."""
+    """Open a page of its own with nothing uploaded, and close it at the end."""
     async with connect(
-        f"{door.url.replace('http', 'ws', 1)}/_stcore/stream",
-        subprotocols=["streamlit", door.token],
-        additional_headers={"Cookie": door.cookie},
-        origin=door.url,
-        max_size=2**26,
-        open_timeout=PATIENCE,
-        ping_timeout=PATIENCE,
-    ) as socket:
+        f"{door.url.replace('http', 'ws', 1)}/_stcore/stream", subprotocols=["streamlit", door.token], origin=door.url,
+        additional_headers={"Cookie": door.cookie}, max_size=2**26, open_timeout=PATIENCE, ping_timeout=PATIENCE,
+    ) as socket:  # fmt: skip
         visitor = Visitor(door, socket)
         async with asyncio.timeout(PATIENCE):
-            await visitor.open_page()
+            await visitor.run()
         yield visitor
 
 
@@ -151,16 +126,15 @@ class Manners:
     Attributes
     ----------
     pieces, pause : of the body, and the seconds between them.
-    share : of the body that is sent before the connection is cut; 1 waits for the answer.
-    claims : the length that the header states, in bytes; None states `claims_times` the length of the file, or the
-        truth where that is 1; 0 sends chunks of no stated length.
+    sent : the fraction of the body that is sent before the connection is cut; 1 waits for the answer.
+    claims : the length that the header states, as a multiple of the file's; 1 states the truth, 0 sends chunks of no
+        stated length.
     """
 
     pieces: int = 1
     pause: float = 0.0
-    share: float = 1.0
-    claims: int | None = None
-    claims_times: float = 1.0
+    sent: float = 1.0
+    claims: float = 1.0
     has_token: bool = True
 
 
@@ -169,32 +143,30 @@ async def put(door: Door, path: str, content: bytes, manners: Manners) -> int | 
     boundary = secrets.token_hex(16)
     head = f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{NAME}"\r\n'
     body = f"{head}Content-Type: audio/wav\r\n\r\n".encode() + content + f"\r\n--{boundary}--\r\n".encode()
-    claims = manners.claims or (len(body) if manners.claims_times == 1 else int(manners.claims_times * len(content)))
-    in_chunks = manners.claims == 0
+    claims = len(body) if manners.claims == 1 else int(manners.claims * len(content))
     address = urlparse(door.url)
     headers = [
         f"PUT /{path.lstrip('/')} HTTP/1.1",
         f"Host: {address.netloc}",
         f"Content-Type: multipart/form-data; boundary={boundary}",
         "Connection: close",
-        "Transfer-Encoding: chunked" if in_chunks else f"Content-Length: {claims}",
+        f"Content-Length: {claims}" if claims else "Transfer-Encoding: chunked",
         *([f"Cookie: {door.cookie}", f"X-Xsrftoken: {door.token}"] if manners.has_token else []),
     ]
     reader, writer = await asyncio.open_connection(address.hostname, address.port)
     try:
         async with asyncio.timeout(PATIENCE):
             writer.write("\r\n".join([*headers, "", ""]).encode())
-            sent = body[: round(len(body) * manners.share)]
+            sent = body[: round(len(body) * manners.sent)]
             size = -(-len(sent) // manners.pieces)
             for start in range(0, len(sent), size):
                 piece = sent[start : start + size]
-                writer.write(f"{len(piece):x}\r\n".encode() + piece + b"\r\n" if in_chunks else piece)
+                writer.write(piece if claims else f"{len(piece):x}\r\n".encode() + piece + b"\r\n")
                 await writer.drain()
                 await asyncio.sleep(manners.pause)
-            if manners.share < 1:
+            if manners.sent < 1:
                 return None
-            if in_chunks:
-                writer.write(b"0\r\n\r\n")
+            writer.write(b"" if claims else b"0\r\n\r\n")
             status = await reader.readline()
             return int(status.split()[1]) if status else None
     except ConnectionError:  # refused before all was sent
