@@ -3,7 +3,6 @@
 Names, links, bombs and damage one by one are in tests/corpora/test_archive.py, bad answers in test_download.py.
 """
 
-import hashlib
 import io
 import struct
 import tarfile
@@ -12,15 +11,15 @@ import time
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from ser.corpora.archive import unpack
-from ser.corpora.download import Archive, download_corpus
+from ser.corpora.download import download_corpus
 from ser.errors import DownloadError
+from tests.corpora.test_download import Handler, Server, archive_of
 from tests.slow.attacks import Attack, attacks_by
 
-Answer = Callable[[BaseHTTPRequestHandler], None]
+Answer = Callable[[Handler], None]
 
 
 def zip_of(members: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes:
@@ -74,20 +73,11 @@ def _archives() -> dict[str, bytes]:
 @contextmanager
 def serving(answer: Answer) -> Iterator[str]:
     """Yield the address of a server of this machine that answers every request so."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            answer(self)
-
-        def log_message(self, *arguments: object) -> None:
-            """Say nothing."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.handle_error = lambda *arguments: None  # clients that hang up are what is tried here
-        server.daemon_threads = True
+    with Server() as server:
+        server.answers = [answer]
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
         try:
-            yield f"http://127.0.0.1:{server.server_address[1]}"
+            yield server.address
         finally:
             server.shutdown()
 
@@ -95,8 +85,8 @@ def serving(answer: Answer) -> Iterator[str]:
 def sends(content: bytes, *, claimed: int | None = None, pause: float = 0.0) -> Answer:
     """Return an answer that sends `content`, with `pause` seconds after every 64 KiB."""
 
-    def answer(handler: BaseHTTPRequestHandler) -> None:
-        _begin(handler, 200, "Content-Length", str(len(content) if claimed is None else claimed))
+    def answer(handler: Handler) -> None:
+        handler.start(200, len(content) if claimed is None else claimed)
         for start in range(0, len(content), 2**16):
             handler.wfile.write(content[start : start + 2**16])
             time.sleep(pause)
@@ -104,16 +94,13 @@ def sends(content: bytes, *, claimed: int | None = None, pause: float = 0.0) -> 
     return answer
 
 
-def _begin(handler: BaseHTTPRequestHandler, status: int, header: str, value: str) -> None:
-    handler.send_response(status)
-    handler.send_header(header, value)
-    handler.end_headers()
+def _redirects(target: str) -> Answer:
+    def answer(handler: Handler) -> None:
+        handler.send_response(302)
+        handler.send_header("Location", target)
+        handler.end_headers()
 
-
-def archive_of(content: bytes) -> Archive:
-    """Return what a download of `content` is checked by."""
-    md5 = hashlib.md5(content, usedforsecurity=False).hexdigest()
-    return Archive(channel="speech", name="Speech.zip", size=len(content), md5=md5)
+    return answer
 
 
 def archive_attacks() -> list[Attack]:
@@ -122,14 +109,19 @@ def archive_attacks() -> list[Attack]:
     answers: dict[str, tuple[Answer, bytes]] = {
         "too few bytes": (sends(good[:-9]), good),
         "bytes without end": (sends(bytes(2**22), claimed=2**40), good),
-        "way to a file of this machine": (lambda one: _begin(one, 302, "Location", "file:///etc/passwd"), good),
-        "way in a circle": (lambda one: _begin(one, 302, "Location", "/again"), good),
+        "way to a file of this machine": (_redirects("file:///etc/passwd"), good),
+        "way in a circle": (_redirects("/again"), good),
         "hostile archive under its own checksum": (sends(outside), outside),
     }
 
     def download(folder: Path, canary: Path, given: tuple[Answer, bytes]) -> None:
         with serving(given[0]) as address:
-            download_corpus(folder / "root", archives=[archive_of(given[1])], address=address, n_retries=0)
+            download_corpus(
+                folder / "root",
+                archives=[archive_of(given[1], channel="speech", name="Speech.zip")],
+                address=address,
+                n_retries=0,
+            )
 
     return [
         *attacks_by("archive", DownloadError, _archives(), lambda folder, _, content: unpack_in(folder, content)),

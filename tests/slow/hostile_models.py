@@ -11,7 +11,7 @@ import subprocess
 import tarfile
 import warnings
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache, reduce
 from pathlib import Path
 from typing import Any
@@ -55,8 +55,10 @@ def _written(write: Callable[[io.BytesIO], object]) -> bytes:
     return file.getvalue()
 
 
-def _put(content: Content, keys: tuple[str, ...], value: object) -> Content:
-    reduce(operator.getitem, keys[:-1], content)[keys[-1]] = value
+def _put(content: Any, keys: tuple[str, ...], value: object) -> Any:
+    """Return a mapping or a module with an entry changed, in place."""
+    group = vars(content) if isinstance(content, nn.Module) else content
+    reduce(operator.getitem, keys[:-1], group)[keys[-1]] = value
     return content
 
 
@@ -112,12 +114,6 @@ def _zipped_anew(data: bytes = b"", *, beside: bool = False, method: int = zipfi
     return file.getvalue()
 
 
-def _module_with_payload(canary: str) -> nn.Module:
-    module = nn.Linear(2, 2)
-    module.__dict__["payload"] = PAYLOADS["os.mkdir"](canary)
-    return module
-
-
 def _live() -> dict[str, Callable[[str], bytes]]:
     """Kind -> the file, given the path of the canary, that a careless program would run."""
     mkdir = PAYLOADS["os.mkdir"]
@@ -136,7 +132,7 @@ def _live() -> dict[str, Callable[[str], bytes]]:
         "payload in a numpy array of objects": lambda c: saved(
             _put(good_content(), ("ser", "temperature"), np.array([mkdir(c)], dtype=object))
         ),
-        "payload in a pickled module": lambda c: saved(_module_with_payload(c)),
+        "payload in a pickled module": lambda c: saved(_put(nn.Linear(2, 2), ("payload",), mkdir(c))),
         "dotted name through torch.serialization": lambda c: _zipped_anew(_dotted_pickle(c)),
     }
 
@@ -148,39 +144,32 @@ def _nested(depth: int, width: int = 1) -> object:
 
 CYCLIC: list[object] = []
 CYCLIC.append(CYCLIC)
-IN_JSON: dict[str, tuple[tuple[str, ...], Any]] = {
-    "_target_ in the metadata": (("_target_",), "os.system"),
-    "_target_ in the network": (("network", "_target_"), "os.system"),
-    "_target_ in a value of the network": (("network", "lstm_hidden"), {"_target_": "os.getcwd"}),
-    "_target_ in the features": (("features", "_target_"), "os.system"),
-    "_instantiator in the metadata": (("_instantiator",), "os.system"),
-    "architecture that is a function": (("architecture",), "os.system"),
-    "unknown format": (("format",), 99),
-    "whole number of 400 digits": (("temperature",), 10**400),
-    "NaN as the temperature": (("temperature",), float("nan")),
-    "network of 10^30 units": (("network", "lstm_hidden"), 10**30),
-    "network of 2^62 units": (("network", "lstm_hidden"), 2**62),
-    "lists in lists": (("protocol",), _nested(150)),
-    "text of a million letters": (("protocol",), "x" * 10**6),
-    "text that cannot be written": (("protocol",), "\ud800"),
-    "10^12 frames": (("features", "max_length"), 10**12),
-    "transform of 2^40 samples": (("features", "n_fft"), 2**40),
-    "10^9 octaves": (("features", "n_bands"), 10**9),
-}
-"""Kind -> the keys that lead to an entry of the metadata, and what is put there; of checkpoints and of JSON."""
+IN_JSON: dict[str, Sequence[Any]] = {
+    "_target_": ["os.system"], "network._target_": ["os.system"], "features._target_": ["os.system"],
+    "_instantiator": ["os.system"], "architecture": ["os.system"], "format": [99],
+    "temperature": [10**400, float("nan")], "network.lstm_hidden": [10**30, 2**62, {"_target_": "os.getcwd"}],
+    "protocol": [_nested(150), "x" * 10**6, "\ud800"], "features.max_length": [10**12], "features.n_fft": [2**40],
+    "features.n_bands": [10**9],
+}  # fmt: skip
+"""Keys that lead to an entry of the metadata -> what is put there; in checkpoints and in JSON."""
+IN_CHECKPOINTS: dict[str, Sequence[Any]] = {
+    "architecture": ["../../os"], "network.conv": ["torch.nn.Conv1d"], "format": [torch.zeros(3)],
+    "network.lstm_hidden": [8_000], "features.sample_rate": [10**12], "x" * 10**6: [1],
+    "protocol": [_nested(12, 10)], "configuration": [{"a": _nested(12, 10)}],  # fill the memory when written out
+    "class_names": [CYCLIC, ["happy", "<script>"]],
+}  # fmt: skip
+"""The same in checkpoints alone."""
 
-IN_CHECKPOINTS: dict[str, tuple[tuple[str, ...], Any]] = IN_JSON | {
-    "architecture that is a path": (("architecture",), "../../os"),
-    "path of a module in the network": (("network", "conv"), "torch.nn.Conv1d"),
-    "tensor as the format": (("format",), torch.zeros(3)),
-    "network of 6 GB": (("network", "lstm_hidden"), 8_000),
-    "lists that fill the memory": (("protocol",), _nested(12, 10)),
-    "the same in the configuration": (("configuration",), {"a": _nested(12, 10)}),
-    "list that holds itself": (("class_names",), CYCLIC),
-    "key of a million letters": (("x" * 10**6,), 1),
-    "rate of 10^12 Hz": (("features", "sample_rate"), 10**12),
-    "unknown emotion": (("class_names",), ["happy", "<script>"]),
-}
+
+def _spoilt(
+    tables: Sequence[dict[str, Sequence[Any]]], make: Callable[[tuple[str, ...], Any], Any]
+) -> dict[str, Callable[[str], Any]]:
+    """Kind -> what `make` makes of keys and value, for each value of the tables."""
+    entries = [(keys, value) for table in tables for keys, values in table.items() for value in values]
+    return {
+        f"{keys[:30]} {number}": lambda c, keys=keys, value=value: make(tuple(keys.split(".")), value)
+        for number, (keys, value) in enumerate(entries)
+    }
 
 
 def _tar(canary: str) -> bytes:
@@ -205,10 +194,7 @@ def _with_weights(change: Callable[[torch.Tensor], torch.Tensor]) -> bytes:
 
 def _refused() -> dict[str, Callable[[str], bytes]]:
     """Kind -> the file, given the path of the canary."""
-    kinds = {
-        kind: lambda c, keys=keys, value=value: saved(_put(good_content(), ("ser", *keys), value))
-        for kind, (keys, value) in IN_CHECKPOINTS.items()
-    }
+    kinds = _spoilt([IN_JSON, IN_CHECKPOINTS], lambda keys, value: saved(_put(good_content(), ("ser", *keys), value)))
     given = {"_instantiator": "os.mkdir", "_class_path": "os.mkdir"}
     return kinds | {
         "pickle of protocol 0": lambda c: _zipped_anew(b"(S'" + c.encode() + b"'\nios\nmkdir\n."),
@@ -273,31 +259,20 @@ def _tensor(shape: list[int], offsets: list[int], dtype: str = "F32", name: str 
     return {name: {"dtype": dtype, "shape": shape, "data_offsets": offsets}}
 
 
-JSONS: dict[str, bytes] = {
-    "JSON of a hundred thousand brackets": b"[" * 100_000,
-    "JSON of nine hundred brackets": b'{"metadata": ' + b"[" * 900 + b"]" * 900 + b"}",
-    "JSON with a number of 5,000 digits": b'{"metadata": {"format": ' + b"9" * 5_000 + b"}}",
-    "JSON that is a list": b"[1, 2]",
-    "JSON that is not UTF-8": b"\xff\xfe{}",
-    "JSON of 2 MiB": b'{"metadata": {}, "more": "' + b"x" * 2**21 + b'"}',
-    "JSON that is YAML with a tag": b"!!python/object/apply:os.mkdir [x]",
-    "JSON cut short": b'{"sha256": "00", "descri',
-}
-WEIGHTS: dict[str, bytes] = {
-    "header of 2^63 bytes": _headed(b"{}", claimed=2**63),
-    "header of 200 MB": _headed(b"{}", claimed=200_000_000),
-    "header that is no JSON": _headed(b"{{{{"),
-    "header of brackets": _headed(b"[" * 100_000),
-    "tensor of 2^80 numbers": _headed(_tensor([2**40, 2**40], [0, 64])),
-    "tensor of negative size": _headed(_tensor([-1, -16], [0, 64])),
-    "tensor beyond the end": _headed(_tensor([2**20], [0, 2**22])),
-    "tensor that ends before it begins": _headed(_tensor([16], [64, 0])),
-    "tensor of Python objects": _headed(_tensor([16], [0, 64], "object")),
-    "tensors over one another": _headed(_tensor([16], [0, 64]) | _tensor([16], [0, 64], name="b")),
-    "tensor of a hostile name": _headed(_tensor([16], [0, 64], name="../../canary")),
-    "words": b"words, and no weights",
-    "nothing": b"",
-}
+JSONS = (
+    b"[" * 100_000, b'{"metadata": ' + b"[" * 900 + b"]" * 900 + b"}", b"[1, 2]", b"\xff\xfe{}",
+    b'{"metadata": {"format": ' + b"9" * 5_000 + b"}}", b'{"metadata": {}, "more": "' + b"x" * 2**21 + b'"}',
+    b"!!python/object/apply:os.mkdir [x]", b'{"sha256": "00", "descri',
+)  # fmt: skip
+"""What lies in the place of the JSON."""
+WEIGHTS = (
+    _headed(b"{}", claimed=2**63), _headed(b"{}", claimed=200_000_000), _headed(b"{{{{"), _headed(b"[" * 100_000),
+    _headed(_tensor([2**40, 2**40], [0, 64])), _headed(_tensor([-1, -16], [0, 64])),
+    _headed(_tensor([2**20], [0, 2**22])), _headed(_tensor([16], [64, 0])), _headed(_tensor([16], [0, 64], "object")),
+    _headed(_tensor([16], [0, 64]) | _tensor([16], [0, 64], name="b")),  # one over the other
+    _headed(_tensor([16], [0, 64], name="../../canary")), b"words, and no weights", b"",
+)  # fmt: skip
+"""What lies in the place of the weights."""
 NAMES = (
     "../../etc/passwd", "..", "/etc", "models/../ser-ravdess", "ser-ravdess.json", "a\0b", "\0.ckpt", "x" * 10_000, "~",
 )  # fmt: skip
@@ -306,12 +281,9 @@ NAMES = (
 def _strangers_files() -> dict[str, Callable[[str], Files]]:
     """Kind -> name and content of the files, given the path of the canary; the first is what is loaded."""
     good = _files()[0]
-    kinds = {
-        kind: lambda c, keys=keys, value=value: _vouched(good, _put(_metadata(), keys, value))
-        for kind, (keys, value) in IN_JSON.items()
-    }
-    kinds |= {kind: lambda c, text=text: {SAFETENSORS: good, "stranger.json": text} for kind, text in JSONS.items()}
-    kinds |= {kind: lambda c, weights=weights: _vouched(weights) for kind, weights in WEIGHTS.items()}
+    kinds = _spoilt([IN_JSON], lambda keys, value: _vouched(good, _put(_metadata(), keys, value)))
+    kinds |= {f"JSON {n}": lambda c, n=n: {SAFETENSORS: good, "stranger.json": JSONS[n]} for n in range(len(JSONS))}
+    kinds |= {f"header or tensor {n}": lambda c, n=n: _vouched(WEIGHTS[n]) for n in range(len(WEIGHTS))}
     graph = (MODELS / f"{DEFAULT_MODEL}.onnx").read_bytes()
     return kinds | {
         "weights of another type": lambda c: _changed(lambda tensor: tensor.double()),
@@ -323,9 +295,7 @@ def _strangers_files() -> dict[str, Callable[[str], Files]]:
         "weights without a metadata": lambda c: {SAFETENSORS: good},
         "ONNX of words": lambda c: {ONNX: b"words"} | _vouched(good),
         "ONNX cut short": lambda c: {ONNX: graph[: len(graph) // 2]} | _vouched(good),
-        "ONNX with other classes": lambda c: (
-            {ONNX: graph} | _vouched(good, _metadata() | {"class_names": ["sad", "happy"]})
-        ),
+        "ONNX with other classes": lambda c: {ONNX: graph} | _vouched(good, _metadata() | {"class_names": ["a", "b"]}),
     }
 
 
@@ -347,5 +317,5 @@ def model_attacks() -> list[Attack]:
         *attacks_by("checkpoint", CheckpointError, _live(), checkpoint, alive=_load_carelessly),
         *attacks_by("checkpoint", CheckpointError, _refused(), checkpoint),
         *attacks_by("pretrained", CheckpointError, _strangers_files(), pretrained),
-        *attacks_by("name", CheckpointError, {n[:30]: n for n in NAMES}, lambda *given: Predictor.load(given[-1])),
+        *attacks_by("name", CheckpointError, NAMES, lambda *given: Predictor.load(given[-1])),
     ]

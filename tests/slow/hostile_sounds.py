@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import soundfile
 from numpy.random import Generator, default_rng
-from numpy.typing import NDArray
 
 RATE = 22050
 RATES = (0, 1, 2, 3_999, 4_000, 8_000, 44_100, 192_000, 192_001, 655_350, 2**20 - 1, 2**31 - 1, 2**31, 2**32 - 1)
@@ -84,9 +83,12 @@ def harmless(format: str, subtype: str | None = None, seconds: float = 0.5, chan
     moments = np.arange(round(RATE * seconds)) / RATE
     tones = sum(np.sin(2 * np.pi * hertz * moments) for hertz in (140, 330, 905))
     chord = 0.2 * tones[:, None] + default_rng(0).normal(scale=0.01, size=(len(moments), channels))
+    return _encoded(chord.astype(np.float32), 24_000 if subtype == "OPUS" else RATE, format, subtype)
+
+
+def _encoded(samples: np.ndarray, rate: int, format: str, subtype: str | None) -> bytes:
     file = io.BytesIO()
-    rate = 24_000 if subtype == "OPUS" else RATE
-    soundfile.write(file, chord.astype(np.float32), rate, format=format, subtype=subtype)
+    soundfile.write(file, samples, rate, format=format, subtype=subtype)
     return file.getvalue()
 
 
@@ -107,7 +109,7 @@ def _wav(*chunks: bytes, magic: bytes = b"RIFF", claimed: int | None = None) -> 
     return _chunk(magic, b"WAVE" + b"".join(chunks), claimed=claimed)
 
 
-def _samples(rng: Generator) -> NDArray[np.float32]:
+def _samples(rng: Generator) -> np.ndarray:
     pcm = np.frombuffer(harmless("WAV")[44:], dtype="<i2")
     return pcm / np.float32(2**15) * np.float32(rng.uniform(0.1, 1.5))
 
@@ -167,8 +169,8 @@ def _wav_floats(rng: Generator) -> bytes:
 
 def _wav_noise(rng: Generator) -> bytes:
     """Any bits as floating point, or any bits as samples."""
-    tag, bits = pick(rng, ((FLOAT, 32), (FLOAT, 64), (PCM, 8), (PCM, 16), (PCM, 24), (PCM, 32)))
-    return _wav(_form(tag=tag, bits=bits), _chunk(b"data", rng.bytes(40_000)))
+    forms = [_form(tag=FLOAT, bits=bits) for bits in (32, 64)] + [_form(bits=bits) for bits in (8, 16, 24, 32)]
+    return _wav(pick(rng, forms), _chunk(b"data", rng.bytes(40_000)))
 
 
 def _wav_extensible(rng: Generator) -> bytes:
@@ -227,11 +229,7 @@ def _flac_frames(rng: Generator) -> bytes:
 
 @cache
 def _flac_bomb_of(rate: int, seconds: int, channels: int) -> bytes:
-    file = io.BytesIO()
-    with soundfile.SoundFile(file, "w", samplerate=rate, channels=channels, format="FLAC", subtype="PCM_16") as flac:
-        for _ in range(seconds):
-            flac.write(np.full((rate, channels), 0.25, dtype=np.float32))
-    return file.getvalue()
+    return _encoded(np.full((rate * seconds, channels), 2**13, dtype=np.int16), rate, "FLAC", "PCM_16")
 
 
 def _flac_bomb(rng: Generator) -> bytes:

@@ -1,7 +1,7 @@
 """Processes that get SIGKILL at a chosen moment, with all that they have started; and two of the victims.
 
-    python -m tests.slow.killing prepare CORPUS CACHE OUTPUT WORKERS READY GO
-    python -m tests.slow.killing fetch ROOT ADDRESS SIZE MD5 READY
+    python -m tests.slow.killing prepare READY CORPUS CACHE OUTPUT WORKERS GO
+    python -m tests.slow.killing fetch READY ROOT ADDRESS SIZE MD5
 
 READY is made when all is imported; a preparation then waits for GO.
 """
@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
@@ -36,7 +37,7 @@ class Victim:
     def to_its_end(self) -> float:
         """Run it; return how many seconds it took once it had begun. It must not fail."""
         with self._started() as (process, output):
-            begun = self._wait_for(process, self.begins)
+            begun = time.monotonic()
             process.wait(timeout=PATIENCE)
             output.seek(0)
             assert process.returncode == 0, output.read().decode(errors="replace")
@@ -45,8 +46,7 @@ class Victim:
     def killed_when(self, moment: Callable[[], bool]) -> bool:
         """Run it, kill it when `moment` is true after it has begun; return whether it was still running then."""
         with self._started() as (process, _):
-            self._wait_for(process, self.begins)
-            self._wait_for(process, moment)
+            _wait_for(process, moment)
             return _is_running(process)  # and is killed on the way out
 
     def killed_after(self, seconds: float) -> bool:
@@ -55,7 +55,8 @@ class Victim:
         return self.killed_when(lambda: time.monotonic() >= end())
 
     @contextmanager
-    def _started(self) -> Iterator[tuple[subprocess.Popen[bytes], "tempfile._TemporaryFileWrapper[bytes]"]]:
+    def _started(self) -> Iterator[tuple[subprocess.Popen[bytes], IO[bytes]]]:
+        """Start it, and wait until it has begun."""
         environment = users_environment() | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
         with tempfile.TemporaryFile() as output:
             process = subprocess.Popen(
@@ -63,6 +64,7 @@ class Victim:
                 stderr=subprocess.STDOUT, start_new_session=True,
             )  # fmt: skip
             try:
+                _wait_for(process, self.begins)
                 yield process, output
             finally:
                 if process.returncode is None:  # not waited for, so that the number is still its own
@@ -71,13 +73,13 @@ class Victim:
                         time.sleep(0.0005)
                     process.wait()
 
-    def _wait_for(self, process: subprocess.Popen[bytes], condition: Callable[[], bool]) -> float:
-        """Return the moment when `condition` is true, or the process has ended without a word of it."""
-        deadline = time.monotonic() + PATIENCE
-        while not condition() and _is_running(process):
-            assert time.monotonic() < deadline, f"{' '.join(self.arguments)} does not get on"
-            time.sleep(0.0005)
-        return time.monotonic()
+
+def _wait_for(process: subprocess.Popen[bytes], condition: Callable[[], bool]) -> None:
+    """Wait until `condition` is true, or the process has ended without a word of it."""
+    deadline = time.monotonic() + PATIENCE
+    while not condition() and _is_running(process):
+        assert time.monotonic() < deadline, f"{process.args} does not get on"
+        time.sleep(0.0005)
 
 
 def moments(count: int, *, longest: float) -> list[float]:
@@ -108,7 +110,7 @@ def _lives(*, group: int) -> bool:
     return False
 
 
-def _prepare(corpus: str, cache: str, output: str, workers: str, ready: str, go: str) -> None:
+def _prepare(ready: str, corpus: str, cache: str, output: str, workers: str, go: str) -> None:
     """Fill the cache as training does, and write the matrix of features."""
     from ser.augment.waveform import AugmentSettings
     from ser.corpora.manifest import find_recordings
@@ -127,7 +129,7 @@ def _prepare(corpus: str, cache: str, output: str, workers: str, ready: str, go:
         np.save(file, prepared.features)
 
 
-def _fetch(root: str, address: str, size: str, md5: str, ready: str) -> None:
+def _fetch(ready: str, root: str, address: str, size: str, md5: str) -> None:
     from ser.corpora.download import Archive, download_corpus
 
     Path(ready).touch()

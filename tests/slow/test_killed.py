@@ -15,8 +15,9 @@ import pytest
 from ser.corpora.synthetic import SyntheticSettings, write_synthetic_corpus
 from ser.inference.checkpoint import read_checkpoint
 from tests.command_line import typed
+from tests.corpora.test_download import archive_of
 from tests.resuming import EPOCHS, RECIPES, differences
-from tests.slow.hostile_archives import archive_of, sends, serving, zip_of
+from tests.slow.hostile_archives import sends, serving, zip_of
 from tests.slow.killing import Victim, contents_of, moments
 
 MEMBERS = {f"Actor_{n % 24 + 1:02d}/{n}.wav": np.random.default_rng(n).bytes(2000) for n in range(2000)}
@@ -76,20 +77,24 @@ def corpus(tmp_path_factory):
     return write_synthetic_corpus(tmp_path_factory.mktemp("corpus") / "corpus", settings)
 
 
-def preparation(corpus: Path, folder: Path, *, name: str = "features", workers: int = 0) -> Victim:
-    """The preparation of `corpus` into `folder`/cache and `folder`/`name`.npy; it waits for `folder`/go."""
-    folder.mkdir(parents=True, exist_ok=True)
-    ready = folder / f"{name}.ready"
+def victim(kind: str, ready: Path, *given: object) -> Victim:
+    """One of the victims of `tests.slow.killing`, which makes `ready` when it has begun."""
+    ready.parent.mkdir(parents=True, exist_ok=True)
     ready.unlink(missing_ok=True)
-    given = (corpus, folder / "cache", folder / f"{name}.npy", workers, ready, folder / "go")
-    return Victim([sys.executable, "-m", "tests.slow.killing", "prepare", *map(str, given)], ready.is_file)
+    return Victim([sys.executable, "-m", "tests.slow.killing", kind, *map(str, (ready, *given))], ready.is_file)
+
+
+def preparation(corpus: Path, folder: Path, name: str = "features", workers: int = 0) -> Victim:
+    """The preparation of `corpus` into `folder`/cache and `folder`/`name`.npy; it waits for `folder`/go."""
+    given = (corpus, folder / "cache", folder / f"{name}.npy", workers, folder / "go")
+    return victim("prepare", folder / f"{name}.ready", *given)
 
 
 def test_a_killed_preparation_is_finished_to_the_byte(corpus, times, tmp_path):
     def begin(folder: Path) -> Victim:
-        victim = preparation(corpus, folder)
+        begun = preparation(corpus, folder)
         (folder / "go").touch()
-        return victim
+        return begun
 
     def prepared(folder: Path) -> dict[str, bytes]:
         """The entries of the cache and the features; leftovers of kills are neither."""
@@ -105,13 +110,10 @@ def test_a_killed_preparation_is_finished_to_the_byte(corpus, times, tmp_path):
 
 
 def test_a_killed_download_is_finished_to_the_byte(times, tmp_path):
-    archive, ready = archive_of(body := zip_of(MEMBERS)), tmp_path / "ready"
+    archive = archive_of(body := zip_of(MEMBERS), channel="speech", name="Speech.zip")
 
     def fetching(root: Path) -> Victim:
-        root.mkdir(exist_ok=True)
-        ready.unlink(missing_ok=True)
-        given = (root, address, archive.size, archive.md5, ready)
-        return Victim([sys.executable, "-m", "tests.slow.killing", "fetch", *map(str, given)], ready.is_file)
+        return victim("fetch", root / "ready", root, address, archive.size, archive.md5)
 
     with serving(sends(body, pause=0.01)) as address:
         seconds = fetching(tmp_path / "unbroken").to_its_end()
@@ -125,7 +127,7 @@ def test_a_killed_download_is_finished_to_the_byte(times, tmp_path):
 
 def test_two_processes_fill_one_cache_and_a_flipped_bit_is_mended(corpus, times, tmp_path):
     def prepare_together(folder: Path, *names: str) -> None:
-        victims = [preparation(corpus, folder, name=name, workers=1) for name in names]
+        victims = [preparation(corpus, folder, name, workers=1) for name in names]
         (folder / "go").unlink(missing_ok=True)
         processes = [subprocess.Popen(victim.arguments) for victim in victims]
         while not all(victim.begins() for victim in victims) and all(one.poll() is None for one in processes):
@@ -153,28 +155,16 @@ def test_two_processes_fill_one_cache_and_a_flipped_bit_is_mended(corpus, times,
         spare(folder)
 
 
-PROGRAM = """
-import pathlib, subprocess, sys, time
-folder = pathlib.Path(sys.argv[1])
-child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
-(folder / "child").write_text(str(child.pid))
-(folder / "begun").touch()
-time.sleep(float(sys.argv[2]))
-child.kill()
-child.wait()
-(folder / "ended").touch()
-sys.exit(int(sys.argv[3]))
-"""
-
-
-def test_a_kill_ends_the_process_and_what_it_has_started_and_a_failure_is_told(tmp_path):
-    def of(seconds: float, status: int = 0) -> Victim:
-        return Victim([sys.executable, "-c", PROGRAM, str(tmp_path), str(seconds), str(status)], begun.exists)
-
+def test_a_kill_ends_the_process_and_what_it_has_started_and_a_failure_is_noticed(tmp_path):
     begun, ended = tmp_path / "begun", tmp_path / "ended"
+
+    def of(seconds: float, status: int = 0) -> Victim:
+        script = f"sleep {seconds} & echo $! > {tmp_path}/child; touch {begun}; wait; touch {ended}; exit {status}"
+        return Victim(["sh", "-c", script], begun.exists)
+
     assert of(60).killed_after(0.1)
     assert not ended.exists()
-    child = Path(f"/proc/{(tmp_path / 'child').read_text()}/stat")
+    child = Path(f"/proc/{(tmp_path / 'child').read_text().strip()}/stat")
     assert not child.exists() or child.read_text().rpartition(")")[2].split()[0] == "Z"
     begun.unlink()
     assert not of(0).killed_when(lambda: False)  # it had ended

@@ -40,7 +40,6 @@ class Door:
 class Visitor:
     """One open page. `elements` is what it shows, by its place, as of the last finished run of the script."""
 
-    door: Door
     socket: ClientConnection
     elements: dict[tuple[int, ...], Element] = field(default_factory=dict)
     _known: dict[str, ForwardMsg] = field(default_factory=dict)  # what the server may refer to rather than send again
@@ -113,58 +112,49 @@ async def visiting(door: Door) -> AsyncIterator[Visitor]:
         f"{door.url.replace('http', 'ws', 1)}/_stcore/stream", subprotocols=["streamlit", door.token], origin=door.url,
         additional_headers={"Cookie": door.cookie}, max_size=2**26, open_timeout=PATIENCE, ping_timeout=PATIENCE,
     ) as socket:  # fmt: skip
-        visitor = Visitor(door, socket)
+        visitor = Visitor(socket)
         async with asyncio.timeout(PATIENCE):
             await visitor.run()
         yield visitor
 
 
-@dataclass(frozen=True, kw_only=True)
-class Manners:
-    """How an upload is sent; the defaults are those of a browser.
+async def put(
+    door: Door, path: str, content: bytes, *, pieces=1, pause=0.0, sent=1.0, claims=1.0, has_token=True
+) -> int | None:
+    """Upload `content` to `path`; return the status of the answer, None where the connection ended without one.
 
-    Attributes
+    Parameters
     ----------
     pieces, pause : of the body, and the seconds between them.
     sent : the fraction of the body that is sent before the connection is cut; 1 waits for the answer.
     claims : the length that the header states, as a multiple of the file's; 1 states the truth, 0 sends chunks of no
         stated length.
     """
-
-    pieces: int = 1
-    pause: float = 0.0
-    sent: float = 1.0
-    claims: float = 1.0
-    has_token: bool = True
-
-
-async def put(door: Door, path: str, content: bytes, manners: Manners) -> int | None:
-    """Upload `content` to `path`; return the status of the answer, None where the connection ended without one."""
     boundary = secrets.token_hex(16)
     head = f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{NAME}"\r\n'
     body = f"{head}Content-Type: audio/wav\r\n\r\n".encode() + content + f"\r\n--{boundary}--\r\n".encode()
-    claims = len(body) if manners.claims == 1 else int(manners.claims * len(content))
+    stated = len(body) if claims == 1 else int(claims * len(content))
     address = urlparse(door.url)
     headers = [
         f"PUT /{path.lstrip('/')} HTTP/1.1",
         f"Host: {address.netloc}",
         f"Content-Type: multipart/form-data; boundary={boundary}",
         "Connection: close",
-        f"Content-Length: {claims}" if claims else "Transfer-Encoding: chunked",
-        *([f"Cookie: {door.cookie}", f"X-Xsrftoken: {door.token}"] if manners.has_token else []),
+        f"Content-Length: {stated}" if claims else "Transfer-Encoding: chunked",
+        *([f"Cookie: {door.cookie}", f"X-Xsrftoken: {door.token}"] if has_token else []),
     ]
     reader, writer = await asyncio.open_connection(address.hostname, address.port)
     try:
         async with asyncio.timeout(PATIENCE):
             writer.write("\r\n".join([*headers, "", ""]).encode())
-            sent = body[: round(len(body) * manners.sent)]
-            size = -(-len(sent) // manners.pieces)
-            for start in range(0, len(sent), size):
-                piece = sent[start : start + size]
+            body = body[: round(len(body) * sent)]
+            size = -(-len(body) // pieces)
+            for start in range(0, len(body), size):
+                piece = body[start : start + size]
                 writer.write(piece if claims else f"{len(piece):x}\r\n".encode() + piece + b"\r\n")
                 await writer.drain()
-                await asyncio.sleep(manners.pause)
-            if manners.sent < 1:
+                await asyncio.sleep(pause)
+            if sent < 1:
                 return None
             writer.write(b"" if claims else b"0\r\n\r\n")
             status = await reader.readline()
