@@ -10,16 +10,9 @@ from ser.augment.spectrogram import SpectrogramAugmentSettings
 from ser.augment.waveform import AugmentSettings
 from ser.corpora.selection import DataSettings
 from ser.errors import SettingsError
+from ser.features import validation
 from ser.features.settings import FeatureSettings
-from ser.features.validation import (
-    NaturalNumber,
-    Positive,
-    Seed,
-    check_keys,
-    read_settings,
-    settings_dataclass,
-    suggestion,
-)
+from ser.features.validation import NaturalNumber, Positive, Seed, settings_dataclass, suggestion
 from ser.models.registry import ARCHITECTURES, check_architecture, fusion_weight
 from ser.training.module import MONITORED, ModelSettings
 
@@ -34,13 +27,15 @@ class MonitorSettings:
     def __post_init__(self) -> None:
         if self.monitor is None:
             return
-        if self.monitor not in MONITORED:
-            raise SettingsError(
-                f"monitor is {self.monitor!r}, which is never logged; {suggestion(self.monitor, MONITORED)}."
-            )
+        _check_monitored("monitor", self.monitor)
         better = "min" if self.monitor.endswith("loss") else "max"
         if self.mode != better:
             raise SettingsError(f"mode is {self.mode!r}, but {self.monitor} is best the other way: {better!r}.")
+
+
+def _check_monitored(key: str, value: str) -> None:
+    if value not in MONITORED:
+        raise SettingsError(f"{key} is {value!r}, which is never logged; {suggestion(value, MONITORED)}.")
 
 
 @settings_dataclass
@@ -95,10 +90,7 @@ class RunSettings:
     reference_files: bool = True
 
     def __post_init__(self) -> None:
-        if self.optimized_metric not in MONITORED:
-            raise SettingsError(
-                f"optimized_metric is {self.optimized_metric!r}; {suggestion(self.optimized_metric, MONITORED)}."
-            )
+        _check_monitored("optimized_metric", self.optimized_metric)
 
     def describe_protocol(self) -> str:
         """Return one sentence on who was held out and what chose the checkpoint."""
@@ -109,17 +101,10 @@ class RunSettings:
         return Path(self.paths.run_dir)
 
 
-_SET_BY_US = (
-    "self",
-    "logger",
-    "callbacks",
-    "default_root_dir",
-    "plugins",
-    "strategy",
-    "profiler",
-    "num_nodes",
+_SET_BY_US = {
+    "self", "logger", "callbacks", "default_root_dir", "plugins", "strategy", "profiler", "num_nodes",
     "enable_progress_bar",
-)
+}  # fmt: skip
 
 
 def read_run_settings(configuration: Mapping[str, Any]) -> RunSettings:
@@ -129,46 +114,35 @@ def read_run_settings(configuration: Mapping[str, Any]) -> RunSettings:
     ------
     SettingsError : the first thing wrong with it, in one sentence.
     """
-    settings = read_settings(RunSettings, configuration, where="")
+    settings = validation.read_settings(RunSettings, configuration, where="")
     _check_trainer(settings.trainer)
-    check_architecture(
-        settings.model.name,
-        settings.model.network,
-        n_features=settings.features.n_features,
-        max_length=settings.features.max_length,
-    )
-    _check_fit(settings)
+    features, model = settings.features, settings.model
+    check_architecture(model.name, model.network, n_features=features.n_features, max_length=features.max_length)
+    is_fused = fusion_weight(model.name, model.network) > 0
+    if is_fused and features.groups != ("logmel", "pitch"):
+        raise SettingsError(
+            f"model.network.fusion_weight needs features.groups=[logmel,pitch], but it is {list(features.groups)}: "
+            "give these groups, or model.network.fusion_weight=0."
+        )
+    takes_logmel = ARCHITECTURES[model.name].per_band and (is_fused or features.groups == ("logmel",))
+    if settings.spectrogram.changes_anything and not takes_logmel:
+        raise SettingsError(
+            f"spectrogram changes log-mel features of a network that normalises per band, but features.groups is "
+            f"{list(features.groups)} and model.name {model.name}: give features=logmel model=residual_bilstm, or "
+            "spectrogram=none."
+        )
     return settings
-
-
-def _check_fit(settings: RunSettings) -> None:
-    """Check what one group of settings asks of another."""
-    groups, name = settings.features.groups, settings.model.name
-    second = fusion_weight(name, settings.model.network) > 0
-    if second and groups != ("logmel", "pitch"):
-        raise SettingsError(
-            f"model.network.fusion_weight needs features.groups=[logmel,pitch], but it is {list(groups)}: give these "
-            "groups, or model.network.fusion_weight=0."
-        )
-    if settings.spectrogram.changes_anything and not (
-        ARCHITECTURES[name].per_band and (second or groups == ("logmel",))
-    ):
-        raise SettingsError(
-            f"spectrogram changes log-mel features of a network that standardises by band, but features.groups is "
-            f"{list(groups)} and model.name {name}: give features=logmel model=residual_bilstm, or spectrogram=none."
-        )
 
 
 def _check_trainer(values: Mapping[str, Any]) -> None:
     """Bind the group `trainer` to the signature of Lightning's Trainer, so that a misspelt key stops here."""
     from lightning import Trainer
 
-    check_keys(values, set(inspect.signature(Trainer).parameters) - set(_SET_BY_US), where="trainer")
+    validation.check_keys(values, set(inspect.signature(Trainer).parameters) - _SET_BY_US, where="trainer")
     epochs = values.get("max_epochs")
     if not isinstance(epochs, int) or epochs < 1:
         raise SettingsError(f"trainer.max_epochs is {epochs!r}, but should be at least 1.")
-    every = values.get("check_val_every_n_epoch", 1)
-    if every != 1:
+    if (every := values.get("check_val_every_n_epoch", 1)) != 1:
         raise SettingsError(
             f"trainer.check_val_every_n_epoch is {every!r}, but the schedule needs validation in each (1)."
         )

@@ -3,7 +3,7 @@
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import yaml
 from omegaconf import DictConfig, OmegaConf
@@ -14,12 +14,13 @@ from ser.errors import CheckpointError, SettingsError
 from ser.inference.run_folder import CONFIGURATION, run_of
 
 _MAX_BYTES, _MAX_DEPTH = 2**20, 32
-"""Of a run's configuration; that of the recommended recipe has 3 kB and is 4 deep."""
+"""Of a run's configuration; that of `logmel_resbilstm` has 3 kB and is 4 deep."""
 
 
 def plain(configuration: DictConfig) -> dict[str, Any]:
     """Return the configuration with every interpolation resolved, as plain values."""
-    return OmegaConf.to_container(configuration, resolve=True, throw_on_missing=True)
+    values = OmegaConf.to_container(configuration, resolve=True, throw_on_missing=True)
+    return cast(dict[str, Any], values)
 
 
 def resumed(configuration: DictConfig, overrides: Sequence[str]) -> DictConfig:

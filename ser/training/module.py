@@ -97,18 +97,14 @@ class EmotionClassifier(L.LightningModule):
 
     def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Map features and lengths to logits [batch, classes] and attention weights [batch, frames']."""
-        return self.recogniser(features, lengths)
+        result: tuple[Tensor, Tensor] = self.recogniser(features, lengths)
+        return result
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        optimiser = build_optimiser(
-            self.recogniser, self.settings.optimiser, lr=self.settings.lr, on_gpu=self.device.type == "cuda"
-        )
-        schedule = build_schedule(
-            optimiser,
-            self.settings.scheduler,
-            lr=self.settings.lr,
-            n_steps=int(self.trainer.estimated_stepping_batches),
-        )
+        settings, lr = self.settings, self.settings.lr
+        optimiser = build_optimiser(self.recogniser, settings.optimiser, lr=lr, on_gpu=self.device.type == "cuda")
+        n_steps = int(self.trainer.estimated_stepping_batches)
+        schedule = build_schedule(optimiser, settings.scheduler, lr=lr, n_steps=n_steps)
         if isinstance(schedule, ReduceLROnPlateau):
             return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "monitor": "val/loss"}}
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
@@ -172,9 +168,8 @@ class EmotionClassifier(L.LightningModule):
     def _augmented(self, features: Tensor, lengths: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Return the logits of a batch augmented at random, and its targets, both float32 [batch, classes]."""
         settings = self.metadata.features
-        features = self.recogniser.network_features(features)
         features, lengths = change_sound(
-            features,
+            self.recogniser.network_features(features),
             lengths,
             self.spectrogram,
             sample_rate=settings.sample_rate,

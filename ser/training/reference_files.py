@@ -26,12 +26,11 @@ def write_reference_files(
     class_names : in the order of the network's outputs. `LabelEncoder.fit` would sort them by the alphabet, and its
         numbers would then name other emotions than the outputs do.
     """
-    encoder = LabelEncoder()
-    encoder.fit(class_names)
+    encoder = LabelEncoder().fit(class_names)
     encoder.classes_ = np.array(class_names)
-    paths = [folder / name for name in (WEIGHTS, SCALER, ENCODER)]
     weights = io.BytesIO()  # see ser.inference.checkpoint.save_atomically
     torch.save(recogniser.network.state_dict(), weights)
-    for path, content in zip(paths, (weights.getvalue(), pickle.dumps(scaler), pickle.dumps(encoder)), strict=True):
-        write_bytes_atomically(path, content)
-    return paths
+    contents = {WEIGHTS: weights.getvalue(), SCALER: pickle.dumps(scaler), ENCODER: pickle.dumps(encoder)}
+    for name, content in contents.items():
+        write_bytes_atomically(folder / name, content)
+    return [folder / name for name in contents]

@@ -10,13 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
-import numpy as np
 import torch
 from lightning.pytorch.loggers import TensorBoardLogger
-from numpy.typing import NDArray
 
 import ser
-from ser.data.cache import Prepared, Sample
+from ser.data.cache import Prepared
 from ser.data.datamodule import EmotionData, format_split
 from ser.data.files import write_text_atomically
 from ser.data.workers import keep_freed_memory
@@ -54,7 +52,10 @@ def train(settings: RunSettings, configuration: Mapping[str, Any]) -> dict[str, 
     ------
     SerError : bad data, a trainer that cannot be set up, or a checkpoint that cannot be resumed.
     """
-    _quieten_lightning()
+    # Lightning announces hardware and gives tips at the level below; its warnings are kept.
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    # Lightning 2.6 calls what torch 2.13 has renamed; nothing that a user could do about it.
+    warnings.filterwarnings("ignore", message=r"`isinstance\(treespec, LeafSpec\)` is deprecated")
     keep_freed_memory()
     checkpoint = _checkpoint_to_resume(settings)
     trainer = build_trainer(settings)  # before the data, because it refuses hardware that is not there
@@ -71,13 +72,6 @@ def train(settings: RunSettings, configuration: Mapping[str, Any]) -> dict[str, 
     best = _best_epoch(module.history, settings)
     _report(settings, data, module.history, trainer, best_epoch=int(best["epoch"]))
     return best
-
-
-def _quieten_lightning() -> None:
-    # Lightning announces hardware and gives tips at the level below; its warnings are kept.
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    # Lightning 2.6 calls what torch 2.13 has renamed; nothing that a user could do about it.
-    warnings.filterwarnings("ignore", message=r"`isinstance\(treespec, LeafSpec\)` is deprecated")
 
 
 def _checkpoint_to_resume(settings: RunSettings) -> Path | None:
@@ -118,19 +112,27 @@ def _write_data_tables(run_dir: Path, data: EmotionData, *, resumes: bool) -> No
 
 def _build_module(settings: RunSettings, data: EmotionData, configuration: Mapping[str, Any]) -> EmotionClassifier:
     """Return the Lightning module, its normalisation and utterance-level head fitted on the training part."""
-    metadata = _metadata(settings, data, configuration)
+    scored = () if settings.data.split == "all" else data.split.test or data.split.validation
+    metadata = ModelMetadata(
+        architecture=settings.model.name,
+        network=settings.model.network,
+        class_names=settings.data.classes,
+        features=settings.features,
+        protocol=settings.describe_protocol(),
+        scored_recordings=tuple(recording.stem for recording in scored),
+        corpus_root=str(data.root),
+        configuration=dict(configuration),
+        versions={"ser": ser.__version__, "python": platform.python_version(), **{n: version(n) for n in _LIBRARIES}},
+    )
     recogniser = fresh_recogniser(metadata)
     shape = recogniser.normalisation.mean.shape
     mean, scale = (torch.from_numpy(column[: shape.numel()]) for column in (data.scaler.mean_, data.scaler.scale_))
     recogniser.normalisation.set_statistics(mean.reshape(shape), scale.reshape(shape))
     if recogniser.utterance_head is not None:
         log.info("Fitting the utterance-level head")
-        features, lengths, labels = data.tensors("train")
         fit_utterance_head(
             recogniser.utterance_head,
-            features,
-            lengths,
-            labels,
+            *data.tensors("train"),
             data.groups("train"),
             feature_settings=settings.features,
             spectrogram=settings.spectrogram,
@@ -147,27 +149,12 @@ def _build_module(settings: RunSettings, data: EmotionData, configuration: Mappi
     )
 
 
-def _metadata(settings: RunSettings, data: EmotionData, configuration: Mapping[str, Any]) -> ModelMetadata:
-    scored = () if settings.data.split == "all" else data.split.test or data.split.validation
-    return ModelMetadata(
-        architecture=settings.model.name,
-        network=settings.model.network,
-        class_names=settings.data.classes,
-        features=settings.features,
-        protocol=settings.describe_protocol(),
-        scored_recordings=tuple(recording.stem for recording in scored),
-        corpus_root=str(data.root),
-        configuration=dict(configuration),
-        versions={"ser": ser.__version__, "python": platform.python_version(), **{n: version(n) for n in _LIBRARIES}},
-    )
-
-
 def _best_epoch(history: Sequence[dict[str, float]], settings: RunSettings) -> dict[str, float]:
     """Return the row of the epoch that `checkpoints/best.ckpt` has: the first of equals, without a monitor the last."""
-    monitor, mode = settings.callbacks.checkpoint.monitor, settings.callbacks.checkpoint.mode
-    if monitor is None:
+    best = settings.callbacks.checkpoint
+    if best.monitor is None:
         return history[-1]
-    choose = min if mode == "min" else max
+    monitor, choose = best.monitor, min if best.mode == "min" else max
     return choose(history, key=lambda row: row[monitor])
 
 
@@ -204,23 +191,17 @@ def _report(
 
 
 def _evaluate(predictor: Predictor, prepared: Prepared) -> Evaluation:
-    probabilities = predictor.score(prepared.features, prepared.lengths)
-    return Evaluation(
-        class_names=predictor.class_names,
-        recordings=tuple(map(_scored, prepared.samples, probabilities)),
-        protocol=predictor.metadata.protocol,
+    recordings = tuple(
+        ScoredRecording(
+            file=sample.recording.stem,
+            actor=sample.recording.name.actor,
+            channel=sample.recording.name.channel,
+            true=sample.recording.name.emotion,
+            probabilities=tuple(map(float, row)),
+        )
+        for sample, row in zip(prepared.samples, predictor.score(prepared.features, prepared.lengths), strict=True)
     )
-
-
-def _scored(sample: Sample, probabilities: NDArray[np.float32]) -> ScoredRecording:
-    name = sample.recording.name
-    return ScoredRecording(
-        file=sample.recording.stem,
-        actor=name.actor,
-        channel=name.channel,
-        true=name.emotion,
-        probabilities=tuple(map(float, probabilities)),
-    )
+    return Evaluation(class_names=predictor.class_names, recordings=recordings, protocol=predictor.metadata.protocol)
 
 
 def _log_outcome(logger: TensorBoardLogger, evaluation: Evaluation, metadata: ModelMetadata, *, epoch: int) -> None:
@@ -230,15 +211,4 @@ def _log_outcome(logger: TensorBoardLogger, evaluation: Evaluation, metadata: Mo
     figure = confusion_figure(evaluation.overall.confusion, evaluation.class_names, title="Validation")
     logger.experiment.add_figure("val/confusion_matrix", figure, global_step=epoch)
     final = {f"final/{name}": value for name, value in evaluation.overall.headline().items()}
-    logger.log_hyperparams(_flat(metadata.configuration), metrics=final)
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return nested settings as one level of dotted keys, for TensorBoard's table."""
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            flat |= _flat(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value if isinstance(value, (int, float, str, bool)) else str(value)
-    return flat
+    logger.log_hyperparams(metadata.configuration, metrics=final)

@@ -20,14 +20,15 @@ def build_trainer(settings: RunSettings) -> L.Trainer:
     ------
     SettingsError : Lightning refuses the group `trainer`, such as a GPU that is not there.
     """
+    callbacks = _callbacks(settings)
     try:
         return L.Trainer(
             **settings.trainer,
-            callbacks=_callbacks(settings),
+            callbacks=callbacks,
             logger=_loggers(settings),
             plugins=[AtomicCheckpointIO()],
             default_root_dir=settings.run_dir,
-            enable_progress_bar=_shows_progress(settings),
+            enable_progress_bar=any(isinstance(one, RichProgressBar) for one in callbacks),
         )
     except (MisconfigurationException, ValueError, TypeError) as error:
         raise SettingsError(f"trainer cannot be set up so: {' '.join(str(error).split())}") from error
@@ -55,22 +56,15 @@ def _callbacks(settings: RunSettings) -> list[Callback]:
         checkpoint(LAST, monitor=None),  # after the best, whose state it has
     ]
     if stopping.monitor is not None:
-        callbacks.append(
-            ResumableEarlyStopping(
-                monitor=stopping.monitor, mode=stopping.mode, patience=stopping.patience, min_delta=stopping.min_delta
-            )
-        )
+        early = ResumableEarlyStopping(stopping.monitor, stopping.min_delta, stopping.patience, mode=stopping.mode)
+        callbacks.append(early)
     if settings.model.optimiser.ema_decay:
         callbacks.append(EmaWeightAveraging(settings.model.optimiser.ema_decay))
     if settings.logger.tensorboard or settings.logger.csv:
         callbacks.append(LearningRateMonitor(logging_interval="epoch"))
-    if _shows_progress(settings):
+    if settings.callbacks.progress and sys.stdout.isatty():
         callbacks.append(RichProgressBar())
     return callbacks
-
-
-def _shows_progress(settings: RunSettings) -> bool:
-    return settings.callbacks.progress and sys.stdout.isatty()
 
 
 def _loggers(settings: RunSettings) -> list[Logger]:

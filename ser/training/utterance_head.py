@@ -1,5 +1,6 @@
 """Fit the utterance-level head, before the network is trained: a logistic regression over functionals or a kernel."""
 
+import numpy as np
 import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
@@ -42,11 +43,10 @@ def fit_utterance_head(
 ) -> None:
     """Fit either head from training recordings; the parameters are those of `fit_functionals` and `fit_kernel`."""
     if isinstance(head, KernelHead):
-        fit_kernel(head, features, lengths, labels, groups, seed=seed)
-    else:
-        fit_functionals(
-            head, features, lengths, labels, feature_settings=feature_settings, spectrogram=spectrogram, seed=seed
-        )
+        return fit_kernel(head, features, lengths, labels, groups, seed=seed)
+    return fit_functionals(
+        head, features, lengths, labels, feature_settings=feature_settings, spectrogram=spectrogram, seed=seed
+    )
 
 
 def fit_functionals(
@@ -73,7 +73,7 @@ def fit_functionals(
     """
     generator = torch.Generator().manual_seed(seed)
     n_copies = _N_COPIES if spectrogram.changes_sound else 0
-    parts = torch.arange(len(features)).split(_BATCH_SIZE)
+    parts = torch.split(torch.arange(len(features)), _BATCH_SIZE)
     rows = [functionals(features[part], lengths[part], n_bands=head.n_bands) for part in parts]
     for _ in range(n_copies):
         for part in parts:
@@ -114,8 +114,8 @@ def fit_kernel(
     groups : int64 [samples], equal for recordings of one actor, emotion and vocal channel.
     seed : of the choice of landmarks, where there are more samples than landmarks.
     """
-    parts = torch.arange(len(features)).split(_BATCH_SIZE)
-    values = torch.cat([head.statistics(features[part], lengths[part]) for part in parts]).double()
+    batches = zip(torch.split(features, _BATCH_SIZE), torch.split(lengths, _BATCH_SIZE), strict=True)
+    values = torch.cat([head.statistics(*batch) for batch in batches]).double()
     mean, whitening = values.mean(dim=0), _whitening(values, groups)
     rows = (values - mean) @ whitening
     chosen = torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed))[:N_LANDMARKS]
@@ -142,13 +142,16 @@ def _whitening(values: Tensor, groups: Tensor) -> Tensor:
     """
     scaler = StandardScaler().fit(values.numpy())
     standardised = torch.from_numpy(scaler.transform(values.numpy()))
-    members = F.one_hot(groups.unique(return_inverse=True)[1]).double()  # [samples, groups]
+    numbers = np.unique(groups.numpy(), return_inverse=True)[1]
+    members = F.one_hot(torch.from_numpy(numbers)).double()  # [samples, groups]
     means = members.T @ standardised / members.sum(dim=0).unsqueeze(1)
     within = standardised - members @ means
     variances, directions = torch.linalg.eigh(within.T @ within / len(within))
     variances = torch.lerp(variances, variances.mean(), _SHRINKAGE) if within.any() else torch.ones_like(variances)
     rotation = directions / variances.sqrt() @ directions.T
-    return rotation / torch.from_numpy(scaler.scale_).unsqueeze(1) / (standardised @ rotation).square().mean().sqrt()
+    scale = torch.from_numpy(scaler.scale_).unsqueeze(1)
+    whitening: Tensor = rotation / scale / (standardised @ rotation).square().mean().sqrt()
+    return whitening
 
 
 def _per_class(regression: LogisticRegression, *, n_classes: int) -> tuple[Tensor, Tensor]:
