@@ -1,6 +1,7 @@
 """Run a command of the project in this process: what a subprocess would take seconds to import is there already."""
 
 import contextlib
+import csv
 import io
 import logging
 import os
@@ -15,6 +16,16 @@ ROOT = Path(__file__).parents[1]
 Done = subprocess.CompletedProcess[str]
 
 
+def rows_of(path: Path) -> list[dict[str, str]]:
+    """Return the rows of a CSV file."""
+    return list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
+
+
+def is_one_sentence(error: str, sentence: str) -> bool:
+    """Whether a command ended with one line for people that holds `sentence`, and nothing else."""
+    return error.startswith("error: ") and sentence in error and error.count("\n") == 1
+
+
 def users_environment() -> dict[str, str]:
     """Return the environment of a command, without the corpora that this machine has."""
     variables = {name: value for name, value in os.environ.items() if name != "RAVDESS_ROOT"}
@@ -25,6 +36,14 @@ def typed(*arguments: str) -> list[str]:
     """Return the command line of `train.py a=b` or `-m ser predict ...`."""
     script = [str(ROOT / arguments[0])] if arguments[0].endswith(".py") else [arguments[0]]
     return [sys.executable, *script, *arguments[1:]]
+
+
+def start(*arguments: str, folder: Path) -> subprocess.Popen[str]:
+    """Start a command in `folder`, in a group of processes of its own, whose output and errors are one pipe."""
+    return subprocess.Popen(
+        typed(*arguments), cwd=folder, env=users_environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        text=True, start_new_session=True,
+    )  # fmt: skip
 
 
 def run_in_process(*arguments: str, folder: Path) -> Done:

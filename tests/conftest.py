@@ -28,7 +28,7 @@ Command = Callable[..., Done]
 
 
 @pytest.fixture(scope="session")
-def ravdess_root() -> Path:
+def ravdess_root():
     """The folder of the real corpus; tests that ask for it bear the marker `ravdess`."""
     root = os.environ.get("RAVDESS_ROOT")
     if not root:
@@ -69,7 +69,7 @@ def voice_file(tmp_path, voice):
 
 @pytest.fixture(scope="session")
 def tiny_metadata():
-    """A small network on the original's features, over 64 frames (1.49 s)."""
+    """A small network on the reference implementation's features, over 64 frames (1.49 s)."""
     return ModelMetadata(
         architecture="cnn_bilstm_luong",
         network={"conv_channels": [4, 4], "lstm_hidden": 4, "lstm_layers": 1},
@@ -182,7 +182,7 @@ def moved_cross_validation(scored_cross_validation, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def tiny() -> tuple[str, ...]:
+def tiny():
     """Overrides that make any experiment end within seconds."""
     return (
         "trainer.max_epochs=1",
@@ -193,7 +193,7 @@ def tiny() -> tuple[str, ...]:
 
 
 @pytest.fixture(scope="session")
-def tiny_voices() -> tuple[str, ...]:
+def tiny_voices():
     """Overrides that choose a synthetic corpus of 90 recordings."""
     return (
         "data.corpus=synthetic",
@@ -206,13 +206,13 @@ def tiny_voices() -> tuple[str, ...]:
 
 
 @pytest.fixture(scope="session")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(tmp_path_factory):
     """Where the commands are run and write to; shared, so that the corpus and the features are made once."""
     return tmp_path_factory.mktemp("commands")
 
 
 @pytest.fixture(scope="session")
-def command(folder: Path) -> Command:
+def command(folder):
     """Run a command of the project in `folder`, in this process, and check its exit status."""
 
     def run(*arguments: str, status: int = 0) -> Done:
@@ -224,7 +224,7 @@ def command(folder: Path) -> Command:
 
 
 @pytest.fixture(scope="session")
-def process(folder: Path) -> Command:
+def process(folder):
     """The same in a process of its own, as users start it: slow, so once for each entry."""
 
     def run(*arguments: str, status: int = 0) -> Done:
@@ -238,7 +238,7 @@ def process(folder: Path) -> Command:
 
 
 @pytest.fixture(scope="session")
-def train(command: Command, folder: Path) -> Command:
+def train(command, folder):
     """Run train.py with all its output below `folder`."""
 
     def run(*overrides: str, status: int = 0) -> Done:
@@ -249,7 +249,7 @@ def train(command: Command, folder: Path) -> Command:
 
 
 @pytest.fixture(scope="session")
-def debug_run(process: Command, folder: Path) -> Path:
+def debug_run(process, folder):
     """The folder of a run of `experiment=debug`, made as its users make it."""
     run_dir = folder / "debug-run"
     below = (f"paths.output_dir={folder}", f"paths.data_dir={folder}/data", f"hydra.run.dir={run_dir}")
@@ -258,6 +258,6 @@ def debug_run(process: Command, folder: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def voices(debug_run: Path) -> Path:
+def voices(debug_run):
     """The folder of the synthetic corpus that `debug_run` was trained on."""
     return Path(load_recogniser(debug_run)[1].corpus_root)

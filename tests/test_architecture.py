@@ -38,7 +38,7 @@ def statements(node: ast.AST, *, lazy: bool) -> Iterator[ast.Import | ast.Import
 
 
 def imports_of(name: str, *, lazy: bool) -> set[str]:
-    """Return the full names of the modules that a module imports, ours as they are and others too."""
+    """Return the full names of the modules that a module imports, our own and others."""
     found: set[str] = set()
     for statement in statements(ast.parse(MODULES[name].read_text(encoding="utf-8")), lazy=lazy):
         if isinstance(statement, ast.Import):

@@ -26,11 +26,12 @@ from ser.inference.run_folder import BEST, CHECKPOINTS, LAST, find_checkpoint
 from ser.inference.torch_backend import TorchScorer
 from ser.models.metadata import ModelMetadata
 from ser.models.registry import ARCHITECTURES
+from ser.models.utterance_heads import KernelHead
 from ser.training.config import RunSettings
 from ser.training.module import EmotionClassifier
 from ser.training.reference_files import write_reference_files
 from ser.training.trainer import build_trainer
-from ser.training.utterance_head import fit_utterance_head
+from ser.training.utterance_head import fit_functionals, fit_kernel
 
 log = logging.getLogger(__name__)
 
@@ -128,22 +129,28 @@ def _build_module(settings: RunSettings, data: EmotionData, configuration: Mappi
     shape = recogniser.normalisation.mean.shape
     mean, scale = (torch.from_numpy(column[: shape.numel()]) for column in (data.scaler.mean_, data.scaler.scale_))
     recogniser.normalisation.set_statistics(mean.reshape(shape), scale.reshape(shape))
-    if recogniser.utterance_head is not None:
+    head, seed = recogniser.utterance_head, settings.seed
+    if head is not None:
         log.info("Fitting the utterance-level head")
-        fit_utterance_head(
-            recogniser.utterance_head,
-            *data.tensors("train"),
-            data.groups("train"),
-            feature_settings=settings.features,
-            spectrogram=settings.spectrogram,
-            seed=settings.seed,
-        )
+        features, lengths, labels = data.tensors("train")
+        if isinstance(head, KernelHead):
+            fit_kernel(head, features, lengths, labels, data.groups("train"), seed=seed)
+        else:
+            fit_functionals(
+                head,
+                features,
+                lengths,
+                labels,
+                feature_settings=settings.features,
+                spectrogram=settings.spectrogram,
+                seed=seed,
+            )
     counts = Counter(sample.recording.name.emotion for sample in data.prepared["train"].samples)
     return EmotionClassifier(
         recogniser,
         metadata=metadata,
         settings=settings.model,
-        seed=settings.seed,
+        seed=seed,
         spectrogram=settings.spectrogram,
         class_counts=[counts[name] for name in settings.data.classes],
     )

@@ -30,25 +30,6 @@ _MAX_STEPS = 1000
 _BATCH_SIZE = 64
 
 
-def fit_utterance_head(
-    head: FunctionalsHead | KernelHead,
-    features: Tensor,
-    lengths: Tensor,
-    labels: Tensor,
-    groups: Tensor,
-    *,
-    feature_settings: FeatureSettings,
-    spectrogram: SpectrogramAugmentSettings,
-    seed: int,
-) -> None:
-    """Fit either head from training recordings; the parameters are those of `fit_functionals` and `fit_kernel`."""
-    if isinstance(head, KernelHead):
-        return fit_kernel(head, features, lengths, labels, groups, seed=seed)
-    return fit_functionals(
-        head, features, lengths, labels, feature_settings=feature_settings, spectrogram=spectrogram, seed=seed
-    )
-
-
 def fit_functionals(
     head: FunctionalsHead,
     features: Tensor,

@@ -7,21 +7,19 @@ import os
 import resource
 import shutil
 import signal
-import subprocess
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.command_line import Done, run_in_process, typed, users_environment
+from tests.command_line import run_in_process, start
 
 
 @pytest.fixture
-def train_short_of_room(folder: Path) -> Callable[..., str]:
-    """Run train.py where no file can grow over 40 kB: room for logs and settings. It must fail; return what it says."""
+def train_short_of_room(folder):
+    """Run train.py where no file can grow over 40 kB: room for logs and settings. It must fail with one sentence."""
 
-    def run(*overrides: str) -> str:
+    def run(*overrides, holding):
         unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
         resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, unlimited[1]))
         try:
@@ -30,13 +28,15 @@ def train_short_of_room(folder: Path) -> Callable[..., str]:
             resource.setrlimit(resource.RLIMIT_FSIZE, unlimited)
         assert done.returncode == 1, done.stdout + done.stderr
         assert "Traceback" not in done.stdout + done.stderr
-        return done.stderr
+        last = done.stderr.splitlines()[-1]
+        assert last.startswith("error: [Errno 27] File too large")
+        assert holding in last
 
     return run
 
 
 @pytest.fixture
-def fresh(folder: Path, tmp_path: Path) -> tuple[str, ...]:
+def fresh(folder, tmp_path):
     """The debug experiment on the corpus that others share, with a cache and a run folder of its own."""
     paths = {"output_dir": tmp_path, "cache_dir": tmp_path / "cache", "data_dir": folder / "data"}
     return (
@@ -51,37 +51,26 @@ def files_in(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_a_checkpoint_that_the_disk_cannot_hold_leaves_the_one_before(
-    debug_run: Path, tmp_path: Path, train_short_of_room: Callable[..., str]
-) -> None:
+def test_a_checkpoint_that_the_disk_cannot_hold_leaves_the_one_before(debug_run, tmp_path, train_short_of_room):
     run_dir = shutil.copytree(debug_run, tmp_path / "run")
     before = files_in(run_dir / "checkpoints")
-    said = train_short_of_room(f"ckpt_path={run_dir}", "trainer.max_epochs=4")
-    assert said.splitlines()[-1].startswith("error: [Errno 27] File too large: ")
-    assert f"{run_dir}/checkpoints/" in said.splitlines()[-1]
+    train_short_of_room(f"ckpt_path={run_dir}", "trainer.max_epochs=4", holding=f"{run_dir}/checkpoints/")
     assert files_in(run_dir / "checkpoints") == before
 
 
 def test_features_that_the_disk_cannot_hold_end_the_run_in_one_sentence(
-    debug_run: Path, fresh: tuple[str, ...], tmp_path: Path, train_short_of_room: Callable[..., str]
-) -> None:
-    said = train_short_of_room(*fresh)
-    assert said.splitlines()[-1].startswith("error: [Errno 27] File too large: ")
-    assert f"{tmp_path}/cache/" in said.splitlines()[-1]
+    debug_run, fresh, tmp_path, train_short_of_room
+):
+    train_short_of_room(*fresh, holding=f"{tmp_path}/cache/")
     assert files_in(tmp_path / "cache") == {}
 
 
-def test_a_corpus_that_the_disk_cannot_hold_is_not_left_in_part(
-    fresh: tuple[str, ...], tmp_path: Path, train_short_of_room: Callable[..., str]
-) -> None:
-    said = train_short_of_room(*fresh, f"paths.data_dir={tmp_path}/data")
-    assert said.splitlines()[-1].startswith("error: [Errno 27] File too large")
+def test_a_corpus_that_the_disk_cannot_hold_is_not_left_in_part(fresh, tmp_path, train_short_of_room):
+    train_short_of_room(*fresh, f"paths.data_dir={tmp_path}/data", holding="")
     assert files_in(tmp_path / "data") == {}
 
 
-def test_a_folder_that_cannot_be_written_is_one_sentence(
-    fresh: tuple[str, ...], tmp_path: Path, train: Callable[..., Done]
-) -> None:
+def test_a_folder_that_cannot_be_written_is_one_sentence(fresh, tmp_path, train):
     (tmp_path / "in-the-way").touch()
     done = train(*fresh, f"hydra.run.dir={tmp_path}/in-the-way/run", status=1)
     assert done.stderr.splitlines()[-1].startswith("error: ")
@@ -89,18 +78,8 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(
     assert "Traceback" not in done.stdout + done.stderr
 
 
-def test_ctrl_c_while_features_are_made_keeps_those_that_are(
-    debug_run: Path, fresh: tuple[str, ...], folder: Path, tmp_path: Path
-) -> None:
-    process = subprocess.Popen(
-        typed("train.py", *fresh, "data.augment_count=8", "data.workers=2"),
-        cwd=folder,
-        env=users_environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
+def test_ctrl_c_while_features_are_made_keeps_those_that_are(debug_run, fresh, folder, tmp_path):
+    process = start("train.py", *fresh, "data.augment_count=8", "data.workers=2", folder=folder)
     while process.poll() is None and not any((tmp_path / "cache").rglob("*.features")):
         time.sleep(0.01)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the workers as well

@@ -4,15 +4,11 @@ import re
 import shlex
 import shutil
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.command_line import Done
-
 ROOT = Path(__file__).parents[2]
-Command = Callable[..., Done]
 
 
 def readme_commands() -> list[str]:
@@ -28,19 +24,19 @@ EXPERIMENT_ALONE = re.compile(r"python train\.py experiment=(\w+)")
 """What tests/cli/test_train.py runs for every experiment that there is, and looks at what comes of it."""
 
 
-def test_the_readme_shows_the_commands_that_matter() -> None:
+def test_the_readme_shows_the_commands_that_matter():
     for command in ("make demo", "make test", "python train.py", "python evaluate.py", "python -m ser predict"):
         assert any(line.startswith(command) for line in COMMANDS), command
 
 
 @pytest.mark.parametrize("line", [line for line in COMMANDS if line.startswith("make ")])
-def test_make_targets_exist(line: str) -> None:
+def test_make_targets_exist(line):
     dry = [str(shutil.which("make")), "--dry-run", *line.split()[1:]]
     done = subprocess.run(dry, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
 
-def test_experiments_that_need_nothing_else_are_there() -> None:
+def test_experiments_that_need_nothing_else_are_there():
     named = [match[1] for line in COMMANDS if (match := EXPERIMENT_ALONE.fullmatch(line))]
     assert named
     assert set(named) <= {path.stem for path in (ROOT / "conf" / "experiment").glob("*.yaml")}
@@ -49,15 +45,7 @@ def test_experiments_that_need_nothing_else_are_there() -> None:
 @pytest.mark.parametrize(
     "line", [line for line in COMMANDS if line.startswith("python ") and not EXPERIMENT_ALONE.fullmatch(line)]
 )
-def test_a_command_runs(
-    line: str,
-    command: Command,
-    debug_run: Path,
-    voices: Path,
-    tiny: tuple[str, ...],
-    tiny_voices: tuple[str, ...],
-    folder: Path,
-) -> None:
+def test_a_command_runs(line, command, debug_run, voices, tiny, tiny_voices, folder):
     line = line.replace("outputs/train/<run>", str(debug_run)).replace("<RAVDESS-named files>", str(voices))
     line = line.replace("folds=subject_wise seeds=[42,43,44]", "folds=[0] seeds=[42] bootstrap_resamples=2000")
     line = re.sub(r"(=[\w.]+),[\w.,]+ ", r"\1 ", line)  # of the lists of a sweep the last one alone

@@ -5,8 +5,6 @@ Here it is stopped by an exception, in this process; tests/slow/test_killed.py s
 
 import shutil
 import signal
-import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,10 +12,8 @@ import torch
 
 from ser.inference.checkpoint import read_checkpoint, save_atomically
 from ser.training.callbacks import AtomicCheckpointIO
-from tests.command_line import Done, typed, users_environment
+from tests.command_line import start
 from tests.resuming import EPOCHS, RECIPES, differences
-
-Command = Callable[..., Done]
 
 
 class Killed(BaseException):
@@ -25,7 +21,7 @@ class Killed(BaseException):
 
 
 @pytest.fixture(scope="module")
-def unbroken(folder: Path, train: Command) -> Callable[[str], Path]:
+def unbroken(folder, train):
     """Return the folder of a run of a recipe that never stopped."""
 
     def of(recipe: str) -> Path:
@@ -37,7 +33,7 @@ def unbroken(folder: Path, train: Command) -> Callable[[str], Path]:
     return of
 
 
-def test_the_schedules_step_and_the_averages_differ_in_these_runs(unbroken: Callable[[str], Path]) -> None:
+def test_the_schedules_step_and_the_averages_differ_in_these_runs(unbroken):
     """Else a lost step of a schedule, or lost averages, would go unnoticed."""
     plateau, cycle = (read_checkpoint(unbroken(recipe) / "checkpoints" / "last.ckpt") for recipe in RECIPES)
     assert len({row["lr"] for row in plateau["history"]}) > 1
@@ -47,15 +43,7 @@ def test_the_schedules_step_and_the_averages_differ_in_these_runs(unbroken: Call
 
 
 @pytest.mark.parametrize(("recipe", "epoch"), [("plateau", 0), ("plateau", 2), ("logmel_resbilstm", 1)])
-def test_a_stopped_run_ends_with_the_same_weights(
-    recipe: str,
-    epoch: int,
-    folder: Path,
-    train: Command,
-    command: Command,
-    unbroken: Callable[[str], Path],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_stopped_run_ends_with_the_same_weights(recipe, epoch, folder, train, command, unbroken, monkeypatch):
     run_dir = folder / f"stopped-{recipe}-{epoch}"
     save = AtomicCheckpointIO.save_checkpoint
 
@@ -73,7 +61,7 @@ def test_a_stopped_run_ends_with_the_same_weights(
     assert differences(run_dir, unbroken(recipe)) == []
 
 
-def test_the_smallest_difference_is_noticed(unbroken: Callable[[str], Path], tmp_path: Path) -> None:
+def test_the_smallest_difference_is_noticed(unbroken, tmp_path):
     other = shutil.copytree(unbroken("plateau"), tmp_path / "other")
     assert differences(other, unbroken("plateau")) == []
     content = read_checkpoint(other / "checkpoints" / "last.ckpt")
@@ -84,16 +72,14 @@ def test_the_smallest_difference_is_noticed(unbroken: Callable[[str], Path], tmp
     assert differences(other, unbroken("plateau")) == ["last.ckpt: state_dict", "metrics.json"]
 
 
-def test_a_finished_run_resumed_with_more_epochs_goes_on(
-    folder: Path, train: Command, command: Command, unbroken: Callable[[str], Path]
-) -> None:
+def test_a_finished_run_resumed_with_more_epochs_goes_on(folder, train, command, unbroken):
     run_dir = folder / "short"
     train(*RECIPES["plateau"], "trainer.max_epochs=3", f"hydra.run.dir={run_dir}")
     command("train.py", f"ckpt_path={run_dir}", "trainer.max_epochs=6")
     assert differences(run_dir, unbroken("plateau")) == []
 
 
-def test_a_run_that_stopped_early_trains_no_further(folder: Path, train: Command, command: Command) -> None:
+def test_a_run_that_stopped_early_trains_no_further(folder, train, command):
     run_dir = folder / "stopped"
     stops = ["callbacks.early_stopping.patience=1", "callbacks.early_stopping.min_delta=100"]
     train(*RECIPES["plateau"], *stops, f"hydra.run.dir={run_dir}")
@@ -103,30 +89,23 @@ def test_a_run_that_stopped_early_trains_no_further(folder: Path, train: Command
     assert after["epoch"] == before["epoch"] == 1
 
 
-def test_other_settings_are_refused_on_resume(command: Command, unbroken: Callable[[str], Path]) -> None:
+def test_other_settings_are_refused_on_resume(command, unbroken):
     done = command("train.py", f"ckpt_path={unbroken('plateau')}", "model.lr=0.1", status=1)
     assert done.stderr == "error: model.lr cannot be changed in a resumed run; leave it out, or start a new run.\n"
     assert (unbroken("plateau") / "checkpoints" / "last.ckpt").is_file()
 
 
-def test_resuming_nothing_says_so(folder: Path, command: Command) -> None:
+def test_resuming_nothing_says_so(folder, command):
     done = command("train.py", "ckpt_path=no/such/run", status=1)
     assert done.stderr.startswith("error: ckpt_path is no/such/run, which is no run")
     assert not (folder / "no").exists()
 
 
-def test_ctrl_c_says_how_to_go_on(folder: Path, unbroken: Callable[[str], Path]) -> None:
+def test_ctrl_c_says_how_to_go_on(folder, unbroken):
     unbroken("plateau")  # the features are there
     run_dir = folder / "interrupted"
     below = (f"paths.output_dir={folder}", f"paths.data_dir={folder}/data", f"hydra.run.dir={run_dir}")
-    process = subprocess.Popen(
-        typed("train.py", *RECIPES["plateau"], "trainer.max_epochs=1000", *below),
-        cwd=folder,
-        env=users_environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    process = start("train.py", *RECIPES["plateau"], "trainer.max_epochs=1000", *below, folder=folder)
     for line in process.stdout:
         if line.startswith("Epoch 2:"):  # by now the checkpoint of epoch 1 is there
             break

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,7 @@ from ser.corpora.manifest import find_recordings
 from ser.corpora.ravdess import EMOTIONS
 from ser.evaluation.robustness.sound_changes import CHANGES, load_changed_features
 from ser.inference.predictor import Predictor
+from tests.command_line import is_one_sentence
 
 COLUMNS = [f"p_{name}" for name in EMOTIONS]
 
@@ -40,7 +42,8 @@ def test_each_change_is_scored_by_the_runs_to_which_the_actor_is_unseen(
     """The same by hand: one change, recording by recording, scored by scikit-learn."""
     recordings = {r.stem: r for r in find_recordings(scored_cross_validation / "voices")}
     place = 1 + [by.name for by in CHANGES].index("noise_10_db")
-    sounds, uars = {}, []
+    changed = cache(lambda file, settings: load_changed_features(recordings[file], settings=settings))
+    uars = []
     for seed in (0, 1):
         true, predicted = [], []
         for fold in (0, 4):
@@ -48,9 +51,7 @@ def test_each_change_is_scored_by_the_runs_to_which_the_actor_is_unseen(
             predictor = Predictor.load(run)
             table = pd.read_csv(run / "test" / "predictions.csv")
             for row in table.itertuples():
-                if row.file not in sounds:
-                    sounds[row.file] = load_changed_features(recordings[row.file], settings=predictor.metadata.features)
-                features, lengths = sounds[row.file]
+                features, lengths = changed(row.file, predictor.metadata.features)
                 probabilities = predictor.score(features[[place]], lengths[[place]])[0]
                 predicted.append(EMOTIONS[probabilities.argmax()])
                 true.append(row.true)
@@ -78,10 +79,8 @@ def test_some_recordings_of_the_validation_part_by_two_workers(moved_cross_valid
     assert main([f"cross_validation={moved_cross_validation}", "count=10", "workers=2"]) == 0
     first = (moved_cross_validation / "robustness.json").read_bytes()
     assert (moved_cross_validation / "robustness.md").read_text() == capsys.readouterr().out
-    assert (
-        "Scored: 20 of 60, drawn by chance, validation recordings"
-        in (moved_cross_validation / "robustness.md").read_text()
-    )
+    scored = "Scored: 20 of 60, drawn by chance, validation recordings"
+    assert scored in (moved_cross_validation / "robustness.md").read_text()
     assert json.loads(first)["n_recordings"] == 20
     assert main([f"cross_validation={moved_cross_validation}", "count=10", "workers=1"]) == 0
     assert (moved_cross_validation / "robustness.json").read_bytes() == first
@@ -95,32 +94,26 @@ def test_a_run_that_predicts_differently_than_before_is_an_error(moved_cross_val
     table.loc[3, COLUMNS] = table.loc[3, COLUMNS].to_numpy() * 0.999 + 0.001 / 8
     table.to_csv(path, index=False)
     assert main([f"cross_validation={copy}", "part=test", "workers=1"]) == 1
-    error = capsys.readouterr().err
-    assert f"fold_subject_wise_4_seed_1 predicts {table.file[3]} differently from its predictions.csv" in error
-    assert error.count("\n") == 1
+    sentence = f"fold_subject_wise_4_seed_1 predicts {table.file[3]} differently from its predictions.csv"
+    assert is_one_sentence(capsys.readouterr().err, sentence)
 
 
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
         (
-            ["cross_validation={moved_cross_validation}/nowhere"],
+            "cross_validation={0}/nowhere",
             "nowhere holds no results.json; give the folder of a finished cross-validation.",
         ),
-        (
-            ["cross_validation={moved_cross_validation}", "part=training"],
-            "robustness.part is 'training'; known are validation, test.",
-        ),
-        (["cross_validation={moved_cross_validation}", "count=ten"], "count is 'ten', but should be a whole number."),
-        (["cross_validation={moved_cross_validation}", "count=0"], "robustness.count is 0, but should be at least 1."),
-        (["{moved_cross_validation}"], "is not understood; give settings as key=value."),
+        ("cross_validation={0} part=training", "robustness.part is 'training'; known are validation, test."),
+        ("cross_validation={0} count=ten", "count is 'ten', but should be a whole number."),
+        ("cross_validation={0} count=0", "robustness.count is 0, but should be at least 1."),
+        ("{0}", "is not understood; give settings as key=value."),
     ],
 )
 def test_wrong_settings_are_one_sentence(arguments, sentence, moved_cross_validation, capsys):
-    assert main([argument.format(moved_cross_validation=moved_cross_validation) for argument in arguments]) == 1
-    error = capsys.readouterr().err
-    assert error.startswith("error: ")
-    assert sentence in error
+    assert main(arguments.format(moved_cross_validation).split()) == 1
+    assert is_one_sentence(capsys.readouterr().err, sentence)
 
 
 def test_a_cross_validation_that_is_not_finished_is_refused(moved_cross_validation, tmp_path, capsys):

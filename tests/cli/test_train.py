@@ -3,8 +3,6 @@
 import csv
 import json
 import pickle
-from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,14 +11,12 @@ from sklearn.preprocessing import StandardScaler
 
 from ser.corpora.ravdess import EMOTIONS
 from ser.inference.checkpoint import load_recogniser, read_checkpoint
-from tests.command_line import Done
+from tests.command_line import ROOT, is_one_sentence, rows_of
 
-ROOT = Path(__file__).parents[2]
-Command = Callable[..., Done]
 EXPERIMENTS = sorted(path.stem for path in (ROOT / "conf" / "experiment").glob("*.yaml"))
 
 
-def test_a_run_leaves_all_that_it_promises(debug_run: Path) -> None:
+def test_a_run_leaves_all_that_it_promises(debug_run):
     promised = [
         "config.yaml", "split.csv", "val_metrics.txt", "val_confusion_matrix.txt", "metrics.json", "predictions.csv",
         "val_confusion_matrix.png", "learning_curve.png", "train.log", "checkpoints/best.ckpt", "checkpoints/last.ckpt",
@@ -31,47 +27,38 @@ def test_a_run_leaves_all_that_it_promises(debug_run: Path) -> None:
     assert not list(debug_run.rglob("*.partial"))
 
 
-def test_the_split_is_what_was_trained_and_scored(debug_run: Path) -> None:
-    with (debug_run / "split.csv").open() as file:
-        parts = {row["file"]: row["part"] for row in csv.DictReader(file)}
+def test_the_split_is_what_was_trained_and_scored(debug_run):
+    parts = {row["file"]: row["part"] for row in rows_of(debug_run / "split.csv")}
     metrics = json.loads((debug_run / "metrics.json").read_text())
-    with (debug_run / "predictions.csv").open() as file:
-        scored = {row["file"] for row in csv.DictReader(file)}
+    scored = {row["file"] for row in rows_of(debug_run / "predictions.csv")}
     assert scored == {name for name, part in parts.items() if part == "validation"}
     assert len(parts) == 60
     assert metrics["n_recordings"] == len(scored) == 12
     assert np.sum(metrics["confusion_matrix"]) == 12
 
 
-def test_every_epoch_is_logged(debug_run: Path) -> None:
-    with (debug_run / "csv" / "version_0" / "metrics.csv").open() as file:
-        rows = list(csv.DictReader(file))
+def test_every_epoch_is_logged(debug_run):
+    rows = rows_of(debug_run / "csv" / "version_0" / "metrics.csv")
     for name in ("train/loss", "val/loss", "train/accuracy", "val/accuracy", "train/uar", "val/uar", "lr-Adam"):
         assert sum(bool(row[name]) for row in rows) == 2, name
 
 
-def test_tensorboard_holds_curves_picture_and_hyperparameters(debug_run: Path) -> None:
+def test_tensorboard_holds_curves_picture_and_hyperparameters(debug_run):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    scalars, images, plugins = set(), set(), set()
-    for path in (debug_run / "tensorboard").glob("events.*"):
-        events = EventAccumulator(str(path)).Reload()
-        scalars |= set(events.Tags()["scalars"])
-        images |= set(events.Tags()["images"])
-        plugins |= {
-            p for p in ("hparams",) if p in events.summary_metadata or "_hparams_/experiment" in events.summary_metadata
-        }
+    events = [EventAccumulator(str(path)).Reload() for path in (debug_run / "tensorboard").glob("events.*")]
+    scalars, images = ({tag for one in events for tag in one.Tags()[kind]} for kind in ("scalars", "images"))
     assert {"train/loss", "val/loss", "train/uar", "val/uar", "val/accuracy", "lr-Adam", "final/uar"} <= scalars
     assert images == {"val/confusion_matrix"}
-    assert plugins == {"hparams"}
+    assert any("_hparams_/experiment" in one.summary_metadata for one in events)
 
 
-def test_the_reference_files_hold_the_model(debug_run: Path) -> None:
+def test_the_reference_files_hold_the_model(debug_run):
     recogniser, metadata = load_recogniser(debug_run)
-    with (debug_run / "label_encoder.pkl").open("rb") as file:
-        encoder = pickle.load(file)  # noqa: S301 - we wrote it in this test
-    with (debug_run / "scaler.pkl").open("rb") as file:
-        scaler = pickle.load(file)  # noqa: S301
+    encoder, scaler = (
+        pickle.loads((debug_run / name).read_bytes())  # noqa: S301 - we wrote it in this test
+        for name in ("label_encoder.pkl", "scaler.pkl")
+    )
     assert tuple(encoder.inverse_transform(range(8))) == metadata.class_names == EMOTIONS
     assert list(encoder.transform(["neutral", "angry"])) == [0, 4]
     assert isinstance(scaler, StandardScaler)
@@ -84,9 +71,7 @@ def test_the_reference_files_hold_the_model(debug_run: Path) -> None:
         assert torch.equal(weights[name], value)
 
 
-def test_two_runs_of_one_seed_are_equal_and_of_another_seed_differ(
-    train: Command, folder: Path, debug_run: Path
-) -> None:
+def test_two_runs_of_one_seed_are_equal_and_of_another_seed_differ(train, folder, debug_run):
     train("experiment=debug", f"hydra.run.dir={folder}/again")
     train("experiment=debug", "seed=0", "data.split_seed=42", f"hydra.run.dir={folder}/other")
     first, again, other = (
@@ -99,9 +84,7 @@ def test_two_runs_of_one_seed_are_equal_and_of_another_seed_differ(
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
-def test_every_experiment_runs(
-    experiment: str, train: Command, tiny: tuple[str, ...], tiny_voices: tuple[str, ...], folder: Path
-) -> None:
+def test_every_experiment_runs(experiment, train, tiny, tiny_voices, folder):
     run_dir = folder / f"experiment-{experiment}"
     train(f"experiment={experiment}", *tiny, *tiny_voices, f"hydra.run.dir={run_dir}")
     metadata = load_recogniser(run_dir)[1]
@@ -111,19 +94,14 @@ def test_every_experiment_runs(
     assert (run_dir / "scaler.pkl").exists() == (experiment == "baseline")
     if experiment in ("speaker_independent", "logmel_resbilstm"):
         assert (run_dir / "test" / "test_metrics.txt").is_file()
-        with (run_dir / "split.csv").open() as file:
-            actors: dict[str, set[str]] = {}
-            for row in csv.DictReader(file):
-                actors.setdefault(row["part"], set()).add(row["actor"])
-        assert actors == {"train": {"1", "4"}, "validation": {"3", "6"}, "test": {"2", "5"}}
-    if experiment == "logmel_resbilstm_seen_speakers":  # judged by others than those that the test part has
-        said = (run_dir / "test" / "test_metrics.txt").read_text()
-        assert "every test speaker is seen in training" in said
+        split = {(row["part"], row["actor"]) for row in rows_of(run_dir / "split.csv")}
+        actors = {"train": ("1", "4"), "validation": ("3", "6"), "test": ("2", "5")}
+        assert split == {(part, actor) for part in actors for actor in actors[part]}
+    if experiment == "logmel_resbilstm_seen_speakers":
+        assert "every test speaker is seen in training" in (run_dir / "test" / "test_metrics.txt").read_text()
 
 
-def test_a_sweep_writes_one_sorted_table_the_same_by_both_launchers(
-    train: Command, tiny: tuple[str, ...], folder: Path
-) -> None:
+def test_a_sweep_writes_one_sorted_table_the_same_by_both_launchers(train, tiny, folder):
     tables = {}
     for launcher in ("basic", "processes"):
         done = train(
@@ -153,18 +131,14 @@ def test_a_sweep_writes_one_sorted_table_the_same_by_both_launchers(
         ("trainer.accelerator=gpux", "trainer cannot be set up so"),
     ],
 )
-def test_wrong_settings_are_one_sentence(override: str, sentence: str, train: Command) -> None:
+def test_wrong_settings_are_one_sentence(override, sentence, train):
     done = train(override, status=1)
-    assert done.stderr.startswith("error: ")
-    assert sentence in done.stderr
-    assert done.stderr.count("\n") == 1
-    assert "Traceback" not in done.stderr
+    assert is_one_sentence(done.stderr, sentence), done.stderr
 
 
-def test_refused_settings_leave_no_folder(process: Command, folder: Path) -> None:
+def test_refused_settings_leave_no_folder(process, folder):
     before = {path.name for path in folder.iterdir()}
     done = process("train.py", "features.max_length=0", "run_name=refused", f"paths.output_dir={folder}", status=1)
-    assert done.stderr.startswith("error: features.max_length is 0")
-    assert done.stderr.count("\n") == 1
+    assert is_one_sentence(done.stderr, "error: features.max_length is 0")
     assert not list(folder.glob("refused/*/*"))
     assert {path.name for path in folder.iterdir()} <= before | {"refused"}

@@ -2,7 +2,6 @@
 
 import io
 import os
-from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -18,13 +17,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def times() -> int:
+def times():
     """How many times as often as in a short run."""
     return TIMES
 
 
 @pytest.fixture(scope="session")
-def as_wav() -> Callable[..., bytes]:
+def as_wav():
     """float [samples] or [samples, channels] at 48 kHz as the bytes of a WAV file."""
 
     def write(wave: np.ndarray, *, subtype: str = "PCM_16") -> bytes:
@@ -36,7 +35,7 @@ def as_wav() -> Callable[..., bytes]:
 
 
 @pytest.fixture(scope="session")
-def voice_wav(as_wav: Callable[..., bytes]) -> Callable[..., bytes]:
+def voice_wav(as_wav):
     """Gliding harmonics in syllables and a little noise, different for every seed, as a 16-bit WAV file at 48 kHz."""
 
     def made(seed: int, *, seconds: float = 3.0) -> bytes:

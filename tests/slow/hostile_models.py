@@ -72,7 +72,7 @@ def _flipped(content: bytes, place: int) -> bytes:
 
 
 class Payload:
-    """An object that a pickle makes by calling `function`: code that runs as soon as it is read."""
+    """An object that a pickle makes by calling `function`: code that runs when that is read."""
 
     def __init__(self, function: Callable[..., object], *arguments: object) -> None:
         self.call = (function, arguments)

@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
 
 from ser.augment.spectrogram import SpectrogramAugmentSettings
 from ser.corpora.ravdess import EMOTIONS
@@ -26,7 +25,7 @@ METADATA = ModelMetadata(
 
 
 @pytest.fixture
-def classifier() -> Classifier:
+def classifier():
     def make(
         *,
         counts: Sequence[int] = (4, 8, 12),
@@ -49,7 +48,7 @@ def classifier() -> Classifier:
 
 
 @pytest.fixture
-def batch() -> tuple[Tensor, Tensor, Tensor]:
+def batch():
     """Features, lengths and labels of six recordings."""
     generator = torch.Generator().manual_seed(1)
     features = -40 + 10 * torch.randn(6, 20, 60, generator=generator)

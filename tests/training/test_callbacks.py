@@ -11,6 +11,7 @@ from ser.inference.checkpoint import load_recogniser, read_checkpoint
 from ser.training.callbacks import AtomicCheckpointIO, EmaWeightAveraging, move_average
 from ser.training.optimiser import OptimiserSettings, SchedulerSettings
 
+pytestmark = pytest.mark.filterwarnings("ignore")
 DECAY = 0.5
 SETTINGS = {
     "lr": 0.05,
@@ -20,7 +21,7 @@ SETTINGS = {
 
 
 class Recorder(Callback):
-    """Keep a copy of the module's state as it is after each training step and in each validation epoch."""
+    """Keep a copy of the module's state after each training step and in each validation epoch."""
 
     def __init__(self):
         self.online, self.validated = [], []
@@ -42,20 +43,12 @@ def copy_of(module):
 def fit(classifier, batch, folder, *, max_epochs, resume=None):
     """Train with three steps an epoch and write epoch=0.ckpt, epoch=1.ckpt, ... into `folder`."""
     recorder = Recorder()
+    checkpoints = ModelCheckpoint(folder, "{epoch}", save_top_k=-1, save_on_train_epoch_end=True)
     trainer = L.Trainer(
-        accelerator="cpu",
-        max_epochs=max_epochs,
-        callbacks=[
-            recorder,
-            EmaWeightAveraging(DECAY),
-            ModelCheckpoint(folder, "{epoch}", save_top_k=-1, save_on_train_epoch_end=True),
-        ],
-        plugins=[AtomicCheckpointIO()],
-        logger=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
+        accelerator="cpu", max_epochs=max_epochs, callbacks=[recorder, EmaWeightAveraging(DECAY), checkpoints],
+        plugins=[AtomicCheckpointIO()], logger=False, enable_progress_bar=False, enable_model_summary=False,
         num_sanity_val_steps=0,
-    )
+    )  # fmt: skip
     batches = TensorBatches(*batch, batch_size=2, order=EpochOrder(len(batch[1]), seed=0))
     trainer.fit(classifier, batches, TensorBatches(*batch, batch_size=6), ckpt_path=resume, weights_only=True)
     return recorder
@@ -79,7 +72,6 @@ def test_the_average_follows_the_formula_and_copies_counters(n_averaged, decay):
         torch.testing.assert_close(value, expected)
 
 
-@pytest.mark.filterwarnings("ignore")
 def test_validation_and_checkpoints_have_the_ema_of_the_online_model(classifier, batch, tmp_path):
     made = classifier(**SETTINGS)
     recorder = fit(made, batch, tmp_path, max_epochs=2)
@@ -105,7 +97,6 @@ def test_validation_and_checkpoints_have_the_ema_of_the_online_model(classifier,
     assert not torch.allclose(average[weights], recorder.online[-1][weights])
 
 
-@pytest.mark.filterwarnings("ignore")
 def test_a_resumed_run_ends_with_the_same_online_and_ema_weights(classifier, batch, tmp_path):
     unbroken, resumed = tmp_path / "unbroken", tmp_path / "resumed"
     fit(classifier(**SETTINGS), batch, unbroken, max_epochs=3)
@@ -119,7 +110,6 @@ def test_a_resumed_run_ends_with_the_same_online_and_ema_weights(classifier, bat
     assert first["lr_schedulers"] == second["lr_schedulers"]
 
 
-@pytest.mark.filterwarnings("ignore")
 def test_a_cycle_resumed_with_more_epochs_has_its_new_length(classifier, batch, tmp_path):
     fit(classifier(**SETTINGS), batch, tmp_path, max_epochs=2)
     made = classifier(**SETTINGS)

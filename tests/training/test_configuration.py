@@ -17,20 +17,12 @@ def test_what_was_written_is_read(tmp_path):
 @pytest.mark.parametrize(
     "content",
     [
-        b"!!python/object/apply:os.mkdir ['victim']\n",
-        b"model: !!python/object/apply:os.mkdir ['victim']\n",
-        b"model: !!python/name:os.system\n",
-        b"a: {b: \n",
-        b"a: 1\na: 2\n",
-        b"\xff\xfe\x00",
-        b"? [1, 2]\n: x\n",
-        b"- 1\n",
-        BOMB.encode(),
-        b"a: " + b"[" * 40 + b"]" * 40,
-        b"a: " + b"x" * 2**20,
+        b"!!python/object/apply:os.mkdir ['victim']\n", b"model: !!python/object/apply:os.mkdir ['victim']\n",
+        b"model: !!python/name:os.system\n", b"a: {b: \n", b"a: 1\na: 2\n", b"\xff\xfe\x00", b"? [1, 2]\n: x\n",
+        b"- 1\n", BOMB.encode(), b"a: " + b"[" * 40 + b"]" * 40, b"a: " + b"x" * 2**20,
     ],
     ids=lambda content: content[:20].decode("latin-1"),
-)
+)  # fmt: skip
 def test_anything_else_is_refused_by_name_and_runs_nothing(tmp_path, monkeypatch, content):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "config.yaml").write_bytes(content)

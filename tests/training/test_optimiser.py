@@ -4,12 +4,7 @@ import pytest
 import torch
 
 from ser.errors import SettingsError
-from ser.training.optimiser import (
-    OptimiserSettings,
-    SchedulerSettings,
-    build_optimiser,
-    build_schedule,
-)
+from ser.training.optimiser import OptimiserSettings, SchedulerSettings, build_optimiser, build_schedule
 
 
 def small_network(seed=0):

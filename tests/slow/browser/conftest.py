@@ -87,7 +87,7 @@ def server(model: Path, screenshots: Path, worker_id: str) -> Iterator[AppServer
 
 @pytest.fixture(scope="session")
 def chromium(tmp_path_factory: pytest.TempPathFactory, voice_wav: Callable[..., bytes]) -> Iterator[Browser]:
-    """Debian's Chromium, whose microphone hears voice 0."""
+    """Debian's Chromium, whose microphone plays voice 0."""
     if not Path(CHROMIUM).exists():
         pytest.skip(f"{CHROMIUM} is not on this machine: apt-get install chromium")
     speech = tmp_path_factory.mktemp("microphone") / "speech.wav"

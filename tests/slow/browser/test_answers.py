@@ -251,7 +251,7 @@ def test_file_over_20_mb_never_reaches_the_server(server, context, tmp_path):
     assert sent == []
 
 
-def test_microphone_is_heard(server, context, keep):
+def test_a_recording_of_the_microphone_is_answered(server, context, keep):
     page = visit(context(permissions=["microphone"]), server.url)
     page.get_by_role("tab", name="Record").click()
     page.get_by_role("button", name="Record", exact=True).click()
