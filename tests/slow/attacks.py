@@ -13,8 +13,7 @@ import pytest
 
 from ser.errors import SerError
 
-LONGEST = 1_500
-"""Characters of a message; one that lists all settings of the trainer has 1,200."""
+LONGEST = 1_500  # characters of a message; one that lists all settings of the trainer has 1,200
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,6 @@ PCM, FLOAT, EXTENSIBLE = 0x0001, 0x0003, 0xFFFE
 ODD_TAGS = (0, 2, 6, 7, 0x11, 0x31, 0x55, 0x674F, 0xFFFF)
 """Formats other than plain samples: ADPCM, the laws, GSM, MP3, Vorbis."""
 CHANNELS = (0, 1, 2, 7, 8, 9, 255, 256, 1024, 32_767, 65_535)
-FLOATS = (np.nan, np.inf, -np.inf, 1e38, -3e38, 1e25, 2.0**31, 1e-45, -0.0, 1e300)
 STREAMINFO = (
     (44, 20, [rate for rate in RATES if rate < 2**20]),  # the rate
     (41, 3, range(8)),  # channels less one
@@ -92,9 +91,6 @@ def _encoded(samples: np.ndarray, rate: int, format: str, subtype: str | None) -
     return file.getvalue()
 
 
-# WAV, chunk by chunk
-
-
 def _chunk(kind: bytes, body: bytes, *, claimed: int | None = None) -> bytes:
     return kind + struct.pack("<I", len(body) if claimed is None else claimed) + body + b"\0" * (len(body) % 2)
 
@@ -161,9 +157,10 @@ def _wav_lists(rng: Generator) -> bytes:
 def _wav_floats(rng: Generator) -> bytes:
     """Floating point with values that are no samples."""
     bits = pick(rng, (32, 64))
+    value = pick(rng, (np.nan, np.inf, -np.inf, 1e38, -3e38, 1e25, 2.0**31, 1e-45, -0.0, 1e300))
     samples = _samples(rng).astype(f"<f{bits // 8}")
     with np.errstate(over="ignore"):
-        samples[rng.integers(0, len(samples), size=rng.integers(1, 50))] = pick(rng, FLOATS)
+        samples[rng.integers(0, len(samples), size=rng.integers(1, 50))] = value
     return _wav(_form(tag=FLOAT, bits=bits), _chunk(b"data", samples.tobytes()))
 
 
@@ -189,10 +186,8 @@ def _wav_cousins(rng: Generator) -> bytes:
     return _wav(ds64, _form(), _data(rng, claimed=pick(rng, (None, 2**32 - 1))), magic=magic)
 
 
-# FLAC, whose STREAMINFO (at byte 8), metadata blocks or frames lie
-
-
 def _flac(rng: Generator) -> bytes:
+    """Return a file whose STREAMINFO is at byte 8, 34 bytes long; a metadata block or a frame follows."""
     return harmless("FLAC", pick(rng, ("PCM_16", "PCM_24")), 0.5, pick(rng, (1, 1, 2, 8)))
 
 
@@ -239,8 +234,6 @@ def _flac_bomb(rng: Generator) -> bytes:
     return _flac_bomb_of(*pick(rng, ((192_000, 3, 8), (96_000, 20, 1), (4_000, 60, 8), (8_000, 60, 1))))
 
 
-# OGG, page by page, Vorbis and Opus, mostly with checksums that fit: without them a decoder looks no further
-
 _MIRRORED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 
@@ -256,19 +249,14 @@ def _pages(content: bytes) -> list[bytearray]:
 
 
 def _joined(pages: Sequence[bytes], rng: Generator | None = None) -> bytes:
-    """Join pages with checksums that fit; given `rng`, with most so."""
+    """Join pages with checksums that fit, else a decoder looks no further; given `rng`, with most so."""
     summed = [page[:22] + struct.pack("<I", _checksum(page[:22] + bytes(4) + page[26:])) + page[26:] for page in pages]
     return b"".join(s if rng is None or rng.random() < 0.8 else p for s, p in zip(summed, pages, strict=True))
 
 
-@cache
-def _ogg_of(subtype: str, channels: int) -> bytes:
-    # The serial number is one that the encoder draws anew each time.
-    return _joined([page[:14] + b"ser\0" + page[18:] for page in _pages(harmless("OGG", subtype, 0.5, channels))])
-
-
 def _ogg(rng: Generator) -> bytes:
-    return _ogg_of(pick(rng, ("VORBIS", "OPUS")), pick(rng, (1, 2)))
+    pages = _pages(harmless("OGG", pick(rng, ("VORBIS", "OPUS")), 0.5, pick(rng, (1, 2))))
+    return _joined([page[:14] + b"ser\0" + page[18:] for page in pages])  # a serial number that is not drawn anew
 
 
 def _ogg_headers(rng: Generator) -> bytes:
@@ -283,10 +271,9 @@ def _ogg_headers(rng: Generator) -> bytes:
 def _ogg_order(rng: Generator) -> bytes:
     """Pages left out, doubled, or in another order."""
     pages = _pages(_ogg(rng))
-    place, which = (int(rng.integers(len(pages))) for _ in range(2))
-    shuffled = [pages[n] for n in rng.permutation(len(pages))]
-    less, more = pages[:place] + pages[place + 1 :], [*pages[:place], pages[which], *pages[place:]]
-    return _joined(pick(rng, (less, more, shuffled)), rng)
+    order = rng.permutation(len(pages))
+    less, more = np.sort(order[1:]), np.sort([*order, order[0]])
+    return _joined([pages[which] for which in pick(rng, (less, more, order))], rng)
 
 
 def _ogg_heads(rng: Generator) -> bytes:

@@ -6,6 +6,7 @@
 READY is made when all is imported; a preparation then waits for GO.
 """
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -13,7 +14,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -21,10 +21,15 @@ from typing import IO
 
 import numpy as np
 
+from ser.augment.waveform import AugmentSettings
+from ser.corpora.download import Archive, download_corpus
+from ser.corpora.manifest import find_recordings
+from ser.data.cache import Recipe, Sample, prepare
+from ser.data.files import replace_when_complete
+from ser.features.settings import FeatureSettings
 from tests.command_line import ROOT, users_environment
 
-PATIENCE = 900.0
-"""Seconds after which a command that does not get on is a failure."""
+PATIENCE = 900.0  # seconds after which a command that does not get on is a failure
 
 
 @dataclass(frozen=True)
@@ -54,7 +59,7 @@ class Victim:
         end = cache(lambda: time.monotonic() + seconds)  # asked for first when it has begun
         return self.killed_when(lambda: time.monotonic() >= end())
 
-    @contextmanager
+    @contextlib.contextmanager
     def _started(self) -> Iterator[tuple[subprocess.Popen[bytes], IO[bytes]]]:
         """Start it, and wait until it has begun."""
         environment = users_environment() | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
@@ -101,23 +106,15 @@ def _is_running(process: subprocess.Popen[bytes]) -> bool:
 def _lives(*, group: int) -> bool:
     """Tell whether a process of the group still runs; one that is dead and not yet waited for does not (proc(5))."""
     for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has just ended
             state, _, of_group = stat.read_text(errors="replace").rpartition(")")[2].split()[:3]
-        except (FileNotFoundError, ProcessLookupError):  # it has just ended
-            continue
-        if int(of_group) == group and state not in "ZX":
-            return True
+            if int(of_group) == group and state not in "ZX":
+                return True
     return False
 
 
 def _prepare(ready: str, corpus: str, cache: str, output: str, workers: str, go: str) -> None:
     """Fill the cache as training does, and write the matrix of features."""
-    from ser.augment.waveform import AugmentSettings
-    from ser.corpora.manifest import find_recordings
-    from ser.data.cache import Recipe, Sample, prepare
-    from ser.data.files import replace_when_complete
-    from ser.features.settings import FeatureSettings
-
     Path(ready).touch()
     while not Path(go).exists():
         time.sleep(0.001)
@@ -130,8 +127,6 @@ def _prepare(ready: str, corpus: str, cache: str, output: str, workers: str, go:
 
 
 def _fetch(ready: str, root: str, address: str, size: str, md5: str) -> None:
-    from ser.corpora.download import Archive, download_corpus
-
     Path(ready).touch()
     archive = Archive(channel="speech", name="Speech.zip", size=int(size), md5=md5)
     download_corpus(Path(root), archives=[archive], address=address)

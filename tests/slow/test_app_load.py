@@ -33,8 +33,7 @@ from tests.slow.visitor import NAME, Door, Visitor, put, visiting
 
 MODEL = MODELS / f"{DEFAULT_MODEL}.onnx"
 SOUNDS, BROKEN = 20, 10
-MOST_MB = 1000
-"""What Streamlit Community Cloud gives an app."""
+MOST_MB = 1000  # what Streamlit Community Cloud gives an app
 
 
 class Request(NamedTuple):
@@ -84,10 +83,9 @@ def plan(count: int, *, hostile_one_in: int, voice_wav) -> list[Request]:
 
 
 def for_at_least(seconds: float, requests: Sequence[Request]) -> Iterator[Request]:
-    """Yield all requests, and then from the first again until `seconds` have passed since the beginning."""
+    """Return all requests, and then from the first again until `seconds` have passed since the beginning."""
     end = time.monotonic() + seconds
-    yield from requests
-    yield from itertools.takewhile(lambda _: time.monotonic() < end, itertools.cycle(requests))
+    return itertools.chain(requests, itertools.takewhile(lambda _: time.monotonic() < end, itertools.cycle(requests)))
 
 
 def serve_all(server: AppServer, requests: Iterable[Request], visitors: int) -> list[Done]:

@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ser.corpora.synthetic import SyntheticSettings, write_synthetic_corpus
 from ser.inference.checkpoint import read_checkpoint
 from tests.command_line import typed
 from tests.corpora.test_download import archive_of
@@ -37,13 +36,10 @@ def kill_once(run: Callable[[Path], Victim], folder: Path, moment: float) -> Non
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_a_killed_training_ends_as_one_that_was_not(recipe, times, tmp_path):
-    def training(folder: Path, *overrides: str) -> Victim:
-        begins = (folder / "data").is_dir  # all is imported, the corpus is being made
-        return Victim(typed("train.py", *overrides), begins)
-
-    def of(folder: Path) -> Victim:
+    def of(folder: Path, *given: str) -> Victim:
         paths = (f"paths.output_dir={folder}", f"paths.data_dir={folder}/data", f"hydra.run.dir={folder}/run")
-        return training(folder, *RECIPES[recipe], "data.synthetic.n_statements=1", *paths)
+        overrides = given or (*RECIPES[recipe], "data.synthetic.n_statements=1", *paths)
+        return Victim(typed("train.py", *overrides), (folder / "data").is_dir)  # all is imported by then
 
     def kill_while_saving(folder: Path, number: int) -> None:
         """Kill it while the checkpoint behind the first `number` is being written; in vain, while an earlier one is."""
@@ -66,15 +62,9 @@ def test_a_killed_training_ends_as_one_that_was_not(recipe, times, tmp_path):
             kill_once(of, folder, fraction * seconds)
         if (last := folder / "run" / "checkpoints" / "last.ckpt").is_file():
             read_checkpoint(last)  # whole
-        training(folder, f"ckpt_path={folder}/run").to_its_end()
+        of(folder, f"ckpt_path={folder}/run").to_its_end()
         assert differences(folder / "run", tmp_path / "unbroken" / "run") == []
         spare(folder)
-
-
-@pytest.fixture(scope="module")
-def corpus(tmp_path_factory):
-    settings = SyntheticSettings(n_actors=2, n_statements=1, n_repetitions=1)
-    return write_synthetic_corpus(tmp_path_factory.mktemp("corpus") / "corpus", settings)
 
 
 def victim(kind: str, ready: Path, *given: object) -> Victim:
@@ -90,9 +80,9 @@ def preparation(corpus: Path, folder: Path, name: str = "features", workers: int
     return victim("prepare", folder / f"{name}.ready", *given)
 
 
-def test_a_killed_preparation_is_finished_to_the_byte(corpus, times, tmp_path):
+def test_a_killed_preparation_is_finished_to_the_byte(tiny_corpus, times, tmp_path):
     def begin(folder: Path) -> Victim:
-        begun = preparation(corpus, folder)
+        begun = preparation(tiny_corpus, folder)
         (folder / "go").touch()
         return begun
 
@@ -102,7 +92,7 @@ def test_a_killed_preparation_is_finished_to_the_byte(corpus, times, tmp_path):
 
     seconds = begin(tmp_path / "unbroken").to_its_end()
     expected = prepared(tmp_path / "unbroken")
-    assert len(expected) == 2 * 30 + 1
+    assert len(expected) == 2 * 45 + 1
     for moment in moments(times, longest=seconds):
         kill_once(begin, tmp_path / "killed", moment)
         begin(tmp_path / "killed").to_its_end()
@@ -125,9 +115,9 @@ def test_a_killed_download_is_finished_to_the_byte(times, tmp_path):
             assert contents_of(unpacked) == MEMBERS
 
 
-def test_two_processes_fill_one_cache_and_a_flipped_bit_is_mended(corpus, times, tmp_path):
+def test_two_processes_fill_one_cache_and_a_flipped_bit_is_mended(tiny_corpus, times, tmp_path):
     def prepare_together(folder: Path, *names: str) -> None:
-        victims = [preparation(corpus, folder, name, workers=1) for name in names]
+        victims = [preparation(tiny_corpus, folder, name, workers=1) for name in names]
         (folder / "go").unlink(missing_ok=True)
         processes = [subprocess.Popen(victim.arguments) for victim in victims]
         while not all(victim.begins() for victim in victims) and all(one.poll() is None for one in processes):

@@ -17,7 +17,7 @@ from ser.audio.io import MAX_PEAK, MAX_SECONDS, MIN_SECONDS, SILENCE_PEAK, read_
 from ser.errors import AudioError
 from tests.command_line import typed, users_environment
 from tests.slow.attacks import limits
-from tests.slow.hostile_sounds import DAMAGES, MAKERS, RATE, HostileSound, harmless, hostile_sound
+from tests.slow.hostile_sounds import DAMAGES, MAKERS, RATE, harmless, hostile_sound
 
 REASONS = (
     "is empty", "it is neither", "no data chunk", "no format before", "samples of format", "holds no WAVE", "cut short",
@@ -25,10 +25,6 @@ REASONS = (
     "holds no sound", "cannot be read as sound",
 )  # fmt: skip
 """Part of a message -> what the refusal is counted as; the first that fits."""
-
-
-def named(file: HostileSound, place: int) -> str:
-    return f"number-{place}{file.suffix}"
 
 
 def outcome(content: bytes | Path, name: str) -> str:
@@ -57,7 +53,7 @@ def test_hostile_files_are_sounds_or_refused(times, tmp_path):
     counts: Counter[str] = Counter()
     for place in range(500 * times):
         file = hostile_sound(6, place)
-        name = named(file, place)
+        name = f"number-{place}{file.suffix}"
         (tmp_path / name).write_bytes(file.content)
         counts[outcome(file.content if place % 4 else tmp_path / name, name)] += 1
         (tmp_path / name).unlink()
@@ -96,7 +92,7 @@ def test_hostile_files_in_a_folder_are_answered_or_named(times, tmp_path):
     for start in range(0, 100 * times, 100):
         for place in range(start, start + 100):
             file = hostile_sound(6, place)
-            (tmp_path / named(file, place)).write_bytes(file.content)
+            (tmp_path / f"number-{place}{file.suffix}").write_bytes(file.content)
         answers, errors = predict(tmp_path)
         files = sorted(tmp_path.iterdir())
         refused = [file.name for file in files for line in errors if line.startswith(f"error: {file} ")]

@@ -19,10 +19,8 @@ from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from streamlit.proto.WidgetStates_pb2 import WidgetState
 from websockets.asyncio.client import ClientConnection, connect
 
-PATIENCE = 180.0
-"""Seconds that a visitor waits for an answer."""
-NAME = "same-name.wav"
-"""What every upload is called, so that a name tells nobody's file from another's."""
+PATIENCE = 180.0  # seconds that a visitor waits for an answer
+NAME = "same-name.wav"  # what every upload is called, so that a name tells nobody's file from another's
 
 
 class Door:
