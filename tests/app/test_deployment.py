@@ -92,7 +92,9 @@ def test_versions_are_those_that_the_project_is_tested_with():
 
 def test_requirements_are_complete_and_hold_no_more_than_is_needed():
     pinned = set(read_requirements(APP_REQUIREMENTS))
-    imported = "numpy onnxruntime pandas pyarrow soundfile soxr starlette streamlit threadpoolctl"  # by app/ and ser
+    imported = (
+        "numpy onnxruntime pandas pyarrow pydantic soundfile soxr starlette streamlit threadpoolctl"  # by app/ and ser
+    )
     needed = set(imported.split())
     reached: set[str] = set()
     while needed - reached:
@@ -108,6 +110,18 @@ def test_packages_that_are_hidden_cannot_be_imported(tmp_path):
     environment = {"PYTHONPATH": str(write_guard(tmp_path))}
     done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "No module named 'torch': it is not in app/requirements.txt"
+
+
+def test_the_image_and_its_packages_are_enough_to_predict(tmp_path):
+    image, guard = tmp_path / "image", tmp_path / "guard"
+    image.mkdir()
+    guard.mkdir()
+    modules = [f"app.{path.stem}" for path in (ROOT / "app").glob("[a-z]*.py") if path.stem != "app"]
+    program = (
+        f"import {', '.join(modules)}\nfrom ser.inference.predictor import Predictor\nPredictor.load('ser-ravdess')"
+    )
+    environment = {"PYTHONPATH": f"{write_guard(guard)}:{copy_image(image)}"}
+    subprocess.run([sys.executable, "-c", program], cwd=image, env=environment, check=True)
 
 
 def test_the_server_keeps_uploads_small_and_visitors_private():
