@@ -117,26 +117,21 @@ def scored_cross_validation(tmp_path_factory):
     from ser.training.cross_validation.plan import plan
     from ser.training.cross_validation.run import describe as describe_cross_validation
 
-    folder = tmp_path_factory.mktemp("judged")
+    folder = tmp_path_factory.mktemp("scored")
     voices = SyntheticSettings(n_actors=6, n_statements=1, n_repetitions=1)
     recordings = find_recordings(write_synthetic_corpus(folder / "voices", voices))
     configuration = OmegaConf.create(
         {
             "data": {"root": str(folder / "voices"), "channel": "speech"},
             "features": {"groups": ["logmel", "zcr"], "n_mels": 32, "max_length": 48},
-            "augment": {},
             "model": {"network": {"conv_channels": [4, 4], "lstm_hidden": 4, "lstm_layers": 1}},
             "trainer": {"max_epochs": 1},
+            "paths": {"output_dir": "o", "run_dir": str(folder), "cache_dir": "o/cache", "data_dir": "data"},
+            "augment": {},
             "callbacks": {},
             "logger": {},
-            "paths": {"output_dir": "o", "run_dir": str(folder), "cache_dir": "o/cache", "data_dir": "data"},
-            "seed": 0,
-            "run_name": "test",
-            "ckpt_path": None,
-            "optimized_metric": "val/loss",
-            "folds": [0, 4],
-            "seeds": [0, 1],
-            "bootstrap_resamples": 2000,
+            **{"seed": 0, "run_name": "test", "ckpt_path": None, "optimized_metric": "val/loss"},
+            **{"folds": [0, 4], "seeds": [0, 1], "bootstrap_resamples": 2000},
         }
     )
     (folder / "config.yaml").write_text(OmegaConf.to_yaml(configuration), encoding="utf-8")
@@ -163,9 +158,8 @@ def scored_cross_validation(tmp_path_factory):
         for part, of_part in (("validation", actors.validation), ("test", actors.test)):
             paths = [recording.path for recording in recordings if recording.name.actor in of_part]
             predictions, _ = Predictor.load(run.folder).predict_files(paths, workers=1)
-            evaluation = Evaluation(
-                class_names=EMOTIONS, recordings=tuple(map(_scored, predictions)), protocol="Made up."
-            )
+            recordings_of_part = tuple(map(_scored, predictions))
+            evaluation = Evaluation(class_names=EMOTIONS, recordings=recordings_of_part, protocol="Made up.")
             write_text_atomically(run.run.predictions(part), format_predictions(evaluation))
         (run.folder / "learning_curve.png").touch()
     summary = summarise(describe_cross_validation(settings, runs[0], folder=folder))
@@ -184,25 +178,14 @@ def moved_cross_validation(scored_cross_validation, tmp_path_factory):
 @pytest.fixture(scope="session")
 def tiny():
     """Overrides that make any experiment end within seconds."""
-    return (
-        "trainer.max_epochs=1",
-        "trainer.accelerator=cpu",
-        "model.network.lstm_hidden=8",
-        "features.max_length=40",
-    )
+    return "trainer.max_epochs=1", "trainer.accelerator=cpu", "model.network.lstm_hidden=8", "features.max_length=40"
 
 
 @pytest.fixture(scope="session")
 def tiny_voices():
     """Overrides that choose a synthetic corpus of 90 recordings."""
-    return (
-        "data.corpus=synthetic",
-        "data.channel=speech",
-        "data.workers=1",
-        "data.synthetic.n_actors=6",
-        "data.synthetic.n_statements=1",
-        "data.synthetic.n_repetitions=1",
-    )
+    voices = ("data.synthetic.n_actors=6", "data.synthetic.n_statements=1", "data.synthetic.n_repetitions=1")
+    return "data.corpus=synthetic", "data.channel=speech", "data.workers=1", *voices
 
 
 @pytest.fixture(scope="session")

@@ -67,7 +67,6 @@ class EmotionClassifier(L.LightningModule):
         with it.
     """
 
-    history: list[dict[str, float]]
     class_weights: Tensor
     draws: torch.Generator
 
@@ -87,13 +86,13 @@ class EmotionClassifier(L.LightningModule):
         self.settings = settings
         self.spectrogram = spectrogram or SpectrogramAugmentSettings()
         self.seed = seed
-        self.history = []
-        counts = torch.tensor(class_counts or [1] * len(metadata.class_names), dtype=torch.float32)
+        self.history: list[dict[str, float]] = []
+        n_classes = len(metadata.class_names)
+        counts = torch.tensor(class_counts or [1] * n_classes, dtype=torch.float32)
         weights = (counts[counts > 0].mean() / counts) ** settings.class_weight_power
         # A class without training samples has no weight: smoothed targets would train it too.
         self.register_buffer("class_weights", weights.where(counts > 0, 0), persistent=False)
-        self.train_metrics = epoch_metrics(len(metadata.class_names))
-        self.val_metrics = epoch_metrics(len(metadata.class_names))
+        self.train_metrics, self.val_metrics = epoch_metrics(n_classes), epoch_metrics(n_classes)
 
     def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Map features and lengths to logits [batch, classes] and attention weights [batch, frames']."""
@@ -142,17 +141,16 @@ class EmotionClassifier(L.LightningModule):
         self.log_dict(_read("val", self.val_metrics))
 
     def on_train_epoch_end(self) -> None:
-        train = _read("train", self.train_metrics)
-        self.log_dict(train)
-        validation = {name: float(self.trainer.callback_metrics[name]) for name in MONITORED if name.startswith("val/")}
+        row = _read("train", self.train_metrics)
+        self.log_dict(row)
+        row |= {name: float(self.trainer.callback_metrics[name]) for name in MONITORED if name.startswith("val/")}
         lr = self.trainer.optimizers[0].param_groups[0]["lr"]
-        row = {**train, **validation}
         self.history.append({"epoch": self.current_epoch, "lr": lr, **row})
         log.info("Epoch %d: %s", self.current_epoch, ", ".join(f"{name} {value:.4f}" for name, value in row.items()))
         # Here, before the checkpoints of this epoch are written: they must hold the scheduler's step.
         schedule = self.lr_schedulers()
         if isinstance(schedule, ReduceLROnPlateau):
-            schedule.step(validation["val/loss"])
+            schedule.step(row["val/loss"])
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint[ENTRY] = describe(self.metadata)

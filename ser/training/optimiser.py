@@ -80,12 +80,12 @@ def build_schedule(
         return ReduceLROnPlateau(optimiser, factor=settings.factor, patience=settings.patience, min_lr=settings.min_lr)
     # PyTorch ends the cycle on its last step. Ours ends after the last of `n_steps`, hence one step more, and the top
     # is where `pct_start` of the `n_steps` are done.
-    total_steps = n_steps + 1
+    rising = (settings.pct_start * n_steps + 1) / (n_steps + 1)
     return OneCycleLR(
         optimiser,
         max_lr=lr,
-        total_steps=total_steps,
-        pct_start=(settings.pct_start * n_steps + 1) / total_steps,
+        total_steps=n_steps + 1,
+        pct_start=rising,
         div_factor=_DIV_FACTOR,
         final_div_factor=_FINAL_DIV_FACTOR,
         cycle_momentum=False,

@@ -88,12 +88,13 @@ def _checkpoint_to_resume(settings: RunSettings) -> Path | None:
 
 def build_data(settings: RunSettings) -> EmotionData:
     """Return the data of a run, not yet set up."""
+    data_dir, cache_dir = Path(settings.paths.data_dir), Path(settings.paths.cache_dir)
     return EmotionData(
         settings.data,
         features=settings.features,
         augment=settings.augment,
-        data_dir=Path(settings.paths.data_dir),
-        cache_dir=Path(settings.paths.cache_dir),
+        data_dir=data_dir,
+        cache_dir=cache_dir,
         seed=settings.seed,
         per_band=ARCHITECTURES[settings.model.name].per_band,
     )
@@ -146,13 +147,14 @@ def _build_module(settings: RunSettings, data: EmotionData, configuration: Mappi
                 seed=seed,
             )
     counts = Counter(sample.recording.name.emotion for sample in data.prepared["train"].samples)
+    class_counts = [counts[name] for name in settings.data.classes]
     return EmotionClassifier(
         recogniser,
         metadata=metadata,
         settings=settings.model,
         seed=seed,
         spectrogram=settings.spectrogram,
-        class_counts=[counts[name] for name in settings.data.classes],
+        class_counts=class_counts,
     )
 
 
@@ -198,17 +200,17 @@ def _report(
 
 
 def _evaluate(predictor: Predictor, prepared: Prepared) -> Evaluation:
-    recordings = tuple(
-        ScoredRecording(
-            file=sample.recording.stem,
-            actor=sample.recording.name.actor,
-            channel=sample.recording.name.channel,
-            true=sample.recording.name.emotion,
-            probabilities=tuple(map(float, row)),
+    scored = []
+    for sample, row in zip(prepared.samples, predictor.score(prepared.features, prepared.lengths), strict=True):
+        stem, name = sample.recording.stem, sample.recording.name
+        probabilities = tuple(map(float, row))
+        scored.append(
+            ScoredRecording(
+                file=stem, actor=name.actor, channel=name.channel, true=name.emotion, probabilities=probabilities
+            )
         )
-        for sample, row in zip(prepared.samples, predictor.score(prepared.features, prepared.lengths), strict=True)
-    )
-    return Evaluation(class_names=predictor.class_names, recordings=recordings, protocol=predictor.metadata.protocol)
+    protocol = predictor.metadata.protocol
+    return Evaluation(class_names=predictor.class_names, recordings=tuple(scored), protocol=protocol)
 
 
 def _log_outcome(logger: TensorBoardLogger, evaluation: Evaluation, metadata: ModelMetadata, *, epoch: int) -> None:

@@ -39,14 +39,14 @@ def _callbacks(settings: RunSettings) -> list[Callback]:
     folder = settings.run_dir / CHECKPOINTS
 
     def checkpoint(name: str, *, monitor: str | None, mode: str = "min") -> ModelCheckpoint:
+        # A fixed name, replaced atomically: Lightning's default would write best-v1, best-v2, ... After the last hook
+        # of the epoch, so that a resumed run begins a new epoch rather than finishing an old one.
         return ModelCheckpoint(
-            dirpath=folder,
-            filename=name.removesuffix(".ckpt"),
+            folder,
+            name.removesuffix(".ckpt"),
             monitor=monitor,
             mode=mode,
-            # One file of a fixed name, replaced atomically; Lightning's default would write best-v1, best-v2, ...
             enable_version_counter=False,
-            # After the epoch's last hook, so that a resumed run begins a new epoch rather than finishing an old one.
             save_on_train_epoch_end=True,
         )
 

@@ -58,7 +58,7 @@ def fit_functionals(
     rows = [functionals(features[part], lengths[part], n_bands=head.n_bands) for part in parts]
     for _ in range(n_copies):
         for part in parts:
-            changed, changed_lengths = change_sound(
+            changed = change_sound(
                 features[part],
                 lengths[part],
                 spectrogram,
@@ -68,7 +68,7 @@ def fit_functionals(
                 generator=generator,
                 n_bands=head.n_bands,
             )
-            rows.append(functionals(changed, changed_lengths, n_bands=head.n_bands))
+            rows.append(functionals(*changed, n_bands=head.n_bands))
     values = torch.cat(rows).double().numpy()
     scaler = StandardScaler().fit(values)
     regression = LogisticRegression(C=_C_FUNCTIONALS / (1 + n_copies), class_weight="balanced", max_iter=_MAX_STEPS)

@@ -1,12 +1,10 @@
 """A tiny network in the Lightning module, and a batch for it, made up without any sound."""
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable
 
 import pytest
 import torch
 
-from ser.augment.spectrogram import SpectrogramAugmentSettings
 from ser.corpora.ravdess import EMOTIONS
 from ser.features.settings import FeatureSettings
 from ser.inference.checkpoint import fresh_recogniser
@@ -26,12 +24,7 @@ METADATA = ModelMetadata(
 
 @pytest.fixture
 def classifier():
-    def make(
-        *,
-        counts: Sequence[int] = (4, 8, 12),
-        spectrogram: SpectrogramAugmentSettings | None = None,
-        **settings: Any,
-    ) -> EmotionClassifier:
+    def make(*, counts=(4, 8, 12), spectrogram=None, **settings):
         torch.manual_seed(0)
         made = EmotionClassifier(
             fresh_recogniser(METADATA),

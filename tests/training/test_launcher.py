@@ -1,5 +1,6 @@
 """The launcher, with jobs that are small modules of their own."""
 
+import functools
 import json
 import os
 import signal
@@ -12,8 +13,7 @@ import pytest
 
 from ser.errors import SerError
 from ser.training.launcher import Job, folder_lock, quoted, run_jobs
-
-ROOT = Path(__file__).parents[2]
+from tests.command_line import ROOT
 
 
 @pytest.fixture
@@ -107,14 +107,10 @@ def parent(job, tmp_path):
     folder = tmp_path / "jobs"
     for name in ("a", "b"):
         job(name, "print(os.getpid(), flush=True)", "time.sleep(600)")
-    process = subprocess.Popen(
-        [sys.executable, "-c", PARENT, str(folder)],
-        cwd=ROOT,
-        stderr=subprocess.PIPE,
-        text=True,
-        # A shell may start us with SIGINT ignored, which children inherit.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    )
+    # A shell may start us with SIGINT ignored, which children inherit.
+    with_sigint = functools.partial(signal.signal, signal.SIGINT, signal.default_int_handler)
+    command = [sys.executable, "-c", PARENT, str(folder)]
+    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, preexec_fn=with_sigint)
     outputs = [folder / name / "output.log" for name in ("a", "b")]
     wait_until(lambda: all(path.is_file() and path.read_text().endswith("\n") for path in outputs))
     children = [int(path.read_text()) for path in outputs]

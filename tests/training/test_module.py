@@ -9,9 +9,8 @@ from ser.augment.spectrogram import SpectrogramAugmentSettings
     ("class_weight_power", "expected"), [(0.0, [1, 1, 1]), (1.0, [2, 1, 2 / 3]), (0.5, [2**0.5, 1, 1.5**-0.5])]
 )
 def test_rare_classes_weigh_more(classifier, class_weight_power, expected):
-    torch.testing.assert_close(
-        classifier(class_weight_power=class_weight_power).class_weights, torch.tensor(expected).float()
-    )
+    weights = classifier(class_weight_power=class_weight_power).class_weights
+    torch.testing.assert_close(weights, torch.tensor(expected).float())
 
 
 def test_a_class_without_samples_has_no_weight(classifier, batch):
