@@ -1,5 +1,7 @@
 """Configurations that would have something built, run or filled: in a run's folder, or in a group of settings."""
 
+import contextlib
+import io
 import sys
 from collections.abc import Callable
 from functools import reduce
@@ -8,7 +10,7 @@ from pathlib import Path
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from ser.cli.hydra_command import one_sentence_errors
+from ser.cli.hydra_command import _status
 from ser.errors import CheckpointError, SerError, SettingsError
 from ser.training.config import read_run_settings
 from ser.training.configuration import plain, resumed
@@ -38,15 +40,13 @@ GROUPS = (
 """What is read as the settings of a run."""
 
 
-def _as_command(call: Callable[[], object], refused: type[SerError]) -> object:
-    """Return what `call` returns; where it ends as a command ends, in one sentence, raise that as `refused`."""
-    try:
-        with one_sentence_errors():
-            return call()
-    except SystemExit as ended:
-        if isinstance(ended.code, str) and ended.code.startswith("error: "):
-            raise refused(ended.code) from ended
-        raise
+def _as_command(call: Callable[[], object], refused: type[SerError]) -> None:
+    """Call it as a command does; where that ends in one sentence, raise the sentence as `refused`."""
+    with contextlib.redirect_stderr(io.StringIO()) as printed:
+        status = _status(call)
+    sentence = printed.getvalue()
+    if status == 1 and sentence.startswith("error: "):
+        raise refused(sentence.removesuffix("\n"))
 
 
 def configuration_attacks() -> list[Attack]:
