@@ -5,14 +5,13 @@ import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 import soundfile
 import soxr
 from numpy.typing import NDArray
 
-from ser.audio.wav import BareWav, read_wav_header
+from ser.audio.wav import BareWav, BinaryFile, read_wav_header
 from ser.errors import AudioError
 
 SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
@@ -80,7 +79,8 @@ def read_sound(source: Path | bytes, *, sample_rate: int, name: str | None = Non
             duration = tally.frames / file.samplerate
     # libsndfile's own error is a RuntimeError; mutated headers also raise ValueError and TypeError from the wrapper.
     except (RuntimeError, ValueError, TypeError, OSError) as error:
-        raise AudioError(f"{name} cannot be read as sound ({_reason(error)}); WAV, FLAC, OGG and MP3 can.") from error
+        reason = str(getattr(error, "error_string", error)).rstrip(". ") or type(error).__name__
+        raise AudioError(f"{name} cannot be read as sound ({reason}); WAV, FLAC, OGG and MP3 can.") from error
     if not tally.frames:
         raise AudioError(f"{name} holds no sound.")
     if duration < MIN_SECONDS:
@@ -88,13 +88,8 @@ def read_sound(source: Path | bytes, *, sample_rate: int, name: str | None = Non
     peak = float(max(waveform.max(), -waveform.min()))  # np.abs would copy ten minutes
     if peak < SILENCE_PEAK:
         raise AudioError(f"{name} is silent (its peak is below {SILENCE_PEAK:g} of full scale).")
-    return Sound(
-        waveform=waveform,
-        sample_rate=sample_rate,
-        duration=duration,
-        peak=peak,
-        clipped=tally.clipped > _CLIPPED_FRACTION * tally.samples,
-    )
+    clipped = tally.clipped > _CLIPPED_FRACTION * tally.samples
+    return Sound(waveform=waveform, sample_rate=sample_rate, duration=duration, peak=peak, clipped=clipped)
 
 
 def resample(blocks: Iterable[NDArray[np.float32]], source_rate: int, target_rate: int) -> NDArray[np.float32]:
@@ -117,8 +112,7 @@ def resample(blocks: Iterable[NDArray[np.float32]], source_rate: int, target_rat
 
 def _join(blocks: list[NDArray[np.float32]], *, length: int) -> NDArray[np.float32]:
     """Return float32 [length], cut or with zeros at the end. Empties `blocks` meanwhile, so that no copy is held."""
-    joined = np.zeros(length, dtype=np.float32)
-    place = 0
+    joined, place = np.zeros(length, dtype=np.float32), 0
     blocks.reverse()
     while blocks:
         block = blocks.pop()[: length - place]
@@ -141,9 +135,8 @@ def find_sound_files(folder: Path) -> list[Path]:
 class _Seekable:
     """A file for libsndfile, which calls back and takes no exception: a seek that fails leaves the place."""
 
-    def __init__(self, file: BinaryIO) -> None:
-        self.readinto, self.tell = file.readinto, file.tell
-        self._seek = file.seek
+    def __init__(self, file: BinaryFile) -> None:
+        self.readinto, self.tell, self._seek = file.readinto, file.tell, file.seek
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         try:
@@ -152,7 +145,7 @@ class _Seekable:
             return self.tell()
 
 
-def _for_decoder(raw: BinaryIO, name: str) -> BareWav | _Seekable:
+def _for_decoder(raw: BinaryFile, name: str) -> BareWav | _Seekable:
     """Return what the decoder may see of the file; raises AudioError for what it should not see at all."""
     size = raw.seek(0, io.SEEK_END)
     if not size:
@@ -162,7 +155,8 @@ def _for_decoder(raw: BinaryIO, name: str) -> BareWav | _Seekable:
     if header is None:
         raw.seek(0)
         start = raw.read(4)
-        if not start.startswith(_SIGNATURES) and not _is_mpeg_frame(start):
+        # A frame of MPEG audio begins with eleven ones (ISO 11172-3).
+        if not start.startswith(_SIGNATURES) and not (len(start) >= 2 and start[0] == 0xFF and start[1] >= 0xE0):
             raise AudioError(f"{name} cannot be read as sound: it is neither WAV, FLAC, OGG nor MP3.")
         raw.seek(0)
         return _Seekable(raw)
@@ -171,11 +165,6 @@ def _for_decoder(raw: BinaryIO, name: str) -> BareWav | _Seekable:
         fraction = header.held_bytes / header.claimed_bytes
         raise AudioError(f"{name} is cut short: it holds {fraction:.0%} of the sound in its header; copy it again.")
     return BareWav(raw, header)
-
-
-def _is_mpeg_frame(start: bytes) -> bool:
-    """Tell whether the bytes begin with the eleven ones that a frame of MPEG audio begins with (ISO 11172-3)."""
-    return len(start) >= 2 and start[0] == 0xFF and start[1] >= 0xE0
 
 
 def _check_format(rate: int, channels: int, name: str) -> None:
@@ -213,7 +202,3 @@ def _mono_blocks(file: soundfile.SoundFile, tally: _Tally, name: str) -> Iterato
             raise AudioError(f"{name} reaches {peak:.0e} times full scale; export it again.")
         tally.clipped += int(np.count_nonzero(magnitude >= _FULL_SCALE))
         yield block.mean(axis=1, dtype=np.float32) if block.shape[1] > 1 else block[:, 0]
-
-
-def _reason(error: Exception) -> str:
-    return str(getattr(error, "error_string", error)).rstrip(". ") or type(error).__name__

@@ -3,9 +3,10 @@
 import io
 import struct
 from dataclasses import dataclass
-from typing import BinaryIO
 
 from ser.errors import AudioError
+
+BinaryFile = io.BufferedReader | io.BytesIO
 
 PCM, FLOAT, EXTENSIBLE = 0x0001, 0x0003, 0xFFFE
 _STREAMED = (0, 0xFFFFFFFF)
@@ -48,7 +49,7 @@ class BareWav:
     back and takes no exception, so a seek that fails leaves the place.
     """
 
-    def __init__(self, file: BinaryIO, header: WavHeader) -> None:
+    def __init__(self, file: BinaryFile, header: WavHeader) -> None:
         length = header.held_bytes if header.claimed_bytes in _STREAMED else header.claimed_bytes
         length = min(length, _MAX_BYTES)
         form = struct.pack("<4sI", b"fmt ", len(header.form)) + header.form + bytes(len(header.form) % 2)
@@ -79,7 +80,7 @@ class BareWav:
         return len(part)
 
 
-def read_wav_header(file: BinaryIO, *, size: int, name: str) -> WavHeader | None:
+def read_wav_header(file: BinaryFile, *, size: int, name: str) -> WavHeader | None:
     """Return the header of a RIFF/WAVE file of `size` bytes, or None where the file is of another kind.
 
     Raises
