@@ -37,13 +37,7 @@ class FrameSettings:
 
 
 class Analysis:
-    """What the groups are computed from.
-
-    Attributes
-    ----------
-    waveform : float32 [samples], at least `DELTA_WIDTH - 1` hops.
-    settings : sizes.
-    """
+    """A waveform, float32 [samples], of at least `DELTA_WIDTH - 1` hops, and what the groups are computed from."""
 
     def __init__(self, waveform: NDArray[np.float32], settings: FrameSettings) -> None:
         self.waveform = waveform
@@ -67,8 +61,8 @@ class Analysis:
         """Mel spectrogram, power, float32 [frames, n_mels]."""
         sizes = self.settings
         mel = np.empty((len(self.power), sizes.n_mels), dtype=np.float32)
-        for block in mel_blocks(sample_rate=sizes.sample_rate, n_fft=sizes.n_fft, n_mels=sizes.n_mels):
-            np.matmul(self.power[:, block.bins], block.weights, out=mel[:, block.bands])
+        for bands, bins, weights in mel_blocks(sample_rate=sizes.sample_rate, n_fft=sizes.n_fft, n_mels=sizes.n_mels):
+            np.matmul(self.power[:, bins], weights, out=mel[:, bands])
         return mel
 
     @cached_property
@@ -102,10 +96,11 @@ class Analysis:
         sizes = self.settings
         shape = {"sample_rate": sizes.sample_rate, "n_fft": sizes.n_fft, "n_chroma": sizes.n_chroma}
         tuning = estimate_tuning(self.power, **shape) if sizes.tuning == "estimate" else sizes.tuning
-        chroma = self.power @ chroma_filters(tuning=tuning, **shape).T
+        chroma: NDArray[np.float32] = self.power @ chroma_filters(tuning=tuning, **shape).T
         largest = chroma.max(axis=1, keepdims=True)
         largest[largest < np.finfo(np.float32).tiny] = 1.0
-        return (chroma / largest).T
+        chroma /= largest
+        return chroma.T
 
     def contrast(self) -> NDArray[np.float64]:
         """Return a band's mean peak magnitude over its mean valley's in dB, float64 [n_bands + 1, frames]."""
@@ -137,12 +132,14 @@ class Analysis:
 
     def _first_samples(self) -> NDArray[np.intp]:
         """Return the place of each frame's first sample; it lies before the waveform in the first frames."""
-        n_frames = count_frames(len(self.waveform), hop_length=self.settings.hop_length)
-        return np.arange(n_frames) * self.settings.hop_length - self.settings.n_fft // 2
+        return (
+            np.arange(count_frames(len(self.waveform), hop_length=self.settings.hop_length)) * self.settings.hop_length
+            - self.settings.n_fft // 2
+        )
 
 
 def decibels(power: NDArray[_Float]) -> NDArray[_Float]:
     """Return `10 log10(power)`, no lower than 80 dB under its largest value (`librosa.power_to_db`)."""
     values: NDArray[_Float] = 10.0 * np.log10(np.maximum(power, _DB_FLOOR))
-    clipped: NDArray[_Float] = np.maximum(values, values.max() - _DB_RANGE)
-    return clipped
+    np.maximum(values, values.max() - _DB_RANGE, out=values)
+    return values

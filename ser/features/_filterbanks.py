@@ -7,10 +7,12 @@ Every array returned here is shared between calls, and therefore read-only.
 
 from functools import lru_cache
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+_Float = TypeVar("_Float", bound=np.floating[Any])
 
 DELTA_WIDTH = 9
 """Frames that one value of a delta looks at (`librosa.feature.delta`)."""
@@ -27,35 +29,18 @@ _MEL_LOG_STEP = np.log(6.4) / 27.0
 _BANDS_A_BLOCK = 16
 
 
-class MelBlock(NamedTuple):
-    """Neighbouring mel bands and the bins they weigh: `mel[:, bands] = power[:, bins] @ weights`."""
-
-    bands: slice
-    bins: slice
-    weights: NDArray[np.float32]
-
-
-class ContrastBand(NamedTuple):
-    """An octave band of the spectral contrast: its bins, and how many of them make its peak and its valley."""
-
-    bins: slice
-    n_extreme: int
-
-
-def hz_to_octaves(frequencies: NDArray[np.floating], *, tuning: float = 0.0, n_chroma: int = 12) -> NDArray:
+def hz_to_octaves(frequencies: NDArray[_Float], *, tuning: float = 0.0, n_chroma: int = 12) -> NDArray[_Float]:
     """Return frequencies in Hz as octaves above A0 tuned by `tuning` chroma steps (`librosa.hz_to_octs`)."""
-    return np.log2(frequencies / (_A440_OCTAVE_ZERO * 2.0 ** (tuning / n_chroma)))
+    octaves: NDArray[_Float] = np.log2(frequencies / (_A440_OCTAVE_ZERO * 2.0 ** (tuning / n_chroma)))
+    return octaves
 
 
 @lru_cache(maxsize=16)
 def mel_filters(*, sample_rate: int, n_fft: int, n_mels: int) -> NDArray[np.float32]:
     """Return triangles even in Slaney's mel scale from 0 Hz to Nyquist, each of unit area.
 
-    Slaney (1998), Auditory Toolbox; `librosa.filters.mel(sr=..., n_fft=..., n_mels=...)`.
-
-    Returns
-    -------
-    float32 `[n_mels, 1 + n_fft // 2]`, weights of a power spectrum.
+    They are float32 `[n_mels, 1 + n_fft // 2]`, weights of a power spectrum. Slaney (1998), Auditory Toolbox;
+    `librosa.filters.mel(sr=..., n_fft=..., n_mels=...)`.
     """
     edges = _mel_to_hz(np.linspace(0.0, _hz_to_mel(sample_rate / 2), n_mels + 2))  # [n_mels + 2]
     bins = np.fft.rfftfreq(n_fft, 1.0 / sample_rate)
@@ -68,15 +53,18 @@ def mel_filters(*, sample_rate: int, n_fft: int, n_mels: int) -> NDArray[np.floa
 
 
 @lru_cache(maxsize=16)
-def mel_blocks(*, sample_rate: int, n_fft: int, n_mels: int) -> tuple[MelBlock, ...]:
-    """Return `mel_filters` in blocks of neighbouring bands, without the bins that a whole block leaves at zero."""
+def mel_blocks(*, sample_rate: int, n_fft: int, n_mels: int) -> tuple[tuple[slice, slice, NDArray[np.float32]], ...]:
+    """Return `mel_filters` in blocks of neighbouring bands, without the bins that a whole block leaves at zero.
+
+    A block is (bands, bins, weights): `mel[:, bands] = power[:, bins] @ weights`.
+    """
     filters = mel_filters(sample_rate=sample_rate, n_fft=n_fft, n_mels=n_mels)
     blocks = []
     for first in range(0, n_mels, _BANDS_A_BLOCK):
         bands = slice(first, min(first + _BANDS_A_BLOCK, n_mels))
         used = np.flatnonzero(filters[bands].any(axis=0))
         bins = slice(int(used[0]), int(used[-1]) + 1) if used.size else slice(0, 1)
-        blocks.append(MelBlock(bands, bins, _fixed(np.ascontiguousarray(filters[bands, bins].T))))
+        blocks.append((bands, bins, _fixed(np.ascontiguousarray(filters[bands, bins].T))))
     return tuple(blocks)
 
 
@@ -84,15 +72,9 @@ def mel_blocks(*, sample_rate: int, n_fft: int, n_mels: int) -> tuple[MelBlock, 
 def chroma_filters(*, sample_rate: int, n_fft: int, n_chroma: int, tuning: float) -> NDArray[np.float32]:
     """Return Gaussian bumps around each pitch class, beginning at C, weighted towards the fifth octave.
 
-    Ellis (2007), Chroma feature analysis and synthesis; `librosa.filters.chroma` with its defaults.
-
-    Parameters
-    ----------
-    tuning : deviation from A440 in fractions of a chroma step.
-
-    Returns
-    -------
-    float32 `[n_chroma, 1 + n_fft // 2]`, weights of a power spectrum.
+    They are float32 `[n_chroma, 1 + n_fft // 2]`, weights of a power spectrum; `tuning` is the deviation from A440 in
+    fractions of a chroma step. Ellis (2007), Chroma feature analysis and synthesis; `librosa.filters.chroma` with its
+    defaults.
     """
     n_bins = 1 + n_fft // 2
     frequencies = np.linspace(0, sample_rate, n_fft, endpoint=False)[1 : n_bins + 1]
@@ -121,12 +103,9 @@ def dct_basis(*, n_rows: int, n_columns: int) -> NDArray[np.float64]:
 def delta_weights() -> NDArray[np.float64]:
     """Return the Savitzky-Golay weights of a window's frames for the deltas of order 1 and 2.
 
-    Savitzky and Golay (1964): a polynomial whose degree is the order, fitted to the window by least squares and
-    differentiated as many times (`scipy.signal.savgol_coeffs(9, order, deriv=order, use="dot")`).
-
-    Returns
-    -------
-    float64 `[DELTA_WIDTH, 2]`, the orders as columns.
+    They are float64 `[DELTA_WIDTH, 2]`, the orders as columns. Savitzky and Golay (1964): a polynomial whose degree is
+    the order, fitted to the window by least squares and differentiated as many times
+    (`scipy.signal.savgol_coeffs(9, order, deriv=order, use="dot")`).
     """
     places = np.arange(DELTA_WIDTH) - DELTA_WIDTH // 2
     line = np.linalg.pinv(np.vander(places, 2, increasing=True))  # [2, DELTA_WIDTH]: coefficients of 1, x
@@ -135,8 +114,10 @@ def delta_weights() -> NDArray[np.float64]:
 
 
 @lru_cache(maxsize=16)
-def contrast_bands(*, sample_rate: int, n_fft: int, n_bands: int) -> tuple[ContrastBand, ...]:
+def contrast_bands(*, sample_rate: int, n_fft: int, n_bands: int) -> tuple[tuple[slice, int], ...]:
     """Return the `n_bands + 1` octave bands of the spectral contrast; the first lies below 200 Hz, the last is open.
+
+    A band is its bins, and how many of them make its peak and its valley.
 
     Jiang et al. (2002), Music type classification by spectral contrast feature; `librosa.feature.spectral_contrast`,
     whose details are kept: every band but the first also has the last bin before it, and every band but the last loses
@@ -150,14 +131,14 @@ def contrast_bands(*, sample_rate: int, n_fft: int, n_bands: int) -> tuple[Contr
         first = int(inside[0]) - (place > 0)
         stop = len(frequencies) if place == n_bands else int(inside[-1]) + 1
         n_extreme = max(int(np.rint(_CONTRAST_QUANTILE * (stop - first))), 1)
-        bands.append(ContrastBand(slice(first, stop - (place < n_bands)), n_extreme))
+        bands.append((slice(first, stop - (place < n_bands)), n_extreme))
     return tuple(bands)
 
 
 def _hz_to_mel(frequency: float) -> float:
     if frequency < _MEL_BREAK_HZ:
         return frequency / _MEL_HZ
-    return _MEL_BREAK + np.log(frequency / _MEL_BREAK_HZ) / _MEL_LOG_STEP
+    return float(_MEL_BREAK + np.log(frequency / _MEL_BREAK_HZ) / _MEL_LOG_STEP)
 
 
 def _mel_to_hz(mels: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -165,6 +146,6 @@ def _mel_to_hz(mels: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.where(mels < _MEL_BREAK, _MEL_HZ * mels, above)
 
 
-def _fixed(array: NDArray) -> NDArray:
+def _fixed(array: NDArray[_Float]) -> NDArray[_Float]:
     array.flags.writeable = False
     return array

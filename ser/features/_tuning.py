@@ -29,7 +29,9 @@ def estimate_tuning(power: NDArray[np.float32], *, sample_rate: int, n_fft: int,
     """
     searched = _searched_bins(sample_rate, n_fft)
     loud = power[:, searched] > np.float32(_PEAK_THRESHOLD) * power.max(axis=1, keepdims=True)
-    frame, place = _divmod(np.flatnonzero(loud), loud.shape[1])
+    found = np.flatnonzero(loud)
+    frame = found // loud.shape[1]  # numpy's own `divmod` is several times slower
+    place = found - frame * loud.shape[1]
     at = frame * power.shape[1] + place + searched.start  # in the flattened power
     flat = power.reshape(-1)
     left, centre, right = flat[at - 1], flat[at], flat[at + 1]
@@ -44,7 +46,8 @@ def estimate_tuning(power: NDArray[np.float32], *, sample_rate: int, n_fft: int,
     shift = np.divide(-slope, curvature, out=np.zeros_like(slope), where=inside).astype(np.float32)
     pitch = ((bins + shift) * float(sample_rate) / n_fft).astype(np.float32)
     height = centre + np.float32(0.5) * ((right - left) / np.float32(2.0)) * shift
-    pitch = pitch[height >= _median(height)]
+    # `np.median` checks longer than sorting a few hundred values takes.
+    pitch = pitch[height >= np.sort(height)[(len(height) - 1) // 2 : len(height) // 2 + 1].mean()]
     residual = np.mod(n_chroma * hz_to_octaves(pitch), 1.0)
     residual[residual >= 0.5] -= 1.0
     counts = np.diff(np.searchsorted(np.sort(residual), _EDGES))
@@ -56,15 +59,3 @@ def _searched_bins(sample_rate: int, n_fft: int) -> slice:
     frequencies = np.fft.rfftfreq(n_fft, 1.0 / sample_rate)
     start, stop = np.searchsorted(frequencies, (_MIN_HZ, min(_MAX_HZ, sample_rate / 2)))
     return slice(int(start), int(stop))
-
-
-def _divmod(numbers: NDArray[np.intp], divisor: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Return quotient and remainder; numpy's own `divmod` is several times slower."""
-    quotient = numbers // divisor
-    return quotient, numbers - quotient * divisor
-
-
-def _median(values: NDArray[np.float32]) -> np.float32:
-    """Return what `np.median` returns, whose checks take longer than sorting a few hundred values."""
-    middle = np.sort(values)[(len(values) - 1) // 2 : len(values) // 2 + 1]
-    return middle.mean()

@@ -9,15 +9,15 @@ from ser.errors import SettingsError
 from ser.features._analysis import Analysis
 from ser.features._filterbanks import DELTA_WIDTH
 from ser.features._stft import count_frames
-from ser.features.groups import GROUPS
+from ser.features.groups import GROUPS, LibrosaAnalysis
 from ser.features.settings import FeatureSettings, rows_of
 
 
 def fit_length(features: NDArray[np.float32], max_length: int) -> NDArray[np.float32]:
-    """Return float32 `[features, max_length]`: later frames cut off, or frames of zeros added at the end."""
-    fitted = np.zeros((features.shape[0], max_length), dtype=np.float32)
-    kept = min(features.shape[1], max_length)
-    fitted[:, :kept] = features[:, :kept]
+    """Return float32 `[..., max_length]`: later frames cut off, or zeros added at the end."""
+    fitted = np.zeros((*features.shape[:-1], max_length), dtype=np.float32)
+    kept = min(features.shape[-1], max_length)
+    fitted[..., :kept] = features[..., :kept]
     return fitted
 
 
@@ -53,15 +53,15 @@ def extract(waveform: NDArray[np.float32], settings: FeatureSettings) -> NDArray
     n_frames = count_frames(len(waveform), hop_length=settings.hop_length)
     features = np.empty((settings.n_features, n_frames), dtype=np.float32)
     analysis = Analysis(waveform, settings)
-    librosa = _import_librosa(settings) if settings.needs_librosa else None
+    by_librosa = LibrosaAnalysis(_import_librosa(settings), waveform, settings) if settings.needs_librosa else None
     for name, rows in rows_of(settings).items():
         group = GROUPS[name]
         if group.fast and settings.backend == "fast":
             features[rows] = group.fast(analysis)
         else:
-            assert group.librosa is not None
-            assert librosa is not None
-            features[rows] = group.librosa(librosa, waveform, settings)
+            assert group.librosa is not None, name
+            assert by_librosa is not None, name
+            features[rows] = group.librosa(by_librosa)
     return features
 
 

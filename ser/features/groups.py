@@ -6,6 +6,7 @@ A new group is one entry of `GROUPS`. librosa is imported only where a group or 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from types import ModuleType
 from typing import Any
 
@@ -18,13 +19,38 @@ from ser.features._filterbanks import CONTRAST_MIN_HZ
 from ser.features.pitch import LOWEST_HZ, track_pitch
 
 Values = NDArray[np.floating[Any]]
-ByLibrosa = Callable[[ModuleType, NDArray[np.float32], FrameSettings], Values]
 
 _CQT_BINS, _CQT_HIGHEST_HZ = 36, 4186.0
 """Bins an octave of librosa's constant-Q transform, and where its seven octaves from C1 end."""
 
 
-@dataclass(frozen=True, kw_only=True)
+class LibrosaAnalysis:
+    """A waveform, float32 [samples], and what librosa's functions are called with and computed from."""
+
+    def __init__(self, librosa: ModuleType, waveform: NDArray[np.float32], settings: FrameSettings) -> None:
+        self.librosa, self.feature, self.settings = librosa, librosa.feature, settings
+        self.stft = {"y": waveform, "n_fft": settings.n_fft, "hop_length": settings.hop_length}
+        self.spectrum = {"sr": settings.sample_rate, **self.stft}
+        self.frames = {"y": waveform, "frame_length": settings.n_fft, "hop_length": settings.hop_length}
+        tuning = None if settings.tuning == "estimate" else settings.tuning
+        self.chroma = {"y": waveform, "sr": settings.sample_rate, "hop_length": settings.hop_length, "tuning": tuning}
+        self.chroma["n_chroma"] = settings.n_chroma
+
+    @cached_property
+    def mel(self) -> Values:
+        """Mel spectrogram, power, float32 [n_mels, frames]."""
+        mel: Values = self.feature.melspectrogram(n_mels=self.settings.n_mels, **self.spectrum)
+        return mel
+
+    @cached_property
+    def mfcc(self) -> Values:
+        """MFCC, float32 [n_mfcc, frames]."""
+        sizes = {"n_mfcc": self.settings.n_mfcc, "n_mels": self.settings.n_mels}
+        mfcc: Values = self.feature.mfcc(**sizes, **self.spectrum)
+        return mfcc
+
+
+@dataclass(frozen=True)
 class FeatureGroup:
     """Neighbouring rows of the features that are computed together.
 
@@ -32,15 +58,15 @@ class FeatureGroup:
     ----------
     unit : of the values, for axes.
     rows : how many rows it has; None: one, which bears the group's own name.
-    fast : computes it from an analysis, float [rows, frames] or [frames]; None: librosa alone can.
-    librosa : computes it from librosa, a waveform and sizes, in the same shape; None: librosa has no like.
+    fast : computes it by numpy, float [rows, frames] or [frames]; None: librosa alone can.
+    librosa : computes it by librosa, in the same shape; None: librosa has no like.
     check : raises SettingsError for settings that the group cannot be computed with.
     """
 
     unit: str
     rows: Callable[[FrameSettings], int] | None = None
     fast: Callable[[Analysis], Values] | None = None
-    librosa: ByLibrosa | None = None
+    librosa: Callable[[LibrosaAnalysis], Values] | None = None
     check: Callable[[FrameSettings], None] | None = None
 
     def n_rows(self, settings: FrameSettings) -> int:
@@ -49,33 +75,6 @@ class FeatureGroup:
     def names(self, name: str, settings: FrameSettings) -> list[str]:
         """Return the names of the rows: the group's own, or it with a number from 0 on."""
         return [f"{name}_{row}" for row in range(self.rows(settings))] if self.rows else [name]
-
-
-def _spectral(settings: FrameSettings) -> dict[str, int]:
-    return {"sr": settings.sample_rate, "n_fft": settings.n_fft, "hop_length": settings.hop_length}
-
-
-def _frames(settings: FrameSettings) -> dict[str, int]:
-    return {"frame_length": settings.n_fft, "hop_length": settings.hop_length}
-
-
-def _chroma_sizes(settings: FrameSettings) -> dict[str, Any]:
-    return {
-        "sr": settings.sample_rate,
-        "hop_length": settings.hop_length,
-        "n_chroma": settings.n_chroma,
-        "tuning": None if settings.tuning == "estimate" else settings.tuning,
-    }
-
-
-def _mel(librosa: ModuleType, y: NDArray[np.float32], s: FrameSettings) -> Values:
-    mel: Values = librosa.feature.melspectrogram(y=y, n_mels=s.n_mels, **_spectral(s))
-    return mel
-
-
-def _mfcc(librosa: ModuleType, y: NDArray[np.float32], s: FrameSettings) -> Values:
-    mfcc: Values = librosa.feature.mfcc(y=y, n_mfcc=s.n_mfcc, n_mels=s.n_mels, **_spectral(s))
-    return mfcc
 
 
 def _check_mfcc(settings: FrameSettings) -> None:
@@ -115,91 +114,67 @@ def _check_constant_q(settings: FrameSettings) -> None:
         )
 
 
+def _n_mfcc(settings: FrameSettings) -> int:
+    return settings.n_mfcc
+
+
+def _n_chroma(settings: FrameSettings) -> int:
+    return settings.n_chroma
+
+
+_FRACTION = "fraction of the largest"
 GROUPS: dict[str, FeatureGroup] = {
-    "mfcc": FeatureGroup(unit="dB", rows=lambda s: s.n_mfcc, fast=lambda a: a.mfcc, librosa=_mfcc, check=_check_mfcc),
+    "mfcc": FeatureGroup("dB", _n_mfcc, fast=lambda a: a.mfcc, librosa=lambda a: a.mfcc, check=_check_mfcc),
     "delta": FeatureGroup(
-        unit="dB a frame",
-        rows=lambda s: s.n_mfcc,
-        fast=lambda a: a.delta(1),
-        librosa=lambda lib, y, s: lib.feature.delta(_mfcc(lib, y, s)),
-        check=_check_mfcc,
+        "dB a frame", _n_mfcc, lambda a: a.delta(1), lambda a: a.feature.delta(a.mfcc), check=_check_mfcc
     ),
     "delta2": FeatureGroup(
-        unit="dB a frame²",
-        rows=lambda s: s.n_mfcc,
-        fast=lambda a: a.delta(2),
-        librosa=lambda lib, y, s: lib.feature.delta(_mfcc(lib, y, s), order=2),
-        check=_check_mfcc,
+        "dB a frame²", _n_mfcc, lambda a: a.delta(2), lambda a: a.feature.delta(a.mfcc, order=2), check=_check_mfcc
     ),
     "chroma": FeatureGroup(
-        unit="fraction of the largest",
-        rows=lambda s: s.n_chroma,
-        fast=Analysis.chroma,
-        librosa=lambda lib, y, s: lib.feature.chroma_stft(y=y, n_fft=s.n_fft, **_chroma_sizes(s)),
+        _FRACTION, _n_chroma, Analysis.chroma, lambda a: a.feature.chroma_stft(n_fft=a.settings.n_fft, **a.chroma)
     ),
-    "mel": FeatureGroup(unit="power", rows=lambda s: s.n_mels, fast=lambda a: a.mel.T, librosa=_mel),
+    "mel": FeatureGroup("power", lambda s: s.n_mels, fast=lambda a: a.mel.T, librosa=lambda a: a.mel),
     "zcr": FeatureGroup(
-        unit="crossings a sample",
+        "crossings a sample",
         fast=Analysis.zero_crossing_rate,
-        librosa=lambda lib, y, s: lib.feature.zero_crossing_rate(y, **_frames(s)),
+        librosa=lambda a: a.feature.zero_crossing_rate(**a.frames),
     ),
     "contrast": FeatureGroup(
-        unit="dB",
-        rows=lambda s: s.n_bands + 1,
+        "dB",
+        lambda s: s.n_bands + 1,
         fast=Analysis.contrast,
-        librosa=lambda lib, y, s: lib.feature.spectral_contrast(y=y, n_bands=s.n_bands, **_spectral(s)),
+        librosa=lambda a: a.feature.spectral_contrast(n_bands=a.settings.n_bands, **a.spectrum),
         check=_check_contrast,
     ),
-    "rms": FeatureGroup(
-        unit="full scale: 1", fast=Analysis.rms, librosa=lambda lib, y, s: lib.feature.rms(y=y, **_frames(s))
-    ),
+    "rms": FeatureGroup("full scale: 1", fast=Analysis.rms, librosa=lambda a: a.feature.rms(**a.frames)),
     "logmel": FeatureGroup(
-        unit="dB",
-        rows=lambda s: s.n_mels,
-        fast=lambda a: a.logmel,
-        librosa=lambda lib, y, s: lib.power_to_db(_mel(lib, y, s)),
+        "dB", lambda s: s.n_mels, fast=lambda a: a.logmel, librosa=lambda a: a.librosa.power_to_db(a.mel)
     ),
     "pitch": FeatureGroup(
-        unit="log2 Hz, voicing",
-        rows=lambda s: 2,
+        "log2 Hz, voicing",
+        lambda s: 2,
         fast=lambda a: track_pitch(a.power, sample_rate=a.settings.sample_rate, n_fft=a.settings.n_fft),
         check=_check_pitch,
     ),
-    "spectral_centroid": FeatureGroup(
-        unit="Hz", librosa=lambda lib, y, s: lib.feature.spectral_centroid(y=y, **_spectral(s))
-    ),
-    "spectral_bandwidth": FeatureGroup(
-        unit="Hz", librosa=lambda lib, y, s: lib.feature.spectral_bandwidth(y=y, **_spectral(s))
-    ),
-    "spectral_rolloff": FeatureGroup(
-        unit="Hz", librosa=lambda lib, y, s: lib.feature.spectral_rolloff(y=y, **_spectral(s))
-    ),
-    "spectral_flatness": FeatureGroup(
-        unit="fraction",
-        librosa=lambda lib, y, s: lib.feature.spectral_flatness(y=y, n_fft=s.n_fft, hop_length=s.hop_length),
-    ),
+    "spectral_centroid": FeatureGroup("Hz", librosa=lambda a: a.feature.spectral_centroid(**a.spectrum)),
+    "spectral_bandwidth": FeatureGroup("Hz", librosa=lambda a: a.feature.spectral_bandwidth(**a.spectrum)),
+    "spectral_rolloff": FeatureGroup("Hz", librosa=lambda a: a.feature.spectral_rolloff(**a.spectrum)),
+    "spectral_flatness": FeatureGroup("fraction", librosa=lambda a: a.feature.spectral_flatness(**a.stft)),
     "poly_features": FeatureGroup(
-        unit="magnitude a Hz, magnitude",
-        rows=lambda s: 2,
-        librosa=lambda lib, y, s: lib.feature.poly_features(y=y, order=1, **_spectral(s)),
+        "magnitude a Hz, magnitude", lambda s: 2, librosa=lambda a: a.feature.poly_features(order=1, **a.spectrum)
     ),
     "tonnetz": FeatureGroup(
-        unit="fraction of the largest",
-        rows=lambda s: 6,
-        librosa=lambda lib, y, s: lib.feature.tonnetz(chroma=lib.feature.chroma_cqt(y=y, **_chroma_sizes(s))),
+        _FRACTION,
+        lambda s: 6,
+        librosa=lambda a: a.feature.tonnetz(chroma=a.feature.chroma_cqt(**a.chroma)),
         check=_check_constant_q,
     ),
     "chroma_cqt": FeatureGroup(
-        unit="fraction of the largest",
-        rows=lambda s: s.n_chroma,
-        librosa=lambda lib, y, s: lib.feature.chroma_cqt(y=y, **_chroma_sizes(s)),
-        check=_check_constant_q,
+        _FRACTION, _n_chroma, librosa=lambda a: a.feature.chroma_cqt(**a.chroma), check=_check_constant_q
     ),
     "chroma_cens": FeatureGroup(
-        unit="fraction of the largest",
-        rows=lambda s: s.n_chroma,
-        librosa=lambda lib, y, s: lib.feature.chroma_cens(y=y, **_chroma_sizes(s)),
-        check=_check_constant_q,
+        _FRACTION, _n_chroma, librosa=lambda a: a.feature.chroma_cens(**a.chroma), check=_check_constant_q
     ),
 }
 """Name -> group. Names are looked up here alone, so that no setting of a stranger's names a function."""

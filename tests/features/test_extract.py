@@ -159,10 +159,7 @@ def test_the_waveform_is_not_changed():
 
 @pytest.mark.parametrize(
     ("y", "message"),
-    [
-        (np.zeros(0, dtype=np.float32), r"shape \(0,\)"),
-        (np.zeros((2, 5000), dtype=np.float32), r"shape \(2, 5000\)"),
-    ],
+    [(np.zeros(0, dtype=np.float32), r"shape \(0,\)"), (np.zeros((2, 5000), dtype=np.float32), r"shape \(2, 5000\)")],
 )
 def test_waveforms_without_features(y, message):
     with pytest.raises(ValueError, match=message):

@@ -23,8 +23,8 @@ def test_mel_filters_are_librosas_to_the_bit(sample_rate, n_fft, n_mels):
 def test_mel_blocks_hold_every_weight_once(sample_rate, n_fft):
     filters = mel_filters(sample_rate=sample_rate, n_fft=n_fft, n_mels=50)
     rebuilt = np.zeros_like(filters)
-    for block in mel_blocks(sample_rate=sample_rate, n_fft=n_fft, n_mels=50):
-        rebuilt[block.bands, block.bins] += block.weights.T
+    for bands, bins, weights in mel_blocks(sample_rate=sample_rate, n_fft=n_fft, n_mels=50):
+        rebuilt[bands, bins] += weights.T
     np.testing.assert_array_equal(rebuilt, filters)
 
 
@@ -53,8 +53,8 @@ def test_contrast_bands_at_the_default_sizes():
     """Bins of 10.77 Hz: the edges at 200, 400, ... Hz, worked out by hand."""
     bands = contrast_bands(sample_rate=22050, n_fft=2048, n_bands=6)
     edges = [(0, 18), (18, 37), (37, 74), (74, 148), (148, 297), (297, 594), (594, 1025)]
-    assert [(band.bins.start, band.bins.stop) for band in bands] == edges
-    assert [band.n_extreme for band in bands] == [1, 1, 1, 2, 3, 6, 9]
+    assert [(bins.start, bins.stop) for bins, _ in bands] == edges
+    assert [n_extreme for _, n_extreme in bands] == [1, 1, 1, 2, 3, 6, 9]
 
 
 def test_hann_window_is_scipys():
