@@ -17,6 +17,7 @@ import soxr
 from numpy.typing import NDArray
 
 from ser.features._stft import centred_frames, count_frames, hann_window
+from ser.features.extract import fit_length
 
 N_FFT = 2048
 HOP_LENGTH = 512
@@ -44,16 +45,22 @@ def time_stretch(waveform: NDArray[np.float32], *, rate: float) -> NDArray[np.fl
     ------
     ValueError : the rate is not above 0.
     """
+    # Both are slow to import, and only augmentation needs them. In single precision scipy is twice as fast as numpy.
+    from scipy import fft
+
+    from ser.augment._phase_vocoder_kernels import overlap_add
+
     if not rate > 0:
         raise ValueError(f"The rate is {rate}, but should be above 0.")
     length = round(len(waveform) / rate)
     n_steps = -(-(length + N_FFT) // HOP_LENGTH)
     steps = np.arange(0, count_frames(len(waveform), hop_length=HOP_LENGTH), rate)[:n_steps]
     sound = np.zeros((len(steps) + _OVERLAP - 1, HOP_LENGTH), dtype=np.float32)
+    window, _ = _synthesis_windows()
     for start, spectrum in _spectra_at(steps, waveform):
-        _overlap_add(sound[start:], spectrum)
+        overlap_add(fft.irfft(spectrum, axis=1), window, sound[start:])
     _mend_ends(sound, n_frames=len(steps))
-    return _fit(sound.reshape(-1)[N_FFT // 2 :], length=length)
+    return fit_length(sound.reshape(-1)[N_FFT // 2 :], length)
 
 
 def pitch_shift(waveform: NDArray[np.float32], *, semitones: float, sample_rate: int) -> NDArray[np.float32]:
@@ -71,7 +78,7 @@ def pitch_shift(waveform: NDArray[np.float32], *, semitones: float, sample_rate:
     """
     rate = 2.0 ** (-semitones / 12)
     shifted = soxr.resample(time_stretch(waveform, rate=rate), sample_rate / rate, sample_rate, quality="HQ")
-    return _fit(shifted, length=len(waveform))
+    return fit_length(shifted, len(waveform))
 
 
 def _spectra_at(
@@ -81,7 +88,7 @@ def _spectra_at(
 
     In the terms of the module's docstring, `played` is j, `due` is i + 1 and `gathered` is C.
     """
-    from ser.augment._phase_vocoder_kernels import play  # numba is slow to import, and only augmentation needs it
+    from ser.augment._phase_vocoder_kernels import play  # see `time_stretch`
 
     frames = centred_frames(waveform, n_fft=N_FFT, hop_length=HOP_LENGTH)
     played = steps.astype(np.intp)
@@ -106,26 +113,16 @@ def _transform(frames: NDArray[np.float32], *, n_frames: int, exact: NDArray[np.
     It is in double precision and then rounded at the places `exact`, in single precision elsewhere, and zero beyond the
     last frame.
     """
-    from scipy import fft  # in single precision twice as fast as numpy's, but slow to import
+    from scipy import fft  # see `time_stretch`
 
     frames = frames[:n_frames]
     windowed = np.empty((n_frames, N_FFT), dtype=np.float32)
-    np.multiply(frames, _analysis_window(), out=windowed[: len(frames)])
+    np.multiply(frames, hann_window(N_FFT).astype(np.float32), out=windowed[: len(frames)])
     windowed[len(frames) :] = 0
-    spectrum = fft.rfft(windowed, axis=1)
+    spectrum: NDArray[np.complex64] = fft.rfft(windowed, axis=1)
     exact = exact[exact < len(frames)]
     spectrum[exact] = np.fft.rfft(frames[exact] * hann_window(N_FFT), axis=1)
     return spectrum
-
-
-def _overlap_add(sound: NDArray[np.float32], spectrum: NDArray[np.complex64]) -> None:
-    """Add the windowed inverse transforms of `spectrum` to `sound`, float32 `[blocks, HOP_LENGTH]`."""
-    from scipy import fft  # see `_transform`
-
-    from ser.augment._phase_vocoder_kernels import overlap_add  # see `_spectra_at`
-
-    window, _ = _synthesis_windows()
-    overlap_add(fft.irfft(spectrum, axis=1), window, sound)
 
 
 def _mend_ends(sound: NDArray[np.float32], *, n_frames: int) -> None:
@@ -135,12 +132,6 @@ def _mend_ends(sound: NDArray[np.float32], *, n_frames: int) -> None:
     for block in {*margin, *(n_frames + place for place in margin)}:
         fraction = fractions[max(block - n_frames + 1, 0) : block + 1].sum(axis=0)
         np.divide(sound[block], fraction, out=sound[block], where=fraction > np.finfo(np.float32).tiny)
-
-
-@lru_cache(maxsize=1)
-def _analysis_window() -> NDArray[np.float32]:
-    """Return `hann_window(N_FFT)` in single precision, float32 `[N_FFT]`."""
-    return hann_window(N_FFT).astype(np.float32)
 
 
 @lru_cache(maxsize=1)
@@ -154,12 +145,3 @@ def _synthesis_windows() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     window = hann_window(N_FFT).reshape(_OVERLAP, HOP_LENGTH)
     total = np.square(window).sum(axis=0)
     return (window / total).reshape(-1).astype(np.float32), (np.square(window) / total).astype(np.float32)
-
-
-def _fit(waveform: NDArray[np.float32], *, length: int) -> NDArray[np.float32]:
-    """Return float32 `[length]`: later samples cut off, or zeros added at the end."""
-    if len(waveform) >= length:
-        return waveform[:length]
-    fitted = np.zeros(length, dtype=np.float32)
-    fitted[: len(waveform)] = waveform
-    return fitted

@@ -10,20 +10,10 @@ import math
 import torch
 from torch import Tensor
 
-from ser.augment._spectrogram_ops import (
-    add_noise,
-    band_edges,
-    frame_levels,
-    reverberate,
-    speed_perturbation,
-    to_decibels,
-    to_power,
-    typical_level,
-    vtlp,
-)
+from ser.augment import _spectrogram_ops as ops
 from ser.features.validation import Fraction, Natural, NaturalNumber, PositiveNumber, check_order, settings_dataclass
 
-_LATE_FRACTION = (0.02, 0.5)
+_LOG_LATE_FRACTION = (math.log(0.02), math.log(0.5))
 """Late energy over direct energy; from a dry room to a live one."""
 _BUMP_WIDTH = (0.05, 0.2)
 """Standard deviation of an equaliser's bump, as a fraction of the mel scale."""
@@ -136,44 +126,45 @@ def change_sound(
         return features, lengths
     n, n_rows, _ = features.shape
     n_bands = n_bands or n_rows
-    level = typical_level(to_power(features[:, :n_bands]), lengths)
+    level = ops.typical_level(ops.to_power(features[:, :n_bands]), lengths)
     if settings.vtlp:
         alpha = torch.exp(_uniform(-settings.vtlp, settings.vtlp, n, generator=generator))
         features = _vtlp(features, alpha, lengths, n_bands=n_bands, sample_rate=sample_rate)
     if settings.speed:
         rate = torch.exp(_uniform(-settings.speed, settings.speed, n, generator=generator))
-        features, lengths = speed_perturbation(features, lengths, rate, max_length=max_length)
+        features, lengths = ops.speed_perturbation(features, lengths, rate, max_length=max_length)
     followers = features[:, n_bands:] * _real(lengths, features).unsqueeze(1)
-    power = to_power(features[:, :n_bands])
+    power = ops.to_power(features[:, :n_bands])
     if settings.rir:
         rows = _chosen(settings.rir, n, generator=generator)
         t60 = _uniform(settings.t60_low, settings.t60_high, n, generator=generator)
-        late = torch.exp(_uniform(*map(math.log, _LATE_FRACTION), n, generator=generator))
-        power[rows] = reverberate(power[rows], t60=t60[rows], late=late[rows], hop_seconds=hop_seconds)
+        late = torch.exp(_uniform(*_LOG_LATE_FRACTION, n, generator=generator))
+        power[rows] = ops.reverberate(power[rows], t60=t60[rows], late=late[rows], hop_seconds=hop_seconds)
     if settings.eq or settings.telephone:
         gain = _draw_gain(settings, n, n_bands=n_bands, sample_rate=sample_rate, generator=generator)
-        power = power * to_power(gain).to(power.device)[:, :, None]
+        power = power * ops.to_power(gain).to(power.device)[:, :, None]
     if settings.noise:
         rows = _chosen(settings.noise, n, generator=generator)
-        snr = _uniform(settings.snr_low, settings.snr_high, n, generator=generator)
-        spectrum = _draw_noise_spectrum(n, n_bands=n_bands, generator=generator)
+        own = lengths[rows.to(lengths.device)]
+        snr = _uniform(settings.snr_low, settings.snr_high, n, generator=generator)[rows]
+        spectrum = _draw_noise_spectrum(n, n_bands=n_bands, generator=generator)[rows]
         # For as many frames as there can be, so that a recording's noise does not depend on its neighbours' lengths.
         normal = torch.randn(len(rows), n_bands, max_length, generator=generator)[:, :, : power.shape[2]]
-        power[rows] = add_noise(
+        power[rows] = ops.add_noise(
             power[rows],
-            lengths[rows.to(lengths.device)],
-            snr=snr[rows],
-            spectrum=spectrum[rows],
+            own,
+            snr=snr,
+            spectrum=spectrum,
             normal=normal,
             sample_rate=sample_rate,
             hop_seconds=hop_seconds,
         )
-    return torch.cat([to_decibels(power, lengths, level=level), followers], dim=1), lengths
+    return torch.cat([ops.to_decibels(power, lengths, level=level), followers], dim=1), lengths
 
 
 def _vtlp(features: Tensor, alpha: Tensor, lengths: Tensor, *, n_bands: int, sample_rate: int) -> Tensor:
     """Return the features with formants, and pitch if there is one, warped by `alpha`, float32 [n]."""
-    bands = vtlp(features[:, :n_bands], alpha, sample_rate=sample_rate)
+    bands = ops.vtlp(features[:, :n_bands], alpha, sample_rate=sample_rate)
     if n_bands == features.shape[1]:
         return bands
     octaves = torch.log2(alpha).to(features.device).unsqueeze(1) * _real(lengths, features)
@@ -200,11 +191,11 @@ def _draw_gain(
     gain[rows] += (size[:, 0] * (2 * scale - 1) + bumps.sum(dim=1))[rows]
 
     rows = _chosen(settings.telephone, n, generator=generator)
-    centres = band_edges(n_bands, sample_rate=sample_rate)[1:-1]
+    centres = ops.band_edges(n_bands, sample_rate=sample_rate)[1:-1]
     low, high = (_uniform(*edge, n, 1, generator=generator) for edge in (_TELEPHONE_LOW_HZ, _TELEPHONE_HIGH_HZ))
-    slopes = (_uniform(*slope, n, 1, generator=generator) for slope in (_TELEPHONE_LOW_SLOPE, _TELEPHONE_HIGH_SLOPE))
-    octaves = (torch.log2(low / centres).relu(), torch.log2(centres / high).relu())  # beyond the edges, [n, bands]
-    gain[rows] -= sum(slope * beyond for slope, beyond in zip(slopes, octaves, strict=True))[rows]
+    below = _uniform(*_TELEPHONE_LOW_SLOPE, n, 1, generator=generator) * torch.log2(low / centres).relu()  # [n, bands]
+    above = _uniform(*_TELEPHONE_HIGH_SLOPE, n, 1, generator=generator) * torch.log2(centres / high).relu()
+    gain[rows] -= (below + above)[rows]
     return gain
 
 
@@ -214,7 +205,7 @@ def _draw_noise_spectrum(n: int, *, n_bands: int, generator: torch.Generator) ->
     waves = torch.cos(math.pi * torch.arange(1, _N_NOISE_WAVES + 1)[:, None] * scale)  # [waves, bands]
     size = _uniform(-_NOISE_WAVE_DB, _NOISE_WAVE_DB, n, _N_NOISE_WAVES, 1, generator=generator)
     spectrum = _uniform(*_NOISE_TILT_DB, n, 1, generator=generator) * scale + (size * waves).sum(dim=1)
-    return spectrum - frame_levels(to_power(spectrum)[:, :, None])
+    return spectrum - ops.frame_levels(ops.to_power(spectrum)[:, :, None])
 
 
 def _uniform(low: float, high: float, *shape: int, generator: torch.Generator) -> Tensor:

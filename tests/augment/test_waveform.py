@@ -62,11 +62,7 @@ def test_strengths_fill_their_ranges(drawn, waveform):
     changes = [change for copy in draw(AugmentSettings(), drawn, waveform) for change in copy]
     strengths = {name: np.array([value for which, value in changes if which == name]) for name, _ in changes}
     assert set(strengths["add_noise"]) == {0.035}
-    for name, low, high in (
-        ("time_stretch", 0.8, 1.2),
-        ("shift_time", -2 * RATE, 2 * RATE),
-        ("pitch_shift", -1, 1),
-    ):
+    for name, low, high in (("time_stretch", 0.8, 1.2), ("shift_time", -2 * RATE, 2 * RATE), ("pitch_shift", -1, 1)):
         margin = 0.05 * (high - low)
         assert low <= strengths[name].min() < low + margin, name
         assert high - margin < strengths[name].max() <= high, name
