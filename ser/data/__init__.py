@@ -1,27 +1,6 @@
-"""From recordings to batches: feature cache, normalisation statistics, samplers, the LightningDataModule.
+"""From recordings to batches.
 
-`files` and `workers` are light helpers that other rooms use; names are imported when they are used, so that those two
-bring neither torch nor scikit-learn.
+`cache` makes and keeps features, `normalisation` fits their statistics, `samplers` has the batches, `datamodule` the
+LightningDataModule. `files` and `workers` are light helpers that other rooms use; they bring neither torch nor
+scikit-learn.
 """
-
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from ser.data.cache import Prepared, Recipe, Sample, prepare
-    from ser.data.datamodule import EmotionData
-
-_MODULES = {
-    "EmotionData": "datamodule",
-    "Prepared": "cache",
-    "Recipe": "cache",
-    "Sample": "cache",
-    "prepare": "cache",
-}
-__all__ = ["EmotionData", "Prepared", "Recipe", "Sample", "prepare"]
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

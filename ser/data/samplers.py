@@ -89,16 +89,16 @@ class TensorBatches:
     def _chosen(self) -> Iterator[Tensor]:
         """Yield the indices of each batch, int64 [samples of the batch]."""
         if self.order is None:
-            yield from torch.arange(len(self.labels), device=self.labels.device).split(self.batch_size)
+            yield from torch.split(torch.arange(len(self.labels), device=self.labels.device), self.batch_size)
             return
         indices = self.order.indices().to(self.labels.device)
         if not self.by_length:
-            yield from indices.split(self.batch_size)
+            yield from torch.split(indices, self.batch_size)
             return
         # With random offsets, because length depends on emotion: a batch of slow recordings would be mostly calm.
         generator = self.order.generator()
         offsets = _BLUR_FRAMES * (2 * torch.rand(len(indices), generator=generator) - 1).to(indices.device)
         blurred = self.lengths + offsets
-        pools = [pool[blurred[pool].argsort(stable=True)] for pool in indices.split(_POOL * self.batch_size)]
-        batches = [batch for pool in pools for batch in pool.split(self.batch_size)]
+        pools = [pool[blurred[pool].argsort(stable=True)] for pool in torch.split(indices, _POOL * self.batch_size)]
+        batches = [batch for pool in pools for batch in torch.split(pool, self.batch_size)]
         yield from (batches[place] for place in torch.randperm(len(batches), generator=generator).tolist())
