@@ -35,21 +35,9 @@ from ser.features.validation import as_plain
 log = logging.getLogger(__name__)
 
 _CODE = (
-    "audio/io",
-    "audio/wav",
-    "audio/trim",
-    "features/extract",
-    "features/groups",
-    "features/pipeline",
-    "features/settings",
-    "features/_analysis",
-    "features/_filterbanks",
-    "features/_stft",
-    "features/_tuning",
-    "features/pitch",
-    "augment/waveform",
-    "augment/phase_vocoder",
-    "augment/_phase_vocoder_kernels",
+    *("audio/io", "audio/wav", "audio/trim", "features/extract", "features/groups", "features/pipeline"),
+    *("features/settings", "features/pitch", "features/_analysis", "features/_filterbanks", "features/_stft"),
+    *("features/_tuning", "augment/waveform", "augment/phase_vocoder", "augment/_phase_vocoder_kernels"),
 )
 """The modules that a feature's value depends on."""
 _LIBRARIES = ("numpy", "numba", "scipy", "soundfile", "soxr")
@@ -147,9 +135,9 @@ def _fill(
     made = track(made, total=len(tasks), description="Features", unit="recordings")
     failures: dict[Path, str] = {}
     for (recording, rows), reason in zip(rows_of.items(), made, strict=True):
-        for row in rows:
-            lengths[row] = _read_into(matrix[row], paths[row]) if reason is None else 0
-            if reason is None and not lengths[row]:
+        for row in rows if reason is None else ():
+            lengths[row] = _read_into(matrix[row], paths[row])
+            if not lengths[row]:
                 reason = f"its features could not be read back from {paths[row]}; is the disk full?"
         if reason is not None:
             failures[recording.path] = reason
@@ -179,7 +167,7 @@ def _read_into(row: NDArray[np.float32], path: Path) -> int:
     if entry is None or len(entry) != len(row):
         return 0
     row[:] = fit_length(entry, row.shape[1])
-    return min(int(entry.shape[1]), int(row.shape[1]))
+    return int(min(entry.shape[1], row.shape[1]))
 
 
 def entry_path(cache_dir: Path, key: str) -> Path:
@@ -190,10 +178,8 @@ def entry_path(cache_dir: Path, key: str) -> Path:
 def write_entry(path: Path, features: NDArray[np.float32]) -> None:
     """Write float32 [features, frames] atomically; after a power cut `read_entry` may find it damaged, so absent."""
     values = np.ascontiguousarray(features, dtype="<f4")
-    path.parent.mkdir(parents=True, exist_ok=True)
     with replace_when_complete(path, durable=False) as partial:
-        header = _HEADER.pack(_MAGIC, *values.shape, zlib.crc32(values.data))
-        partial.write_bytes(header + values.tobytes())
+        partial.write_bytes(_HEADER.pack(_MAGIC, *values.shape, zlib.crc32(values.data)) + values.tobytes())
 
 
 def read_entry(path: Path) -> NDArray[np.float32] | None:
@@ -219,17 +205,12 @@ def _entry_keys(samples: Sequence[Sample], recipe: Recipe) -> list[str]:
     sounds = list(dict.fromkeys(sample.recording.path for sample in samples))  # copies share their recording's
     with ThreadPoolExecutor(core_count()) as pool:
         digests = dict(zip(sounds, pool.map(content_digest, sounds), strict=True))
-    return [
-        hashlib.sha256("\n".join([base, digests[s.recording.path], *_copy_key(s, recipe)]).encode()).hexdigest()
-        for s in samples
-    ]
-
-
-def _copy_key(sample: Sample, recipe: Recipe) -> list[str]:
-    if not sample.copy:
-        return []
-    settings = json.dumps(as_plain(recipe.augment), sort_keys=True)
-    return [settings, str(recipe.augment_seed), sample.recording.stem, str(sample.copy)]
+    augmentation = [json.dumps(as_plain(recipe.augment), sort_keys=True), str(recipe.augment_seed)]
+    keys = []
+    for sample in samples:
+        of_copy = [*augmentation, sample.recording.stem, str(sample.copy)] if sample.copy else []
+        keys.append(hashlib.sha256("\n".join([base, digests[sample.recording.path], *of_copy]).encode()).hexdigest())
+    return keys
 
 
 def _versions(settings: FeatureSettings) -> dict[str, str]:

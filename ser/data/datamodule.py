@@ -76,17 +76,14 @@ class EmotionData(L.LightningDataModule):
         log.info("Corpus: %d recordings in %s", len(recordings), self.root)
         self.split = select(recordings, self.data)
         # Augmented copies are made after the split, so that they stay in the part of their recording.
-        copies = [
-            Sample(recording=r, copy=n) for r in self.split.train for n in range(1, augmented_copies(r, self.data) + 1)
-        ]
-        self.prepared = {"train": self._prepare([*map(_unchanged, self.split.train), *copies])}
+        copies = [(r, n) for r in self.split.train for n in range(1, augmented_copies(r, self.data) + 1)]
         validation = self.split.validation
         if not validation:  # split "all": the curves then show only that the network learns
             validation = of_channel(self.split.train, self.data.scored_channel)[::_RESCORED]
-        self.prepared["validation"] = self._prepare(list(map(_unchanged, validation)))
+        train = self._prepare(self.split.train, copies)
+        self.prepared = {"train": train, "validation": self._prepare(validation)}
         if self.split.test:
-            self.prepared["test"] = self._prepare(list(map(_unchanged, self.split.test)))
-        train = self.prepared["train"]
+            self.prepared["test"] = self._prepare(self.split.test)
         self.scaler = (
             fit_per_band(train.features, train.lengths) if self.per_band else fit_per_coefficient(train.features)
         )
@@ -94,7 +91,7 @@ class EmotionData(L.LightningDataModule):
         log.info(
             "Split: %d recordings to train on (%d samples with augmented copies), %d to validate on, %d to test on",
             len(self.split.train),
-            len(self.prepared["train"].samples),
+            len(train.samples),
             len(self.split.validation),
             len(self.split.test),
         )
@@ -136,21 +133,18 @@ class EmotionData(L.LightningDataModule):
         """Recordings that could not be read, and why."""
         return {path: reason for part in self.prepared.values() for path, reason in part.failures.items()}
 
-    def _prepare(self, samples: Sequence[Sample]) -> Prepared:
+    def _prepare(self, recordings: Sequence[Recording], copies: Sequence[tuple[Recording, int]] = ()) -> Prepared:
+        samples = [Sample(recording=r, copy=n) for r, n in [*((r, 0) for r in recordings), *copies]]
         return prepare(samples, self.recipe, cache_dir=self.cache_dir, workers=self.data.workers)
 
 
 def format_split(split: Split) -> str:
     """Return which recording is in which part, as CSV of file name, emotion, channel, actor and part."""
+    rows = [
+        (recording.stem, recording.name.emotion, recording.name.channel, recording.name.actor, part)
+        for part in ("train", "validation", "test")
+        for recording in getattr(split, part)
+    ]
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["file", "emotion", "channel", "actor", "part"])
-    for part in ("train", "validation", "test"):
-        for recording in getattr(split, part):
-            name = recording.name
-            writer.writerow([recording.stem, name.emotion, name.channel, name.actor, part])
+    csv.writer(text, lineterminator="\n").writerows([("file", "emotion", "channel", "actor", "part"), *rows])
     return text.getvalue()
-
-
-def _unchanged(recording: Recording) -> Sample:
-    return Sample(recording=recording)

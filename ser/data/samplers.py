@@ -20,9 +20,7 @@ class EpochOrder:
     """
 
     def __init__(self, n_samples: int, *, seed: int) -> None:
-        self.n_samples = n_samples
-        self.seed = seed
-        self.epoch = 0
+        self.n_samples, self.seed, self.epoch = n_samples, seed, 0
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch; Lightning calls this before each one."""
@@ -66,12 +64,8 @@ class TensorBatches:
         order: EpochOrder | None = None,
         by_length: bool = False,
     ) -> None:
-        self.features = features
-        self.lengths = lengths
-        self.labels = labels
-        self.by_length = by_length
-        self.batch_size = batch_size
-        self.order = order
+        self.features, self.lengths, self.labels = features, lengths, labels
+        self.batch_size, self.order, self.by_length = batch_size, order, by_length
         if order is not None:
             # Lightning looks for `set_epoch` under these names.
             self.sampler, self.batch_sampler = order, None
