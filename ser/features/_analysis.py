@@ -132,9 +132,9 @@ class Analysis:
 
     def _first_samples(self) -> NDArray[np.intp]:
         """Return the place of each frame's first sample; it lies before the waveform in the first frames."""
+        hop_length = self.settings.hop_length
         return (
-            np.arange(count_frames(len(self.waveform), hop_length=self.settings.hop_length)) * self.settings.hop_length
-            - self.settings.n_fft // 2
+            np.arange(count_frames(len(self.waveform), hop_length=hop_length)) * hop_length - self.settings.n_fft // 2
         )
 
 

@@ -51,23 +51,15 @@ def load_features(source: Path | bytes, *, settings: FeatureSettings, name: str 
     if len(trimmed.waveform) > settings.duration * settings.sample_rate:
         warnings += (f"Only the first {settings.duration:.1f} of {sound.duration:.1f} seconds were used.",)
     features, length = network_input(trimmed, settings)
-    return ModelInput(
-        features=features,
-        length=length,
-        offset=trimmed.start / settings.sample_rate,
-        duration=sound.duration,
-        warnings=warnings,
-    )
+    offset = trimmed.start / settings.sample_rate
+    return ModelInput(features=features, length=length, offset=offset, duration=sound.duration, warnings=warnings)
 
 
 def preprocess(waveform: NDArray[np.float32], settings: FeatureSettings) -> Trimmed:
     """Trim a waveform, float32 [samples] at `settings.sample_rate`, and normalise its level, as the settings ask."""
+    rate, block_length = settings.sample_rate, settings.hop_length
     return trim_and_level(
-        waveform,
-        sample_rate=settings.sample_rate,
-        block_length=settings.hop_length,
-        trim=settings.trim,
-        level_db=settings.level_db,
+        waveform, sample_rate=rate, block_length=block_length, trim=settings.trim, level_db=settings.level_db
     )
 
 
