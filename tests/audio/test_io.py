@@ -195,8 +195,8 @@ def wav_with(place, value):
         (b"", "is empty"),
     ],
 )
-def test_the_header_of_a_wav_is_judged_before_a_decoder_sees_it(monkeypatch, content, complaint):
-    monkeypatch.setattr("ser.audio.io.soundfile.SoundFile", lambda *_: pytest.fail("the decoder was asked"))
+def test_the_header_of_a_wav_is_checked_before_a_decoder_sees_it(monkeypatch, content, complaint):
+    monkeypatch.setattr("ser.audio.io.soundfile.SoundFile", lambda *_: pytest.fail("the decoder was called"))
     with pytest.raises(AudioError, match=complaint):
         read_sound(content, sample_rate=RATE)
 
@@ -204,7 +204,7 @@ def test_the_header_of_a_wav_is_judged_before_a_decoder_sees_it(monkeypatch, con
 @pytest.mark.parametrize("format", ["AIFF", "AU", "CAF", "RF64", "W64", "VOC", "IRCAM"])
 def test_no_format_but_the_four_reaches_a_decoder(monkeypatch, format):
     content = encoded(sine(RATE), format=format)
-    monkeypatch.setattr("ser.audio.io.soundfile.SoundFile", lambda *_: pytest.fail("the decoder was asked"))
+    monkeypatch.setattr("ser.audio.io.soundfile.SoundFile", lambda *_: pytest.fail("the decoder was called"))
     with pytest.raises(AudioError, match=r"voice\.wav cannot be read as sound: it is neither WAV, FLAC, OGG nor MP3"):
         read_sound(content, sample_rate=RATE, name="voice.wav")
 
@@ -310,11 +310,11 @@ def test_find_sound_files_sorts_and_leaves_out_hidden_and_other_files(tmp_path):
 
 
 @pytest.mark.ravdess
-def test_the_originals_at_48_khz_equal_the_corpus_within_one_step(ravdess_root):
+def test_the_recordings_at_48_khz_equal_the_corpus_within_one_step(ravdess_root):
     originals = Path(f"{ravdess_root}-48k")
     wavs = find_sound_files(originals)
     if not wavs:
-        pytest.skip(f"{originals} holds no originals")
+        pytest.skip(f"{originals} holds no recordings")
     kept = {path.stem: path for path in find_sound_files(ravdess_root)}
     step = 1 / 2**15
     compared = 0

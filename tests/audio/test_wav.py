@@ -25,7 +25,7 @@ def read(content: bytes):
     return read_wav_header(io.BytesIO(content), size=len(content), name="take.wav")
 
 
-def test_what_the_header_says():
+def test_the_header_s_fields():
     header = read(wav(form(), chunk(b"data", bytes(400))))
     assert (header.channels, header.rate, header.claimed_bytes, header.held_bytes) == (2, 48_000, 400, 400)
     assert not header.is_cut

@@ -25,8 +25,8 @@ def textbook_stretch(y, rate):
     sound = np.zeros(N_FFT + HOP * (len(steps) - 1))
     envelope = np.zeros_like(sound)
     for place, step in enumerate(steps):
-        i, share = int(step), step % 1.0
-        size = (1 - share) * magnitude[i] + share * magnitude[i + 1]
+        i, weight = int(step), step % 1.0
+        size = (1 - weight) * magnitude[i] + weight * magnitude[i + 1]
         here = slice(place * HOP, place * HOP + N_FFT)
         sound[here] += np.fft.irfft(size * np.exp(1j * phase)) * window
         envelope[here] += window**2
@@ -98,7 +98,7 @@ def test_silence_and_sound_after_silence(rate):
     assert snr(stretched, textbook_stretch(y, rate)) > 90
 
 
-def test_the_waveform_is_left_as_it_is():
+def test_the_waveform_is_not_changed():
     y = voice(0.5)
     before = y.copy()
     pitch_shift(y, semitones=0.5, sample_rate=RATE)

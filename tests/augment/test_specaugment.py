@@ -119,13 +119,13 @@ def test_targets_are_mixed_as_the_inputs_are(pairs):
     assert len(partners) > 30
 
 
-def test_the_input_of_a_mixture_is_left_as_it_was(pairs):
+def test_mixing_does_not_change_its_input(pairs):
     before = [values.clone() for values in pairs]
     mix(*pairs, MIXUP, generator=generator())
     assert all(torch.equal(old, new) for old, new in zip(before, pairs, strict=True))
 
 
-def test_as_many_batches_are_mixed_as_the_share_says(pairs):
+def test_as_many_batches_are_mixed_as_the_probability_says(pairs):
     random = generator()
     settings = replace(MIXUP, mixup=5.0, mixup_probability=0.3)
     n_mixed = sum(not torch.equal(mix(*pairs, settings, generator=random)[0], pairs[0]) for _ in range(500))
@@ -133,19 +133,19 @@ def test_as_many_batches_are_mixed_as_the_share_says(pairs):
 
 
 @pytest.mark.parametrize("settings", [OFF, replace(OFF, mixup=0.2), replace(OFF, mixup_probability=1.0)])
-def test_without_mixup_a_batch_stays_as_it_is(pairs, settings):
+def test_without_mixup_a_batch_is_unchanged(pairs, settings):
     for before, after in zip(pairs, mix(*pairs, settings, generator=generator()), strict=True):
         assert torch.equal(before, after)
 
 
 @pytest.mark.parametrize("mixup", [0.2, 1.0, 4.0])
-def test_shares_are_distributed_as_the_larger_of_beta_and_its_rest(mixup):
+def test_weights_are_distributed_as_the_larger_of_beta_and_its_rest(mixup):
     random = generator()
-    shares = np.array([draw_mixing_weight(mixup, generator=random) for _ in range(1000)])
-    assert shares.min() >= 0.5
-    assert shares.max() <= 1
+    weights = np.array([draw_mixing_weight(mixup, generator=random) for _ in range(1000)])
+    assert weights.min() >= 0.5
+    assert weights.max() <= 1
     distribution = stats.beta(mixup, mixup)
-    assert stats.kstest(shares, lambda share: distribution.cdf(share) - distribution.cdf(1 - share)).pvalue > 0.01
+    assert stats.kstest(weights, lambda one: distribution.cdf(one) - distribution.cdf(1 - one)).pvalue > 0.01
 
 
 def test_mixtures_come_from_the_generator_alone(pairs):

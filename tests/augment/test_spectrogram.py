@@ -86,7 +86,7 @@ def gains(after, before):
     return added.mean(dim=-1)
 
 
-def test_the_files_say_what_they_are_called():
+def test_the_files_hold_what_their_names_promise():
     assert from_file("none") == OFF
     assert not any((OFF.changes_sound, OFF.masks, OFF.mixes))
     assert STRONG.changes_sound
@@ -188,7 +188,7 @@ def test_the_generator_is_all_that_chance_comes_from(batch):
     assert not torch.equal(lengths, change(*batch, STRONG, seed=1)[1])
 
 
-def test_the_input_is_left_as_it_was(batch):
+def test_the_input_is_not_changed(batch):
     features, lengths = batch
     before, lengths_before = features.clone(), lengths.clone()
     change(features, lengths, STRONG)
@@ -197,7 +197,7 @@ def test_the_input_is_left_as_it_was(batch):
 
 
 @pytest.mark.parametrize("key", ["rir", "eq", "telephone", "noise"])
-def test_as_many_recordings_as_the_share_says(key):
+def test_as_many_recordings_as_the_probability_says(key):
     features = babble(20, seed=0).expand(1000, -1, -1)
     changed, _ = change(features, torch.full((1000,), 20), replace(OFF, **{key: 0.3}))
     n_changed = int(((changed - features).abs().amax(dim=(1, 2)) > 0.01).sum())
@@ -213,7 +213,7 @@ def test_rates_fill_their_range():
     assert logarithms.mean() == pytest.approx(0, abs=0.02)
 
 
-def test_a_tone_goes_as_far_as_the_warp_allows():
+def test_a_tone_goes_as_far_as_vtlp_allows():
     tone = 2000.0
     features = -30 - (librosa.hz_to_mel(CENTRES) - librosa.hz_to_mel(tone))[:, None].repeat(20, axis=1) ** 2
     features = torch.from_numpy(features).float().expand(500, -1, -1)
@@ -286,11 +286,11 @@ def test_rooms_ring_for_the_drawn_time():
     changed, _ = change(features, torch.full((60,), 100), replace(OFF, rir=1.0, t60_low=0.4, t60_high=0.4))
     slopes = changed[:, 0, 41:50].diff(dim=1)
     assert slopes == pytest.approx(-60 * HOP_SECONDS / 0.4, abs=0.01)
-    # The sound had gone on long enough for the room to be full: what is left a frame later is the room's share of it.
-    share = 10 ** ((changed[:, 0, 40] - changed[:, 0, 39]).double() / 10)
-    share = share / (1 - share)
-    assert 0.019 < share.min() < 0.03
-    assert 0.4 < share.max() < 0.51
+    # The sound lasted until the room was full: what is left a frame later is the late energy.
+    late = 10 ** ((changed[:, 0, 40] - changed[:, 0, 39]).double() / 10)
+    late = late / (1 - late)
+    assert 0.019 < late.min() < 0.03
+    assert 0.4 < late.max() < 0.51
 
 
 def test_everything_but_the_draws_is_done_where_the_batch_is(batch):
@@ -331,7 +331,7 @@ def test_pitch_goes_with_the_voice_and_voicing_does_not(batch):
     torch.testing.assert_close(after[:, N_BANDS + 1], before[:, N_BANDS + 1])
 
 
-def test_pitch_and_voicing_keep_pace_and_hear_no_noise(batch):
+def test_pitch_and_voicing_follow_the_speed_and_get_no_noise(batch):
     before, lengths = with_pitch(batch)
     after, new_lengths = change(before, lengths, ONE_EACH["speed"], n_bands=N_BANDS)
     for row, length in zip(after, new_lengths.tolist(), strict=True):

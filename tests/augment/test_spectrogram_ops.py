@@ -42,7 +42,7 @@ def test_a_tone_moves_to_its_frequency_over_alpha(alpha, tone):
     assert int(warped.argmax()) == pytest.approx(expected, abs=0.6)
 
 
-def test_a_warp_reads_between_bands_on_the_mel_scale():
+def test_vtlp_interpolates_between_bands_on_the_mel_scale():
     features = noise(3, N_BANDS, 4)
     alphas = (0.92, 1.0, 1.07)
     mels = np.linspace(0, librosa.hz_to_mel(RATE / 2), N_BANDS + 2)[1:-1]
@@ -53,7 +53,7 @@ def test_a_warp_reads_between_bands_on_the_mel_scale():
             np.testing.assert_allclose(after[:, frame], np.interp(places, mels, before[:, frame]), atol=1e-4)
 
 
-def test_pace_changes_the_length_by_its_factor():
+def test_speed_changes_the_length_by_its_factor():
     lengths = torch.tensor([100, 57, 80, 1])
     rates = torch.tensor([1.15, 0.87, 1.0, 0.9])
     features = noise(4, 8, 100)
@@ -66,7 +66,7 @@ def test_pace_changes_the_length_by_its_factor():
         np.testing.assert_allclose(after[:, :n_after], expected, atol=1e-4)
 
 
-def test_pace_keeps_the_whole_recording_within_the_largest_length():
+def test_speed_keeps_the_whole_recording_within_the_largest_length():
     features = noise(1, 8, 90)
     changed, lengths = speed_perturbation(features, torch.tensor([90]), torch.tensor([0.8]), max_length=100)
     assert lengths.tolist() == [100]
@@ -75,9 +75,9 @@ def test_pace_keeps_the_whole_recording_within_the_largest_length():
 
 def test_reverberation_is_a_convolution_with_an_exponential():
     power = noise(2, 3, 50).square()
-    t60, share = (0.2, 0.7), (0.1, 0.5)
-    reverberated = reverberate(power, t60=torch.tensor(t60), late=torch.tensor(share), hop_seconds=HOP_SECONDS)
-    for before, seconds, energy, after in zip(power, t60, share, reverberated, strict=True):
+    t60, late_energy = (0.2, 0.7), (0.1, 0.5)
+    reverberated = reverberate(power, t60=torch.tensor(t60), late=torch.tensor(late_energy), hop_seconds=HOP_SECONDS)
+    for before, seconds, energy, after in zip(power, t60, late_energy, reverberated, strict=True):
         late = 10 ** (-6 * HOP_SECONDS / seconds * np.arange(5000))
         kernel = np.concatenate(([1], energy * late / late.sum()))
         for band in range(3):

@@ -191,7 +191,7 @@ def test_a_recording_elsewhere_shares_its_entries(filled, samples, cache_dir, ma
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_bad_recordings_are_left_out_and_told(filled, recordings, tmp_path, workers):
+def test_bad_recordings_are_left_out_and_listed(filled, recordings, tmp_path, workers):
     bad = tmp_path / f"{recordings[1].stem}.wav"
     bad.write_text("words")
     mixed = [recordings[0], replace(recordings[1], path=bad), *recordings[2:10]]

@@ -77,7 +77,7 @@ def test_labels_number_the_chosen_classes_in_ravdess_order(build):
     assert labels.dtype == torch.int64
 
 
-def test_takes_meant_alike_have_one_actor_emotion_and_channel(build):
+def test_groups_have_one_actor_emotion_and_channel(build):
     data = build(**RANDOM)
     data.setup()
     names = [sample.recording.name for sample in data.prepared["train"].samples]
@@ -119,7 +119,7 @@ def test_a_second_setup_changes_nothing(build):
     assert data.prepared is prepared
 
 
-def test_recordings_that_cannot_be_read_are_told(build, tiny_corpus, tmp_path):
+def test_recordings_that_cannot_be_read_are_listed(build, tiny_corpus, tmp_path):
     files = sorted(tiny_corpus.rglob("*.wav"))
     root = tmp_path / "corpus"
     root.mkdir()

@@ -71,7 +71,7 @@ def test_an_exception_of_the_work_passes_through(tasks, workers):
         list(map_in_workers(tasks.reciprocal, [1, 0, 2], workers=workers, chunk=1))
 
 
-def test_a_dead_worker_is_told_with_a_remedy(tasks):
+def test_a_dead_worker_is_an_error_with_a_remedy(tasks):
     with pytest.raises(SerError, match=r"worker processes died.*data\.workers=1"):
         list(map_in_workers(tasks.die, range(2), workers=2, chunk=1))
 
