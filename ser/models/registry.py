@@ -1,54 +1,28 @@
 """The architectures by name.
 
-A configuration or a checkpoint names an architecture; only the names below mean anything, so nothing that a
-stranger wrote into a file decides what is built.
+A configuration or a checkpoint names an architecture; only the files of `ser.models.networks` mean anything, so nothing
+that a stranger wrote into a file decides what is built.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import pkgutil
+from collections.abc import Mapping
+from importlib import import_module
 from typing import Any
-
-from torch import nn
 
 from ser.errors import SettingsError
 from ser.features.validation import read_settings, suggestion
-from ser.models.cnn_bilstm_luong import CnnBiLstmLuong, CnnBiLstmLuongSettings
+from ser.models import networks
 from ser.models.functionals import N_GROUPS, N_PITCH
+from ser.models.networks import Architecture
 from ser.models.normalisation import Normalisation
 from ser.models.recogniser import Recogniser
-from ser.models.residual_bilstm import ResidualBiLstm, ResidualBiLstmSettings
 from ser.models.utterance_heads import FunctionalsHead, KernelHead
 
-
-@dataclass(frozen=True, kw_only=True)
-class Architecture:
-    """A network, its settings, and what it takes.
-
-    Attributes
-    ----------
-    network : called with its settings, `n_features` and `n_classes`; maps float32 [batch, features, frames] and lengths
-        int64 [batch] to logits float32 [batch, classes] and attention weights float32 [batch, frames'].
-    settings : the class of its settings. A field `fusion_weight` above 0 asks for an utterance-level head.
-    per_band : whether features are normalised per band, for inputs of any length, or per coefficient, padding
-        included, for inputs of exactly `max_length` frames (see `ser.models.normalisation`).
-    min_frames : the fewest frames that the network can take.
-    """
-
-    network: Callable[..., nn.Module]
-    settings: type[Any]
-    per_band: bool
-    min_frames: int
-
-
-ARCHITECTURES = {
-    "cnn_bilstm_luong": Architecture(
-        network=CnnBiLstmLuong, settings=CnnBiLstmLuongSettings, per_band=False, min_frames=CnnBiLstmLuong.min_frames
-    ),
-    "residual_bilstm": Architecture(
-        network=ResidualBiLstm, settings=ResidualBiLstmSettings, per_band=True, min_frames=ResidualBiLstm.min_frames
-    ),
+ARCHITECTURES: dict[str, Architecture] = {
+    file.name: import_module(f"{networks.__name__}.{file.name}").ARCHITECTURE
+    for file in pkgutil.iter_modules(networks.__path__)
 }
-"""Name -> architecture. Another network is a file beside this one, an entry here, and a file in `conf/model/`."""
+"""Name -> architecture."""
 
 
 def check_architecture(name: str, settings: Mapping[str, Any], *, n_features: int, max_length: int) -> None:

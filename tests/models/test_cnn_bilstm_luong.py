@@ -5,7 +5,7 @@ import torch
 
 from ser.errors import SettingsError
 from ser.features.validation import read_settings
-from ser.models.cnn_bilstm_luong import CnnBiLstmLuong, CnnBiLstmLuongSettings
+from ser.models.networks.cnn_bilstm_luong import CnnBiLstmLuong, CnnBiLstmLuongSettings
 
 HIDDEN = 128
 IGNORED = torch.zeros(1)  # lengths: this network treats padding as sound

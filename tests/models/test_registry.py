@@ -1,7 +1,15 @@
+from pathlib import Path
+
 import pytest
 
 from ser.errors import SettingsError
-from ser.models.registry import build_recogniser, check_architecture
+from ser.models.registry import ARCHITECTURES, build_recogniser, check_architecture
+
+
+def test_each_network_is_a_file_and_a_choice_of_the_configuration():
+    root = Path(__file__).parents[2]
+    files = {path.stem for path in (root / "ser/models/networks").glob("*.py")} - {"__init__"}
+    assert set(ARCHITECTURES) == files == {path.stem for path in (root / "conf/model").glob("*.yaml")}
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,8 @@ import torch
 
 from ser.errors import SettingsError
 from ser.models.attention import AttentivePooling
+from ser.models.networks.residual_bilstm import ResidualBiLstm, ResidualBiLstmSettings
 from ser.models.registry import build_recogniser
-from ser.models.residual_bilstm import ResidualBiLstm, ResidualBiLstmSettings
 
 SMALL = {"channels": [4, 6], "lstm_hidden": 5, "attention_hidden": 3}
 

@@ -9,7 +9,7 @@ from ser.corpora.ravdess import EMOTIONS
 from ser.features.validation import read_settings
 from ser.inference.checkpoint import load_recogniser
 from ser.inference.torch_backend import TorchScorer
-from ser.models.cnn_bilstm_luong import CnnBiLstmLuong, CnnBiLstmLuongSettings
+from ser.models.networks.cnn_bilstm_luong import CnnBiLstmLuong, CnnBiLstmLuongSettings
 from ser.training.reference_files import write_reference_files
 
 

@@ -12,13 +12,14 @@ from torch.nn import functional as F
 
 from ser.features.validation import FractionBelowOne, ListOf, Positive, settings_dataclass
 from ser.models.attention import AttentivePooling
+from ser.models.networks import Architecture
 from ser.models.normalisation import frame_mask
 
 _STEM_STRIDE = (4, 2)
 _BLOCK_STRIDES = ((2, 1), (2, 2))
 _BANDS_PER_ROW = 16
 """Bands that one row of the last maps stands for: the product of the strides in frequency."""
-FRAMES_PER_STATE = 4
+_FRAMES_PER_STATE = 4
 """Frames that one state of the LSTM stands for: the product of the strides in time."""
 
 
@@ -54,8 +55,6 @@ class ResidualBiLstm(nn.Module):
     n_classes : columns of the output.
     """
 
-    min_frames = 2 * FRAMES_PER_STATE
-
     def __init__(self, settings: ResidualBiLstmSettings, *, n_features: int, n_classes: int) -> None:
         super().__init__()
         first, second = settings.channels
@@ -76,7 +75,8 @@ class ResidualBiLstm(nn.Module):
         self.pooling = AttentivePooling(2 * hidden, settings.attention_hidden)
         self.dropout = nn.Dropout(settings.dropout)
         self.classify = nn.Linear(4 * hidden, n_classes)
-        self.to(memory_format=torch.channels_last)  # half as fast again on a CPU
+        # Half as fast again on a CPU.
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # documented, but in no stub
 
     def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Return logits and attention weights; shapes in comments are those of the recipe `logmel_resbilstm`.
@@ -154,3 +154,8 @@ def _over_maps(mask: Tensor) -> Tensor:
 def _reorder(states: Tensor, places: Tensor) -> Tensor:
     """Return float32 [batch, frames, hidden] with the frames in the order of int64 [batch, frames]."""
     return states.gather(1, places.unsqueeze(2).expand(-1, -1, states.shape[2]))
+
+
+ARCHITECTURE = Architecture(
+    network=ResidualBiLstm, settings=ResidualBiLstmSettings, per_band=True, min_frames=2 * _FRAMES_PER_STATE
+)

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from ser.features.validation import FractionBelowOne, ListOf, Positive, settings_dataclass
 from ser.models.attention import LuongDotAttention
+from ser.models.networks import Architecture
 
 
 @settings_dataclass
@@ -37,9 +38,6 @@ class CnnBiLstmLuong(nn.Module):
     n_features : rows of the input (187 in the baseline recipe).
     n_classes : columns of the output.
     """
-
-    min_frames = 2
-    """The pooling halves the frames, and one must be left."""
 
     def __init__(self, settings: CnnBiLstmLuongSettings, *, n_features: int, n_classes: int) -> None:
         super().__init__()
@@ -85,3 +83,11 @@ class CnnBiLstmLuong(nn.Module):
         context, weights = self.attention(query, states)  # [b, 256], [b, 108]
         embedding = torch.cat([context, query], dim=1)  # [b, 512]
         return self.classify(self.dropout(embedding)), weights  # [b, 8], [b, 108]
+
+
+ARCHITECTURE = Architecture(
+    network=CnnBiLstmLuong,
+    settings=CnnBiLstmLuongSettings,
+    per_band=False,
+    min_frames=2,  # the pooling halves the frames, and one must be left
+)
