@@ -23,7 +23,8 @@ from recordings import SAMPLE_RATE, load_waveforms
 
 from ser.corpora.ravdess import EMOTIONS
 from ser.features.settings import FeatureSettings
-from ser.inference.checkpoint import PREFIX, describe, fresh_recogniser, save_atomically
+from ser.features.validation import as_plain
+from ser.inference.checkpoint import PREFIX, fresh_recogniser, save_atomically
 from ser.inference.export import export_onnx
 from ser.inference.metadata_file import ONNX, SAFETENSORS
 from ser.inference.pretrained import find_model
@@ -88,7 +89,7 @@ def write_fresh_checkpoint(path: Path) -> Path:
         protocol="Random weights: nothing was learnt.",
     )
     state = {PREFIX + name: tensor for name, tensor in fresh_recogniser(metadata).state_dict().items()}
-    save_atomically({"state_dict": state, "ser": describe(metadata)}, path)
+    save_atomically({"state_dict": state, "ser": as_plain(metadata)}, path)
     return path
 
 

@@ -19,8 +19,9 @@ from ser.corpora.manifest import Recording
 from ser.corpora.ravdess import CHANNELS, EMOTIONS, expected_names
 from ser.corpora.synthetic import SyntheticSettings, write_synthetic_corpus
 from ser.features.settings import FeatureSettings
-from ser.inference.checkpoint import PREFIX, describe, fresh_recogniser, load_recogniser, save_atomically
+from ser.inference.checkpoint import fresh_recogniser, load_recogniser, save_atomically
 from ser.models.metadata import ModelMetadata
+from tests.checkpoints import checkpoint_of, write_checkpoint
 from tests.command_line import Done, run_in_process, typed, users_environment
 
 torch.set_num_threads(1)
@@ -69,7 +70,7 @@ def voice_file(tmp_path, voice):
 
 @pytest.fixture(scope="session")
 def tiny_metadata():
-    """A small network on the reference implementation's features, over 64 frames (1.49 s)."""
+    """A small network on the features of the baseline recipe, over 64 frames (1.49 s)."""
     return ModelMetadata(
         architecture="cnn_bilstm_luong",
         network={"conv_channels": [4, 4], "lstm_hidden": 4, "lstm_layers": 1},
@@ -87,8 +88,7 @@ def tiny_content(tiny_metadata):
         recogniser = fresh_recogniser(tiny_metadata)
         shape = recogniser.normalisation.mean.shape
         recogniser.normalisation.set_statistics(torch.randn(shape), 1 + torch.rand(shape))
-    state = {PREFIX + name: tensor for name, tensor in recogniser.state_dict().items()}
-    return {"state_dict": state, "ser": describe(tiny_metadata)}
+    return checkpoint_of(recogniser, tiny_metadata)
 
 
 @pytest.fixture(scope="session")
@@ -152,8 +152,7 @@ def scored_cross_validation(tmp_path_factory):
             parameter.data.mul_(4)  # fresh weights hardly heed their input
         recogniser.normalisation.mean.fill_(-40)
         recogniser.normalisation.scale.fill_(20)
-        state = {PREFIX + name: tensor for name, tensor in recogniser.state_dict().items()}
-        save_atomically({"state_dict": state, "ser": describe(metadata)}, run.folder / "checkpoints" / "best.ckpt")
+        write_checkpoint(recogniser, metadata, run.folder / "checkpoints" / "best.ckpt")
         actors = run.settings.data.fold_actors
         for part, of_part in (("validation", actors.validation), ("test", actors.test)):
             paths = [recording.path for recording in recordings if recording.name.actor in of_part]

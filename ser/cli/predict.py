@@ -10,12 +10,13 @@ import io
 import json
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ser.audio.io import find_sound_files
 from ser.cli.command import exit_status
-from ser.errors import SettingsError
+from ser.errors import AudioError, SettingsError
 from ser.inference.pretrained import NO_DEFAULT, default_model
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     def run() -> int:
         checkpoint, paths = _sort_arguments(options.paths)
 
-        from ser.inference.predictor import Predictor, expand_folders  # onnxruntime or torch, only once it is needed
+        from ser.inference.predictor import Predictor  # onnxruntime or torch, only once it is needed
 
         predictor = Predictor.load(checkpoint)
         predictions, failures = predictor.predict_files(expand_folders(paths), workers=options.workers)
@@ -51,6 +52,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1 if failures else 0
 
     return exit_status(run)
+
+
+def expand_folders(paths: Iterable[Path]) -> list[Path]:
+    """Return `paths` with every folder replaced by the sound files below it.
+
+    Raises
+    ------
+    AudioError : a path that does not exist, or a folder without a sound file.
+    """
+    files: list[Path] = []
+    for path in paths:
+        if not path.exists():
+            raise AudioError(f"{path}: there is no such file or folder.")
+        found = find_sound_files(path) if path.is_dir() else [path]
+        if not found:
+            raise AudioError(f"{path} holds no sound file (WAV, FLAC, OGG or MP3).")
+        files += found
+    return list(dict.fromkeys(files))
 
 
 def as_table(predictions: "Sequence[Prediction]") -> str:

@@ -9,9 +9,16 @@ from ser.corpora.ravdess import CHANNELS, parse_stem
 from ser.corpora.selection import Channel, of_channel
 from ser.data.files import write_text_atomically
 from ser.errors import CorpusError, SettingsError
-from ser.evaluation.report import Evaluation, ScoredRecording, format_confusion_matrix, format_metrics, write_evaluation
+from ser.evaluation.report import (
+    Evaluation,
+    ScoredRecording,
+    failure_table,
+    format_confusion_matrix,
+    format_metrics,
+    write_evaluation,
+)
 from ser.features.validation import Natural, settings_dataclass
-from ser.inference.predictor import Prediction, Predictor, failure_table
+from ser.inference.predictor import Prediction, Predictor
 from ser.inference.pretrained import NO_DEFAULT, default_model
 from ser.models.metadata import ModelMetadata
 

@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -254,3 +254,10 @@ def format_predictions(evaluation: Evaluation) -> str:
 
 def _plain_table(rows: Sequence[Sequence[str]]) -> str:
     return table(rows, markdown=False) + "\n"
+
+
+def failure_table(failures: Mapping[Path, str]) -> str:
+    """Return the recordings that could not be read as CSV text with the columns file and reason."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([("file", "reason"), *failures.items()])
+    return text.getvalue()

@@ -16,8 +16,7 @@ import torch
 from torch import Tensor
 
 from ser.data.files import write_bytes_atomically
-from ser.errors import CheckpointError, SerError
-from ser.features.validation import as_plain
+from ser.errors import CheckpointError, SettingsError
 from ser.inference.run_folder import find_checkpoint
 from ser.models.metadata import ModelMetadata, read_metadata
 from ser.models.recogniser import Recogniser
@@ -41,11 +40,6 @@ def save_atomically(content: Mapping[str, Any], path: Path) -> None:
     whole = io.BytesIO()  # torch's own writer turns a full disk into a RuntimeError about positions
     torch.save(dict(content), whole)
     write_bytes_atomically(path, whole.getbuffer())
-
-
-def describe(metadata: ModelMetadata) -> dict[str, Any]:
-    """Return the metadata as plain values, for the entry `ENTRY`."""
-    return as_plain(metadata)
 
 
 def fresh_recogniser(metadata: ModelMetadata) -> Recogniser:
@@ -90,21 +84,59 @@ def load_recogniser(path: Path) -> tuple[Recogniser, ModelMetadata]:
 
     Raises
     ------
-    CheckpointError : as `read_checkpoint`, or weights that do not fit the metadata.
+    CheckpointError : as `read_checkpoint` and `recogniser_with`.
     """
     path = find_checkpoint(path)
     content = read_checkpoint(path)
     metadata = read_metadata(content[ENTRY], path)
-    weights = _weights(content, path)
+    return recogniser_with(_weights(content, path), metadata, path, described_in=path), metadata
+
+
+def recogniser_with(
+    weights: Mapping[str, Any], metadata: ModelMetadata, path: Path, *, described_in: Path
+) -> Recogniser:
+    """Return the recogniser of the metadata with the weights of the file `path`, in evaluation mode on the CPU.
+
+    Parameters
+    ----------
+    described_in : the file of the metadata, for messages.
+
+    Raises
+    ------
+    CheckpointError : names, types or shapes of the weights are not those of the metadata's network, a weight is not a
+        finite number, or there can be no such network.
+    """
     try:
         # First on "meta", where there are shapes and no memory: metadata of a network of any size cost nothing.
         with torch.device("meta"):
-            fresh_recogniser(metadata).load_state_dict(weights, assign=True)
+            expected = fresh_recogniser(metadata).state_dict()
+        _check_weights(weights, expected, path)
         recogniser = fresh_recogniser(metadata)
         recogniser.load_state_dict(weights)
-    except (RuntimeError, TypeError, SerError) as error:  # torch's, for sizes beyond 64 bits
-        raise CheckpointError(f"{path} cannot be used: {shorten(str(error), 300)}") from error
-    return recogniser.eval(), metadata
+    except (SettingsError, RuntimeError, TypeError) as error:  # torch's, for sizes beyond 64 bits and odd tensors
+        raise CheckpointError(f"{described_in} cannot be used: {shorten(str(error), 300)}") from error
+    return recogniser.eval()
+
+
+def _check_weights(weights: Mapping[str, Any], expected: Mapping[str, Tensor], path: Path) -> None:
+    for name in sorted({*expected, *weights}):
+        if name not in weights:
+            raise CheckpointError(f"{path} lacks the tensor {name}.")
+        if name not in expected:
+            raise CheckpointError(
+                f"{path} holds a tensor {name[:100]!r} that the network of its metadata does not have."
+            )
+        found, right = _kind(weights[name]), _kind(expected[name])
+        if found != right:
+            raise CheckpointError(f"{path} holds {name} as {found}, but it should be {right}.")
+        if not torch.isfinite(weights[name]).all():  # of a training that diverged, or a stranger's
+            raise CheckpointError(f"{path} holds weights in {name} that are not finite numbers.")
+
+
+def _kind(value: Any) -> str:
+    if not isinstance(value, Tensor):
+        return type(value).__name__
+    return f"{str(value.dtype).removeprefix('torch.')} {list(value.shape)}"
 
 
 def _check_archive(path: Path) -> None:
@@ -120,17 +152,17 @@ def _check_archive(path: Path) -> None:
         raise CheckpointError(f"{path} is damaged or not a checkpoint (its checksums do not fit).")
 
 
-def _weights(content: Mapping[str, Any], path: Path) -> dict[str, Tensor]:
+def _weights(content: Mapping[str, Any], path: Path) -> dict[str, Any]:
     state = content.get("state_dict")
-    if not isinstance(state, Mapping):
+    names = [name for name in state if str(name).startswith(PREFIX)] if isinstance(state, Mapping) else []
+    if not names:
         raise CheckpointError(f"{path} cannot be used: it holds no weights.")
-    weights = {
-        name.removeprefix(PREFIX): value
-        for name, value in state.items()
-        if isinstance(name, str) and name.startswith(PREFIX)
-    }
+    weights = {name.removeprefix(PREFIX): content["state_dict"][name] for name in names}
+    # A sparse one has no size; `recogniser_with` refuses it.
+    tensors = {n: v for n, v in weights.items() if isinstance(v, Tensor) and v.layout == torch.strided}
     # A tensor can be one number with a shape that repeats it a billion times; a copy of it takes the memory.
-    claimed = sum(value.nbytes for value in weights.values() if isinstance(value, Tensor))
+    claimed = sum(value.nbytes for value in tensors.values())
     if claimed > path.stat().st_size:
         raise CheckpointError(f"{path} cannot be used: it claims weights of {claimed:,} bytes, more than it has.")
-    return weights
+    # A training may run, and save, in half precision.
+    return weights | {name: value.float() for name, value in tensors.items() if value.is_floating_point()}

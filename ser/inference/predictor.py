@@ -1,30 +1,21 @@
 """A model and a recording in, probabilities with names out. Imports torch only where a torch model is loaded."""
 
-import csv
-import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from ser.audio.io import Sound, find_sound_files
+from ser.audio.io import Sound
 from ser.corpora.progress import track
 from ser.data.workers import map_in_workers
-from ser.errors import AudioError, CheckpointError
-from ser.features.pipeline import (
-    ModelInput,
-    load_features,
-    network_input,
-    preprocess,
-    try_load_features,
-    warnings_of_level,
-)
-from ser.features.settings import FeatureSettings
+from ser.errors import CheckpointError
+from ser.features import pipeline
+from ser.features.pipeline import ModelInput
 from ser.inference.metadata_file import ONNX, SAFETENSORS
 from ser.inference.onnx_backend import load_onnx_scorer
 from ser.inference.pretrained import find_model
@@ -35,21 +26,11 @@ _BATCH = 64
 _SEGMENTS_AT_ONCE = 16
 """Fewer than recordings in a batch: ten minutes of sound then need 28 MB more, and no more time."""
 
-
-class Scorer(Protocol):
-    """A model on a backend."""
-
-    def __call__(
-        self, features: NDArray[np.float32], lengths: NDArray[np.int64]
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return probabilities float32 [batch, classes] and attention weights float32 [batch, weights].
-
-        Parameters
-        ----------
-        features : float32 [batch, features, max_length], not normalised.
-        lengths : int64 [batch], frames of each recording before the padding.
-        """
-        ...
+Scorer = Callable[[NDArray[np.float32], NDArray[np.int64]], tuple[NDArray[np.float32], NDArray[np.float32]]]
+"""A model on a backend: maps features float32 [batch, features, max_length], not normalised, and lengths int64 [batch],
+frames of each recording before the padding, to probabilities float32 [batch, classes] and attention weights float32
+[batch, weights].
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,8 +144,8 @@ class Predictor:
         ------
         AudioError : as `ser.audio.io.read_sound`.
         """
-        recording = load_features(source, settings=self.metadata.features, name=name)
-        return self._predict_batch([recording], [name or str(source if isinstance(source, Path) else "sound")])[0]
+        recording = pipeline.load_features(source, settings=self.metadata.features, name=name)
+        return self._predict_batch([(name or str(source if isinstance(source, Path) else "sound"), recording)])[0]
 
     def predict_long(self, sound: Sound, *, name: str) -> Timeline:
         """Predict over a recording of any length: as `predict` where one segment holds it, else by several.
@@ -178,7 +159,7 @@ class Predictor:
         segments: list[Segment] = []
         cuts = cut_segments(sound.waveform, settings)
         for first in range(0, len(cuts), _SEGMENTS_AT_ONCE):
-            segments += self._predict_segments(cuts[first : first + _SEGMENTS_AT_ONCE], settings)
+            segments += self._predict_segments(cuts[first : first + _SEGMENTS_AT_ONCE])
         seconds, attention = attention_over_time(segments, settings=settings, duration=sound.duration)
         overall = Prediction(
             source=name,
@@ -186,7 +167,7 @@ class Predictor:
             probabilities=mean_probabilities(segments),
             attention=attention,
             duration=sound.duration,
-            warnings=warnings_of_level(sound),
+            warnings=pipeline.warnings_of_level(sound),
             rejection_threshold=self.metadata.rejection_threshold,
         )
         return Timeline(overall=overall, attention_seconds=seconds, segments=tuple(segments))
@@ -199,24 +180,19 @@ class Predictor:
         predictions : of those that could be read, in the order of `paths`.
         failures : path -> why it could not be read.
         """
-        attempt = partial(try_load_features, settings=self.metadata.features)
+        attempt = partial(pipeline.try_load_features, settings=self.metadata.features)
         attempts = track(
             map_in_workers(attempt, paths, workers=workers), total=len(paths), description="Scoring", unit="recordings"
         )
+        outcomes = zip(paths, attempts, strict=True)
         predictions: list[Prediction] = []
         failures: dict[Path, str] = {}
-        waiting: list[tuple[Path, ModelInput]] = []
         # One thread for the network: the workers use the cores, and waiting threads only spin.
         with threadpool_limits(1):
-            for path, outcome in zip(paths, attempts, strict=True):
-                if isinstance(outcome, str):
-                    failures[path] = outcome
-                    continue
-                waiting.append((path, outcome))
-                if len(waiting) == _BATCH:
-                    predictions += self._predict_waiting(waiting)
-                    waiting.clear()
-            return predictions + self._predict_waiting(waiting), failures
+            while batch := list(islice(outcomes, _BATCH)):
+                failures |= {path: outcome for path, outcome in batch if isinstance(outcome, str)}
+                predictions += self._predict_batch([(str(p), each) for p, each in batch if not isinstance(each, str)])
+        return predictions, failures
 
     def score(self, features: NDArray[np.float32], lengths: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return probabilities float32 [samples, classes], a batch at a time.
@@ -229,73 +205,47 @@ class Predictor:
         batches = [slice(start, start + _BATCH) for start in range(0, len(features), _BATCH)]
         return np.concatenate([self.scorer(features[batch], lengths[batch])[0] for batch in batches])
 
-    def _predict_segments(
-        self, cuts: Sequence[tuple[int, NDArray[np.float32]]], settings: FeatureSettings
-    ) -> list[Segment]:
-        voiced = [row for row, (_, waveform) in enumerate(cuts) if not is_silent(waveform)]
-        trimmed = {row: preprocess(cuts[row][1], settings) for row in voiced}
-        outputs: dict[int, tuple[NDArray[np.float32], NDArray[np.float32]]] = {}
-        if voiced:
-            features, lengths = zip(*(network_input(trimmed[row], settings) for row in voiced), strict=True)
-            probabilities, attention = self.scorer(np.stack(features), np.array(lengths, dtype=np.int64))
-            outputs = dict(zip(voiced, zip(probabilities, attention, strict=True), strict=True))
-        return [
-            Segment(
-                start=start / settings.sample_rate,
-                end=(start + len(waveform)) / settings.sample_rate,
-                probabilities=outputs[row][0] if row in outputs else None,
-                attention=outputs[row][1] if row in outputs else None,
-                offset=(start + (trimmed[row].start if row in outputs else 0)) / settings.sample_rate,
-            )
-            for row, (start, waveform) in enumerate(cuts)
-        ]
-
-    def _predict_waiting(self, waiting: Sequence[tuple[Path, ModelInput]]) -> list[Prediction]:
-        return self._predict_batch([recording for _, recording in waiting], [str(path) for path, _ in waiting])
-
-    def _predict_batch(self, recordings: Sequence[ModelInput], names: Sequence[str]) -> list[Prediction]:
-        if not recordings:
-            return []
-        features = np.stack([recording.features for recording in recordings])
-        lengths = np.array([recording.length for recording in recordings], dtype=np.int64)
-        probabilities, attention = self.scorer(features, lengths)
+    def _predict_batch(self, recordings: Sequence[tuple[str, ModelInput]]) -> list[Prediction]:
+        """Return the predictions of named recordings, by one call of the network."""
+        outputs = self._outputs([(recording.features, recording.length) for _, recording in recordings])
         return [
             Prediction(
                 source=name,
                 class_names=self.class_names,
-                probabilities=probabilities[row],
-                attention=attention[row],
+                probabilities=probabilities,
+                attention=attention,
                 offset=recording.offset,
                 duration=recording.duration,
                 warnings=recording.warnings,
                 rejection_threshold=self.metadata.rejection_threshold,
             )
-            for row, (name, recording) in enumerate(zip(names, recordings, strict=True))
+            for (name, recording), (probabilities, attention) in zip(recordings, outputs, strict=True)
         ]
 
+    def _predict_segments(self, cuts: Sequence[tuple[int, NDArray[np.float32]]]) -> list[Segment]:
+        """Return the predictions of what `cut_segments` returns, by one call of the network."""
+        settings = self.metadata.features
+        trimmed = [None if is_silent(waveform) else pipeline.preprocess(waveform, settings) for _, waveform in cuts]
+        outputs = iter(self._outputs([pipeline.network_input(one, settings) for one in trimmed if one is not None]))
+        segments = []
+        for (start, waveform), voiced in zip(cuts, trimmed, strict=True):
+            probabilities, attention = next(outputs) if voiced is not None else (None, None)
+            segments.append(
+                Segment(
+                    start=start / settings.sample_rate,
+                    end=(start + len(waveform)) / settings.sample_rate,
+                    probabilities=probabilities,
+                    attention=attention,
+                    offset=(start + (voiced.start if voiced is not None else 0)) / settings.sample_rate,
+                )
+            )
+        return segments
 
-def expand_folders(paths: Iterable[Path]) -> list[Path]:
-    """Return `paths` with every folder replaced by the sound files below it.
-
-    Raises
-    ------
-    AudioError : a path that does not exist, or a folder without a sound file.
-    """
-    files: list[Path] = []
-    for path in paths:
-        if not path.exists():
-            raise AudioError(f"{path}: there is no such file or folder.")
-        found = find_sound_files(path) if path.is_dir() else [path]
-        if not found:
-            raise AudioError(f"{path} holds no sound file (WAV, FLAC, OGG or MP3).")
-        files += found
-    return list(dict.fromkeys(files))
-
-
-def failure_table(failures: Mapping[Path, str]) -> str:
-    """Return the recordings that could not be read as CSV text with the columns file and reason."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["file", "reason"])
-    writer.writerows([str(path), reason] for path, reason in failures.items())
-    return text.getvalue()
+    def _outputs(
+        self, inputs: Sequence[tuple[NDArray[np.float32], int]]
+    ) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+        """Return probabilities [classes] and attention [weights] for each pair of features and length."""
+        if not inputs:
+            return []
+        features, lengths = zip(*inputs, strict=True)
+        return list(zip(*self.scorer(np.stack(features), np.array(lengths, dtype=np.int64)), strict=True))

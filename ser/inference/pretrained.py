@@ -5,13 +5,11 @@ taken.
 """
 
 import importlib.util
-from collections.abc import Mapping
 from pathlib import Path
-from textwrap import shorten
 from typing import TYPE_CHECKING
 
 from ser.data.files import write_bytes_atomically
-from ser.errors import CheckpointError, SerError
+from ser.errors import CheckpointError
 from ser.inference.metadata_file import (
     ONNX,
     SAFETENSORS,
@@ -23,8 +21,6 @@ from ser.inference.metadata_file import (
 from ser.models.metadata import ModelMetadata
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from ser.models.recogniser import Recogniser
 
 MODELS = Path(__file__).parents[1] / "pretrained"
@@ -100,8 +96,10 @@ def write_pretrained(
     """
     from safetensors.torch import save
 
+    from ser.inference.checkpoint import recogniser_with
+
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in recogniser.state_dict().items()}
-    _check_weights(weights, metadata, path)
+    recogniser_with(weights, metadata, path, described_in=metadata_path(path))
     content = save(weights)
     if len(content) > MAX_BYTES:
         raise CheckpointError(f"{path} would have {len(content):,} bytes, but should have {MAX_BYTES:,} at most.")
@@ -123,7 +121,7 @@ def load_pretrained(path: Path) -> "tuple[Recogniser, ModelMetadata]":
     """
     from safetensors.torch import load
 
-    from ser.inference.checkpoint import fresh_recogniser
+    from ser.inference.checkpoint import recogniser_with
 
     if not path.is_file():
         raise CheckpointError(f"{path}: there is no such model; write one with `python -m ser publish`.")
@@ -133,10 +131,7 @@ def load_pretrained(path: Path) -> "tuple[Recogniser, ModelMetadata]":
         weights = load(content)
     except Exception as error:  # damage shows as errors of several kinds
         raise CheckpointError(f"{path} is damaged or not a .safetensors file ({type(error).__name__}).") from error
-    _check_weights(weights, metadata, path)
-    recogniser = fresh_recogniser(metadata)
-    recogniser.load_state_dict(weights)
-    return recogniser.eval(), metadata
+    return recogniser_with(weights, metadata, path, described_in=metadata_path(path)), metadata
 
 
 def _weights_of(name: str) -> list[Path]:
@@ -151,34 +146,3 @@ def _has_torch() -> bool:
         return importlib.util.find_spec("torch") is not None
     except ImportError:  # by a finder that forbids it
         return False
-
-
-def _check_weights(weights: "Mapping[str, Tensor]", metadata: ModelMetadata, path: Path) -> None:
-    """Raise CheckpointError unless names, types and shapes are those of the metadata's network, and all is finite."""
-    import torch
-
-    from ser.inference.checkpoint import fresh_recogniser
-
-    try:
-        # On "meta" there are shapes and no memory: metadata of a network of any size cost nothing.
-        with torch.device("meta"):
-            expected = fresh_recogniser(metadata).state_dict()
-    except (SerError, RuntimeError, TypeError) as error:  # torch's, for sizes beyond 64 bits
-        raise CheckpointError(f"{metadata_path(path)} cannot be used: {shorten(str(error), 300)}") from error
-    for name in sorted({*expected, *weights}):
-        if name not in weights:
-            raise CheckpointError(f"{path} lacks the tensor {name}.")
-        if name not in expected:
-            raise CheckpointError(
-                f"{path} holds a tensor {name[:100]!r} that the network of its metadata does not have."
-            )
-        if _kind(weights[name]) != _kind(expected[name]):
-            raise CheckpointError(
-                f"{path} holds {name} as {_kind(weights[name])}, but it should be {_kind(expected[name])}."
-            )
-        if not torch.isfinite(weights[name]).all():
-            raise CheckpointError(f"{path} holds weights in {name} that are not finite numbers.")
-
-
-def _kind(tensor: "Tensor") -> str:
-    return f"{str(tensor.dtype).removeprefix('torch.')} {list(tensor.shape)}"

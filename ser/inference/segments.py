@@ -58,7 +58,9 @@ def is_silent(waveform: NDArray[np.float32]) -> bool:
 
 def mean_probabilities(segments: Sequence[Segment]) -> NDArray[np.float32]:
     """Return float32 [classes], the mean over the segments that are not silent; there is one at least."""
-    return np.mean([s.probabilities for s in segments if s.probabilities is not None], axis=0, dtype=np.float32)
+    voiced = [segment.probabilities for segment in segments if segment.probabilities is not None]
+    mean: NDArray[np.float32] = np.mean(voiced, axis=0, dtype=np.float32)
+    return mean
 
 
 def attention_over_time(
@@ -73,7 +75,7 @@ def attention_over_time(
     """
     n_weights = next(len(segment.attention) for segment in segments if segment.attention is not None)
     step = settings.duration / n_weights
-    seconds = (np.arange(max(1, math.ceil(duration / step))) + 0.5) * step
+    seconds = np.arange(0.5, max(1, math.ceil(duration / step)), dtype=np.float64) * step
     total, n_covering = np.zeros(len(seconds)), np.zeros(len(seconds))
     for segment in segments:
         places = np.floor((seconds - segment.offset) / step).astype(int)
@@ -81,5 +83,5 @@ def attention_over_time(
         n_covering += inside
         if segment.attention is not None:
             total[inside] += segment.attention[places[inside]]
-    mean = total / np.maximum(n_covering, 1)
+    mean: NDArray[np.float64] = total / np.maximum(n_covering, 1)
     return seconds, (mean / mean.sum()).astype(np.float32)

@@ -6,7 +6,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ser.errors import CheckpointError
 from ser.inference.checkpoint import load_recogniser
 from ser.inference.metadata_file import SAFETENSORS
 from ser.inference.pretrained import load_pretrained
@@ -39,11 +38,7 @@ def load_torch_scorer(path: Path) -> tuple[TorchScorer, ModelMetadata]:
 
     Raises
     ------
-    CheckpointError : as `load_recogniser` and `load_pretrained`, or a weight is not a finite number.
+    CheckpointError : as `load_recogniser` and `load_pretrained`.
     """
-    load = load_pretrained if path.suffix == SAFETENSORS else load_recogniser
-    recogniser, metadata = load(path)
-    broken = next((name for name, value in recogniser.state_dict().items() if not torch.isfinite(value).all()), None)
-    if broken is not None:  # of a training that diverged, or a stranger's: every probability would be NaN
-        raise CheckpointError(f"{path} holds weights in {broken} that are not finite numbers.")
+    recogniser, metadata = (load_pretrained if path.suffix == SAFETENSORS else load_recogniser)(path)
     return TorchScorer(recogniser, temperature=metadata.temperature), metadata

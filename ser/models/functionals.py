@@ -52,7 +52,8 @@ def functionals(features: Tensor, lengths: Tensor, *, n_bands: int) -> Tensor:
     real = mask.float()  # [b, frames]
     length = real.sum(dim=1, keepdim=True).clamp(min=1.0)  # [b, 1]
     level, loud = level_and_loudness(bands, mask)
-    spectrum = torch.cat([_grouped(bands), cepstra(bands)], dim=1)  # [b, groups + cepstra, frames]
+    groups = bands.reshape(-1, N_GROUPS, n_bands // N_GROUPS, bands.shape[2]).mean(dim=2)  # [b, groups, frames]
+    spectrum = torch.cat([groups, cepstra(bands)], dim=1)  # [b, groups + cepstra, frames]
 
     voiced = voiced_fraction(voicing) * loud
     step = _step(pitch)
@@ -111,7 +112,10 @@ def contour(features: Tensor, lengths: Tensor, *, n_bands: int) -> Tensor:
     weight = (near + _SPARE) * inside.unsqueeze(1)
     voiced = weight * (voiced_fraction(voicing) + _SPARE).unsqueeze(1)
     signals = torch.cat([cepstra(bands), level.unsqueeze(1), voicing.unsqueeze(1)], dim=1)  # [b, cepstra + 2, frames]
-    means = [_eighth_means(signals, weight), _eighth_means(pitch.unsqueeze(1), voiced)]
+    means = [
+        over @ of.transpose(1, 2) / over.sum(dim=2, keepdim=True)  # [b, eighths, cepstra + 2], [b, eighths, 1]
+        for of, over in ((signals, weight), (pitch.unsqueeze(1), voiced))
+    ]
     return torch.cat(means, dim=2).flatten(1)
 
 
@@ -135,11 +139,6 @@ def _mean(signals: Tensor, weight: Tensor, real: Tensor) -> Tensor:
     return (signals * weight.unsqueeze(1)).sum(dim=2) / weight.sum(dim=1, keepdim=True).clamp(min=_SPARE)
 
 
-def _eighth_means(signals: Tensor, weight: Tensor) -> Tensor:
-    """Return weighted means, float32 [b, eighths, signals] of [b, signals, frames] and [b, eighths, frames]."""
-    return weight @ signals.transpose(1, 2) / weight.sum(dim=2, keepdim=True)
-
-
 def _mean_and_deviation(signals: Tensor, weight: Tensor, real: Tensor) -> tuple[Tensor, Tensor]:
     mean = _mean(signals, weight, real)
     return mean, (_mean((signals - mean.unsqueeze(2)) ** 2, weight, real) + _SPARE**2).sqrt()
@@ -148,11 +147,6 @@ def _mean_and_deviation(signals: Tensor, weight: Tensor, real: Tensor) -> tuple[
 def _step(signals: Tensor) -> Tensor:
     """Return the change since the frame before; 0 in the first."""
     return F.pad(signals[..., 1:] - signals[..., :-1], (1, 0))
-
-
-def _grouped(bands: Tensor) -> Tensor:
-    """Return the means of groups of neighbouring bands, float32 [b, groups, frames]."""
-    return bands.unflatten(1, (N_GROUPS, -1)).mean(dim=2)
 
 
 def cepstra(bands: Tensor) -> Tensor:

@@ -16,8 +16,8 @@ from torchmetrics import MetricCollection
 from ser.augment.specaugment import mask_spectrogram, mix
 from ser.augment.spectrogram import SpectrogramAugmentSettings, change_sound
 from ser.data.samplers import epoch_seed
-from ser.features.validation import Fraction, FractionBelowOne, PositiveNumber, settings_dataclass
-from ser.inference.checkpoint import ENTRY, describe
+from ser.features.validation import Fraction, FractionBelowOne, PositiveNumber, as_plain, settings_dataclass
+from ser.inference.checkpoint import ENTRY
 from ser.models.metadata import ModelMetadata
 from ser.models.recogniser import Recogniser
 from ser.training.metrics import METRICS, epoch_metrics
@@ -153,7 +153,7 @@ class EmotionClassifier(L.LightningModule):
             schedule.step(row["val/loss"])
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint[ENTRY] = describe(self.metadata)
+        checkpoint[ENTRY] = as_plain(self.metadata)
         checkpoint["history"] = self.history
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -19,9 +19,9 @@ from ser.data.datamodule import EmotionData, format_split
 from ser.data.files import write_text_atomically
 from ser.data.workers import keep_freed_memory
 from ser.errors import CheckpointError, CorpusError
-from ser.evaluation.report import Evaluation, ScoredRecording, format_metrics, write_evaluation
+from ser.evaluation.report import Evaluation, ScoredRecording, failure_table, format_metrics, write_evaluation
 from ser.inference.checkpoint import fresh_recogniser, load_recogniser
-from ser.inference.predictor import Predictor, failure_table
+from ser.inference.predictor import Predictor
 from ser.inference.run_folder import BEST, CHECKPOINTS, LAST, find_checkpoint
 from ser.inference.torch_backend import TorchScorer
 from ser.models.metadata import ModelMetadata

@@ -3,7 +3,8 @@ import json
 import numpy as np
 import pytest
 
-from ser.cli.predict import main
+from ser.cli.predict import expand_folders, main
+from ser.errors import AudioError
 from ser.inference.checkpoint import load_recogniser
 from ser.inference.predictor import Predictor
 from ser.inference.pretrained import DEFAULT_MODEL, write_pretrained
@@ -42,3 +43,24 @@ def test_without_a_model_there_is_one_sentence(box, voice_file, capsys, monkeypa
     shown = capsys.readouterr()
     assert shown.out == ""
     assert is_one_sentence(shown.err, message), shown.err
+
+
+def test_folders_are_expanded_once_each_in_order(tmp_path):
+    voices = [tmp_path / f"{number}.wav" for number in range(3)]
+    for path in voices:
+        path.touch()
+    (tmp_path / "more").mkdir()
+    late = tmp_path / "more" / "late.flac"
+    late.touch()
+    (tmp_path / "notes.txt").touch()
+    assert expand_folders([tmp_path]) == [*voices, late]
+    assert expand_folders([late, tmp_path, voices[0]]) == [late, *voices]
+
+
+def test_nothing_to_expand_is_refused_by_name(tmp_path):
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(AudioError, match="holds no sound file") as refused:
+        expand_folders([tmp_path])
+    assert str(tmp_path) in str(refused.value)
+    with pytest.raises(AudioError, match=r"missing\.wav: there is no such file"):
+        expand_folders([tmp_path / "missing.wav"])

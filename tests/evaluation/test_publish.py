@@ -11,7 +11,8 @@ from ser.corpora.ravdess import EMOTIONS
 from ser.errors import CheckpointError
 from ser.evaluation.publish import publish
 from ser.features.settings import FeatureSettings
-from ser.inference.checkpoint import PREFIX, describe, fresh_recogniser, save_atomically
+from ser.features.validation import as_plain
+from ser.inference.checkpoint import PREFIX, fresh_recogniser, save_atomically
 from ser.inference.metadata_file import digest_of
 from ser.inference.onnx_backend import OnnxScorer
 from ser.inference.predictor import Predictor
@@ -64,7 +65,7 @@ def test_the_original_network_stays_below_10_mb(tmp_path):
         scored_recordings=("03-01-01-01-01-01-01",) * 491,
     )
     state = {PREFIX + name: tensor for name, tensor in fresh_recogniser(metadata).state_dict().items()}
-    save_atomically({"state_dict": state, "ser": describe(metadata)}, tmp_path / "full.ckpt")
+    save_atomically({"state_dict": state, "ser": as_plain(metadata)}, tmp_path / "full.ckpt")
     paths = publish(tmp_path / "full.ckpt", tmp_path / "models" / "full.safetensors")
     assert [path.suffix for path in paths] == [".safetensors", ".json", ".onnx"]
     assert 4 * sum(tensor.numel() for tensor in state.values()) < paths[0].stat().st_size

@@ -10,7 +10,14 @@ import pytest
 from matplotlib.image import imread
 from sklearn.metrics import balanced_accuracy_score
 
-from ser.evaluation.report import Evaluation, ScoredRecording, format_metrics, format_predictions, write_evaluation
+from ser.evaluation.report import (
+    Evaluation,
+    ScoredRecording,
+    failure_table,
+    format_metrics,
+    format_predictions,
+    write_evaluation,
+)
 
 NAMES = ("neutral", "calm", "happy")  # RAVDESS order, which is not the alphabetical one
 PROTOCOL = "Random split, seed 42: the checkpoint was chosen on these same recordings."
@@ -214,3 +221,8 @@ def test_nothing_to_evaluate_is_refused():
 def test_printing_metrics_does_not_load_matplotlib():
     code = "import sys, ser.evaluation.report; sys.exit('matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_failures_are_written_as_csv(tmp_path):
+    path = tmp_path / "a,b.wav"
+    assert failure_table({path: 'it says "no"'}) == f'file,reason\n"{path}","it says ""no"""\n'

@@ -12,7 +12,6 @@ from ser.errors import CheckpointError
 from ser.features.settings import FeatureSettings
 from ser.inference.checkpoint import (
     PREFIX,
-    describe,
     fresh_recogniser,
     load_recogniser,
     read_checkpoint,
@@ -21,6 +20,7 @@ from ser.inference.checkpoint import (
 from ser.inference.predictor import Predictor
 from ser.inference.run_folder import CHECKPOINTS, find_checkpoint
 from ser.models.metadata import ModelMetadata, read_metadata
+from tests.checkpoints import checkpoint_of, write_checkpoint
 
 
 @pytest.fixture
@@ -49,8 +49,7 @@ def test_a_round_trip_gives_equal_outputs(tiny_metadata, path):
     recogniser.normalisation.set_statistics(torch.randn(shape), 1 + torch.rand(shape))
     recogniser.train()(torch.randn(6, *shape), torch.full((6,), 64))  # running statistics that are not the initial ones
     recogniser.eval()
-    state = {f"recogniser.{name}": value for name, value in recogniser.state_dict().items()}
-    save_atomically({"state_dict": state, "ser": describe(tiny_metadata), "epoch": 4}, path)
+    save_atomically(checkpoint_of(recogniser, tiny_metadata) | {"epoch": 4}, path)
 
     loaded, metadata = load_recogniser(path)
 
@@ -96,8 +95,7 @@ def test_metadata_survive_the_file(path):
         configuration={"data": {"fold": None, "list": [1, 2.5, "x"]}},
         versions={"torch": "2"},
     )
-    state = {f"recogniser.{name}": value for name, value in fresh_recogniser(metadata).state_dict().items()}
-    save_atomically({"state_dict": state, "ser": describe(metadata)}, path)
+    write_checkpoint(fresh_recogniser(metadata), metadata, path)
     assert load_recogniser(path)[1] == metadata
 
 
@@ -260,7 +258,7 @@ def test_incomplete_metadata_are_refused(path, content, entry):
 def test_a_network_of_any_size_is_refused_without_being_made(path, content):
     content["ser"]["network"]["lstm_hidden"] = 10**6  # 16 TB of weights: torch could not even ask for them
     torch.save(content, path)
-    refuse(path, "size mismatch")
+    refuse(path, r"holds network.classify.weight as float32 \[8, 16\], but it should be float32 \[8, 4000000\]")
 
 
 @pytest.mark.parametrize("units", [10**12, 2**62])
@@ -296,23 +294,42 @@ def test_weights_that_are_not_numbers_are_not_predicted_with(path, content, valu
         Predictor.load(path)
 
 
-def test_weights_that_do_not_fit_are_refused(path, content):
-    weights = content["state_dict"]
-    for name, other, complaint in (
-        ("recogniser.network.classify.weight", torch.zeros(8, 3), "size mismatch for network.classify.weight"),
-        ("recogniser.normalisation.mean", torch.zeros(187, 63), "size mismatch for normalisation.mean"),
-        ("recogniser.network.classify.bias", "words", "network.classify.bias"),
-        ("recogniser.network.extra", torch.zeros(1), "Unexpected key"),
-    ):
-        torch.save({**content, "state_dict": {**weights, name: other}}, path)
-        refuse(path, complaint)
-    # PyTorch makes do without the count of batches that batch normalisation has seen, which it uses for nothing here.
-    for name in (name for name in weights if not name.endswith("num_batches_tracked")):
-        torch.save({**content, "state_dict": {key: value for key, value in weights.items() if key != name}}, path)
-        refuse(path, "Missing key")
+@pytest.mark.parametrize(
+    ("name", "other", "complaint"),
+    [
+        ("network.classify.weight", torch.zeros(8, 3), r"as float32 \[8, 3\], but it should be float32 \[8, 16\]"),
+        ("normalisation.mean", torch.zeros(187, 63), r"normalisation.mean as float32 \[187, 63\], but it should be"),
+        ("network.classify.bias", torch.zeros(8).long(), "as int64 .*, but it should be float32"),
+        ("network.classify.bias", "words", "network.classify.bias as str, but it should be float32"),
+        ("network.classify.bias", torch.zeros(8).to_sparse(), "cannot be used"),
+        ("network.classify.bias", torch.zeros(8, device="meta"), "cannot be used"),
+        ("network.extra", torch.zeros(1), "holds a tensor 'network.extra' that the network of its metadata does not"),
+    ],
+)
+def test_weights_that_do_not_fit_are_refused(path, content, name, other, complaint):
+    content["state_dict"][PREFIX + name] = other
+    torch.save(content, path)
+    refuse(path, complaint)
+
+
+def test_each_weight_is_needed(path, content):
+    for name in content["state_dict"]:
+        rest = {key: value for key, value in content["state_dict"].items() if key != name}
+        torch.save({**content, "state_dict": rest}, path)
+        refuse(path, f"lacks the tensor {name.removeprefix(PREFIX)}")
     for nothing in ({}, None, [1], {3: torch.zeros(1)}):
         torch.save({**content, "state_dict": nothing}, path)
-        refuse(path, "cannot be used")
+        refuse(path, "cannot be used: it holds no weights")
+
+
+def test_weights_in_half_precision_are_read(path, content):
+    weights = content["state_dict"]
+    content["state_dict"] = {
+        n: value.bfloat16() if value.is_floating_point() else value for n, value in weights.items()
+    }
+    torch.save(content, path)
+    bias = load_recogniser(path)[0].network.classify.bias
+    torch.testing.assert_close(bias, weights["recogniser.network.classify.bias"].bfloat16().float(), rtol=0, atol=0)
 
 
 def test_what_lightning_adds_is_left_alone(path, content):

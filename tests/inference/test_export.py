@@ -11,7 +11,8 @@ from ser.cli.export import main
 from ser.corpora.ravdess import EMOTIONS
 from ser.errors import CheckpointError, SettingsError
 from ser.features.settings import FeatureSettings
-from ser.inference.checkpoint import PREFIX, describe, fresh_recogniser, save_atomically
+from ser.features.validation import as_plain
+from ser.inference.checkpoint import fresh_recogniser
 from ser.inference.export import export_onnx
 from ser.inference.onnx_backend import OnnxScorer
 from ser.inference.torch_backend import load_torch_scorer
@@ -19,6 +20,7 @@ from ser.models.metadata import ModelMetadata
 
 pytest.importorskip("onnxruntime", reason="onnxruntime is not installed: pip install 'ser[export]'")
 pytest.importorskip("onnx", reason="onnx is not installed: pip install 'ser[export]'")
+from tests.checkpoints import write_checkpoint
 
 
 @pytest.fixture(scope="module")
@@ -43,8 +45,7 @@ def full_checkpoint(tmp_path_factory):
             if name.endswith(("running_mean", "running_var")):
                 buffer.copy_(0.5 + torch.rand(buffer.shape))
     path = tmp_path_factory.mktemp("full") / "full.ckpt"
-    state = {PREFIX + name: tensor for name, tensor in recogniser.state_dict().items()}
-    save_atomically({"state_dict": state, "ser": describe(metadata)}, path)
+    write_checkpoint(recogniser, metadata, path)
     return path
 
 
@@ -71,8 +72,7 @@ def test_the_utterance_level_head_is_in_the_graph(tmp_path, kernel):
         else:
             recogniser.utterance_head.scale.fill_(10)
     path = tmp_path / "second.ckpt"
-    state = {PREFIX + name: tensor for name, tensor in recogniser.state_dict().items()}
-    save_atomically({"state_dict": state, "ser": describe(metadata)}, path)
+    write_checkpoint(recogniser, metadata, path)
     scorer, _ = load_torch_scorer(path)
     model = OnnxScorer(export_onnx(path, tmp_path / "model.onnx").read_bytes())
     draw = np.random.default_rng(0)
@@ -132,7 +132,7 @@ def test_the_metadata_lie_beside_the_model_with_its_digest(tmp_path, tiny_checkp
     output = export_onnx(tiny_checkpoint, tmp_path / "new" / "small.onnx")
     content = json.loads((tmp_path / "new" / "small.json").read_text(encoding="utf-8"))
     assert content["sha256"] == hashlib.sha256(output.read_bytes()).hexdigest()
-    assert content["metadata"] == describe(tiny_metadata)
+    assert content["metadata"] == as_plain(tiny_metadata)
     assert str(tmp_path.parent).encode() not in output.read_bytes()
 
 

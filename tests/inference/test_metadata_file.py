@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 
 from ser.errors import CheckpointError
-from ser.inference.checkpoint import describe
+from ser.features.validation import as_plain
 from ser.inference.metadata_file import MAX_BYTES, metadata_path, public_metadata, read_metadata_of
 from ser.inference.metadata_file import write_metadata_of as write
 
@@ -56,7 +56,7 @@ def test_what_is_private_to_the_machine_is_left_out(tmp_path, tiny_metadata):
         "data": {"classes": ["sad", "happy"], "test_size": 0.2, "ratio": "1/2"},
         "logger": ["", "", "", None],
     }
-    assert values == describe(metadata) | {"corpus_root": "", "configuration": values["configuration"]}
+    assert values == as_plain(metadata) | {"corpus_root": "", "configuration": values["configuration"]}
     assert metadata.configuration["data"]["root"] == "erika/ravdess"
     write(tmp_path / "small.safetensors", b"weights", metadata)
     text = (tmp_path / "small.json").read_text(encoding="utf-8")

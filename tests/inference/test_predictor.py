@@ -16,7 +16,7 @@ from ser.features.pipeline import load_features
 from ser.features.settings import FeatureSettings
 from ser.inference.checkpoint import fresh_recogniser, load_recogniser
 from ser.inference.onnx_backend import OnnxScorer
-from ser.inference.predictor import Predictor, expand_folders, failure_table
+from ser.inference.predictor import Predictor
 from ser.inference.torch_backend import TorchScorer
 from ser.models.metadata import ModelMetadata
 
@@ -152,30 +152,6 @@ def test_the_shortest_recording_is_predicted(predictor, tmp_path, voice):
     assert predictor.predict(short).probabilities.sum() == pytest.approx(1, abs=1e-6)
     # Frames so long that the recording holds fewer than a delta needs.
     assert np.isfinite(load_features(short, settings=FeatureSettings(hop_length=2048)).features).all()
-
-
-def test_folders_are_expanded_once_each_in_order(tmp_path, voices):
-    (tmp_path / "more").mkdir()
-    late = tmp_path / "more" / "late.flac"
-    late.touch()
-    (tmp_path / "notes.txt").touch()
-    assert expand_folders([tmp_path]) == [*voices, late]
-    assert expand_folders([late, tmp_path, voices[0]]) == [late, *voices]
-
-
-def test_nothing_to_expand_is_refused_by_name(tmp_path):
-    (tmp_path / "notes.txt").touch()
-    with pytest.raises(AudioError, match="holds no sound file") as refused:
-        expand_folders([tmp_path])
-    assert str(tmp_path) in str(refused.value)
-    with pytest.raises(AudioError, match=r"missing\.wav: there is no such file"):
-        expand_folders([tmp_path / "missing.wav"])
-
-
-def test_failures_are_written_as_csv(tmp_path):
-    assert (
-        failure_table({tmp_path / "a,b.wav": 'it says "no"'}) == f'file,reason\n"{tmp_path}/a,b.wav","it says ""no"""\n'
-    )
 
 
 def test_two_classes_are_enough():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ser.errors import CheckpointError
-from ser.inference.checkpoint import describe
+from ser.features.validation import as_plain
 from ser.models.metadata import read_metadata
 
 PATH = Path("stranger.json")
@@ -46,7 +46,7 @@ def refuse(values):
     ids=["lists of lists", "deep", "cyclic", "long", "mapping"],
 )
 def test_many_values_and_deep_ones_are_refused_unread(tiny_metadata, entry, value):
-    assert "too many values, or too deep ones" in refuse(describe(tiny_metadata) | {entry: value})
+    assert "too many values, or too deep ones" in refuse(as_plain(tiny_metadata) | {entry: value})
 
 
 @pytest.mark.parametrize("entry", ["protocol", "temperature", "format", "corpus_root"])
@@ -56,20 +56,20 @@ def test_many_values_and_deep_ones_are_refused_unread(tiny_metadata, entry, valu
     ids=["400 digits", "64 bits", "negative", "long text", "surrogate", "array", "bytes", "function"],
 )
 def test_values_that_are_too_large_or_not_plain_are_refused(tiny_metadata, entry, value):
-    assert "too large, or no plain ones" in refuse(describe(tiny_metadata) | {entry: value})
-    assert "too large, or no plain ones" in refuse(describe(tiny_metadata) | {"configuration": {"a": [value]}})
+    assert "too large, or no plain ones" in refuse(as_plain(tiny_metadata) | {entry: value})
+    assert "too large, or no plain ones" in refuse(as_plain(tiny_metadata) | {"configuration": {"a": [value]}})
 
 
 def test_keys_are_held_to_the_same(tiny_metadata):
-    assert "too large, or no plain ones" in refuse(describe(tiny_metadata) | {"x" * 10_001: 1})
+    assert "too large, or no plain ones" in refuse(as_plain(tiny_metadata) | {"x" * 10_001: 1})
 
 
 def test_a_long_message_is_cut(tiny_metadata):
-    refuse(describe(tiny_metadata) | {"class_names": ["x" * 9_000]})
+    refuse(as_plain(tiny_metadata) | {"class_names": ["x" * 9_000]})
 
 
 def test_what_a_description_may_hold_is_read(tiny_metadata):
-    values = describe(tiny_metadata) | {
+    values = as_plain(tiny_metadata) | {
         "scored_recordings": [f"03-01-01-01-01-01-{k:04d}" for k in range(2_452)],
         "configuration": {"seed": 2**63 - 1, "lowest": -(2**63), "text": "x" * 10_000, "deep": nested(25)},
     }

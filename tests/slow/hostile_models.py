@@ -26,7 +26,8 @@ import torch
 from torch import nn
 
 from ser.errors import CheckpointError
-from ser.inference.checkpoint import PREFIX, describe
+from ser.features.validation import as_plain
+from ser.inference.checkpoint import PREFIX
 from ser.inference.metadata_file import DIGEST, METADATA, digest_of
 from ser.inference.predictor import Predictor
 from ser.inference.pretrained import DEFAULT_MODEL, MODELS, load_pretrained
@@ -41,7 +42,7 @@ CKPT, SAFETENSORS, ONNX = "stranger.ckpt", "stranger.safetensors", "stranger.onn
 def _good() -> Content:
     recogniser, metadata = load_pretrained(MODELS / f"{DEFAULT_MODEL}.safetensors")
     state = {PREFIX + name: value for name, value in recogniser.state_dict().items()}
-    return {"state_dict": state, "ser": describe(metadata)}
+    return {"state_dict": state, "ser": as_plain(metadata)}
 
 
 def good_content() -> Content:

@@ -15,7 +15,8 @@ from ser.audio.io import read_sound
 from ser.corpora.ravdess import EMOTIONS
 from ser.features.pipeline import load_features
 from ser.features.settings import FeatureSettings
-from ser.inference.checkpoint import PREFIX, describe, fresh_recogniser, save_atomically
+from ser.features.validation import as_plain
+from ser.inference.checkpoint import PREFIX, fresh_recogniser, save_atomically
 from ser.inference.export import export_onnx
 from ser.inference.predictor import Predictor, Timeline
 from ser.models.metadata import ModelMetadata
@@ -56,7 +57,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory, voice_wav: Callable[...
         recogniser.network.classify.weight.mul_(spread[:, None])
     state = {PREFIX + name: tensor for name, tensor in recogniser.state_dict().items()}
     path = tmp_path_factory.mktemp("model") / "model.ckpt"
-    save_atomically({"state_dict": state, "ser": describe(metadata)}, path)
+    save_atomically({"state_dict": state, "ser": as_plain(metadata)}, path)
     return path
 
 
