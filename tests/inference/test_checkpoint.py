@@ -115,7 +115,7 @@ def test_a_missing_checkpoint_is_refused(tmp_path):
 
 
 class Payload:
-    """What a stranger may put into a pickle: code that runs as soon as it is read."""
+    """What a stranger may put into a pickle: code that runs when it is read."""
 
     def __init__(self, victim):
         self.victim = victim
