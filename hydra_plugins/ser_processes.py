@@ -9,6 +9,7 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
 
+from ser.errors import SerError
 from ser.training.launcher import Job, folder_lock, quoted, run_jobs
 
 _OF_THE_SWEEP = ("hydra.mode", "hydra.run.dir", "hydra.sweep", "hydra/sweep", "hydra.launcher", "hydra/launcher")
@@ -30,7 +31,12 @@ class ProcessLauncher(Launcher):
         folder = Path(self.config.hydra.sweep.dir).absolute()
         jobs = [self._job(list(given), number) for number, given in enumerate(job_overrides, initial_job_idx)]
         with folder_lock(folder):
-            run_jobs(jobs, at_once=self.jobs, folder=folder, resume="python train.py ckpt_path=<folder of a job>")
+            try:
+                run_jobs(jobs, at_once=self.jobs, folder=folder, resume="python train.py ckpt_path=<folder of a job>")
+            except SerError:  # Hydra itself ends no multirun that failed: the table is written of the jobs that ended
+                name = self.config.hydra.job.config_name
+                self.hydra_context.callbacks.on_multirun_end(config=self.config, config_name=name)
+                raise
         returned = [JobReturn(overrides=given, status=JobStatus.COMPLETED) for given in job_overrides]
         for one, job in zip(returned, jobs, strict=True):
             one.return_value = job.outcome().get("value")

@@ -2,9 +2,13 @@ import json
 from types import SimpleNamespace
 
 import pandas as pd
+import pytest
+from hydra._internal.callbacks import Callbacks
 from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import OmegaConf
 
+from hydra_plugins import ser_processes
+from ser.errors import SerError
 from ser.training.sweep import SweepTable, format_table
 
 
@@ -57,6 +61,31 @@ def test_a_failed_job_is_no_row_and_nothing_is_no_table(tmp_path):
     SweepTable().on_job_end(config, failed)
     SweepTable().on_multirun_end(config)
     assert not (tmp_path / "sweep.csv").exists()
+
+
+def test_a_sweep_with_failed_jobs_has_a_table_of_those_that_ended(tmp_path, monkeypatch):
+    hydra = {
+        "sweep": {"dir": str(tmp_path)},
+        "job": {"config_name": "train"},
+        "callbacks": {"table": {"_target_": "ser.training.sweep.SweepTable"}},
+        "hydra_logging": None,
+        "verbose": False,
+    }
+    config = OmegaConf.create({"optimized_metric": "val/loss", "hydra": hydra})
+
+    def fail(jobs, **settings):
+        finish(tmp_path, 0, config, value=1.5, val={"uar": 0.5})
+        raise SerError("1 of 2 jobs failed (1)")
+
+    monkeypatch.setattr(ser_processes, "run_jobs", fail)
+    monkeypatch.setattr(ser_processes, "configure_log", lambda *settings: None)
+    launcher = ser_processes.ProcessLauncher()
+    launcher.setup(
+        hydra_context=SimpleNamespace(callbacks=Callbacks(config)), task_function=lambda config: None, config=config
+    )
+    with pytest.raises(SerError, match="1 of 2 jobs failed"):
+        launcher.launch([], 0)
+    assert len((tmp_path / "sweep.csv").read_text().splitlines()) == 2
 
 
 def test_a_column_that_some_jobs_lack_stays_empty():
