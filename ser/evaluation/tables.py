@@ -1,6 +1,6 @@
 """Tables as text, and how scores are written in them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from tabulate import tabulate
 
@@ -40,3 +40,8 @@ def interval(ends: Sequence[float]) -> str:
     """
     low, high = ends
     return f"{percent(low)} to {percent(high)}"
+
+
+def spread(values: Mapping[str, float | None], form: Callable[[float | None], str] = percent) -> str:
+    """Return a mean and, where it is defined, its standard deviation ("sd"), both written by `form`."""
+    return form(values["mean"]) + ("" if values["sd"] is None else f" ± {form(values['sd'])}")

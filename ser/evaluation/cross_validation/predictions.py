@@ -36,7 +36,7 @@ class Predictions:
     @property
     def predicted(self) -> NDArray[np.int64]:
         """int64 [n], the class that is the most probable; the first of equals."""
-        return self.probabilities.argmax(axis=1)
+        return np.asarray(self.probabilities.argmax(axis=1), dtype=np.int64)
 
     def where(self, chosen: NDArray[np.bool_]) -> "Predictions":
         """Return the recordings for which `chosen`, bool [n], is true."""

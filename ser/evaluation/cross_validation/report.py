@@ -1,16 +1,17 @@
 """What a cross-validation leaves behind: one Markdown table for people, JSON and CSV for machines, a picture."""
 
-import csv
-import io
 import json
-from collections.abc import Callable
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
 
 from ser.data.files import write_text_atomically
 from ser.evaluation.cross_validation.record import PREDICTIONS, RESULTS, Part
-from ser.evaluation.cross_validation.summary import Pooled, Spread, Summary, as_plain, seed_name
-from ser.evaluation.metrics import Metrics
-from ser.evaluation.tables import decimal, interval, percent, table
+from ser.evaluation.cross_validation.summary import Summary, seed_name
+from ser.evaluation.tables import decimal, interval, percent, spread, table
 
 RESULTS_TEXT, PICTURE = "results.md", "confusion_matrix.png"
 
@@ -35,46 +36,46 @@ def write_results(summary: Summary, folder: Path) -> str:
     """
     from ser.evaluation.figures import confusion_figure, save_figure
 
-    text = format_results(summary)
+    results = summary.results
+    text = format_results(results)
     write_text_atomically(folder / RESULTS_TEXT, text)
-    write_text_atomically(folder / RESULTS, json.dumps(as_plain(summary), indent=2, allow_nan=False) + "\n")
+    write_text_atomically(folder / RESULTS, json.dumps(results, indent=2, allow_nan=False) + "\n")
     write_text_atomically(folder / PREDICTIONS, format_predictions(summary))
-    part = last_part(summary)
-    overall = summary.parts[part].pooled.overall
+    part = last_part(results)
+    overall = results["summary"][part]["pooled"]["all_seeds"]
     title = (
-        f"{summary.cross_validation.protocol.partition(';')[0]}.\n{_pool(summary, part).capitalize()}:\n"
-        f"accuracy {overall.accuracy:.2%}, UAR {overall.uar:.2%}"
+        f"{results['protocol'].partition(';')[0]}.\n{_pool(results, part).capitalize()}:\n"
+        f"accuracy {overall['accuracy']:.2%}, UAR {overall['uar']:.2%}"
     )
-    save_figure(
-        confusion_figure(overall.confusion, summary.cross_validation.class_names, title=title), folder / PICTURE
-    )
+    figure = confusion_figure(overall["confusion_matrix"], results["class_names"], title=title)
+    save_figure(figure, folder / PICTURE)
     return text
 
 
-def last_part(summary: Summary) -> Part:
+def last_part(results: Mapping[str, Any]) -> Part:
     """Return the part that the confusion matrix and the tables by class are of: test, or validation without it."""
-    return "test" if "test" in summary.parts else "validation"
+    return "test" if "test" in results["summary"] else "validation"
 
 
-def format_results(summary: Summary) -> str:
-    """Return everything as Markdown; the tables are aligned, so that they read well as plain text."""
-    part = last_part(summary)
-    best, class_names = summary.parts[part].pooled, summary.cross_validation.class_names
+def format_results(results: Mapping[str, Any]) -> str:
+    """Return the content of results.json as Markdown; the tables are aligned, so that they read well as plain text."""
+    part, class_names = last_part(results), results["class_names"]
+    pooled = results["summary"][part]["pooled"]
+    counts = [
+        [name, *map(str, row)] for name, row in zip(class_names, pooled["all_seeds"]["confusion_matrix"], strict=True)
+    ]
     sections = [
         "# Cross-validation",
-        summary.cross_validation.protocol,
-        _summary_table(summary),
-        _notes(summary),
+        results["protocol"],
+        _summary_table(results),
+        _notes(results),
         "## By fold and seed",
-        _run_table(summary),
-        f"## By class, channel and gender: {_pool(summary, part)}",
-        _class_table(best.overall),
-        _group_table(best),
-        f"## Confusion matrix: {_pool(summary, part)}",
-        table(
-            [["true \\ predicted", *class_names]]
-            + [[name, *map(str, counts)] for name, counts in zip(class_names, best.overall.confusion, strict=True)]
-        ),
+        _run_table(results),
+        f"## By class, channel and gender: {_pool(results, part)}",
+        class_table(pooled),
+        group_table(pooled),
+        f"## Confusion matrix: {_pool(results, part)}",
+        table([["true \\ predicted", *class_names], *counts]),
     ]
     return "\n\n".join(sections) + "\n"
 
@@ -84,61 +85,52 @@ def format_predictions(summary: Summary) -> str:
 
     The columns `c_<class>` hold the probabilities with the run's temperature.
     """
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    names = summary.cross_validation.class_names
-    writer.writerow(
-        ["fold", "seed", "part", "file", "actor", "channel", "true", "predicted", "accepted"]
-        + [f"p_{name}" for name in names]
-        + [f"c_{name}" for name in names]
-    )
+    classes = np.array(summary.cross_validation.class_names)
+    tables = []
     for model in summary.models:
         for part, scored in model.parts.items():
-            for row, name in enumerate(scored.names):
-                probabilities = (*scored.probabilities[row], *scored.calibrated[row])
-                writer.writerow(
-                    [
-                        model.fold,
-                        seed_name(model.seed),
-                        part,
-                        name.stem,
-                        name.actor,
-                        name.channel,
-                        names[scored.truth[row]],
-                    ]
-                    + [names[scored.predicted[row]], str(bool(scored.accepted[row])).lower()]
-                    + [f"{probability:.9g}" for probability in probabilities]
-                )
-    return text.getvalue()
+            facts: dict[str, Any] = {
+                "fold": model.fold,
+                "seed": seed_name(model.seed),
+                "part": part,
+                "file": [name.stem for name in scored.names],
+                "actor": [name.actor for name in scored.names],
+                "channel": [name.channel for name in scored.names],
+                "true": classes[scored.truth],
+                "predicted": classes[scored.predicted],
+                "accepted": np.where(scored.accepted, "true", "false"),
+            }
+            for prefix, probabilities in (("p", scored.probabilities), ("c", scored.calibrated)):
+                facts |= {f"{prefix}_{name}": column for name, column in zip(classes, probabilities.T, strict=True)}
+            tables.append(pd.DataFrame(facts))
+    return str(pd.concat(tables).to_csv(index=False, float_format="%.9g", lineterminator="\n"))
 
 
-def _summary_table(summary: Summary) -> str:
-    several = len(summary.cross_validation.seeds) > 1
+def _summary_table(results: Mapping[str, Any]) -> str:
     head = ["", "mean over folds", "all folds pooled", "95% interval"]
-    rows = [head + (["ensemble, pooled", "95% interval"] if several else [])]
-    for part in reversed(tuple(summary.parts)):  # test first
-        one = summary.parts[part]
+    rows = [head + (["ensemble, pooled", "95% interval"] if len(results["seeds"]) > 1 else [])]
+    for part, one in reversed(results["summary"].items()):  # test first
+        pooled, ensemble = one["pooled"], one["ensemble_pooled"]
         for name, label in (_FRACTIONS | _NATS).items():
             form = percent if name in _FRACTIONS else decimal
-            row = [f"{part} {label}", _spread(one.fold_mean[name], form), _spread(one.pooled.scores[name], form)]
-            row.append(_interval(one.pooled, name))
-            if one.ensemble:
-                row += [form(one.ensemble.scores[name].mean), _interval(one.ensemble, name)]
+            row = [f"{part} {label}", spread(one["mean_over_folds"][name], form), spread(pooled[name], form)]
+            row.append(_interval(pooled, name))
+            if ensemble:
+                row += [form(ensemble[name]["mean"]), _interval(ensemble, name)]
             rows.append(row)
     return table(rows)
 
 
-def _notes(summary: Summary) -> str:
-    cross_validation = summary.cross_validation
-    n_seeds = len(cross_validation.seeds)
+def _notes(results: Mapping[str, Any]) -> str:
+    n_seeds = len(results["seeds"])
     lines = [
         f"Scores are means ± standard deviations over {n_seeds} seeds." if n_seeds > 1 else "Scores are of one seed.",
-        f"Intervals are percentiles of {cross_validation.bootstrap_resamples:,} resamples of the scored actors, each "
+        f"Intervals are percentiles of {results['bootstrap']['resamples']:,} resamples of the scored actors, each "
         "with all recordings: of the score of the pooled recordings, averaged over seeds.",
         "UAR is the mean recall of the classes. ECE, the expected calibration error, is the mean gap between "
         "confidence and accuracy, in 15 bins of equal width.",
         "A prediction is rejected if its confidence, with temperature, is below the rejection threshold: the lowest "
-        f"one from which on {cross_validation.target_selective_accuracy:.0%} of the run's validation predictions are "
+        f"one from which on {results['target_selective_accuracy']:.0%} of the run's validation predictions are "
         "correct (without such a threshold, all are rejected). Coverage is the fraction that is not rejected, "
         "selective accuracy their accuracy.",
     ]
@@ -146,51 +138,52 @@ def _notes(summary: Summary) -> str:
         lines.append(
             "The ensemble averages the probabilities of all seeds and is scored as one model, with its own temperature."
         )
-    chosen = "temperature and threshold" if cross_validation.keeps_last else "checkpoint, temperature and threshold"
+    chosen = "temperature and threshold" if results["keeps_last"] else "checkpoint, temperature and threshold"
     lines.append(f"Validation recordings chose {chosen}: validation scores that depend on these are optimistic.")
     return "\n".join(f"- {line}" for line in lines)
 
 
-def _run_table(summary: Summary) -> str:
+def _run_table(results: Mapping[str, Any]) -> str:
     columns = {"uar": "UAR", "accuracy": "accuracy", "calibration_error": "ECE", "log_loss": "log-loss"}
     with_temperature = {"calibrated_calibration_error": "ECE, T", "calibrated_log_loss": "log-loss, T"}
     chosen = {"coverage": "coverage", "selective_accuracy": "sel. acc."}
     wanted: dict[Part, dict[str, str]] = {"validation": columns, "test": columns | with_temperature | chosen}
     head = ["fold", "seed", "T", "threshold"]
-    head += [f"{_SHORT[part]} {label}" for part in summary.parts for label in wanted[part].values()]
+    head += [f"{_SHORT[part]} {label}" for part in results["summary"] for label in wanted[part].values()]
     rows = [head]
-    for model, scores in zip(summary.models, summary.scores, strict=True):
-        row = [model.fold, seed_name(model.seed), f"{model.temperature:.2f}", decimal(model.rejection_threshold)]
-        row += [_cell(name, getattr(scores[part], name)) for part in summary.parts for name in wanted[part]]
-        rows.append(row)
-    for seed in summary.parts["validation"].fold_means:
-        row = ["mean over folds", seed_name(seed), "", ""]
-        row += [_cell(name, one.fold_means[seed][name]) for part, one in summary.parts.items() for name in wanted[part]]
-        rows.append(row)
+    for run in results["runs"]:
+        row = [run["fold"], run["seed"], f"{run['temperature']:.2f}", decimal(run["rejection_threshold"])]
+        rows.append(row + [_cell(name, run[part][name]) for part in results["summary"] for name in wanted[part]])
+    means = {part: one["mean_over_folds_by_seed"] for part, one in results["summary"].items()}
+    for seed in means["validation"]:
+        row = ["mean over folds", seed, "", ""]
+        rows.append(row + [_cell(name, means[part][seed][name]) for part in means for name in wanted[part]])
     return table(rows, left=2)
 
 
-def _class_table(metrics: Metrics) -> str:
+def class_table(pooled: Mapping[str, Any]) -> str:
+    """Return recall, precision, F1 and support of every class, of a pooled set in results.json."""
     rows = [["class", "recall", "precision", "F1", "support"]]
     rows += [
-        [one.name, percent(one.recall), percent(one.precision), percent(one.f1), str(one.support)]
-        for one in metrics.per_class
+        [name, *(percent(one[key]) for key in ("recall", "precision", "f1")), str(one["support"])]
+        for name, one in pooled["all_seeds"]["per_class"].items()
     ]
     return table(rows)
 
 
-def _group_table(pooled: Pooled) -> str:
+def group_table(pooled: Mapping[str, Any]) -> str:
+    """Return UAR and accuracy of speech and song, women and men, as far as they occur in a pooled set."""
     rows = [["group", "UAR", "accuracy", "recordings"]]
     rows += [
-        [member, percent(metrics.uar), percent(metrics.accuracy), str(metrics.n_recordings)]
-        for members in pooled.groups.values()
-        for member, metrics in members.items()
+        [member, percent(one["uar"]), percent(one["accuracy"]), str(one["n_recordings"])]
+        for members in pooled["by_group"].values()
+        for member, one in members.items()
     ]
     return table(rows)
 
 
-def _pool(summary: Summary, part: Part) -> str:
-    seeds = len(summary.cross_validation.seeds)
+def _pool(results: Mapping[str, Any], part: Part) -> str:
+    seeds = len(results["seeds"])
     return f"{part} recordings of all folds" + (f", each counted for {seeds} seeds" if seeds > 1 else "")
 
 
@@ -198,11 +191,5 @@ def _cell(name: str, value: float | None) -> str:
     return percent(value) if name in _FRACTIONS else decimal(value)
 
 
-def _spread(spread: Spread, form: Callable[[float | None], str]) -> str:
-    return form(spread.mean) + ("" if spread.sd is None else f" ± {form(spread.sd)}")
-
-
-def _interval(pooled: Pooled, name: str) -> str:
-    if name not in pooled.intervals:
-        return ""
-    return interval(pooled.intervals[name])
+def _interval(pooled: Mapping[str, Any], name: str) -> str:
+    return interval(pooled["interval_95"][name]) if name in pooled["interval_95"] else ""

@@ -10,8 +10,9 @@ from typing import Any
 from ser.data.files import write_text_atomically
 from ser.errors import CheckpointError, SettingsError
 from ser.evaluation.cross_validation.record import run_folder
+from ser.evaluation.cross_validation.report import class_table, group_table
 from ser.evaluation.figures import confusion_figure, reliability_figure, save_figure
-from ser.evaluation.model_card.results import Results, class_table, group_table, read_folder, scores, temperatures
+from ser.evaluation.model_card.results import Results, read_folder, scores, temperatures
 from ser.evaluation.robustness.report import robustness_table
 from ser.evaluation.tables import decimal, percent
 from ser.inference.checkpoint import load_recogniser
@@ -129,8 +130,8 @@ def format_card(model: Model, results: Results, *, others: Mapping[str, Results]
             "groups",
             {
                 "command": results.command,
-                "class_table": class_table(results),
-                "group_table": group_table(results),
+                "class_table": class_table(pooled),
+                "group_table": group_table(pooled),
                 "confusion": str(PICTURES / CONFUSION),
             },
         ),

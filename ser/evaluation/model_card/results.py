@@ -13,7 +13,7 @@ from ser.evaluation.metrics import ReliabilityBin
 from ser.evaluation.robustness.measurement import UNCHANGED
 from ser.evaluation.robustness.report import RESULTS as ROBUSTNESS
 from ser.evaluation.robustness.report import part_folder
-from ser.evaluation.tables import decimal, interval, percent, table
+from ser.evaluation.tables import decimal, interval, percent, spread, table
 
 _SCORES = {"uar": "UAR", "accuracy": "accuracy"}
 
@@ -99,7 +99,7 @@ def scores(results: Results) -> str:
     head = ["", *(["mean over folds", "all folds pooled"] if several else [f"{results.part} part"]), "95% interval"]
     rows = [head + ([f"ensemble of {len(seeds)}{', pooled' if several else ''}", "95% interval"] if ensemble else [])]
     for key, label in _SCORES.items():
-        row = [label, *([_spread(summary["mean_over_folds"][key])] if several else []), _spread(pooled[key])]
+        row = [label, *([spread(summary["mean_over_folds"][key])] if several else []), spread(pooled[key])]
         row.append(interval(pooled["interval_95"][key]))
         if ensemble:
             row += [percent(ensemble[key]["mean"]), interval(ensemble["interval_95"][key])]
@@ -110,44 +110,19 @@ def scores(results: Results) -> str:
     chose = results.part == "validation" and not results.values["keeps_last"]
     optimistic = " These recordings chose the checkpoint, so the scores are optimistic." if chose else ""
     per_seed = pooled["all_seeds"]["n_recordings"] // len(seeds)
-    spread = f"Means ± standard deviations over {len(seeds)} seeds; intervals" if len(seeds) > 1 else "Intervals"
+    means = f"Means ± standard deviations over {len(seeds)} seeds; intervals" if len(seeds) > 1 else "Intervals"
     notes = (
-        f"Scored: {per_seed:,} {results.part} recordings.{optimistic} UAR is the mean recall of the classes. {spread} "
+        f"Scored: {per_seed:,} {results.part} recordings.{optimistic} UAR is the mean recall of the classes. {means} "
         f"are of a bootstrap over actors. `{results.command}`"
     )
     by_seed_table = [table(one_by_one)] if len(seeds) > 1 else []
     return "\n\n".join([results.values["protocol"], table(rows), *by_seed_table, notes])
 
 
-def class_table(results: Results) -> str:
-    """Return recall, precision, F1 and support of every class."""
-    rows = [["class", "recall", "precision", "F1", "support"]]
-    rows += [
-        [name, *(percent(one[key]) for key in ("recall", "precision", "f1")), str(one["support"])]
-        for name, one in results.summary["pooled"]["all_seeds"]["per_class"].items()
-    ]
-    return table(rows)
-
-
-def group_table(results: Results) -> str:
-    """Return UAR and accuracy of speech and song, women and men, as far as they were scored."""
-    rows = [["group", *_SCORES.values(), "recordings"]]
-    rows += [
-        [member, *(percent(one[key]) for key in _SCORES), str(one["n_recordings"])]
-        for members in results.summary["pooled"]["by_group"].values()
-        for member, one in members.items()
-    ]
-    return table(rows)
-
-
 def temperatures(results: Results) -> str:
     """Return the range of the runs' temperatures, the ensembles left out."""
     found = [run["temperature"] for run in results.values["runs"] if run["seed"] != "ensemble"]
     return f"{decimal(min(found))} to {decimal(max(found))}"
-
-
-def _spread(spread: Mapping[str, float | None]) -> str:
-    return percent(spread["mean"]) + ("" if spread["sd"] is None else f" ± {percent(spread['sd'])}")
 
 
 def _read(path: Path) -> Any:

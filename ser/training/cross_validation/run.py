@@ -78,9 +78,8 @@ def monitored(summary: Summary, name: str) -> float:
     name : "val/loss", "val/accuracy" or "val/uar".
     """
     score = name.removeprefix("val/")
-    mean = summary.parts["validation"].fold_mean["log_loss" if score == "loss" else score].mean
-    assert mean is not None, "only the selective accuracy may be undefined"
-    return mean
+    means = summary.results["summary"]["validation"]["mean_over_folds"]
+    return float(means["log_loss" if score == "loss" else score]["mean"])
 
 
 def _prepare_features(runs: Sequence[PlannedRun]) -> None:

@@ -12,7 +12,7 @@ from ser.evaluation.calibration import apply_temperature, fit_rejection_threshol
 from ser.evaluation.cross_validation.predictions import ensemble, read_model
 from ser.evaluation.cross_validation.record import read_cross_validation
 from ser.evaluation.cross_validation.report import format_predictions, format_results, write_results
-from ser.evaluation.cross_validation.summary import Spread, as_plain, summarise
+from ser.evaluation.cross_validation.summary import spreads, summarise
 from ser.evaluation.metrics import expected_calibration_error
 
 FOLDS, SEEDS = ("subject_wise_0", "subject_wise_4"), (0, 1)
@@ -48,7 +48,7 @@ def tempered(frame, temperature):
 
 
 def test_each_run_has_the_scores_of_its_predictions(summary, tables):
-    entries = {(entry["fold"], entry["seed"]): entry for entry in as_plain(summary)["runs"]}
+    entries = {(entry["fold"], entry["seed"]): entry for entry in summary.results["runs"]}
     for (fold, seed, part), frame in tables.items():
         entry, validation = entries[fold, str(seed)], tables[fold, seed, "validation"]
         got, probabilities = entry[part], frame[COLUMNS].to_numpy()
@@ -73,7 +73,7 @@ def test_each_run_has_the_scores_of_its_predictions(summary, tables):
 
 
 def test_the_temperature_improves_overconfident_runs(summary):
-    for entry in as_plain(summary)["runs"]:
+    for entry in summary.results["runs"]:
         if entry["seed"] != "ensemble":
             assert entry["temperature"] > 1.2
             assert entry["test"]["calibrated_calibration_error"] < entry["test"]["calibration_error"]
@@ -82,7 +82,7 @@ def test_the_temperature_improves_overconfident_runs(summary):
 @pytest.mark.filterwarnings("ignore:y_pred contains classes not in y_true")
 @pytest.mark.parametrize("part", ["validation", "test"])
 def test_the_means_over_folds_and_seeds(part, summary, tables):
-    plain = as_plain(summary)["summary"][part]
+    plain = summary.results["summary"][part]
     by_seed = [
         np.mean([balanced_accuracy_score(t.true, t.predicted) for t in (tables[f, seed, part] for f in FOLDS)])
         for seed in SEEDS
@@ -107,7 +107,7 @@ def test_the_means_over_folds_and_seeds(part, summary, tables):
 
 
 def test_the_reliability_bins_are_the_calibration_error_taken_apart(summary, tables):
-    pooled = as_plain(summary)["summary"]["test"]["pooled"]
+    pooled = summary.results["summary"]["test"]["pooled"]
     everything = pd.concat([tables[fold, seed, "test"] for seed in SEEDS for fold in FOLDS])
     bins = pooled["reliability"]["network"]
     assert sum(each["n"] for each in bins) == len(everything)
@@ -142,13 +142,13 @@ def test_the_interval_resamples_the_actors_that_were_scored(summary, tables):
         drawn = rng.choice(actors, size=len(actors))
         sums = [sum(matrices[actor] for actor in drawn) for matrices in of_actor]
         values.append(np.mean([np.mean(s.diagonal() / s.sum(axis=1)) for s in sums]))
-    low, high = as_plain(summary)["summary"]["test"]["pooled"]["interval_95"]["uar"]
-    assert low < summary.parts["test"].pooled.scores["uar"].mean < high
+    low, high = summary.results["summary"]["test"]["pooled"]["interval_95"]["uar"]
+    assert low < summary.results["summary"]["test"]["pooled"]["uar"]["mean"] < high
     assert [low, high] == pytest.approx(np.quantile(values, [0.025, 0.975]), abs=0.003)
 
 
 def test_the_ensemble_averages_the_seeds_and_is_scored_as_one_model(summary, tables):
-    plain = as_plain(summary)
+    plain = summary.results
     entries = {entry["fold"]: entry for entry in plain["runs"] if entry["seed"] == "ensemble"}
     assert set(entries) == set(FOLDS)
     predicted, true = [], []
@@ -187,17 +187,17 @@ def test_a_foreign_file_is_refused_by_name(text, made):
 
 def test_a_single_seed_has_no_spread_and_no_ensemble(cross_validation):
     summary = summarise(cross_validation(seeds=(3,)))
-    assert summary.parts["test"].ensemble is None
-    assert summary.parts["test"].fold_mean["uar"].sd is None
-    text = format_results(summary)
+    assert summary.results["summary"]["test"]["ensemble_pooled"] is None
+    assert summary.results["summary"]["test"]["mean_over_folds"]["uar"]["sd"] is None
+    text = format_results(summary.results)
     assert "ensemble" not in text
     assert "±" not in text
 
 
 def test_without_test_scores_there_are_validation_scores_only(cross_validation):
     summary = summarise(cross_validation(parts=("validation",)))
-    assert list(as_plain(summary)["summary"]) == ["validation"]
-    text = format_results(summary)
+    assert list(summary.results["summary"]) == ["validation"]
+    text = format_results(summary.results)
     assert "test" not in text
     assert "## Confusion matrix: validation recordings" in text
 
@@ -205,9 +205,9 @@ def test_without_test_scores_there_are_validation_scores_only(cross_validation):
 @pytest.mark.parametrize("keeps_last", [False, True])
 def test_the_report_names_what_validation_recordings_chose(keeps_last, cross_validation):
     summary = summarise(cross_validation(keeps_last=keeps_last))
-    assert as_plain(summary)["keeps_last"] is keeps_last
+    assert summary.results["keeps_last"] is keeps_last
     chosen = "temperature and threshold" if keeps_last else "checkpoint, temperature and threshold"
-    assert f"Validation recordings chose {chosen}:" in format_results(summary)
+    assert f"Validation recordings chose {chosen}:" in format_results(summary.results)
 
 
 def test_a_cross_validation_is_read_back_from_its_folder(summary, made, tmp_path):
@@ -240,9 +240,12 @@ def test_a_folder_without_complete_results_is_refused(content, summary, made):
 
 
 def test_a_spread_leaves_out_what_is_undefined():
-    assert Spread.over([0.1, None, 0.3]) == Spread(mean=pytest.approx(0.2), sd=pytest.approx(np.sqrt(0.02)))
-    assert Spread.over([0.5, None]) == Spread(mean=0.5, sd=None)
-    assert Spread.over([None]) == Spread(mean=None, sd=None)
+    scores = [{"uar": 0.1, "coverage": 0.5}, {"uar": None, "coverage": None}, {"uar": 0.3, "coverage": None}]
+    assert spreads(scores) == {
+        "uar": {"mean": pytest.approx(0.2), "sd": pytest.approx(np.sqrt(0.02))},
+        "coverage": {"mean": 0.5, "sd": None},
+    }
+    assert spreads([{"uar": None}]) == {"uar": {"mean": None, "sd": None}}
 
 
 def test_a_run_that_rejects_everything_has_no_selective_accuracy(made):
@@ -251,14 +254,14 @@ def test_a_run_that_rejects_everything_has_no_selective_accuracy(made):
     frame["true"] = [EMOTIONS[(EMOTIONS.index(name) + 1) % 8] for name in frame.predicted]  # every prediction is wrong
     frame.to_csv(path, index=False)
     summary = summarise(made)
-    assert summary.models[0].rejection_threshold is None
-    assert summary.scores[0]["test"].coverage == 0
-    assert summary.scores[0]["test"].selective_accuracy is None
-    # The other fold of that seed accepts some: the mean is its own.
-    assert summary.parts["test"].fold_means[0]["selective_accuracy"] == summary.scores[1]["test"].selective_accuracy
-    first, second = as_plain(summary)["runs"][:2]
+    first, second = summary.results["runs"][:2]
     assert first["rejection_threshold"] is None
     assert second["rejection_threshold"] is not None
+    assert first["test"]["coverage"] == 0
+    assert first["test"]["selective_accuracy"] is None
+    # The other fold of that seed accepts some: the mean is its own.
+    means = summary.results["summary"]["test"]["mean_over_folds_by_seed"]["0"]
+    assert means["selective_accuracy"] == second["test"]["selective_accuracy"]
 
 
 def markdown_tables(text):
@@ -274,7 +277,7 @@ def markdown_tables(text):
 
 
 def test_the_report_states_the_protocol_first_and_the_same_scores(summary):
-    text, plain = format_results(summary), as_plain(summary)
+    text, plain = format_results(summary.results), summary.results
     assert text.splitlines()[2] == "Made up; on purpose."
     summed, by_run, by_class, by_group, matrix = markdown_tables(text)
     rows = {row[0]: row[1:] for row in summed[2:]}
@@ -302,8 +305,8 @@ def test_the_report_states_the_protocol_first_and_the_same_scores(summary):
 def test_everything_is_written(summary, tmp_path):
     folder = tmp_path / "results"
     text = write_results(summary, folder)
-    assert (folder / "results.md").read_text() == text == format_results(summary)
-    assert json.loads((folder / "results.json").read_text()) == as_plain(summary)
+    assert (folder / "results.md").read_text() == text == format_results(summary.results)
+    assert json.loads((folder / "results.json").read_text()) == summary.results
     assert (folder / "confusion_matrix.png").read_bytes().startswith(b"\x89PNG")
     assert sorted(path.name for path in folder.iterdir()) == [
         "confusion_matrix.png", "predictions.csv", "results.json", "results.md",
