@@ -39,7 +39,7 @@ def apply_temperature(probabilities: ArrayLike, temperature: float) -> NDArray[n
     """
     if not temperature > 0:
         raise ValueError(f"temperature is {temperature}, but should be above 0.")
-    return softmax(_logarithms(np.asarray(probabilities, dtype=np.float64)) / temperature, axis=1)
+    return np.asarray(softmax(_logarithms(np.asarray(probabilities, dtype=np.float64)) / temperature, axis=1))
 
 
 def fit_temperature(probabilities: ArrayLike, truth: ArrayLike) -> float:

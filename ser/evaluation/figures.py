@@ -5,6 +5,7 @@ import math
 import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -38,7 +39,7 @@ def confusion_figure(confusion: ArrayLike, class_names: Sequence[str], *, title:
     counts = np.asarray(confusion)
     support = counts.sum(axis=1, keepdims=True)
     fractions = counts / np.maximum(support, 1)
-    places = np.arange(len(class_names))
+    places = range(len(class_names))
 
     side = max(4.0, 0.85 * len(class_names))
     figure = _new_figure(width=side + 2.4, height=side + 1.1)
@@ -90,7 +91,7 @@ def learning_curve_figure(history: Sequence[Mapping[str, float]]) -> Figure:
     figure = _new_figure(width=14, height=4.2)
     loss, accuracy, rate = figure.subplots(1, 3)
 
-    def draw(axes: Axes, key: str, label: str, **style: str | float) -> None:
+    def draw(axes: Axes, key: str, label: str, **style: Any) -> None:
         axes.plot(epochs, [epoch[key] for epoch in history], label=label, marker=marker, **style)
 
     draw(loss, "train/loss", "training", **_TRAINING)

@@ -14,14 +14,14 @@ Statistic = Callable[[NDArray[np.int64]], NDArray[np.float64]]
 
 def accuracy(confusions: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return the fraction of recordings that were recognised, for each matrix of [..., classes, classes]."""
-    return np.trace(confusions, axis1=-2, axis2=-1) / confusions.sum(axis=(-2, -1))
+    return np.asarray(np.trace(confusions, axis1=-2, axis2=-1) / confusions.sum(axis=(-2, -1)))
 
 
 def unweighted_average_recall(confusions: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return the mean recall over the classes that have recordings, for each matrix of [..., classes, classes]."""
     support = confusions.sum(axis=-1)
     recalls = np.diagonal(confusions, axis1=-2, axis2=-1) / np.maximum(support, 1)
-    return recalls.sum(axis=-1) / np.maximum((support > 0).sum(axis=-1), 1)
+    return np.asarray(recalls.sum(axis=-1) / np.maximum((support > 0).sum(axis=-1), 1))
 
 
 def confusions_by_actor(
@@ -97,7 +97,7 @@ def _resampled(confusions: ArrayLike, statistic: Statistic, *, resamples: int, s
     n_actors = counts.shape[1]
     # How often each actor is drawn; one product then gives the pooled matrices of all resamples.
     drawn = np.random.default_rng(seed).multinomial(n_actors, np.full(n_actors, 1 / n_actors), size=resamples)
-    return statistic(np.einsum("ra,mait->rmit", drawn, counts, optimize=True)).mean(axis=1)
+    return np.asarray(statistic(np.einsum("ra,mait->rmit", drawn, counts, optimize=True)).mean(axis=1))
 
 
 def _interval(values: NDArray[np.float64], level: float) -> tuple[float, float]:

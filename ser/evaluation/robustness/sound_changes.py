@@ -63,7 +63,7 @@ def white_noise(
 def telephone(waveform: NDArray[np.float32], *, sample_rate: int) -> NDArray[np.float32]:
     """Return the waveform within 300 to 3,400 Hz: a Butterworth band-pass of order 4 at each edge, run forwards."""
     sections = butter(_ORDER, TELEPHONE_HZ, btype="bandpass", fs=sample_rate, output="sos")
-    return sosfilt(sections, waveform).astype(np.float32)
+    return np.asarray(sosfilt(sections, waveform), dtype=np.float32)
 
 
 def draw_rir(*, sample_rate: int, rng: np.random.Generator) -> NDArray[np.float64]:
@@ -81,7 +81,7 @@ def draw_rir(*, sample_rate: int, rng: np.random.Generator) -> NDArray[np.float6
 def convolve_rir(waveform: NDArray[np.float32], *, sample_rate: int, rng: np.random.Generator) -> NDArray[np.float32]:
     """Return the waveform in a small room, float32 [samples], of the same length and without delay."""
     response = draw_rir(sample_rate=sample_rate, rng=rng)
-    return fftconvolve(waveform, response)[: len(waveform)].astype(np.float32)
+    return np.asarray(fftconvolve(waveform, response)[: len(waveform)], dtype=np.float32)
 
 
 CHANGES = (
