@@ -125,16 +125,16 @@ def measure(checkpoint: str | None, root: Path | None, *, runs: int, repeats: in
             "PyTorch": ("ser.inference.torch_backend", for_torch),
             "ONNX Runtime": ("onnxruntime,ser.inference.onnx_backend", for_onnx),
         }
-        runs: dict[str, list[dict[str, Any]]] = {side: [] for side in sides}
+        measured: dict[str, list[dict[str, Any]]] = {side: [] for side in sides}
         for _ in range(runs):
             for side, (modules, path) in sides.items():
-                runs[side].append(run_once(modules, path, recording, repeats))
-    answers = [np.array(figures[0]["probabilities"]) for figures in runs.values()]
+                measured[side].append(run_once(modules, path, recording, repeats))
+    answers = [np.array(figures[0]["probabilities"]) for figures in measured.values()]
     difference = np.abs(answers[0] - answers[1]).max()
     assert difference <= LARGEST_DIFFERENCE, f"the two answers differ by {difference:.1e}"
     return {
         side: {title: factor * median(run[key] for run in figures) for title, (key, factor) in COLUMNS.items()}
-        for side, figures in runs.items()
+        for side, figures in measured.items()
     }
 
 
