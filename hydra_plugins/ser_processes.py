@@ -28,13 +28,13 @@ class ProcessLauncher(Launcher):
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Run a job for each list of overrides and return their metrics; SerError as `folder_lock` and `run_jobs`."""
         configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
-        folder = Path(self.config.hydra.sweep.dir).absolute()
+        folder, name = Path(self.config.hydra.sweep.dir).absolute(), self.config.hydra.job.config_name
         jobs = [self._job(list(given), number) for number, given in enumerate(job_overrides, initial_job_idx)]
         with folder_lock(folder):
             try:
-                run_jobs(jobs, at_once=self.jobs, folder=folder, resume="python train.py ckpt_path=<folder of a job>")
+                resume = f"python {name}.py ckpt_path=<folder of a job>"
+                run_jobs(jobs, at_once=self.jobs, folder=folder, resume=resume)
             except SerError:  # Hydra itself ends no multirun that failed: the table is written of the jobs that ended
-                name = self.config.hydra.job.config_name
                 self.hydra_context.callbacks.on_multirun_end(config=self.config, config_name=name)
                 raise
         returned = [JobReturn(overrides=given, status=JobStatus.COMPLETED) for given in job_overrides]
@@ -49,7 +49,9 @@ class ProcessLauncher(Launcher):
         HydraConfig.instance().set_config(config)  # interpolations of the folder may refer to it
         folder = Path(config.hydra.sweep.dir, str(config.hydra.sweep.subdir)).absolute()
         sources = [each.path for each in config.hydra.runtime.config_sources if each.provider == "command-line"]
-        of_hydra = [each for each in self.config.hydra.overrides.hydra if not each.startswith(_OF_THE_SWEEP)]
+        of_hydra = [
+            each for each in self.config.hydra.overrides.hydra if not each.lstrip("+~").startswith(_OF_THE_SWEEP)
+        ]
         here = [
             "hydra.mode=RUN",
             f"hydra.run.dir={quoted(folder)}",

@@ -59,7 +59,7 @@ def map_in_workers(
     except BrokenProcessPool as error:
         raise SerError(
             f"One of {workers} worker processes died, most likely because memory ran out; start again to go on where "
-            "it stopped, with fewer workers if need be (data.workers=1)."
+            "it stopped, with fewer workers if need be."
         ) from error
     finally:
         pool.shutdown(wait=True, cancel_futures=True)

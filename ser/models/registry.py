@@ -21,6 +21,7 @@ from ser.models.utterance_heads import FunctionalsHead, KernelHead
 ARCHITECTURES: dict[str, Architecture] = {
     file.name: import_module(f"{networks.__name__}.{file.name}").ARCHITECTURE
     for file in pkgutil.iter_modules(networks.__path__)
+    if not file.name.startswith("_")
 }
 """Name -> architecture."""
 

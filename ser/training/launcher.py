@@ -100,6 +100,7 @@ def run_jobs(jobs: Sequence[Job], *, at_once: int, folder: Path, resume: str) ->
     running: dict[subprocess.Popen[bytes], tuple[Job, float]] = {}
     lifeline, ours = os.pipe()  # nothing is written: it ends with this process, and all jobs with it
     signals = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    signals = [number for number in signals if signal.getsignal(number) != signal.SIG_IGN]  # nohup ignores SIGHUP
     handlers = [signal.signal(number, leave) for number in signals]
     try:
         while waiting or running:
