@@ -27,8 +27,6 @@ ENTRY = "ser"
 PREFIX = "recogniser."
 """Prefix of the recogniser's weights in a checkpoint: it is this attribute of the Lightning module."""
 
-_HYPER_PARAMETERS = "hyper_parameters"
-
 
 def save_atomically(content: Mapping[str, Any], path: Path) -> None:
     """Write a checkpoint in its own folder and move it into place when it is complete.
@@ -54,37 +52,42 @@ def fresh_recogniser(metadata: ModelMetadata) -> Recogniser:
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """Read a checkpoint of this project as tensors and plain values.
+    """Read the file of a checkpoint of this project as tensors and plain values.
 
     Raises
     ------
     CheckpointError : missing, damaged, holding code, or not written by this project.
     """
-    path = find_checkpoint(path)
-    _check_archive(path)
     try:
+        with zipfile.ZipFile(path) as archive:
+            # torch stores its members uncompressed; compressed ones could unpack to any size.
+            stored = all(member.compress_type == zipfile.ZIP_STORED for member in archive.infolist())
+            # torch writes checksums but never reads them: a flipped bit is a wrong weight.
+            intact = stored and archive.testzip() is None
         # weights_only, stated here: no class of a file's choosing is ever built, no code of a file's ever runs.
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content = torch.load(path, map_location="cpu", weights_only=True) if intact else None
     except pickle.UnpicklingError as error:
         raise CheckpointError(f"{path} was refused: it is not a file of tensors and plain values alone.") from error
     # Damage shows as errors of every kind, torch's own assertions among them, by where in the archive it lies.
     except Exception as error:
         raise CheckpointError(f"{path} is damaged or not a checkpoint ({type(error).__name__}).") from error
+    if not intact:
+        raise CheckpointError(f"{path} is damaged or not a checkpoint (its checksums do not fit).")
     if not isinstance(content, dict) or not isinstance(content.get(ENTRY), Mapping):
         raise CheckpointError(f"{path} is not a checkpoint of this project; train one with `python train.py`.")
-    if _HYPER_PARAMETERS in content:  # from which Lightning's own loader would build what they name
+    if "hyper_parameters" in content:  # from which Lightning's own loader would build what they name
         raise CheckpointError(
-            f"{path} was refused: it holds {_HYPER_PARAMETERS}, which no checkpoint of this project has."
+            f"{path} was refused: it holds hyper_parameters, which no checkpoint of this project has."
         )
     return content
 
 
 def load_recogniser(path: Path) -> tuple[Recogniser, ModelMetadata]:
-    """Return the recogniser of a checkpoint, in evaluation mode on the CPU, and its metadata.
+    """Return the recogniser of a checkpoint, or a run's best one, in evaluation mode on the CPU, and its metadata.
 
     Raises
     ------
-    CheckpointError : as `read_checkpoint` and `recogniser_with`.
+    CheckpointError : as `find_checkpoint`, `read_checkpoint` and `recogniser_with`.
     """
     path = find_checkpoint(path)
     content = read_checkpoint(path)
@@ -92,9 +95,7 @@ def load_recogniser(path: Path) -> tuple[Recogniser, ModelMetadata]:
     return recogniser_with(_weights(content, path), metadata, path, described_in=path), metadata
 
 
-def recogniser_with(
-    weights: Mapping[str, Any], metadata: ModelMetadata, path: Path, *, described_in: Path
-) -> Recogniser:
+def recogniser_with(weights: Mapping[str, Any], metadata: ModelMetadata, path: Path, described_in: Path) -> Recogniser:
     """Return the recogniser of the metadata with the weights of the file `path`, in evaluation mode on the CPU.
 
     Parameters
@@ -123,9 +124,8 @@ def _check_weights(weights: Mapping[str, Any], expected: Mapping[str, Tensor], p
         if name not in weights:
             raise CheckpointError(f"{path} lacks the tensor {name}.")
         if name not in expected:
-            raise CheckpointError(
-                f"{path} holds a tensor {name[:100]!r} that the network of its metadata does not have."
-            )
+            named = f"a tensor {name[:100]!r}"
+            raise CheckpointError(f"{path} holds {named} that the network of its metadata does not have.")
         found, right = _kind(weights[name]), _kind(expected[name])
         if found != right:
             raise CheckpointError(f"{path} holds {name} as {found}, but it should be {right}.")
@@ -137,19 +137,6 @@ def _kind(value: Any) -> str:
     if not isinstance(value, Tensor):
         return type(value).__name__
     return f"{str(value.dtype).removeprefix('torch.')} {list(value.shape)}"
-
-
-def _check_archive(path: Path) -> None:
-    """Compare the checksums in the file, which torch writes but never reads: a flipped bit is a wrong weight."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            # torch stores its members uncompressed; compressed ones could unpack to any size.
-            plain = all(member.compress_type == zipfile.ZIP_STORED for member in archive.infolist())
-            damaged = archive.testzip() if plain else None
-    except (zipfile.BadZipFile, OSError, ValueError, EOFError, NotImplementedError, RuntimeError) as error:
-        raise CheckpointError(f"{path} is damaged or not a checkpoint ({type(error).__name__}).") from error
-    if not plain or damaged is not None:
-        raise CheckpointError(f"{path} is damaged or not a checkpoint (its checksums do not fit).")
 
 
 def _weights(content: Mapping[str, Any], path: Path) -> dict[str, Any]:
