@@ -24,7 +24,6 @@ class OnnxScorer:
     Parameters
     ----------
     model : the content of an .onnx file.
-    threads : that one call may use.
 
     Raises
     ------
@@ -32,11 +31,11 @@ class OnnxScorer:
     Exception : of onnxruntime, for bytes that are no model.
     """
 
-    def __init__(self, model: bytes, *, threads: int = 1) -> None:
+    def __init__(self, model: bytes) -> None:
         import onnxruntime  # an optional extra; the metadata can be read without it
 
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
+        options.intra_op_num_threads = 1  # as of torch: many predictions run side by side
         self.session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
     def __call__(
@@ -47,7 +46,7 @@ class OnnxScorer:
         return probabilities, attention
 
 
-def load_onnx_scorer(path: Path, *, threads: int = 1) -> tuple[OnnxScorer, ModelMetadata]:
+def load_onnx_scorer(path: Path) -> tuple[OnnxScorer, ModelMetadata]:
     """Read an exported model and the metadata beside it.
 
     Raises
@@ -56,13 +55,12 @@ def load_onnx_scorer(path: Path, *, threads: int = 1) -> tuple[OnnxScorer, Model
         not installed.
     """
     if not path.is_file():
-        raise CheckpointError(
-            f"{path}: there is no such model; write one with `python -m ser export checkpoint=<run>`."
-        )
+        command = "python -m ser export checkpoint=<run>"
+        raise CheckpointError(f"{path}: there is no such model; write one with `{command}`.")
     model = path.read_bytes()
     metadata = read_metadata_of(path, model)
     try:
-        scorer = OnnxScorer(model, threads=threads)
+        scorer = OnnxScorer(model)
     except ImportError as error:
         raise CheckpointError(f"{path} needs onnxruntime; install it with `pip install 'ser[onnx]'`.") from error
     except Exception as error:  # onnxruntime's errors have no class in common
@@ -82,6 +80,5 @@ def _check_shapes(scorer: OnnxScorer, metadata: ModelMetadata, path: Path) -> No
         and ATTENTION in outputs
     )
     if not fits:
-        raise CheckpointError(
-            f"{path} maps {inputs} to {outputs}, which does not fit {metadata_path(path).name}; export both again."
-        )
+        maps = f"{path} maps {inputs} to {outputs}"
+        raise CheckpointError(f"{maps}, which does not fit {metadata_path(path).name}; export both again.")

@@ -9,7 +9,7 @@ import pytest
 
 from ser.errors import CheckpointError
 from ser.inference.export import export_onnx
-from ser.inference.onnx_backend import OnnxScorer, load_onnx_scorer
+from ser.inference.onnx_backend import OnnxScorer
 from ser.inference.predictor import Predictor
 
 pytest.importorskip("onnxruntime", reason="onnxruntime is not installed: pip install 'ser[export]'")
@@ -59,7 +59,9 @@ def test_the_runtime_reports_to_nobody(model, voice_file, tmp_path):
 
 
 def test_the_predictor_takes_the_runtime_by_the_suffix(model):
-    assert isinstance(Predictor.load(model).scorer, OnnxScorer)
+    scorer = Predictor.load(model).scorer
+    assert isinstance(scorer, OnnxScorer)
+    assert scorer.session.get_session_options().intra_op_num_threads == 1
 
 
 def test_prediction_loads_neither_pytorch_nor_what_training_needs(model, tiny_checkpoint, voice_file):
@@ -71,11 +73,6 @@ def test_prediction_loads_neither_pytorch_nor_what_training_needs(model, tiny_ch
     assert not set(HEAVY) & set(modules.split())
     expected = Predictor.load(tiny_checkpoint).predict(voice_file).probabilities
     np.testing.assert_allclose([float(number) for number in probabilities.split()], expected, rtol=0, atol=1e-5)
-
-
-def test_threads_are_one_unless_more_are_asked_for(model):
-    threads = [load_onnx_scorer(model, **asked)[0].session.get_session_options() for asked in ({}, {"threads": 2})]
-    assert [options.intra_op_num_threads for options in threads] == [1, 2]
 
 
 def test_a_missing_model_is_refused(tmp_path):
