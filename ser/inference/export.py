@@ -18,7 +18,7 @@ from ser.data.files import write_bytes_atomically
 from ser.errors import CheckpointError, SettingsError
 from ser.features.settings import FeatureSettings
 from ser.inference.checkpoint import load_recogniser
-from ser.inference.metadata_file import ONNX, write_metadata_of
+from ser.inference.metadata_file import ONNX, write_metadata
 from ser.inference.onnx_backend import ATTENTION, FEATURES, LENGTHS, PROBABILITIES, OnnxScorer
 from ser.inference.run_folder import CHECKPOINTS, find_checkpoint
 from ser.inference.torch_backend import TorchScorer
@@ -32,8 +32,6 @@ _OPSET = 17
 
 
 class _WithSoftmax(nn.Module):
-    """The recogniser with its softmax."""
-
     def __init__(self, recogniser: Recogniser, *, temperature: float) -> None:
         super().__init__()
         self.recogniser = recogniser
@@ -66,12 +64,11 @@ def export_onnx(checkpoint: Path, output: Path | None = None) -> Path:
     require_packages()
     source = find_checkpoint(checkpoint)
     recogniser, metadata = load_recogniser(source)
-    if output is None:
-        folder = source.parent
-        output = (folder.parent if folder.name == CHECKPOINTS else folder) / f"model{ONNX}"
+    folder = source.parent.parent if source.parent.name == CHECKPOINTS else source.parent
+    output = output or folder / f"model{ONNX}"
     model = onnx_model(recogniser, metadata, source)
     write_bytes_atomically(output, model)
-    write_metadata_of(output, model, metadata)
+    write_metadata(output, model, metadata)
     return output
 
 
@@ -86,30 +83,13 @@ def onnx_model(recogniser: Recogniser, metadata: ModelMetadata, source: Path) ->
     ------
     CheckpointError : the graph's outputs differ from PyTorch's.
     """
-    model = _graph_of(recogniser, metadata)
-    _check_outputs(model, recogniser, metadata, source)
-    return model
-
-
-def require_packages() -> None:
-    """Raise SettingsError where a package of the extra `export` is not installed."""
-    for package in ("onnx", "onnxruntime"):
-        try:
-            importlib.import_module(package)
-        except ImportError as error:
-            raise SettingsError(
-                f"format=onnx needs {package}, which is not installed: pip install 'ser[export]'."
-            ) from error
-
-
-def _graph_of(recogniser: Recogniser, metadata: ModelMetadata) -> bytes:
     names = (FEATURES, LENGTHS, PROBABILITIES, ATTENTION)
     settings = metadata.features
     example = torch.zeros(1, settings.n_features, settings.max_length), torch.tensor([settings.max_length])
     graph = io.BytesIO()
     with warnings.catch_warnings():
         # It warns that it is the older exporter, and that what it traced may not hold for other batches. The newer one
-        # unrolls an LSTM into its time steps, which takes minutes; and `_check_outputs` compares another batch.
+        # unrolls an LSTM into its time steps, which takes minutes; and another batch is compared below.
         warnings.simplefilter("ignore")
         torch.onnx.export(
             _WithSoftmax(recogniser, temperature=metadata.temperature).eval(),
@@ -121,31 +101,34 @@ def _graph_of(recogniser: Recogniser, metadata: ModelMetadata) -> bytes:
             output_names=names[2:],
             dynamic_axes={name: {0: "batch"} for name in names},
         )
-    return graph.getvalue()
-
-
-def _check_outputs(model: bytes, recogniser: Recogniser, metadata: ModelMetadata, source: Path) -> None:
-    """Compare both runtimes on made-up inputs, in another batch than was traced."""
-    features, lengths = _check_inputs(recogniser, metadata.features)
-    expected = TorchScorer(recogniser, temperature=metadata.temperature)(features, lengths)
-    difference = max(
-        float(np.abs(theirs - ours).max())
-        for theirs, ours in zip(expected, OnnxScorer(model)(features, lengths), strict=True)
-    )
+    model, inputs = graph.getvalue(), _check_inputs(recogniser, settings)
+    expected = TorchScorer(recogniser, temperature=metadata.temperature)(*inputs)
+    outputs = zip(expected, OnnxScorer(model)(*inputs), strict=True)
+    difference = max(float(np.abs(theirs - ours).max()) for theirs, ours in outputs)
     if not difference <= LARGEST_DIFFERENCE:
-        raise CheckpointError(
-            f"{source} cannot be exported: the ONNX graph's output differs from PyTorch's by {difference:.1e}."
-        )
+        fault = f"the ONNX graph's output differs from PyTorch's by {difference:.1e}"
+        raise CheckpointError(f"{source} cannot be exported: {fault}.")
+    return model
+
+
+def require_packages() -> None:
+    """Raise SettingsError where a package of the extra `export` is not installed."""
+    for name in ("onnx", "onnxruntime"):
+        try:
+            importlib.import_module(name)
+        except ImportError as error:
+            needed = f"format=onnx needs {name}, which is not installed"
+            raise SettingsError(f"{needed}: pip install 'ser[export]'.") from error
 
 
 def _check_inputs(recogniser: Recogniser, settings: FeatureSettings) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Return inputs near the training data, full length, padded, and one frame long; padding is not zeros in one."""
+    """Return inputs near the training data, in another batch than was traced: of full length, padded, of one frame."""
     n_frames = settings.max_length
     lengths = torch.tensor([n_frames, n_frames, n_frames // 2, n_frames // 2, 1])
     normalised = torch.randn(5, settings.n_features, n_frames, generator=torch.Generator().manual_seed(0))
-    normalisation = recogniser.normalisation
-    n_rows = len(normalisation.mean)
-    bands = normalisation.mean + normalisation.scale * normalised[:, :n_rows]
+    mean, scale = recogniser.normalisation.mean, recogniser.normalisation.scale
+    n_rows = len(mean)
+    bands = mean + scale * normalised[:, :n_rows]
     pitch = normalised[:, n_rows:].sigmoid() + torch.tensor([7.0, 0.0])[: settings.n_features - n_rows, None]  # voicing
     features = torch.cat([bands, pitch], dim=1)
     mask = frame_mask(lengths, n_frames)

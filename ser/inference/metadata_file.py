@@ -58,24 +58,22 @@ def read_metadata_of(path: Path, weights: bytes) -> ModelMetadata:
     return read_metadata(content[METADATA], beside)
 
 
-def write_metadata_of(path: Path, weights: bytes, metadata: ModelMetadata, *, onnx: bytes | None = None) -> None:
-    """Write the public metadata of the weights `path`, and of the .onnx file beside them where there is one.
+def write_metadata(path: Path, weights: bytes, metadata: ModelMetadata, *, onnx: bytes | None = None) -> None:
+    """Write the metadata of the weights `path` beside them, without paths on the machine that trained.
+
+    Parameters
+    ----------
+    onnx : the content of the .onnx file beside the weights, where there is one.
 
     Raises
     ------
     OSError : the file cannot be written.
     """
-    content = {DIGEST: digest_of(weights)}
-    if onnx is not None:
-        content[ONNX_DIGEST] = digest_of(onnx)
-    values = content | {METADATA: public_metadata(metadata)}
-    write_text_atomically(metadata_path(path), json.dumps(values, indent=2, ensure_ascii=False) + "\n")
-
-
-def public_metadata(metadata: ModelMetadata) -> dict[str, Any]:
-    """Return the metadata as plain values, without paths on the machine that trained it."""
+    digests = {DIGEST: digest_of(weights)} | ({} if onnx is None else {ONNX_DIGEST: digest_of(onnx)})
     values = as_plain(metadata)
-    return values | {"corpus_root": "", "configuration": _without_paths(values["configuration"])}
+    values |= {"corpus_root": "", "configuration": _without_paths(values["configuration"])}
+    text = json.dumps(digests | {METADATA: values}, indent=2, ensure_ascii=False)
+    write_text_atomically(metadata_path(path), f"{text}\n")
 
 
 def read_up_to(path: Path, limit: int) -> bytes:

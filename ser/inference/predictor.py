@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from ser.audio.io import Sound
+from ser.audio.io import SILENCE_PEAK, Sound
 from ser.corpora.progress import track
 from ser.data.workers import map_in_workers
 from ser.errors import CheckpointError
@@ -19,7 +19,7 @@ from ser.features.pipeline import ModelInput
 from ser.inference.metadata_file import ONNX, SAFETENSORS
 from ser.inference.onnx_backend import load_onnx_scorer
 from ser.inference.pretrained import find_model
-from ser.inference.segments import Segment, attention_over_time, cut_segments, is_silent, mean_probabilities
+from ser.inference.segments import Segment, attention_over_time, cut_segments
 from ser.models.metadata import ModelMetadata
 
 _BATCH = 64
@@ -157,14 +157,15 @@ class Predictor:
         """
         settings = self.metadata.features
         segments: list[Segment] = []
-        cuts = cut_segments(sound.waveform, settings)
-        for first in range(0, len(cuts), _SEGMENTS_AT_ONCE):
-            segments += self._predict_segments(cuts[first : first + _SEGMENTS_AT_ONCE])
+        cuts = iter(cut_segments(sound.waveform, settings))
+        while batch := list(islice(cuts, _SEGMENTS_AT_ONCE)):
+            segments += self._predict_segments(batch)
+        voiced = [segment.probabilities for segment in segments if segment.probabilities is not None]
         seconds, attention = attention_over_time(segments, settings=settings, duration=sound.duration)
         overall = Prediction(
             source=name,
             class_names=self.class_names,
-            probabilities=mean_probabilities(segments),
+            probabilities=np.mean(voiced, axis=0, dtype=np.float32),
             attention=attention,
             duration=sound.duration,
             warnings=pipeline.warnings_of_level(sound),
@@ -225,19 +226,20 @@ class Predictor:
     def _predict_segments(self, cuts: Sequence[tuple[int, NDArray[np.float32]]]) -> list[Segment]:
         """Return the predictions of what `cut_segments` returns, by one call of the network."""
         settings = self.metadata.features
-        trimmed = [None if is_silent(waveform) else pipeline.preprocess(waveform, settings) for _, waveform in cuts]
+        rate = settings.sample_rate
+        # What is so quiet that `read_sound` would refuse it as a recording has no prediction.
+        trimmed = [
+            pipeline.preprocess(waveform, settings) if float(np.abs(waveform).max()) >= SILENCE_PEAK else None
+            for _, waveform in cuts
+        ]
         outputs = iter(self._outputs([pipeline.network_input(one, settings) for one in trimmed if one is not None]))
         segments = []
         for (start, waveform), voiced in zip(cuts, trimmed, strict=True):
             probabilities, attention = next(outputs) if voiced is not None else (None, None)
+            offset = (start + (voiced.start if voiced is not None else 0)) / rate
+            end = (start + len(waveform)) / rate
             segments.append(
-                Segment(
-                    start=start / settings.sample_rate,
-                    end=(start + len(waveform)) / settings.sample_rate,
-                    probabilities=probabilities,
-                    attention=attention,
-                    offset=(start + (voiced.start if voiced is not None else 0)) / settings.sample_rate,
-                )
+                Segment(start=start / rate, end=end, probabilities=probabilities, attention=attention, offset=offset)
             )
         return segments
 

@@ -10,14 +10,7 @@ from typing import TYPE_CHECKING
 
 from ser.data.files import write_bytes_atomically
 from ser.errors import CheckpointError
-from ser.inference.metadata_file import (
-    ONNX,
-    SAFETENSORS,
-    metadata_path,
-    read_metadata_of,
-    read_up_to,
-    write_metadata_of,
-)
+from ser.inference.metadata_file import ONNX, SAFETENSORS, metadata_path, read_metadata_of, read_up_to, write_metadata
 from ser.models.metadata import ModelMetadata
 
 if TYPE_CHECKING:
@@ -29,8 +22,6 @@ DEFAULT_MODEL = "ser-ravdess"
 NO_DEFAULT = f"There is no pretrained model {DEFAULT_MODEL} here, which is loaded where none is named."
 MAX_BYTES = 64 * 2**20
 """Of a .safetensors file."""
-
-_FILES = (SAFETENSORS, ONNX, ".ckpt")
 
 
 def pretrained_names() -> list[str]:
@@ -77,7 +68,7 @@ def find_model(source: Path | str) -> Path:
         exists = path.exists()
     except OSError:  # a name that no file can have, of a thousand letters
         exists = False
-    return path if exists or path.suffix in _FILES else find_pretrained(str(source))
+    return path if exists or path.suffix in (SAFETENSORS, ONNX, ".ckpt") else find_pretrained(str(source))
 
 
 def write_pretrained(
@@ -108,7 +99,7 @@ def write_pretrained(
         path.with_suffix(ONNX).unlink(missing_ok=True)
     else:
         write_bytes_atomically(path.with_suffix(ONNX), onnx)
-    write_metadata_of(path, content, metadata, onnx=onnx)
+    write_metadata(path, content, metadata, onnx=onnx)
 
 
 def load_pretrained(path: Path) -> "tuple[Recogniser, ModelMetadata]":
@@ -136,13 +127,9 @@ def load_pretrained(path: Path) -> "tuple[Recogniser, ModelMetadata]":
 
 def _weights_of(name: str) -> list[Path]:
     """Return the files of a model's weights, the one to run first."""
-    suffixes = (SAFETENSORS, ONNX) if _has_torch() else (ONNX, SAFETENSORS)
-    paths = [MODELS / f"{name}{suffix}" for suffix in suffixes]
-    return [path for path in paths if path.is_file()]
-
-
-def _has_torch() -> bool:
     try:
-        return importlib.util.find_spec("torch") is not None
+        has_torch = importlib.util.find_spec("torch") is not None
     except ImportError:  # by a finder that forbids it
-        return False
+        has_torch = False
+    paths = [MODELS / f"{name}{suffix}" for suffix in ((SAFETENSORS, ONNX) if has_torch else (ONNX, SAFETENSORS))]
+    return [path for path in paths if path.is_file()]

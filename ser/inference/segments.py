@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ser.audio.io import SILENCE_PEAK
 from ser.features.settings import FeatureSettings
 
 OVERLAP = 0.5
@@ -49,18 +48,6 @@ def cut_segments(waveform: NDArray[np.float32], settings: FeatureSettings) -> li
     steps = math.ceil((len(waveform) - length) / (length * (1 - OVERLAP)))
     starts = np.linspace(0, len(waveform) - length, steps + 1).round().astype(int)
     return [(int(start), waveform[start : start + length]) for start in starts]
-
-
-def is_silent(waveform: NDArray[np.float32]) -> bool:
-    """Whether a segment is so quiet that `ser.audio.io.read_sound` would refuse it as a recording."""
-    return float(np.abs(waveform).max()) < SILENCE_PEAK
-
-
-def mean_probabilities(segments: Sequence[Segment]) -> NDArray[np.float32]:
-    """Return float32 [classes], the mean over the segments that are not silent; there is one at least."""
-    voiced = [segment.probabilities for segment in segments if segment.probabilities is not None]
-    mean: NDArray[np.float32] = np.mean(voiced, axis=0, dtype=np.float32)
-    return mean
 
 
 def attention_over_time(

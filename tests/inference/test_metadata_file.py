@@ -5,20 +5,19 @@ import pytest
 
 from ser.errors import CheckpointError
 from ser.features.validation import as_plain
-from ser.inference.metadata_file import MAX_BYTES, metadata_path, public_metadata, read_metadata_of
-from ser.inference.metadata_file import write_metadata_of as write
+from ser.inference.metadata_file import MAX_BYTES, metadata_path, read_metadata_of, write_metadata
 
 
 def test_metadata_are_read_as_written(tmp_path, tiny_metadata):
     path = tmp_path / "small.safetensors"
-    write(path, b"weights", tiny_metadata)
+    write_metadata(path, b"weights", tiny_metadata)
     assert read_metadata_of(path, b"weights") == tiny_metadata
     assert [path.name for path in tmp_path.iterdir()] == ["small.json"]
 
 
 def test_one_json_serves_both_files_of_a_model(tmp_path, tiny_metadata):
     path, graph = tmp_path / "small.safetensors", tmp_path / "small.onnx"
-    write(path, b"weights", tiny_metadata, onnx=b"graph")
+    write_metadata(path, b"weights", tiny_metadata, onnx=b"graph")
     assert read_metadata_of(path, b"weights") == read_metadata_of(graph, b"graph") == tiny_metadata
     for file, content in ((path, b"graph"), (graph, b"weights"), (path, b"other"), (graph, b"other")):
         with pytest.raises(CheckpointError, match=rf"{file.name} is not the model of small\.json"):
@@ -26,14 +25,14 @@ def test_one_json_serves_both_files_of_a_model(tmp_path, tiny_metadata):
 
 
 def test_weights_without_a_graph_vouch_for_none(tmp_path, tiny_metadata):
-    write(tmp_path / "small.safetensors", b"weights", tiny_metadata)
+    write_metadata(tmp_path / "small.safetensors", b"weights", tiny_metadata)
     with pytest.raises(CheckpointError, match=r"small\.onnx is not the model of small\.json"):
         read_metadata_of(tmp_path / "small.onnx", b"graph")
 
 
 def test_a_json_that_is_too_large_is_not_read(tmp_path, tiny_metadata, monkeypatch):
     path = tmp_path / "small.safetensors"
-    write(path, b"weights", tiny_metadata)
+    write_metadata(path, b"weights", tiny_metadata)
     with metadata_path(path).open("rb+") as file:
         file.truncate(100 * MAX_BYTES)
     monkeypatch.setattr("pathlib.Path.read_bytes", lambda path: pytest.fail(f"{path} was read"))
@@ -50,7 +49,10 @@ def test_what_is_private_to_the_machine_is_left_out(tmp_path, tiny_metadata):
         "logger": ["~/erika/logs", "/home/erika/logs", "C:\\Users\\erika\\logs", None],
     }
     metadata = replace(tiny_metadata, corpus_root="/home/erika/ravdess", configuration=configuration)
-    values = public_metadata(metadata)
+    write_metadata(tmp_path / "small.safetensors", b"weights", metadata)
+    text = (tmp_path / "small.json").read_text(encoding="utf-8")
+    assert "erika" not in text
+    values = json.loads(text)["metadata"]
     assert values["configuration"] == {
         "seed": 7,
         "data": {"classes": ["sad", "happy"], "test_size": 0.2, "ratio": "1/2"},
@@ -58,7 +60,3 @@ def test_what_is_private_to_the_machine_is_left_out(tmp_path, tiny_metadata):
     }
     assert values == as_plain(metadata) | {"corpus_root": "", "configuration": values["configuration"]}
     assert metadata.configuration["data"]["root"] == "erika/ravdess"
-    write(tmp_path / "small.safetensors", b"weights", metadata)
-    text = (tmp_path / "small.json").read_text(encoding="utf-8")
-    assert "erika" not in text
-    assert json.loads(text)["metadata"] == values
