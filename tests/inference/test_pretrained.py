@@ -1,5 +1,4 @@
 import json
-import subprocess
 import sys
 from dataclasses import replace
 
@@ -69,19 +68,6 @@ def test_a_round_trip_gives_the_same_recogniser(model, recogniser, tiny_metadata
     assert {path.name for path in model.parent.iterdir()} == {"small.safetensors", "small.json"}
 
 
-def test_nothing_of_the_machine_is_written(model, recogniser, tiny_metadata):
-    configuration = {
-        "ckpt_path": "erika/run",
-        "data": {"root": "erika/ravdess"},
-        "paths": {"run_dir": "erika"},
-        "seed": 7,
-    }
-    metadata = replace(tiny_metadata, corpus_root="/home/erika", configuration=configuration)
-    write_pretrained(model, recogniser, metadata)
-    assert b"erika" not in model.with_suffix(".json").read_bytes()
-    assert load_pretrained(model)[1] == replace(tiny_metadata, configuration={"data": {}, "seed": 7})
-
-
 @pytest.mark.parametrize(
     "spoil",
     [
@@ -101,37 +87,22 @@ def test_damage_that_the_digest_vouches_for_is_refused(model, spoil):
         load_pretrained(model)
 
 
-def nan(weights):
-    weights[WEIGHT][3, 2] = float("nan")
-
-
-def infinite(weights):
-    weights["normalisation.scale"][0, 0] = float("inf")
-
-
 @pytest.mark.parametrize(
-    ("spoil", "message"),
+    ("name", "other", "message"),
     [
-        (lambda w: w.pop(WEIGHT), rf"lacks the tensor {WEIGHT}"),
-        (
-            lambda w: w.update(more=torch.zeros(1)),
-            "holds a tensor 'more' that the network of its metadata does not have",
-        ),
-        (
-            lambda w: w.update({WEIGHT: w[WEIGHT].half()}),
-            rf"{WEIGHT} as float16 .*, but it should be float32 \[8, 16\]",
-        ),
-        (lambda w: w.update({WEIGHT: w[WEIGHT].double()}), rf"{WEIGHT} as float64"),
-        (lambda w: w.update({WEIGHT: w[WEIGHT].T.contiguous()}), rf"{WEIGHT} as float32 \[16, 8\]"),
-        (lambda w: w.update({WEIGHT: w[WEIGHT].flatten()}), rf"{WEIGHT} as float32 \[128\]"),
-        (nan, f"holds weights in {WEIGHT} that are not finite"),
-        (infinite, r"holds weights in normalisation\.scale that are not finite"),
+        (WEIGHT, None, rf"lacks the tensor {WEIGHT}"),
+        ("more", torch.zeros(1), "holds a tensor 'more' that the network of its metadata does not have"),
+        (WEIGHT, torch.zeros(8, 16).half(), rf"{WEIGHT} as float16 .*, but it should be float32 \[8, 16\]"),
+        (WEIGHT, torch.zeros(8, 16).double(), rf"{WEIGHT} as float64"),
+        (WEIGHT, torch.zeros(16, 8), rf"{WEIGHT} as float32 \[16, 8\]"),
+        (WEIGHT, torch.zeros(128), rf"{WEIGHT} as float32 \[128\]"),
+        (WEIGHT, torch.full((8, 16), torch.nan), f"holds weights in {WEIGHT} that are not finite"),
+        ("normalisation.scale", torch.full((187, 64), torch.inf), r"normalisation\.scale that are not finite"),
     ],
 )
-def test_tensors_that_do_not_fit_are_refused(model, spoil, message):
-    weights = load(model.read_bytes())
-    spoil(weights)
-    forge(model, save(weights))
+def test_tensors_that_do_not_fit_are_refused(model, name, other, message):
+    weights = load(model.read_bytes()) | {name: other}
+    forge(model, save({key: value for key, value in weights.items() if value is not None}))
     with pytest.raises(CheckpointError, match=rf"small\.safetensors .*{message}"):
         load_pretrained(model)
 
@@ -140,41 +111,26 @@ def test_tensors_that_do_not_fit_are_refused(model, spoil, message):
     ("change", "message"),
     [
         ({"architecture": "os.system"}, r"small\.json cannot be used: model\.name is 'os\.system'"),
-        ({"network": {"lstm_hiden": 4}}, r"small\.json cannot be used: .*did you mean 'lstm_hidden'"),
         ({"network": {"conv_channels": [4, 4], "lstm_hidden": 10**30}}, r"small\.json cannot be used"),
-        ({"format": 2}, r"small\.json has format 2; this release of ser reads 1"),
-        ({"class_names": ["sad"]}, r"small\.json cannot be used: .*a list of at least 2"),
+        ({"network": {"conv_channels": [4, 4], "lstm_hidden": 10**12}}, r"small\.json cannot be used"),
         # 600 GB of weights, were they made before they are compared.
         ({"network": {"conv_channels": [4, 4], "lstm_hidden": 200_000}}, r"should be float32 \[8, 800000\]"),
     ],
 )
 def test_metadata_of_another_network_are_refused(model, change, message):
     forge(model, model.read_bytes(), **change)
-    with pytest.raises(CheckpointError, match=message):
+    with pytest.raises(CheckpointError, match=message) as refused:
         load_pretrained(model)
+    assert len(str(refused.value).removeprefix(str(model.parent))) < 400
 
 
-def test_weights_that_are_too_large_are_not_read(model, monkeypatch):
+def test_missing_weights_are_refused_and_too_large_ones_not_read(model, monkeypatch):
+    with pytest.raises(CheckpointError, match=r"gone\.safetensors: there is no such model"):
+        load_pretrained(model.with_name("gone.safetensors"))
     with model.open("rb+") as file:
         file.truncate(MAX_BYTES + 1)
     monkeypatch.setattr("pathlib.Path.read_bytes", lambda path: pytest.fail(f"{path} was read"))
     with pytest.raises(CheckpointError, match=r"small\.safetensors has 67,108,865 bytes, but should have 67,108,864"):
-        load_pretrained(model)
-
-
-def test_one_wrong_bit_is_noticed(model):
-    content = bytearray(model.read_bytes())
-    content[-1] ^= 1
-    model.write_bytes(content)
-    with pytest.raises(CheckpointError, match=r"small\.safetensors is not the model of small\.json"):
-        load_pretrained(model)
-
-
-def test_a_missing_file_is_refused(model):
-    with pytest.raises(CheckpointError, match=r"gone\.safetensors: there is no such model"):
-        load_pretrained(model.with_name("gone.safetensors"))
-    model.with_suffix(".json").unlink()
-    with pytest.raises(CheckpointError, match=r"small\.safetensors lacks its metadata: small\.json"):
         load_pretrained(model)
 
 
@@ -195,36 +151,14 @@ def test_the_graph_of_a_model_before_does_not_stay(model, recogniser, tiny_metad
     assert not model.with_suffix(".onnx").exists()
 
 
-def test_names_are_those_of_weights_with_metadata_the_default_first(box, tmp_path, monkeypatch):
-    assert pretrained_names() == [DEFAULT_MODEL, "ant", "bee", "zebra"]
-    monkeypatch.setattr("ser.inference.pretrained.MODELS", tmp_path / "nothing")
-    assert pretrained_names() == []
-
-
-def test_with_torch_its_own_file_is_found(box):
+def test_the_file_that_this_machine_can_run_is_found(box, monkeypatch):
+    assert pretrained_names() == [DEFAULT_MODEL, "ant", "bee", "zebra"]  # those of weights with metadata
     assert find_pretrained("zebra") == box / "zebra.safetensors"
     assert find_pretrained("bee") == box / "bee.onnx"
     assert default_model() == box / f"{DEFAULT_MODEL}.safetensors"
-
-
-def test_without_torch_the_graph_is_found(box, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
     assert find_pretrained("zebra") == box / "zebra.onnx"
     assert find_pretrained("ant") == box / "ant.safetensors"  # loading it will say what is missing
-
-
-def test_a_name_that_no_file_can_have_is_refused_in_a_short_sentence(box):
-    with pytest.raises(CheckpointError, match=r"^x{200}: there is no such file or folder") as refused:
-        find_model("x" * 10_000)
-    assert len(str(refused.value)) < 400
-
-
-@pytest.mark.parametrize("units", [10**12, 2**62])
-def test_numbers_beyond_all_measure_are_refused_in_a_short_sentence(model, units):
-    forge(model, model.read_bytes(), network={"conv_channels": [4, 4], "lstm_hidden": units})
-    with pytest.raises(CheckpointError, match=r"small\.json cannot be used") as refused:
-        load_pretrained(model)
-    assert len(str(refused.value).removeprefix(str(model.parent))) < 400
 
 
 @pytest.mark.parametrize("name", ["../small", "..", "", "small", "models/ant", "ant.json", "/ant", "alone", "bare"])
@@ -235,7 +169,8 @@ def test_what_is_no_name_is_refused_with_those_that_are(box, model, name):
 
 
 def test_without_models_that_is_said(tmp_path, monkeypatch):
-    monkeypatch.setattr("ser.inference.pretrained.MODELS", tmp_path)
+    monkeypatch.setattr("ser.inference.pretrained.MODELS", tmp_path / "nothing")
+    assert pretrained_names() == []
     assert default_model() is None
     with pytest.raises(CheckpointError, match=r"ser-ravdess: there is no such file.*; none is here"):
         find_pretrained(DEFAULT_MODEL)
@@ -249,9 +184,5 @@ def test_a_path_goes_before_a_name(box, tmp_path, monkeypatch):
     assert str(find_model("missing.ckpt")) == "missing.ckpt"  # whoever opens it says so
     with pytest.raises(CheckpointError, match="known are"):
         find_model("../nothing")
-
-
-def test_names_are_found_without_loading_torch():
-    heavy = "{'torch', 'safetensors'}"
-    code = f"import sys, ser.inference.pretrained as p; p.default_model(); print(*{heavy} & set(sys.modules))"
-    assert not subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.strip()
+    with pytest.raises(CheckpointError, match=r"^x{200}: there is no such file or folder.{,200}$"):
+        find_model("x" * 10_000)  # no file can have that name

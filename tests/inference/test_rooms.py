@@ -17,7 +17,8 @@ TRAINING = {"lightning", "pytorch_lightning", "lightning_fabric", "hydra", "omeg
     [
         ("ser.data.files, ser.data.workers", False),
         ("ser.data, ser.models, ser.inference, ser.models.metadata", False),
-        ("ser.inference.predictor, ser.inference.pretrained, ser.inference.onnx_backend", False),
+        ("ser.inference.predictor, ser.inference.onnx_backend", False),
+        ("ser.inference.pretrained as pretrained; pretrained.default_model()", False),
         ("ser.inference.torch_backend, ser.inference.export, ser.models.registry", True),
     ],
 )
