@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 
 # Before numpy and torch: test processes run side by side, and threads that spin for a core slow each other tenfold.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -19,9 +20,9 @@ from ser.corpora.manifest import Recording
 from ser.corpora.ravdess import CHANNELS, EMOTIONS, expected_names
 from ser.corpora.synthetic import SyntheticSettings, write_synthetic_corpus
 from ser.features.settings import FeatureSettings
-from ser.inference.checkpoint import fresh_recogniser, load_recogniser, save_atomically
+from ser.inference.checkpoint import load_recogniser, save_atomically
 from ser.models.metadata import ModelMetadata
-from tests.checkpoints import checkpoint_of, write_checkpoint
+from tests.checkpoints import checkpoint_of, random_recogniser, write_checkpoint
 from tests.command_line import Done, run_in_process, typed, users_environment
 
 torch.set_num_threads(1)
@@ -83,12 +84,7 @@ def tiny_metadata():
 @pytest.fixture(scope="session")
 def tiny_content(tiny_metadata):
     """The content of a checkpoint of that metadata, with random weights and statistics."""
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        recogniser = fresh_recogniser(tiny_metadata)
-        shape = recogniser.normalisation.mean.shape
-        recogniser.normalisation.set_statistics(torch.randn(shape), 1 + torch.rand(shape))
-    return checkpoint_of(recogniser, tiny_metadata)
+    return checkpoint_of(random_recogniser(tiny_metadata), tiny_metadata)
 
 
 @pytest.fixture(scope="session")
@@ -100,7 +96,7 @@ def tiny_checkpoint(tiny_content, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def scored_cross_validation(tmp_path_factory):
+def scored_cross_validation(tiny_metadata, tmp_path_factory):
     """The folder of a finished cross-validation of networks with random weights: two folds, two seeds.
 
     Their predictions are their own, of a synthetic corpus of 90 recordings. Not to be written to.
@@ -124,7 +120,7 @@ def scored_cross_validation(tmp_path_factory):
         {
             "data": {"root": str(folder / "voices"), "channel": "speech"},
             "features": {"groups": ["logmel", "zcr"], "n_mels": 32, "max_length": 48},
-            "model": {"network": {"conv_channels": [4, 4], "lstm_hidden": 4, "lstm_layers": 1}},
+            "model": {"network": tiny_metadata.network},
             "trainer": {"max_epochs": 1},
             "paths": {"output_dir": "o", "run_dir": str(folder), "cache_dir": "o/cache", "data_dir": "data"},
             "augment": {},
@@ -137,17 +133,8 @@ def scored_cross_validation(tmp_path_factory):
     (folder / "config.yaml").write_text(OmegaConf.to_yaml(configuration), encoding="utf-8")
     settings, runs = plan(configuration)
     for run in runs:
-        metadata = ModelMetadata(
-            architecture="cnn_bilstm_luong",
-            network=run.settings.model.network,
-            class_names=EMOTIONS,
-            features=run.settings.features,
-            protocol="Random weights: nothing was learnt.",
-            corpus_root=str(folder / "voices"),
-        )
-        with torch.random.fork_rng():
-            torch.manual_seed(run.run.seed)
-            recogniser = fresh_recogniser(metadata)
+        metadata = replace(tiny_metadata, features=run.settings.features, corpus_root=str(folder / "voices"))
+        recogniser = random_recogniser(metadata, seed=run.run.seed)
         for parameter in recogniser.parameters():
             parameter.data.mul_(4)  # fresh weights hardly heed their input
         recogniser.normalisation.mean.fill_(-40)
@@ -157,12 +144,11 @@ def scored_cross_validation(tmp_path_factory):
         for part, of_part in (("validation", actors.validation), ("test", actors.test)):
             paths = [recording.path for recording in recordings if recording.name.actor in of_part]
             predictions, _ = Predictor.load(run.folder).predict_files(paths, workers=1)
-            recordings_of_part = tuple(map(_scored, predictions))
-            evaluation = Evaluation(class_names=EMOTIONS, recordings=recordings_of_part, protocol="Made up.")
+            scored = tuple(map(_scored, predictions))
+            evaluation = Evaluation(class_names=EMOTIONS, recordings=scored, protocol="Made up.")
             write_text_atomically(run.run.predictions(part), format_predictions(evaluation))
         (run.folder / "learning_curve.png").touch()
-    summary = summarise(describe_cross_validation(settings, runs[0], folder=folder))
-    write_results(summary, folder)
+    write_results(summarise(describe_cross_validation(settings, runs[0], folder=folder)), folder)
     return folder
 
 

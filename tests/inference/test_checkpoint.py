@@ -14,7 +14,9 @@ from ser.inference.checkpoint import PREFIX, fresh_recogniser, load_recogniser, 
 from ser.inference.predictor import Predictor
 from ser.inference.run_folder import CHECKPOINTS, find_checkpoint
 from ser.models.metadata import read_metadata
-from tests.checkpoints import checkpoint_of
+from tests.checkpoints import checkpoint_of, random_recogniser
+
+BIAS = "network.classify.bias"
 
 
 @pytest.fixture
@@ -48,10 +50,8 @@ def test_a_round_trip_gives_equal_outputs_and_metadata(tiny_metadata, path):
         configuration={"data": {"fold": None, "list": [1, 2.5, "x"]}},
         versions={"torch": "2"},
     )
+    recogniser, shape = random_recogniser(described), (187, 64)
     torch.manual_seed(3)
-    recogniser = fresh_recogniser(described)
-    shape = (187, 64)
-    recogniser.normalisation.set_statistics(torch.randn(shape), 1 + torch.rand(shape))
     recogniser.train()(torch.randn(6, *shape), torch.full((6,), 64))  # running statistics that are not the initial ones
     recogniser.eval()
     save_atomically(checkpoint_of(recogniser, described) | {"epoch": 4}, path)
@@ -68,25 +68,14 @@ def test_a_round_trip_gives_equal_outputs_and_metadata(tiny_metadata, path):
 
 
 @pytest.mark.parametrize("place", range(0, 100, 7))
-def test_a_flipped_bit_anywhere_is_noticed(tiny_checkpoint, tmp_path, place):
+def test_a_flipped_bit_anywhere_is_noticed(path, tiny_checkpoint, place):
     content = bytearray(tiny_checkpoint.read_bytes())
     with zipfile.ZipFile(tiny_checkpoint) as archive:
         largest = max(archive.infolist(), key=lambda member: member.file_size)
     # Behind the local header and its padding, so in the numbers themselves.
     content[largest.header_offset + 200 + place * (largest.file_size - 200) // 100] ^= 1
-    path = tmp_path / "flipped.ckpt"
     path.write_bytes(content)
-    with pytest.raises(CheckpointError, match=r"flipped.ckpt is damaged"):
-        load_recogniser(path)
-
-
-def test_a_compressed_archive_is_refused(tiny_checkpoint, tmp_path):
-    path = tmp_path / "packed.ckpt"
-    with zipfile.ZipFile(tiny_checkpoint) as stored, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as packed:
-        for member in stored.infolist():
-            packed.writestr(member.filename, stored.read(member))
-    with pytest.raises(CheckpointError, match=r"packed.ckpt is damaged"):
-        load_recogniser(path)
+    refuse(path, "is damaged")
 
 
 def test_the_checkpoint_of_a_run_is_found_and_a_missing_one_refused(tiny_checkpoint, tmp_path):
@@ -118,7 +107,7 @@ def test_code_in_a_checkpoint_is_refused_and_never_runs(path, content, tmp_path,
     if place == "whole":
         content = Payload(victim)
     elif place == "weights":
-        content["state_dict"]["recogniser.network.classify.bias"] = Payload(victim)
+        content["state_dict"][PREFIX + BIAS] = Payload(victim)
     elif place == "metadata":
         content["ser"]["protocol"] = Payload(victim)
     else:
@@ -152,6 +141,7 @@ def test_truncated_checkpoints_and_other_files_are_refused(path, tiny_checkpoint
 @pytest.mark.parametrize(
     "change",
     [
+        dict,  # the same members, but compressed
         lambda members: {},
         lambda members: {"archive/words.txt": b"words"},
         lambda members: {name: content for name, content in members.items() if "/data/" not in name},
@@ -163,15 +153,18 @@ def test_truncated_checkpoints_and_other_files_are_refused(path, tiny_checkpoint
 def test_an_archive_whose_checksums_fit_and_that_is_no_checkpoint_is_refused(path, tiny_checkpoint, change):
     with zipfile.ZipFile(tiny_checkpoint) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
-    with zipfile.ZipFile(path, "w") as archive:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED if change is dict else zipfile.ZIP_STORED) as archive:
         for name, content in change(members).items():
             archive.writestr(name, content)
     refuse(path, "is damaged or not a checkpoint|not a file of tensors and plain values")
 
 
 @pytest.mark.parametrize("content", [{"state_dict": {}, "hyper_parameters": {}}, {"ser": "x"}, [1], torch.zeros(3)])
-def test_checkpoints_of_others_are_refused(path, content):
+def test_checkpoints_of_others_are_refused(path, content, tiny_content):
     refuse(path, "not a checkpoint of this project", content=content)
+    # Lightning's own loader builds what these name; there are none in a checkpoint of ours.
+    forged = tiny_content | {"hyper_parameters": {"_instantiator": "os.mkdir"}}
+    refuse(path, "was refused: it holds hyper_parameters", content=forged)
 
 
 def test_random_damage_raises_nothing_but_checkpoint_errors(path, tiny_checkpoint):
@@ -222,13 +215,6 @@ def test_bad_metadata_are_refused(path, content, keys, value, complaint):
     refuse(path, complaint, content=content)
 
 
-def test_instantiation_in_the_configuration_is_information_and_no_more(path, content):
-    content["ser"]["configuration"] = {"model": {"_target_": "os.mkdir", "path": str(path.parent / "victim")}}
-    torch.save(content, path)
-    assert load_recogniser(path)[1].configuration["model"]["_target_"] == "os.mkdir"
-    assert not (path.parent / "victim").exists()
-
-
 @pytest.mark.parametrize("entry", ["architecture", "network", "class_names", "features", "protocol"])
 def test_incomplete_metadata_are_refused(path, content, entry):
     del content["ser"][entry]
@@ -246,31 +232,17 @@ def test_a_number_that_claims_to_be_many_is_refused(path, content):
     assert path.stat().st_size < 100_000
 
 
-def test_hyper_parameters_are_refused(path, content):
-    """Lightning's own loader builds what they name; there are none in a checkpoint of ours."""
-    content["hyper_parameters"] = {"_instantiator": "os.mkdir"}
-    refuse(path, "was refused: it holds hyper_parameters", content=content)
-
-
 @pytest.mark.parametrize(
     ("name", "other", "complaint"),
     [
         ("network.classify.weight", torch.zeros(8, 3), r"as float32 \[8, 3\], but it should be float32 \[8, 16\]"),
         ("normalisation.mean", torch.zeros(187, 63), r"normalisation.mean as float32 \[187, 63\], but it should be"),
-        ("network.classify.bias", torch.zeros(8).long(), "as int64 .*, but it should be float32"),
-        (
-            "network.classify.bias",
-            torch.full((8,), torch.nan),
-            "weights in network.classify.bias that are not finite",
-        ),
-        (
-            "network.classify.bias",
-            torch.full((8,), torch.inf),
-            "weights in network.classify.bias that are not finite",
-        ),
-        ("network.classify.bias", "words", "network.classify.bias as str, but it should be float32"),
-        ("network.classify.bias", torch.zeros(8).to_sparse(), "cannot be used"),
-        ("network.classify.bias", torch.zeros(8, device="meta"), "cannot be used"),
+        (BIAS, torch.zeros(8).long(), "as int64 .*, but it should be float32"),
+        (BIAS, torch.full((8,), torch.nan), "weights in network.classify.bias that are not finite"),
+        (BIAS, torch.full((8,), torch.inf), "weights in network.classify.bias that are not finite"),
+        (BIAS, "words", "network.classify.bias as str, but it should be float32"),
+        (BIAS, torch.zeros(8).to_sparse(), "cannot be used"),
+        (BIAS, torch.zeros(8, device="meta"), "cannot be used"),
         ("network.extra", torch.zeros(1), "holds a tensor 'network.extra' that the network of its metadata does not"),
     ],
 )
@@ -292,15 +264,17 @@ def test_weights_in_half_precision_are_read(path, content):
     content["state_dict"] = {n: each.bfloat16() if each.is_floating_point() else each for n, each in weights.items()}
     torch.save(content, path)
     bias = load_recogniser(path)[0].network.classify.bias
-    torch.testing.assert_close(bias, weights["recogniser.network.classify.bias"].bfloat16().float(), rtol=0, atol=0)
+    torch.testing.assert_close(bias, weights[PREFIX + BIAS].bfloat16().float(), rtol=0, atol=0)
 
 
-def test_what_lightning_adds_is_left_alone(path, content):
+def test_what_lightning_adds_is_left_alone_and_the_configuration_is_information(path, content):
     content |= {"epoch": 3, "optimizer_states": [{"state": {0: {"step": torch.tensor(1.0)}}}], "loops": {"a": [1]}}
     content["state_dict"]["train_loss"] = torch.zeros(())
+    content["ser"]["configuration"] = {"model": {"_target_": "os.mkdir", "path": str(path.parent / "victim")}}
     save_atomically(content, path)
     assert read_checkpoint(path)["epoch"] == 3
-    load_recogniser(path)
+    assert load_recogniser(path)[1].configuration["model"]["_target_"] == "os.mkdir"
+    assert not (path.parent / "victim").exists()
 
 
 def test_a_write_that_fails_leaves_the_last_checkpoint(path, content, monkeypatch):

@@ -10,6 +10,7 @@ from ser.errors import CheckpointError
 from ser.features.validation import as_plain
 from ser.inference.metadata_file import MAX_BYTES, metadata_path, read_metadata_of, write_metadata
 from ser.inference.predictor import Predictor
+from tests.checkpoints import forge
 
 
 @pytest.fixture(params=[".safetensors", ".onnx"])
@@ -40,14 +41,14 @@ def test_one_json_serves_both_files_of_a_model(tmp_path, tiny_metadata):
         read_metadata_of(graph, b"graph")
 
 
+FOREIGN = r"small\.json is not the metadata of a model of this project"
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
         *((content, r"small\.json is damaged: it is not JSON") for content in (b"", b"{", b"\xff\xfe", b"[" * 100_000)),
-        (b"[]", r"small\.json is not the metadata of a model of this project"),
-        (b"{}", r"small\.json is not the metadata of a model of this project"),
-        (b'{"metadata": "x"}', r"small\.json is not the metadata of a model of this project"),
-        (b"null", r"small\.json is not the metadata of a model of this project"),
+        *((content, FOREIGN) for content in (b"[]", b"{}", b'{"metadata": "x"}', b"null")),
         (None, r"small\.\w+ lacks its metadata: small\.json"),
     ],
 )
@@ -66,9 +67,7 @@ def test_one_wrong_byte_is_noticed(model):
 
 
 def test_a_bad_setting_is_named(model):
-    content = json.loads(metadata_path(model).read_text(encoding="utf-8"))
-    content["metadata"]["protocol"] = 3
-    metadata_path(model).write_text(json.dumps(content), encoding="utf-8")
+    forge(model, b"weights", protocol=3)
     with pytest.raises(CheckpointError, match=r"small\.json cannot be used: checkpoint\.protocol is 3"):
         Predictor.load(model)
 

@@ -15,10 +15,7 @@ TRAINING = {"lightning", "pytorch_lightning", "lightning_fabric", "hydra", "omeg
 @pytest.mark.parametrize(
     ("modules", "on_torch"),
     [
-        ("ser.data.files, ser.data.workers", False),
-        ("ser.data, ser.models, ser.inference, ser.models.metadata", False),
-        ("ser.inference.predictor, ser.inference.onnx_backend", False),
-        ("ser.inference.pretrained as pretrained; pretrained.default_model()", False),
+        ("ser.data.workers, ser.inference.predictor, ser.inference.pretrained as p; p.default_model()", False),
         ("ser.inference.torch_backend, ser.inference.export, ser.models.registry", True),
     ],
 )

@@ -27,33 +27,22 @@ def speech(voice):
 
 
 def as_sound(waveform):
-    return Sound(
-        waveform=waveform,
-        sample_rate=RATE,
-        duration=len(waveform) / RATE,
-        peak=float(np.abs(waveform).max()),
-        clipped=False,
-    )
+    peak, duration = float(np.abs(waveform).max()), len(waveform) / RATE
+    return Sound(waveform=waveform, sample_rate=RATE, duration=duration, peak=peak, clipped=False)
 
 
-@pytest.mark.parametrize("samples", [5000, LENGTH])
-def test_a_short_recording_is_one_segment(samples):
-    waveform = np.arange(samples, dtype=np.float32)
-    ((start, segment),) = cut_segments(waveform, SETTINGS)
-    assert start == 0
-    np.testing.assert_array_equal(segment, waveform)
+SAMPLES = [5000, LENGTH, LENGTH + 1, LENGTH + LENGTH // 2, LENGTH * 2 + 1, LENGTH * 7 + 999]
 
 
-@pytest.mark.parametrize("samples", [LENGTH + 1, LENGTH + LENGTH // 2, LENGTH * 2 + 1, LENGTH * 7 + 999])
+@pytest.mark.parametrize("samples", SAMPLES)
 def test_segments_overlap_by_half_and_reach_both_ends(samples):
     waveform = np.arange(samples, dtype=np.float32)
     cuts = cut_segments(waveform, SETTINGS)
     starts = [start for start, _ in cuts]
     assert starts[0] == 0
-    assert starts[-1] == samples - LENGTH
-    assert min(np.diff(starts)) > 0
-    assert max(np.diff(starts)) <= LENGTH // 2 + 1
-    assert len(cuts) <= 2 * samples / LENGTH + 1
+    assert starts[-1] == max(0, samples - LENGTH)
+    assert all(0 < step <= LENGTH // 2 + 1 for step in np.diff(starts))
+    assert len(cuts) == 1 if samples <= LENGTH else 1 < len(cuts) <= 2 * samples / LENGTH + 1
     for start, segment in cuts:
         np.testing.assert_array_equal(segment, waveform[start : start + LENGTH])
 
@@ -69,7 +58,7 @@ def test_a_short_recording_is_predicted_as_by_predict(predictor, voice, tmp_path
     assert timeline.overall.warnings == prediction.warnings == ()
 
 
-def test_each_segment_is_predicted_as_a_recording_of_its_own(predictor, speech, tmp_path):
+def test_each_segment_is_predicted_as_a_recording_of_its_own_and_silent_ones_are_not(predictor, speech, tmp_path):
     timeline = predictor.predict_long(as_sound(speech), name="speech")
     voiced = [segment for segment in timeline.segments if segment.probabilities is not None]
     assert len(voiced) >= 4
@@ -83,10 +72,6 @@ def test_each_segment_is_predicted_as_a_recording_of_its_own(predictor, speech, 
     expected = np.mean([segment.probabilities for segment in voiced], axis=0)
     np.testing.assert_allclose(timeline.overall.probabilities, expected, rtol=1e-6)
     assert timeline.overall.probabilities.sum() == pytest.approx(1, abs=1e-5)
-
-
-def test_silent_segments_have_no_part_in_it(predictor, speech):
-    timeline = predictor.predict_long(as_sound(speech), name="speech")
     silent = [segment for segment in timeline.segments if segment.probabilities is None]
     assert silent
     for segment in silent:
@@ -94,31 +79,34 @@ def test_silent_segments_have_no_part_in_it(predictor, speech):
 
 
 def test_many_segments_are_predicted_in_bounded_batches(predictor, voice):
-    largest = 0
+    sizes = []
 
     def scorer(features, lengths):
-        nonlocal largest
-        largest = max(largest, len(features))
+        sizes.append(len(features))
         return predictor.scorer(features, lengths)
 
     waveform = np.tile(voice, 60)  # 120 s: 160 segments
     timeline = Predictor(scorer, predictor.metadata).predict_long(as_sound(waveform), name="long")
     assert len(timeline.segments) > 150
-    assert largest <= 16
+    assert max(sizes) <= 16
 
 
-def test_attention_falls_where_the_segments_put_it():
-    def segment(start, attention):
-        return Segment(
-            start=start, end=start + 4, probabilities=np.ones(1), attention=np.array(attention), offset=start
-        )
-
+@pytest.mark.parametrize(
+    ("segments", "expected"),
+    [
+        ([(0.0, [0.1, 0.2, 0.3, 0.4]), (2.0, [0.5, 0.2, 0.2, 0.1])], [0.1, 0.2, 0.4, 0.3, 0.2, 0.1]),
+        ([(2.0, [0.4, 0.3, 0.2, 0.1])], [0, 0, 0.4, 0.3, 0.2, 0.1]),  # a silence was cut off before it
+    ],
+)
+def test_attention_falls_where_the_segments_put_it(segments, expected):
     settings = SimpleNamespace(duration=4.0)  # four weights of a second each
-    segments = [segment(0.0, [0.1, 0.2, 0.3, 0.4]), segment(2.0, [0.5, 0.2, 0.2, 0.1])]
+    segments = [
+        Segment(start=0.0, end=6.0, probabilities=np.ones(1), attention=np.array(attention), offset=offset)
+        for offset, attention in segments
+    ]
     seconds, attention = attention_over_time(segments, settings=settings, duration=6.0)
     np.testing.assert_allclose(seconds, [0.5, 1.5, 2.5, 3.5, 4.5, 5.5])
-    expected = np.array([0.1, 0.2, 0.4, 0.3, 0.2, 0.1])
-    np.testing.assert_allclose(attention, expected / expected.sum(), rtol=1e-6)
+    np.testing.assert_allclose(attention, np.divide(expected, sum(expected)), rtol=1e-6)
 
 
 def test_attention_covers_the_recording_and_no_padding(predictor, voice):
@@ -128,14 +116,6 @@ def test_attention_covers_the_recording_and_no_padding(predictor, voice):
     assert 15_000 / RATE - step < timeline.attention_seconds[-1] < 15_000 / RATE + step
     inside = timeline.segments[0].attention[: len(timeline.attention_seconds)]
     np.testing.assert_allclose(timeline.overall.attention, inside / inside.sum(), rtol=1e-5)
-
-
-def test_attention_begins_where_a_silence_was_cut_off():
-    settings = SimpleNamespace(duration=4.0)
-    attention = np.array([0.4, 0.3, 0.2, 0.1])
-    segment = Segment(start=0.0, end=6.0, probabilities=np.ones(1), attention=attention, offset=2.0)
-    _, over_time = attention_over_time([segment], settings=settings, duration=6.0)
-    np.testing.assert_allclose(over_time, [0, 0, 0.4, 0.3, 0.2, 0.1], rtol=1e-6)
 
 
 def test_the_silence_before_a_voice_is_no_part_of_the_frames(voice, predictor):
