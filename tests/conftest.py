@@ -21,6 +21,7 @@ from ser.corpora.ravdess import CHANNELS, EMOTIONS, expected_names
 from ser.corpora.synthetic import SyntheticSettings, write_synthetic_corpus
 from ser.features.settings import FeatureSettings
 from ser.inference.checkpoint import load_recogniser, save_atomically
+from ser.inference.predictor import Predictor
 from ser.models.metadata import ModelMetadata
 from tests.checkpoints import checkpoint_of, random_recogniser, write_checkpoint
 from tests.command_line import Done, run_in_process, typed, users_environment
@@ -96,6 +97,12 @@ def tiny_checkpoint(tiny_content, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def predictor(tiny_checkpoint):
+    """The model of that checkpoint, whose segments last 1.49 s."""
+    return Predictor.load(tiny_checkpoint)
+
+
+@pytest.fixture(scope="session")
 def scored_cross_validation(tiny_metadata, tmp_path_factory):
     """The folder of a finished cross-validation of networks with random weights: two folds, two seeds.
 
@@ -109,7 +116,6 @@ def scored_cross_validation(tiny_metadata, tmp_path_factory):
     from ser.evaluation.cross_validation.summary import summarise
     from ser.evaluation.evaluate import _scored
     from ser.evaluation.report import Evaluation, format_predictions
-    from ser.inference.predictor import Predictor
     from ser.training.cross_validation.plan import plan
     from ser.training.cross_validation.run import describe as describe_cross_validation
 
@@ -123,9 +129,7 @@ def scored_cross_validation(tiny_metadata, tmp_path_factory):
             "model": {"network": tiny_metadata.network},
             "trainer": {"max_epochs": 1},
             "paths": {"output_dir": "o", "run_dir": str(folder), "cache_dir": "o/cache", "data_dir": "data"},
-            "augment": {},
-            "callbacks": {},
-            "logger": {},
+            **{"augment": {}, "callbacks": {}, "logger": {}},
             **{"seed": 0, "run_name": "test", "ckpt_path": None, "optimized_metric": "val/loss"},
             **{"folds": [0, 4], "seeds": [0, 1], "bootstrap_resamples": 2000},
         }

@@ -9,7 +9,6 @@ import soundfile
 from streamlit.testing.v1 import AppTest
 
 from app.model_choice import ARGUMENT, VARIABLE
-from ser.inference.predictor import Predictor
 
 APP = Path(__file__).parents[2] / "app" / "app.py"
 
@@ -20,12 +19,6 @@ def pretrained_models(monkeypatch, tmp_path):
     folder = tmp_path / "pretrained"
     monkeypatch.setattr("ser.inference.pretrained.MODELS", folder)
     return folder
-
-
-@pytest.fixture(scope="session")
-def predictor(tiny_checkpoint):
-    """The model whose segments last 1.49 s."""
-    return Predictor.load(tiny_checkpoint)
 
 
 @pytest.fixture(scope="session")

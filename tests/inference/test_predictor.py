@@ -21,11 +21,6 @@ from ser.inference.torch_backend import TorchScorer
 from tests.checkpoints import random_recogniser
 
 
-@pytest.fixture(scope="module")
-def predictor(tiny_checkpoint):
-    return Predictor.load(tiny_checkpoint)
-
-
 @pytest.fixture
 def voices(tmp_path, voice):
     """Five recordings of other speeds, so that their predictions differ."""
@@ -122,9 +117,7 @@ QUIET = "The recording is very quiet (peak -69 dBFS); record it closer."
     ("gain", "samples", "warnings"),
     [(1, None, (CUT,)), (1, 30_000, ()), (20, 30_000, (CLIPPED,)), (0.01, 30_000, ()), (0.001, None, (QUIET, CUT))],
 )
-def test_what_a_person_should_know_of_a_recording_is_in_the_warnings(
-    predictor, tmp_path, voice, gain, samples, warnings
-):
+def test_doubts_about_a_recording_are_in_its_warnings(predictor, tmp_path, voice, gain, samples, warnings):
     path = tmp_path / "voice.wav"
     # The voice peaks at -9 dBFS.
     soundfile.write(path, np.clip(gain * voice[:samples], -1, 1), 22050, subtype="FLOAT" if gain < 1 else None)
@@ -156,11 +149,9 @@ def test_a_pretrained_model_is_loaded_by_name_or_path(predictor, box, voice_file
     assert ours.class_names == theirs.class_names
 
 
-def test_without_pytorch_a_pretrained_model_runs_on_onnx_and_for_others_the_remedy_is_named(
-    predictor, box, voice_file, tiny_checkpoint, monkeypatch
-):
-    pytest.importorskip("onnxruntime", reason="onnxruntime is not installed: pip install 'ser[export]'")
-    pytest.importorskip("onnx", reason="onnx is not installed: pip install 'ser[export]'")
+def test_without_pytorch_onnx_is_used_or_the_remedy_named(predictor, box, voice_file, tiny_checkpoint, monkeypatch):
+    for package in ("onnxruntime", "onnx"):
+        pytest.importorskip(package, reason=f"{package} is not installed: pip install 'ser[export]'")
     monkeypatch.delitem(sys.modules, "ser.inference.torch_backend")
     monkeypatch.setitem(sys.modules, "torch", None)  # as if it were not installed
     light = Predictor.load("small")

@@ -16,11 +16,6 @@ LENGTH = 64 * 512
 
 
 @pytest.fixture(scope="module")
-def predictor(tiny_checkpoint):
-    return Predictor.load(tiny_checkpoint)
-
-
-@pytest.fixture(scope="module")
 def speech(voice):
     """float32 [8 s]: the voice, the voice at twice the speed, digital silence of two segments, the voice."""
     return np.concatenate([voice, voice[::2], np.zeros(2 * LENGTH, dtype=np.float32), voice])
