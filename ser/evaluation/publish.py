@@ -8,7 +8,7 @@ from pathlib import Path
 from ser.errors import CheckpointError, SettingsError
 from ser.evaluation.cross_validation.record import RESULTS, read_results
 from ser.inference.checkpoint import load_recogniser
-from ser.inference.export import onnx_model, require_packages
+from ser.inference.export import onnx_model
 from ser.inference.metadata_file import ONNX, metadata_path
 from ser.inference.pretrained import write_pretrained
 from ser.inference.run_folder import find_checkpoint
@@ -58,7 +58,6 @@ def publish(checkpoint: Path, output: Path, *, calibration: Calibration | None =
         metadata = replace(metadata, **vars(calibration))
     onnx = None
     try:
-        require_packages()
         onnx = onnx_model(recogniser, metadata, source)
     except SettingsError as error:
         log.warning("No %s file is written: %s", ONNX, error)

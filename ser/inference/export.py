@@ -1,8 +1,4 @@
-"""`python -m ser export checkpoint=<run folder or file> format=onnx`: a model for prediction without PyTorch.
-
-Writes `model.onnx`, with the normalisation and the softmax inside, and beside it `model.json`, the metadata. Keep
-the two together; `python -m ser predict checkpoint=<model.onnx>` reads them.
-"""
+"""A model as ONNX, with the normalisation and the softmax inside, for prediction without PyTorch."""
 
 import importlib
 import io
@@ -28,7 +24,6 @@ from ser.models.recogniser import Recogniser
 
 LARGEST_DIFFERENCE = 1e-4
 """Between the outputs of the two runtimes, in probability: rounding stays far below it, a wrong graph does not."""
-_OPSET = 17
 
 
 class _WithSoftmax(nn.Module):
@@ -57,11 +52,9 @@ def export_onnx(checkpoint: Path, output: Path | None = None) -> Path:
 
     Raises
     ------
-    CheckpointError : as `load_recogniser`, or the graph's outputs differ from PyTorch's.
-    SettingsError : onnx or onnxruntime is not installed.
+    CheckpointError, SettingsError : as `load_recogniser` and `onnx_model`.
     OSError : a file cannot be written.
     """
-    require_packages()
     source = find_checkpoint(checkpoint)
     recogniser, metadata = load_recogniser(source)
     folder = source.parent.parent if source.parent.name == CHECKPOINTS else source.parent
@@ -82,7 +75,14 @@ def onnx_model(recogniser: Recogniser, metadata: ModelMetadata, source: Path) ->
     Raises
     ------
     CheckpointError : the graph's outputs differ from PyTorch's.
+    SettingsError : onnx or onnxruntime is not installed.
     """
+    for package in ("onnx", "onnxruntime"):
+        try:
+            importlib.import_module(package)
+        except ImportError as error:
+            needed = f"format=onnx needs {package}, which is not installed"
+            raise SettingsError(f"{needed}: pip install 'ser[export]'.") from error
     names = (FEATURES, LENGTHS, PROBABILITIES, ATTENTION)
     settings = metadata.features
     example = torch.zeros(1, settings.n_features, settings.max_length), torch.tensor([settings.max_length])
@@ -96,7 +96,7 @@ def onnx_model(recogniser: Recogniser, metadata: ModelMetadata, source: Path) ->
             example,
             graph,  # type: ignore[arg-type]  # the older exporter takes a buffer too
             dynamo=False,
-            opset_version=_OPSET,
+            opset_version=17,
             input_names=names[:2],
             output_names=names[2:],
             dynamic_axes={name: {0: "batch"} for name in names},
@@ -109,16 +109,6 @@ def onnx_model(recogniser: Recogniser, metadata: ModelMetadata, source: Path) ->
         fault = f"the ONNX graph's output differs from PyTorch's by {difference:.1e}"
         raise CheckpointError(f"{source} cannot be exported: {fault}.")
     return model
-
-
-def require_packages() -> None:
-    """Raise SettingsError where a package of the extra `export` is not installed."""
-    for name in ("onnx", "onnxruntime"):
-        try:
-            importlib.import_module(name)
-        except ImportError as error:
-            needed = f"format=onnx needs {name}, which is not installed"
-            raise SettingsError(f"{needed}: pip install 'ser[export]'.") from error
 
 
 def _check_inputs(recogniser: Recogniser, settings: FeatureSettings) -> tuple[NDArray[np.float32], NDArray[np.int64]]:

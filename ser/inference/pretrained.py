@@ -40,9 +40,8 @@ def find_pretrained(name: str) -> Path:
     known = pretrained_names()
     if name not in known:  # so no name of a stranger's choosing ever becomes a path
         there = f"known are {', '.join(known)}" if known else "none is here"
-        raise CheckpointError(
-            f"{name[:200]}: there is no such file or folder, and no pretrained model of that name; {there}."
-        )
+        missing = f"{name[:200]}: there is no such file or folder, and no pretrained model of that name"
+        raise CheckpointError(f"{missing}; {there}.")
     return _weights_of(name)[0]
 
 
