@@ -100,7 +100,8 @@ def run_jobs(jobs: Sequence[Job], *, at_once: int, folder: Path, resume: str) ->
     running: dict[subprocess.Popen[bytes], tuple[Job, float]] = {}
     lifeline, ours = os.pipe()  # nothing is written: it ends with this process, and all jobs with it
     signals = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    signals = [number for number in signals if signal.getsignal(number) != signal.SIG_IGN]  # nohup ignores SIGHUP
+    # nohup ignores SIGHUP; a handler that is None was not set by Python, which could not put it back.
+    signals = [number for number in signals if signal.getsignal(number) not in (signal.SIG_IGN, None)]
     handlers = [signal.signal(number, leave) for number in signals]
     try:
         while waiting or running:

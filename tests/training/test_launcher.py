@@ -132,6 +132,15 @@ def test_a_parent_that_is_stopped_ends_its_jobs_and_says_how_to_continue(number,
     assert not any(map(is_running, children))
 
 
+def test_a_handler_that_python_did_not_set_stays(tmp_path, monkeypatch):
+    replaced = []
+    with monkeypatch.context() as patch:
+        patch.setattr(signal, "getsignal", lambda number: None)
+        patch.setattr(signal, "signal", lambda number, handler: replaced.append(number))
+        run_jobs([], at_once=1, folder=tmp_path, resume="the same again")
+    assert replaced == []
+
+
 def test_no_job_outlives_a_killed_parent_and_its_folder_is_free(parent, tmp_path):
     process, children = parent
     process.kill()
