@@ -120,17 +120,14 @@ class Predictor:
         path = find_model(source)
         if path.suffix == ONNX:
             return cls(*load_onnx_scorer(path))
-
         try:
             # torch takes a second to import, and need not be installed.
             from ser.inference.torch_backend import load_torch_scorer
         except ModuleNotFoundError as error:
-            given = f"checkpoint={path} format=onnx"
-            command = "publish checkpoint=<run> name=<name>" if path.suffix == SAFETENSORS else f"export {given}"
-            raise CheckpointError(
-                f"{path} needs {error.name}, which is not installed here; where it is, write a model that does "
-                f"without: `python -m ser {command}`."
-            ) from error
+            export = f"export checkpoint={path} format=onnx"
+            command = "publish checkpoint=<run> name=<name>" if path.suffix == SAFETENSORS else export
+            remedy = f"where it is, write a model that does without: `python -m ser {command}`"
+            raise CheckpointError(f"{path} needs {error.name}, which is not installed here; {remedy}.") from error
         return cls(*load_torch_scorer(path))
 
     @property
@@ -182,10 +179,9 @@ class Predictor:
         failures : path -> why it could not be read.
         """
         attempt = partial(pipeline.try_load_features, settings=self.metadata.features)
-        attempts = track(
-            map_in_workers(attempt, paths, workers=workers), total=len(paths), description="Scoring", unit="recordings"
-        )
-        outcomes = zip(paths, attempts, strict=True)
+        attempts = map_in_workers(attempt, paths, workers=workers)
+        tracked = track(attempts, total=len(paths), description="Scoring", unit="recordings")
+        outcomes = zip(paths, tracked, strict=True)
         predictions: list[Prediction] = []
         failures: dict[Path, str] = {}
         # One thread for the network: the workers use the cores, and waiting threads only spin.

@@ -60,13 +60,10 @@ def test_damaged_foreign_and_missing_metadata_are_refused(model, content, messag
         Predictor.load(model)
 
 
-def test_one_wrong_byte_is_noticed(model):
+def test_one_wrong_byte_and_a_bad_setting_are_named(model):
     model.write_bytes(b"weightz")
     with pytest.raises(CheckpointError, match=rf"{model.name} is not the model of small\.json"):
         Predictor.load(model)
-
-
-def test_a_bad_setting_is_named(model):
     forge(model, b"weights", protocol=3)
     with pytest.raises(CheckpointError, match=r"small\.json cannot be used: checkpoint\.protocol is 3"):
         Predictor.load(model)

@@ -7,17 +7,9 @@ import torch
 from safetensors.torch import load, save
 
 from ser.errors import CheckpointError
+from ser.inference import pretrained
 from ser.inference.checkpoint import load_recogniser
-from ser.inference.pretrained import (
-    DEFAULT_MODEL,
-    MAX_BYTES,
-    default_model,
-    find_model,
-    find_pretrained,
-    load_pretrained,
-    pretrained_names,
-    write_pretrained,
-)
+from ser.inference.pretrained import DEFAULT_MODEL, find_model, find_pretrained, load_pretrained, write_pretrained
 from tests.checkpoints import forge
 
 WEIGHT = "network.classify.weight"
@@ -46,7 +38,7 @@ def box(tmp_path, monkeypatch):
         f"{DEFAULT_MODEL}.json", f"{DEFAULT_MODEL}.safetensors", "README.md", "alone.json", "bare.safetensors",
     ):  # fmt: skip
         (folder / name).touch()
-    monkeypatch.setattr("ser.inference.pretrained.MODELS", folder)
+    monkeypatch.setattr(pretrained, "MODELS", folder)
     return folder
 
 
@@ -121,7 +113,7 @@ def test_missing_weights_are_refused_and_too_large_ones_not_read(model, monkeypa
     with pytest.raises(CheckpointError, match=r"gone\.safetensors: there is no such model"):
         load_pretrained(model.with_name("gone.safetensors"))
     with model.open("rb+") as file:
-        file.truncate(MAX_BYTES + 1)
+        file.truncate(pretrained.MAX_BYTES + 1)
     monkeypatch.setattr("pathlib.Path.read_bytes", lambda path: pytest.fail(f"{path} was read"))
     with pytest.raises(CheckpointError, match=r"small\.safetensors has 67,108,865 bytes, but should have 67,108,864"):
         load_pretrained(model)
@@ -131,17 +123,17 @@ def test_what_could_not_be_read_is_not_written(recogniser, tiny_metadata, tmp_pa
     path = tmp_path / "new" / "small.safetensors"
     with pytest.raises(CheckpointError, match=r"small\.safetensors holds network.classify.bias as float32 \[8\]"):
         write_pretrained(path, recogniser, replace(tiny_metadata, class_names=("sad", "happy")))
-    monkeypatch.setattr("ser.inference.pretrained.MAX_BYTES", 1000)
+    monkeypatch.setattr(pretrained, "MAX_BYTES", 1000)
     with pytest.raises(CheckpointError, match=r"small\.safetensors would have [0-9,]+ bytes, but should have 1,000"):
         write_pretrained(path, recogniser, tiny_metadata)
     assert not path.parent.exists()
 
 
 def test_the_file_that_this_machine_can_run_is_found(box, monkeypatch):
-    assert pretrained_names() == [DEFAULT_MODEL, "ant", "bee", "zebra"]  # those of weights with metadata
+    assert pretrained.pretrained_names() == [DEFAULT_MODEL, "ant", "bee", "zebra"]  # those of weights with metadata
     assert find_pretrained("zebra") == box / "zebra.safetensors"
     assert find_pretrained("bee") == box / "bee.onnx"
-    assert default_model() == box / f"{DEFAULT_MODEL}.safetensors"
+    assert pretrained.default_model() == box / f"{DEFAULT_MODEL}.safetensors"
     monkeypatch.setitem(sys.modules, "torch", None)
     assert find_pretrained("zebra") == box / "zebra.onnx"
     assert find_pretrained("ant") == box / "ant.safetensors"  # loading it will say what is missing
@@ -156,9 +148,9 @@ def test_what_is_no_name_is_refused_with_those_that_are(box, model):
 
 
 def test_without_models_that_is_said(tmp_path, monkeypatch):
-    monkeypatch.setattr("ser.inference.pretrained.MODELS", tmp_path / "nothing")
-    assert pretrained_names() == []
-    assert default_model() is None
+    monkeypatch.setattr(pretrained, "MODELS", tmp_path / "nothing")
+    assert pretrained.pretrained_names() == []
+    assert pretrained.default_model() is None
     with pytest.raises(CheckpointError, match=r"ser-ravdess: there is no such file.*; none is here"):
         find_pretrained(DEFAULT_MODEL)
 

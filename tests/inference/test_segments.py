@@ -44,13 +44,19 @@ def test_segments_overlap_by_half_and_reach_both_ends(samples):
 
 def test_a_short_recording_is_predicted_as_by_predict(predictor, voice, tmp_path):
     path = tmp_path / "short.wav"
-    soundfile.write(path, voice[:20_000], RATE)
+    soundfile.write(path, voice[:15_000], RATE)
     timeline = predictor.predict_long(read_sound(path, sample_rate=RATE), name="short")
     prediction = predictor.predict(path)
     np.testing.assert_array_equal(timeline.overall.probabilities, prediction.probabilities)
     np.testing.assert_array_equal(timeline.segments[0].attention, prediction.attention)
     assert timeline.overall.source == "short"
     assert timeline.overall.warnings == prediction.warnings == ()
+    # Its attention covers the recording and no padding.
+    step = SETTINGS.duration / 32
+    assert timeline.attention_seconds[0] == pytest.approx(step / 2)
+    assert 15_000 / RATE - step < timeline.attention_seconds[-1] < 15_000 / RATE + step
+    inside = prediction.attention[: len(timeline.attention_seconds)]
+    np.testing.assert_allclose(timeline.overall.attention, inside / inside.sum(), rtol=1e-5)
 
 
 def test_each_segment_is_predicted_as_a_recording_of_its_own_and_silent_ones_are_not(predictor, speech, tmp_path):
@@ -102,15 +108,6 @@ def test_attention_falls_where_the_segments_put_it(segments, expected):
     seconds, attention = attention_over_time(segments, settings=settings, duration=6.0)
     np.testing.assert_allclose(seconds, [0.5, 1.5, 2.5, 3.5, 4.5, 5.5])
     np.testing.assert_allclose(attention, np.divide(expected, sum(expected)), rtol=1e-6)
-
-
-def test_attention_covers_the_recording_and_no_padding(predictor, voice):
-    timeline = predictor.predict_long(as_sound(voice[:15_000]), name="short")
-    step = SETTINGS.duration / 32
-    assert timeline.attention_seconds[0] == pytest.approx(step / 2)
-    assert 15_000 / RATE - step < timeline.attention_seconds[-1] < 15_000 / RATE + step
-    inside = timeline.segments[0].attention[: len(timeline.attention_seconds)]
-    np.testing.assert_allclose(timeline.overall.attention, inside / inside.sum(), rtol=1e-5)
 
 
 def test_the_silence_before_a_voice_is_no_part_of_the_frames(voice, predictor):
