@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ser.data.files import write_bytes_atomically
 from ser.errors import CheckpointError, SettingsError
+from ser.inference.metadata_file import SAFETENSORS, metadata_path
 from ser.inference.run_folder import find_checkpoint
 from ser.models.metadata import ModelMetadata, read_metadata
 from ser.models.recogniser import Recogniser
@@ -92,15 +93,11 @@ def load_recogniser(path: Path) -> tuple[Recogniser, ModelMetadata]:
     path = find_checkpoint(path)
     content = read_checkpoint(path)
     metadata = read_metadata(content[ENTRY], path)
-    return recogniser_with(_weights(content, path), metadata, path, described_in=path), metadata
+    return recogniser_with(_weights(content, path), metadata, path), metadata
 
 
-def recogniser_with(weights: Mapping[str, Any], metadata: ModelMetadata, path: Path, described_in: Path) -> Recogniser:
+def recogniser_with(weights: Mapping[str, Any], metadata: ModelMetadata, path: Path) -> Recogniser:
     """Return the recogniser of the metadata with the weights of the file `path`, in evaluation mode on the CPU.
-
-    Parameters
-    ----------
-    described_in : the file of the metadata, for messages.
 
     Raises
     ------
@@ -115,6 +112,7 @@ def recogniser_with(weights: Mapping[str, Any], metadata: ModelMetadata, path: P
         recogniser = fresh_recogniser(metadata)
         recogniser.load_state_dict(weights)
     except (SettingsError, RuntimeError, TypeError) as error:  # torch's, for sizes beyond 64 bits and odd tensors
+        described_in = metadata_path(path) if path.suffix == SAFETENSORS else path
         raise CheckpointError(f"{described_in} cannot be used: {shorten(str(error), 300)}") from error
     return recogniser.eval()
 
@@ -140,11 +138,10 @@ def _kind(value: Any) -> str:
 
 
 def _weights(content: Mapping[str, Any], path: Path) -> dict[str, Any]:
-    state = content.get("state_dict")
-    names = [name for name in state if str(name).startswith(PREFIX)] if isinstance(state, Mapping) else []
-    if not names:
+    state = content["state_dict"] if isinstance(content.get("state_dict"), Mapping) else {}
+    weights = {name.removeprefix(PREFIX): state[name] for name in state if str(name).startswith(PREFIX)}
+    if not weights:
         raise CheckpointError(f"{path} cannot be used: it holds no weights.")
-    weights = {name.removeprefix(PREFIX): content["state_dict"][name] for name in names}
     # A sparse one has no size; `recogniser_with` refuses it.
     tensors = {n: v for n, v in weights.items() if isinstance(v, Tensor) and v.layout == torch.strided}
     # A tensor can be one number with a shape that repeats it a billion times; a copy of it takes the memory.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ser.data.files import write_bytes_atomically
 from ser.errors import CheckpointError
-from ser.inference.metadata_file import ONNX, SAFETENSORS, metadata_path, read_metadata_of, read_up_to, write_metadata
+from ser.inference.metadata_file import ONNX, SAFETENSORS, read_metadata_of, read_up_to, write_metadata
 from ser.models.metadata import ModelMetadata
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def write_pretrained(
     from ser.inference.checkpoint import recogniser_with
 
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in recogniser.state_dict().items()}
-    recogniser_with(weights, metadata, path, described_in=metadata_path(path))
+    recogniser_with(weights, metadata, path)
     content = save(weights)
     if len(content) > MAX_BYTES:
         raise CheckpointError(f"{path} would have {len(content):,} bytes, but should have {MAX_BYTES:,} at most.")
@@ -121,7 +121,7 @@ def load_pretrained(path: Path) -> "tuple[Recogniser, ModelMetadata]":
         weights = load(content)
     except Exception as error:  # damage shows as errors of several kinds
         raise CheckpointError(f"{path} is damaged or not a .safetensors file ({type(error).__name__}).") from error
-    return recogniser_with(weights, metadata, path, described_in=metadata_path(path)), metadata
+    return recogniser_with(weights, metadata, path), metadata
 
 
 def _weights_of(name: str) -> list[Path]:
