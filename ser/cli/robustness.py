@@ -44,5 +44,5 @@ def _measure(settings: RobustnessSettings) -> str:
     from ser.evaluation.robustness.report import write_robustness
 
     folder = Path(settings.cross_validation)
-    robustness = measure(folder, part=settings.part, count=settings.count, workers=settings.workers)
-    return write_robustness(robustness, folder)
+    values = measure(folder, part=settings.part, count=settings.count, workers=settings.workers)
+    return write_robustness(values, folder)

@@ -44,7 +44,13 @@ def confusions_by_actor(
 
 
 def actor_interval(
-    confusions: ArrayLike, statistic: Statistic, *, resamples: int, seed: int, level: float = 0.95
+    confusions: ArrayLike,
+    statistic: Statistic,
+    *,
+    resamples: int,
+    seed: int,
+    reference: ArrayLike | None = None,
+    level: float = 0.95,
 ) -> tuple[float, float]:
     """Return the percentile interval of `statistic`, of the pooled recordings and averaged over models.
 
@@ -55,51 +61,23 @@ def actor_interval(
     ----------
     confusions : integer [models, actors, classes, classes]; the models are the same network from different seeds.
     resamples : at least 1; 2,000 and more for an interval that is stable to half a percent.
+    reference : of the same shape, models and actors: the interval is that of what `statistic` gains from there to
+        `confusions`. Both are resampled by the same draws, and their difference varies over actors mostly much less
+        than either side.
     level : the fraction of resamples inside the interval, in (0, 1).
 
     Returns
     -------
     The lower and the upper end.
     """
-    return _interval(_resampled(confusions, statistic, resamples=resamples, seed=seed), level)
-
-
-def paired_interval(
-    confusions: ArrayLike,
-    reference: ArrayLike,
-    statistic: Statistic,
-    *,
-    resamples: int,
-    seed: int,
-    level: float = 0.95,
-) -> tuple[float, float]:
-    """Return the percentile interval of what `statistic` gains from `reference` to `confusions`.
-
-    Both are resampled by the same draws of actors, so the interval is that of the difference, which varies
-    over actors mostly much less than either side.
-
-    Parameters
-    ----------
-    confusions, reference : integer [models, actors, classes, classes], of the same models and actors.
-    resamples, level : as for `actor_interval`.
-
-    Returns
-    -------
-    The lower and the upper end.
-    """
-    ours, theirs = (_resampled(one, statistic, resamples=resamples, seed=seed) for one in (confusions, reference))
-    return _interval(ours - theirs, level)
-
-
-def _resampled(confusions: ArrayLike, statistic: Statistic, *, resamples: int, seed: int) -> NDArray[np.float64]:
-    """Return the statistic of each resample [resamples]; the seed and the number of actors fix who is drawn."""
-    counts = np.asarray(confusions)
-    n_actors = counts.shape[1]
-    # How often each actor is drawn; one product then gives the pooled matrices of all resamples.
+    n_actors = np.shape(confusions)[1]
+    # How often each actor is drawn: [resamples, actors].
     drawn = np.random.default_rng(seed).multinomial(n_actors, np.full(n_actors, 1 / n_actors), size=resamples)
-    return np.asarray(statistic(np.einsum("ra,mait->rmit", drawn, counts, optimize=True)).mean(axis=1))
 
+    def resampled(counts: ArrayLike) -> NDArray[np.float64]:
+        pooled = np.einsum("ra,mait->rmit", drawn, np.asarray(counts), optimize=True)
+        return np.asarray(statistic(pooled).mean(axis=1))
 
-def _interval(values: NDArray[np.float64], level: float) -> tuple[float, float]:
+    values = resampled(confusions) - (0 if reference is None else resampled(reference))  # [resamples]
     low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)

@@ -4,38 +4,26 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, confusion_matrix
 
-from ser.evaluation.intervals import (
-    accuracy,
-    actor_interval,
-    confusions_by_actor,
-    paired_interval,
-    unweighted_average_recall,
-)
+from ser.evaluation.intervals import accuracy, actor_interval, confusions_by_actor, unweighted_average_recall
 
 
-@pytest.fixture
-def answers():
-    """Truth, prediction and actor of 200 recordings; actor 3 has none of class 0."""
+@pytest.mark.filterwarnings("ignore:y_pred contains classes not in y_true")
+def test_the_statistics_are_scikit_learns():
+    """Actor 3 has no recording of class 0."""
     rng = np.random.default_rng(0)
     truth, actors = rng.integers(3, size=200), rng.choice([3, 5, 8], size=200)
     truth[(actors == 3) & (truth == 0)] = 1
     predicted = np.where(rng.uniform(size=200) < 0.6, truth, rng.integers(3, size=200))
-    return truth, predicted, actors
-
-
-@pytest.mark.filterwarnings("ignore:y_pred contains classes not in y_true")
-def test_the_statistics_are_scikit_learns(answers):
-    truth, predicted, actors = answers
-    counts = np.array(list(confusions_by_actor(truth, predicted, actors, 3).values()))
-    for matrix, actor in zip(counts, [3, 5, 8], strict=True):
-        of_actor = actors == actor
-        np.testing.assert_array_equal(matrix, confusion_matrix(truth[of_actor], predicted[of_actor], labels=range(3)))
-    expected_uar = [balanced_accuracy_score(truth[actors == a], predicted[actors == a]) for a in (3, 5, 8)]
-    np.testing.assert_allclose(unweighted_average_recall(counts), expected_uar)
-    np.testing.assert_allclose(
-        accuracy(counts), [accuracy_score(truth[actors == a], predicted[actors == a]) for a in (3, 5, 8)]
-    )
-    assert unweighted_average_recall(counts.sum(axis=0)) == pytest.approx(balanced_accuracy_score(truth, predicted))
+    counts = confusions_by_actor(truth, predicted, actors, 3)
+    assert list(counts) == [3, 5, 8]
+    for actor, matrix in counts.items():
+        pair = truth[actors == actor], predicted[actors == actor]
+        np.testing.assert_array_equal(matrix, confusion_matrix(*pair, labels=range(3)))
+        assert unweighted_average_recall(matrix) == pytest.approx(balanced_accuracy_score(*pair))
+        assert accuracy(matrix) == pytest.approx(accuracy_score(*pair))
+    stacked = np.array(list(counts.values()))
+    np.testing.assert_array_equal(accuracy(stacked), [accuracy(matrix) for matrix in stacked])
+    assert unweighted_average_recall(stacked.sum(axis=0)) == pytest.approx(balanced_accuracy_score(truth, predicted))
 
 
 def diagonal(right, wrong):
@@ -43,17 +31,24 @@ def diagonal(right, wrong):
     return [[right, wrong], [wrong, right]]
 
 
-def test_the_interval_of_a_hand_made_case():
-    # Two actors, one always right, one always wrong: a resample has neither, one or two of the good one, so the share
-    # is 0, 1/2 or 1 with probabilities 1/4, 1/2 and 1/4.
-    counts = [[diagonal(3, 0), diagonal(0, 3)]]
-    assert actor_interval(counts, accuracy, resamples=2000, seed=0) == (0.0, 1.0)
-    assert actor_interval(counts, accuracy, resamples=2000, seed=0, level=0.4) == (0.5, 0.5)
+ALIKE = [diagonal(3, 1)] * 5
+ONE_CLASS_EACH = [[[2, 0], [0, 0]], [[0, 0], [1, 1]]]
+# One always right, one always wrong: a resample has neither, one or two of the good one, so the accuracy is 0, 1/2 or 1
+# with probabilities 1/4, 1/2 and 1/4.
+OPPOSITE = [diagonal(3, 0), diagonal(0, 3)]
 
 
-def test_actors_that_are_alike_leave_no_doubt():
-    counts = [[diagonal(3, 1)] * 5]
-    assert actor_interval(counts, unweighted_average_recall, resamples=2000, seed=0) == (0.75, 0.75)
+@pytest.mark.parametrize(
+    ("actors", "statistic", "level", "ends"),
+    [
+        (OPPOSITE, accuracy, 0.95, (0.0, 1.0)),
+        (OPPOSITE, accuracy, 0.4, (0.5, 0.5)),
+        (ALIKE, unweighted_average_recall, 0.95, (0.75, 0.75)),
+        (ONE_CLASS_EACH, unweighted_average_recall, 0.95, (0.5, 1.0)),  # a class that no drawn actor has is left out
+    ],
+)
+def test_the_interval_of_hand_made_cases(actors, statistic, level, ends):
+    assert actor_interval([actors], statistic, resamples=2000, seed=0, level=level) == ends
 
 
 def test_the_ends_are_those_of_all_possible_resamples():
@@ -71,11 +66,8 @@ def test_models_are_resampled_with_the_same_actors_and_then_averaged():
     draws = np.random.default_rng(7).multinomial(6, np.full(6, 1 / 6), size=500)
     values = []
     for draw in draws:
-        recalls = []
-        for model in counts:
-            matrix = sum(times * of_actor for times, of_actor in zip(draw, model, strict=True))
-            recalls.append(np.mean([matrix[k, k] / matrix[k].sum() for k in range(4)]))
-        values.append(np.mean(recalls))
+        matrices = (draw[:, None, None] * counts).sum(axis=1)  # of the models
+        values.append(np.mean([matrix[k, k] / matrix[k].sum() for matrix in matrices for k in range(4)]))
     got = actor_interval(counts, unweighted_average_recall, resamples=500, seed=7)
     assert got == pytest.approx(np.quantile(values, [0.025, 0.975]))
 
@@ -86,26 +78,20 @@ def test_the_seed_decides():
     assert ends[0] == ends[1] != ends[2]
 
 
-def test_a_class_that_no_drawn_actor_has_is_left_out():
-    only_first, only_second = [[2, 0], [0, 0]], [[0, 0], [1, 1]]
-    low, high = actor_interval([[only_first, only_second]], unweighted_average_recall, resamples=2000, seed=0)
-    assert (low, high) == (0.5, 1.0)
-
-
-def test_a_paired_interval_resamples_both_sides_alike():
+def test_a_reference_is_resampled_alike():
     """Actors differ far more than the two sides do; drawn alike, only the difference is left."""
     rng = np.random.default_rng(5)
     right = rng.integers(2, 18, size=12)
     reference = np.array([[[[n, 20 - n], [20 - n, n]] for n in right]])
     better = np.array([[[[n + 2, 18 - n], [18 - n, n + 2]] for n in right]])
     settings = {"resamples": 2000, "seed": 0}
-    low, high = paired_interval(better, reference, unweighted_average_recall, **settings)
-    assert (low, high) == (pytest.approx(0.1), pytest.approx(0.1))
+    gained = actor_interval(better, unweighted_average_recall, reference=reference, **settings)
+    assert gained == pytest.approx((0.1, 0.1))
     alone = actor_interval(reference, unweighted_average_recall, **settings)
     assert alone[1] - alone[0] > 0.1
     # Sides that gain differently: a plain loop over resamples of its own.
     gains = rng.integers(0, 3, size=12)
     mixed = np.array([[[[n + g, 20 - n - g], [20 - n, n]] for n, g in zip(right, gains, strict=True)]])
     values = [gains[rng.choice(12, size=12)].sum() / (12 * 20) / 2 for _ in range(4000)]
-    found = paired_interval(mixed, reference, unweighted_average_recall, **settings)
+    found = actor_interval(mixed, unweighted_average_recall, reference=reference, **settings)
     assert found == pytest.approx(np.quantile(values, [0.025, 0.975]), abs=0.003)

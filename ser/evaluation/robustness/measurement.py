@@ -1,9 +1,10 @@
 """Change the recordings of a finished cross-validation, predict them again with each run, and pool the predictions."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import partial
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,77 +14,37 @@ from ser.corpora.manifest import Recording, find_recordings
 from ser.corpora.progress import track
 from ser.data.workers import map_in_workers
 from ser.errors import CheckpointError, CorpusError, SettingsError
-from ser.evaluation.cross_validation.predictions import Predictions, read_predictions
+from ser.evaluation.cross_validation.predictions import Predictions, pooled, read_predictions
 from ser.evaluation.cross_validation.record import CrossValidation, FoldRun, Part, read_cross_validation
 from ser.evaluation.evaluate import corpus_of
-from ser.evaluation.intervals import actor_interval, confusions_by_actor, paired_interval, unweighted_average_recall
+from ser.evaluation.intervals import actor_interval, confusions_by_actor, unweighted_average_recall
 from ser.evaluation.robustness.sound_changes import CHANGES, TELEPHONE_HZ, load_changed_features
 from ser.inference.predictor import Predictor
 
 UNCHANGED = "unchanged"
-
-_AT_ONCE = 8
-_CHOICE_SEED = 0
-
-
 TOLERANCE = 1e-4
 """In probability, between a run's own predictions and those of the same recordings now: rounding stays below it."""
 
-
-@dataclass(frozen=True, kw_only=True)
-class ChangeScores:
-    """The UAR under one change, of all folds' recordings together and averaged over seeds; fractions in [0, 1].
-
-    Attributes
-    ----------
-    uar_by_seed : seed -> UAR.
-    interval : 95% interval of `uar`, from a bootstrap over actors.
-    loss : how much lower the UAR is than unchanged.
-    loss_interval : of `loss`, both sides resampled alike.
-    """
-
-    label: str
-    uar: float
-    uar_by_seed: Mapping[int, float]
-    interval: tuple[float, float]
-    loss: float
-    loss_interval: tuple[float, float]
+_AT_ONCE = 8
 
 
-@dataclass(frozen=True, kw_only=True)
-class Robustness:
-    """What a cross-validated recipe loses.
-
-    Attributes
-    ----------
-    n_recordings : that were changed, each predicted by a run of every seed.
-    of_recordings : that the part has.
-    scores : "unchanged" and the name of each change -> its scores.
-    """
-
-    cross_validation: CrossValidation
-    part: Part
-    n_recordings: int
-    of_recordings: int
-    scores: Mapping[str, ChangeScores]
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _Fold:
-    """The recordings of one fold: truth int64 [n], actors [n], predicted int64 [seeds, 1 + changes, n]."""
-
-    truth: NDArray[np.int64]
-    actors: tuple[int, ...]
-    predicted: NDArray[np.int64]
-
-
-def measure(folder: Path, *, part: Part = "validation", count: int | None = None, workers: int = 0) -> Robustness:
+def measure(folder: Path, *, part: Part = "validation", count: int | None = None, workers: int = 0) -> dict[str, Any]:
     """Change the recordings of `part` of a finished cross-validation and score its runs on them.
 
     Parameters
     ----------
     count : of recordings for each fold, drawn by chance, the same for all seeds; None takes all.
     workers : processes; 0 takes all cores.
+
+    Returns
+    -------
+    The content of robustness.json, plain values. Scores are fractions in [0, 1], of all folds' recordings together and
+    averaged over seeds; intervals are of 95%, from a bootstrap over actors.
+
+    - protocol, folds, seeds, bootstrap: of the cross-validation; part: as given.
+    - n_recordings: that were changed, each predicted by a run of every seed; of_recordings: that the part has.
+    - changes: "unchanged" and the name of each change -> label, uar, uar_by_seed (seed -> UAR), uar_interval_95, loss
+      (how much lower the UAR is than unchanged) and loss_interval_95 (both sides resampled alike).
 
     Raises
     ------
@@ -95,76 +56,68 @@ def measure(folder: Path, *, part: Part = "validation", count: int | None = None
     """
     cross_validation = read_cross_validation(folder)
     if part not in cross_validation.parts:
-        scored = " and ".join(cross_validation.parts)
-        raise SettingsError(f"part is {part!r}, but the runs of {folder} have scored {scored} only.")
+        known = " and ".join(cross_validation.parts)
+        raise SettingsError(f"part is {part!r}, but the runs of {folder} have scored {known} only.")
     metadata = Predictor.load(cross_validation.runs[0].folder).metadata
     rate = metadata.features.sample_rate
     if rate <= 2 * TELEPHONE_HZ[1]:
         raise SettingsError(f"features.sample_rate is {rate}, but a telephone band needs {2 * TELEPHONE_HZ[1]:.0f}.")
     root = corpus_of(metadata)
     recordings = {recording.stem: recording for recording in find_recordings(root)}
-    folds, of_recordings = [], 0
+    scored: list[Predictions] = []
+    predicted: list[NDArray[np.int64]] = []
+    of_recordings = 0
     for fold in cross_validation.folds:
         runs = [run for run in cross_validation.runs if run.fold == fold]
         before = [read_predictions(run.predictions(part), cross_validation.class_names) for run in runs]
         if any(one.names != before[0].names for one in before):
             raise CorpusError(f"The runs of {fold} scored different {part} recordings.")
-        of_recordings += len(before[0].names)
-        before = _drawn(before, count)
+        n = len(before[0].names)
+        of_recordings += n
+        chosen = np.isin(np.arange(n), np.random.default_rng(0).permutation(n)[:count])  # [:None] is all of them
+        before = [one.where(chosen) for one in before]
         stems = [name.stem for name in before[0].names]
         if missing := [stem for stem in stems if stem not in recordings]:
             raise CorpusError(f"{root} lacks {len(missing)} recordings that the runs scored, such as {missing[0]}.")
-        folds.append(_predict_fold(runs, before, [recordings[stem] for stem in stems], workers=workers))
-    return Robustness(
-        cross_validation=cross_validation,
-        part=part,
-        n_recordings=sum(len(fold.truth) for fold in folds),
-        of_recordings=of_recordings,
-        scores=_scores(folds, cross_validation),
-    )
-
-
-def _drawn(before: Sequence[Predictions], count: int | None) -> list[Predictions]:
-    n = len(before[0].names)
-    if count is None or count >= n:
-        return list(before)
-    chosen = np.zeros(n, dtype=bool)
-    chosen[np.random.default_rng(_CHOICE_SEED).permutation(n)[:count]] = True
-    return [one.where(chosen) for one in before]
+        scored.append(before[0])
+        predicted.append(_predict_fold(runs, before, [recordings[stem] for stem in stems], workers=workers))
+    everything = pooled(scored)
+    return {
+        "protocol": cross_validation.protocol,
+        "part": part,
+        "folds": list(cross_validation.folds),
+        "seeds": list(cross_validation.seeds),
+        "n_recordings": len(everything.names),
+        "of_recordings": of_recordings,
+        "bootstrap": cross_validation.bootstrap(),
+        "changes": _scores(everything, np.concatenate(predicted, axis=2), cross_validation),
+    }
 
 
 def _predict_fold(
     runs: Sequence[FoldRun], before: Sequence[Predictions], recordings: Sequence[Recording], *, workers: int
-) -> _Fold:
-    """Predict the recordings of one fold under every change by its runs, one for each seed."""
+) -> NDArray[np.int64]:
+    """Return the classes that the runs of one fold predict under every change, int64 [seeds, 1 + changes, n]."""
     predictors = [Predictor.load(run.folder) for run in runs]
+    load = partial(load_changed_features, settings=predictors[0].metadata.features)
     changed = track(
-        map_in_workers(
-            partial(load_changed_features, settings=predictors[0].metadata.features), recordings, workers=workers
-        ),
+        map_in_workers(load, recordings, workers=workers),
         total=len(recordings),
         description=runs[0].fold,
         unit="recordings",
     )
-    n_sounds = 1 + len(CHANGES)
     scored: list[list[NDArray[np.float32]]] = [[] for _ in runs]
-    waiting: list[tuple[NDArray[np.float32], NDArray[np.int64]]] = []
     with threadpool_limits(1):  # the workers have the cores
-        for place, sounds in enumerate(changed, start=1):
-            waiting.append(sounds)
-            if len(waiting) == _AT_ONCE or place == len(recordings):
-                features, lengths = map(np.concatenate, zip(*waiting, strict=True))
-                for predictor, of_run in zip(predictors, scored, strict=True):
-                    of_run.append(predictor.score(features, lengths))
-                waiting.clear()
+        while sounds := list(islice(changed, _AT_ONCE)):
+            features, lengths = map(np.concatenate, zip(*sounds, strict=True))
+            for predictor, of_run in zip(predictors, scored, strict=True):
+                of_run.append(predictor.score(features, lengths))
     predicted = []
     for run, one, of_run in zip(runs, before, scored, strict=True):
-        probabilities = np.concatenate(of_run).reshape(len(recordings), n_sounds, -1)
+        probabilities = np.concatenate(of_run).reshape(len(recordings), 1 + len(CHANGES), -1)
         _check_same_predictions(probabilities[:, 0], one, run)
         predicted.append(probabilities.argmax(axis=2).T)
-    return _Fold(
-        truth=before[0].truth, actors=tuple(name.actor for name in before[0].names), predicted=np.array(predicted)
-    )
+    return np.array(predicted)
 
 
 def _check_same_predictions(probabilities: NDArray[np.float32], before: Predictions, run: FoldRun) -> None:
@@ -179,27 +132,33 @@ def _check_same_predictions(probabilities: NDArray[np.float32], before: Predicti
         )
 
 
-def _scores(folds: Sequence[_Fold], cross_validation: CrossValidation) -> dict[str, ChangeScores]:
-    n_classes = len(cross_validation.class_names)
-    truth = np.concatenate([fold.truth for fold in folds])
-    actors = [actor for fold in folds for actor in fold.actors]
-    predicted = np.concatenate([fold.predicted for fold in folds], axis=2)  # [seeds, 1 + changes, n]
-    labels = {UNCHANGED: UNCHANGED} | {by.name: by.label for by in CHANGES}
-    resampling = {"resamples": cross_validation.bootstrap_resamples, "seed": cross_validation.bootstrap_seed}
-    scores: dict[str, ChangeScores] = {}
-    unchanged: NDArray[np.int64] | None = None
-    for place, (name, label) in enumerate(labels.items()):
-        confusions = np.array(
-            [list(confusions_by_actor(truth, one[place], actors, n_classes).values()) for one in predicted]
-        )
-        unchanged = confusions if unchanged is None else unchanged
-        uars = unweighted_average_recall(confusions.sum(axis=1))
-        scores[name] = ChangeScores(
-            label=label,
-            uar=float(uars.mean()),
-            uar_by_seed=dict(zip(cross_validation.seeds, uars.tolist(), strict=True)),
-            interval=actor_interval(confusions, unweighted_average_recall, **resampling),
-            loss=float((unweighted_average_recall(unchanged.sum(axis=1)) - uars).mean()),
-            loss_interval=paired_interval(unchanged, confusions, unweighted_average_recall, **resampling),
-        )
-    return scores
+def _scores(
+    scored: Predictions, predicted: NDArray[np.int64], cross_validation: CrossValidation
+) -> dict[str, dict[str, Any]]:
+    """Return the entry "changes" from the recordings of all folds and `predicted`, int64 [seeds, 1 + changes, n]."""
+    actors, n_classes = [name.actor for name in scored.names], len(cross_validation.class_names)
+    confusions = np.array(
+        [
+            [list(confusions_by_actor(scored.truth, one, actors, n_classes).values()) for one in by_seed]
+            for by_seed in predicted.swapaxes(0, 1)
+        ]
+    )  # [1 + changes, seeds, actors, classes, classes]
+    uars = unweighted_average_recall(confusions.sum(axis=2))  # [1 + changes, seeds]
+    interval = partial(
+        actor_interval,
+        statistic=unweighted_average_recall,
+        resamples=cross_validation.bootstrap_resamples,
+        seed=cross_validation.bootstrap_seed,
+    )
+    labels = {UNCHANGED: UNCHANGED} | {name: label for name, (label, _) in CHANGES.items()}
+    return {
+        name: {
+            "label": label,
+            "uar": float(uar.mean()),
+            "uar_by_seed": dict(zip(map(str, cross_validation.seeds), uar.tolist(), strict=True)),
+            "uar_interval_95": list(interval(counts)),
+            "loss": float((uars[0] - uar).mean()),
+            "loss_interval_95": list(interval(confusions[0], reference=counts)),
+        }
+        for (name, label), counts, uar in zip(labels.items(), confusions, uars, strict=True)
+    }

@@ -1,12 +1,10 @@
-"""Changes of a recording's sound that keep its emotion: level, noise, telephone, room.
-
-Light: worker processes import it.
-"""
+"""Changes of a recording's sound that keep its emotion: level, noise, telephone, room. Worker processes import it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
+from numpy.random import Generator
 from numpy.typing import NDArray
 from scipy.signal import butter, fftconvolve, sosfilt
 
@@ -20,53 +18,36 @@ TELEPHONE_HZ = (300.0, 3400.0)
 RIR_T60 = 0.3
 RIR_DIRECT_DB = 5.0
 
-_ORDER = 4
-_BLOCK_SECONDS = 0.02
-_SEED = 0
+Waveform = NDArray[np.float32]
+"""[samples], mono."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class SoundChange:
-    """A change with its name and what it is, in a few words.
-
-    Attributes
-    ----------
-    apply : (waveform float32 [samples], sample rate in Hz, random generator) -> float32 [samples], a new array.
-    """
-
-    name: str
-    label: str
-    apply: Callable[[NDArray[np.float32], int, np.random.Generator], NDArray[np.float32]]
-
-
-def gain(waveform: NDArray[np.float32], *, decibels: float) -> NDArray[np.float32]:
+def gain(waveform: Waveform, _rate: int, _rng: Generator, *, decibels: float) -> Waveform:
     """Return the waveform louder, or softer, by `decibels`; what exceeds full scale is not clipped."""
     return waveform * np.float32(10 ** (decibels / 20))
 
 
-def speech_power(waveform: NDArray[np.float32], *, sample_rate: int) -> float:
+def speech_power(waveform: Waveform, *, sample_rate: int) -> float:
     """Return the mean power of the loudest half of the 20 ms blocks, so that pauses do not count."""
-    size = round(_BLOCK_SECONDS * sample_rate)
+    size = round(0.02 * sample_rate)
     n_blocks = len(waveform) // size
     powers = np.square(waveform[: n_blocks * size], dtype=np.float64).reshape(n_blocks, size).mean(axis=1)
     return float(np.sort(powers)[n_blocks // 2 :].mean())
 
 
-def white_noise(
-    waveform: NDArray[np.float32], *, snr_db: float, sample_rate: int, rng: np.random.Generator
-) -> NDArray[np.float32]:
+def white_noise(waveform: Waveform, sample_rate: int, rng: Generator, *, snr_db: float) -> Waveform:
     """Return the waveform with white Gaussian noise `snr_db` below the level of its speech (`speech_power`)."""
     deviation = np.sqrt(speech_power(waveform, sample_rate=sample_rate) * 10 ** (-snr_db / 10))
     return waveform + np.float32(deviation) * rng.standard_normal(len(waveform), dtype=np.float32)
 
 
-def telephone(waveform: NDArray[np.float32], *, sample_rate: int) -> NDArray[np.float32]:
+def telephone(waveform: Waveform, sample_rate: int, _rng: Generator) -> Waveform:
     """Return the waveform within 300 to 3,400 Hz: a Butterworth band-pass of order 4 at each edge, run forwards."""
-    sections = butter(_ORDER, TELEPHONE_HZ, btype="bandpass", fs=sample_rate, output="sos")
+    sections = butter(4, TELEPHONE_HZ, btype="bandpass", fs=sample_rate, output="sos")
     return np.asarray(sosfilt(sections, waveform), dtype=np.float32)
 
 
-def draw_rir(*, sample_rate: int, rng: np.random.Generator) -> NDArray[np.float64]:
+def draw_rir(*, sample_rate: int, rng: Generator) -> NDArray[np.float64]:
     """Return the impulse response of a small room, float64 [samples]: the direct sound, 1, and then a tail.
 
     The tail is Gaussian noise that falls by 60 dB in `RIR_T60` seconds (Polack 1988) and holds in all `RIR_DIRECT_DB`
@@ -78,41 +59,26 @@ def draw_rir(*, sample_rate: int, rng: np.random.Generator) -> NDArray[np.float6
     return np.concatenate([[1.0], tail])
 
 
-def convolve_rir(waveform: NDArray[np.float32], *, sample_rate: int, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Return the waveform in a small room, float32 [samples], of the same length and without delay."""
+def convolve_rir(waveform: Waveform, sample_rate: int, rng: Generator) -> Waveform:
+    """Return the waveform in a small room, of the same length and without delay."""
     response = draw_rir(sample_rate=sample_rate, rng=rng)
     return np.asarray(fftconvolve(waveform, response)[: len(waveform)], dtype=np.float32)
 
 
-CHANGES = (
-    SoundChange(name="louder", label="12 dB louder", apply=lambda wave, rate, rng: gain(wave, decibels=12)),
-    SoundChange(name="softer", label="12 dB softer", apply=lambda wave, rate, rng: gain(wave, decibels=-12)),
-    SoundChange(
-        name="noise_20_db",
-        label="white noise 20 dB below the speech",
-        apply=lambda wave, rate, rng: white_noise(wave, snr_db=20, sample_rate=rate, rng=rng),
-    ),
-    SoundChange(
-        name="noise_10_db",
-        label="white noise 10 dB below the speech",
-        apply=lambda wave, rate, rng: white_noise(wave, snr_db=10, sample_rate=rate, rng=rng),
-    ),
-    SoundChange(
-        name="telephone",
-        label="telephone band, 300 to 3,400 Hz",
-        apply=lambda wave, rate, rng: telephone(wave, sample_rate=rate),
-    ),
-    SoundChange(
-        name="rir",
-        label="small room, T60 0.3 s",
-        apply=lambda wave, rate, rng: convolve_rir(wave, sample_rate=rate, rng=rng),
-    ),
-)
+CHANGES: dict[str, tuple[str, Callable[[Waveform, int, Generator], Waveform]]] = {
+    "louder": ("12 dB louder", partial(gain, decibels=12)),
+    "softer": ("12 dB softer", partial(gain, decibels=-12)),
+    "noise_20_db": ("white noise 20 dB below the speech", partial(white_noise, snr_db=20)),
+    "noise_10_db": ("white noise 10 dB below the speech", partial(white_noise, snr_db=10)),
+    "telephone": ("telephone band, 300 to 3,400 Hz", telephone),
+    "rir": ("small room, T60 0.3 s", convolve_rir),
+}
+"""Name -> a label of a few words, and the function: (waveform, sample rate in Hz, generator) -> a new waveform."""
 
 
-def change(waveform: NDArray[np.float32], by: SoundChange, *, sample_rate: int, name: str) -> NDArray[np.float32]:
+def change(waveform: Waveform, by: str, *, sample_rate: int, name: str) -> Waveform:
     """Return the waveform of the recording `name` changed; its random numbers follow from both names alone."""
-    return by.apply(waveform, sample_rate, recording_rng(seed=_SEED, name=f"{name}/{by.name}", copy=0))
+    return CHANGES[by][1](waveform, sample_rate, recording_rng(seed=0, name=f"{name}/{by}", copy=0))
 
 
 def load_changed_features(
