@@ -57,10 +57,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _write(settings: ModelCardSettings) -> str:
-    from ser.evaluation.model_card.card import read_model_file, write_card  # torch, only once it is needed
+    from ser.evaluation.model_card.card import write_card  # torch, only once it is needed
 
     paths = write_card(
-        read_model_file(settings.model),
+        settings.model,
         cross_validation=Path(settings.cross_validation),
         others=settings.others,
         command=settings.command,

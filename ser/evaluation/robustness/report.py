@@ -1,11 +1,13 @@
 """What the measurement leaves in the folder of the cross-validation: a table in Markdown, and JSON."""
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ser.data.files import write_text_atomically
+from ser.errors import CheckpointError
 from ser.evaluation.cross_validation.record import Part
 from ser.evaluation.robustness.measurement import UNCHANGED
 from ser.evaluation.robustness.sound_changes import RIR_DIRECT_DB, RIR_T60
@@ -35,6 +37,39 @@ def write_robustness(values: Mapping[str, Any], folder: Path) -> str:
     write_text_atomically(destination / RESULTS_TEXT, text)
     write_text_atomically(destination / RESULTS, json.dumps(values, indent=2, allow_nan=False) + "\n")
     return text
+
+
+def read_robustness(folder: Path, results: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the content of the robustness.json of a cross-validation, of its test part where that was measured.
+
+    Parameters
+    ----------
+    results : the content of its results.json; unchanged recordings must have the UAR in it.
+
+    Returns
+    -------
+    As of `ser.evaluation.robustness.measurement.measure`; None where nothing was measured.
+
+    Raises
+    ------
+    CheckpointError : the file is not JSON, or was measured on other predictions.
+    """
+    paths = [part_folder(folder, part) / RESULTS for part in ("test", "validation")]
+    path = next((path for path in paths if path.is_file()), None)
+    if path is None:
+        return None
+    try:
+        values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise CheckpointError(f"{path} is damaged: it is not JSON.") from error
+    if values["n_recordings"] == values["of_recordings"]:
+        summary = results["summary"].get(values["part"])
+        if summary is None or not math.isclose(values["changes"][UNCHANGED]["uar"], summary["pooled"]["uar"]["mean"]):
+            raise CheckpointError(
+                f"The {RESULTS} of {folder} is not of its results.json; measure again: "
+                f"python -m ser robustness cross_validation={folder} part={values['part']}"
+            )
+    return values
 
 
 def robustness_table(values: Mapping[str, Any]) -> str:
