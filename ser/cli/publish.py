@@ -37,9 +37,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _publish(settings: PublishSettings) -> str:
-    from ser.evaluation.publish import publish, read_calibration  # torch, only once it is needed
+    from ser.evaluation.publish import publish  # torch, only once it is needed
 
     folder = Path(settings.folder) if settings.folder else MODELS
-    calibration = read_calibration(Path(settings.cross_validation)) if settings.cross_validation else None
-    paths = publish(Path(settings.checkpoint), folder / f"{settings.name}{SAFETENSORS}", calibration=calibration)
+    cross_validation = Path(settings.cross_validation) if settings.cross_validation else None
+    output = folder / f"{settings.name}{SAFETENSORS}"
+    paths = publish(Path(settings.checkpoint), output, cross_validation=cross_validation)
     return "\n".join(map(str, paths))

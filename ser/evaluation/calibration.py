@@ -46,14 +46,11 @@ def fit_temperature(probabilities: ArrayLike, truth: ArrayLike) -> float:
     """Return the temperature that minimises the log-loss (Guo et al. 2017, arXiv:1706.04599, section 4.2).
 
     The loss is convex in the inverse temperature, so the place where its derivative changes sign is found by halving.
+    Errors are as in `log_loss`.
 
     Returns
     -------
     Within `TEMPERATURE_RANGE`; one of its ends where the loss falls all the way to it.
-
-    Raises
-    ------
-    ValueError : the shapes do not match, or there is no row.
     """
     table, labels = _checked(probabilities, truth)
     logits = _logarithms(table)
@@ -70,6 +67,7 @@ def fit_rejection_threshold(probabilities: ArrayLike, truth: ArrayLike, *, accur
     """Return the lowest confidence from which on predictions reach an accuracy.
 
     The confidence of a prediction is its largest probability; predictions below the threshold are rejected.
+    Errors are as in `log_loss`.
 
     Parameters
     ----------
@@ -78,10 +76,6 @@ def fit_rejection_threshold(probabilities: ArrayLike, truth: ArrayLike, *, accur
     Returns
     -------
     0.0 where all predictions together reach it, None where no threshold does.
-
-    Raises
-    ------
-    ValueError : the shapes do not match, or there is no row.
     """
     table, labels = _checked(probabilities, truth)
     confidence = table.max(axis=1)

@@ -2,8 +2,9 @@
 
 import logging
 import statistics
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from ser.errors import CheckpointError, SettingsError
 from ser.evaluation.cross_validation.record import RESULTS, read_results
@@ -16,18 +17,12 @@ from ser.inference.run_folder import find_checkpoint
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Calibration:
-    """What a cross-validation found for its recipe; see `ser.models.metadata.ModelMetadata`."""
+def read_calibration(folder: Path) -> dict[str, Any]:
+    """Return what a cross-validation found for its recipe: entries of `ser.models.metadata.ModelMetadata`.
 
-    temperature: float
-    rejection_threshold: float
-
-
-def read_calibration(folder: Path) -> Calibration:
-    """Return the geometric mean of the runs' temperatures, and the mean of their thresholds.
-
-    A run without a threshold, because none reached the target accuracy, rejects everything: it counts as 1.
+    - temperature: the geometric mean of those of the runs.
+    - rejection_threshold: the mean of those of the runs. A run without one, because none reached the target accuracy,
+      rejects everything: it counts as 1.
 
     Raises
     ------
@@ -36,26 +31,30 @@ def read_calibration(folder: Path) -> Calibration:
     runs = [run for run in read_results(folder)["runs"] if run["seed"] != "ensemble"]
     try:
         thresholds = [run["rejection_threshold"] for run in runs]
-        return Calibration(
-            temperature=statistics.geometric_mean(run["temperature"] for run in runs),
-            rejection_threshold=statistics.fmean(1.0 if each is None else each for each in thresholds),
-        )
+        return {
+            "temperature": statistics.geometric_mean(run["temperature"] for run in runs),
+            "rejection_threshold": statistics.fmean(1.0 if each is None else each for each in thresholds),
+        }
     except (ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{folder / RESULTS} holds no run with its calibration: {error}.") from error
 
 
-def publish(checkpoint: Path, output: Path, *, calibration: Calibration | None = None) -> list[Path]:
+def publish(checkpoint: Path, output: Path, *, cross_validation: Path | None = None) -> list[Path]:
     """Write the model of a checkpoint, or of a run's folder, as `output`, a .safetensors file; return all files.
+
+    Parameters
+    ----------
+    cross_validation : the folder of one of the same recipe, which calibrates the model (`read_calibration`).
 
     Raises
     ------
-    CheckpointError : as `load_recogniser`, `onnx_model` and `write_pretrained`; nothing is written.
+    CheckpointError : as `read_calibration`, `load_recogniser`, `onnx_model` and `write_pretrained`; nothing is written.
     OSError : a file cannot be written.
     """
     source = find_checkpoint(checkpoint)
     recogniser, metadata = load_recogniser(source)
-    if calibration is not None:
-        metadata = replace(metadata, **vars(calibration))
+    if cross_validation is not None:
+        metadata = replace(metadata, **read_calibration(cross_validation))
     onnx = None
     try:
         onnx = onnx_model(recogniser, metadata, source)
