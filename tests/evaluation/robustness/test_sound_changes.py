@@ -2,17 +2,9 @@ import numpy as np
 import pytest
 
 from ser.audio.io import read_sound
+from ser.augment.waveform import recording_rng
 from ser.corpora.manifest import find_recordings
-from ser.evaluation.robustness.sound_changes import (
-    CHANGES,
-    change,
-    convolve_rir,
-    draw_rir,
-    load_changed_features,
-    speech_power,
-    telephone,
-    white_noise,
-)
+from ser.evaluation.robustness.sound_changes import CHANGES, change, draw_rir, load_changed_features, speech_power
 from ser.features.pipeline import load_features, network_input, preprocess
 from ser.features.settings import FeatureSettings
 
@@ -44,7 +36,7 @@ def test_noise_lies_as_far_below_the_speech_as_asked_whatever_the_pauses(snr, pa
     seconds = np.arange(int(1.5 * RATE)) / RATE
     tone = 0.1 * np.sin(2 * np.pi * 1000 * seconds)
     waveform = np.concatenate([tone, np.zeros(int(pause * RATE))]).astype(np.float32)
-    noise = white_noise(waveform, RATE, np.random.default_rng(0), snr_db=snr) - waveform
+    noise = change(waveform, f"noise_{snr}_db", sample_rate=RATE, name="a") - waveform
     assert decibels(0.1**2 / 2 / np.mean(noise.astype(float) ** 2)) == pytest.approx(snr, abs=0.1)
     low, high = power_between(noise, 100, 1100), power_between(noise, 8000, 9000)
     assert decibels(low / high) == pytest.approx(0, abs=0.5)
@@ -58,7 +50,7 @@ def test_the_level_of_speech_is_that_of_the_loudest_half_of_the_blocks():
 
 def test_the_telephone_passes_its_band_and_nothing_else():
     noise = np.random.default_rng(1).standard_normal(4 * RATE).astype(np.float32)
-    passed = telephone(noise, RATE, np.random.default_rng(0))
+    passed = change(noise, "telephone", sample_rate=RATE, name="a")
 
     def attenuation(low, high):
         return decibels(power_between(passed, low, high) / power_between(noise, low, high))
@@ -88,9 +80,9 @@ def test_the_room_decays_in_its_time_and_has_its_fraction_of_direct_sound():
 def test_a_room_answers_a_click_with_its_response_and_comes_no_earlier():
     click = np.zeros(RATE, dtype=np.float32)
     click[1000] = 0.5
-    response = draw_rir(sample_rate=RATE, rng=np.random.default_rng(3))
+    response = draw_rir(sample_rate=RATE, rng=recording_rng(seed=0, name="a/rir", copy=0))
     expected = np.concatenate([np.zeros(1000), 0.5 * response, np.zeros(RATE - 1000 - len(response))])
-    np.testing.assert_allclose(convolve_rir(click, RATE, np.random.default_rng(3)), expected, atol=1e-6)
+    np.testing.assert_allclose(change(click, "rir", sample_rate=RATE, name="a"), expected, atol=1e-6)
 
 
 def test_changes_follow_from_the_names_alone_and_leave_the_waveform_alone(voice):
