@@ -31,33 +31,23 @@ def diagonal(right, wrong):
     return [[right, wrong], [wrong, right]]
 
 
-ALIKE = [diagonal(3, 1)] * 5
-ONE_CLASS_EACH = [[[2, 0], [0, 0]], [[0, 0], [1, 1]]]
-# One always right, one always wrong: a resample has neither, one or two of the good one, so the accuracy is 0, 1/2 or 1
-# with probabilities 1/4, 1/2 and 1/4.
-OPPOSITE = [diagonal(3, 0), diagonal(0, 3)]
-
-
 @pytest.mark.parametrize(
-    ("actors", "statistic", "level", "ends"),
+    ("actors", "statistic", "level"),
     [
-        (OPPOSITE, accuracy, 0.95, (0.0, 1.0)),
-        (OPPOSITE, accuracy, 0.4, (0.5, 0.5)),
-        (ALIKE, unweighted_average_recall, 0.95, (0.75, 0.75)),
-        (ONE_CLASS_EACH, unweighted_average_recall, 0.95, (0.5, 1.0)),  # a class that no drawn actor has is left out
+        ([diagonal(3, 0), diagonal(0, 3)], accuracy, 0.95),
+        ([diagonal(3, 0), diagonal(0, 3)], accuracy, 0.4),
+        ([diagonal(3, 1)] * 3, unweighted_average_recall, 0.95),
+        ([[[2, 0], [0, 0]], [[0, 0], [1, 1]]], unweighted_average_recall, 0.95),  # a drawn actor may lack a class
+        ([diagonal(9, 1), diagonal(6, 4), diagonal(3, 7)], accuracy, 0.8),
     ],
 )
-def test_the_interval_of_hand_made_cases(actors, statistic, level, ends):
-    assert actor_interval([actors], statistic, resamples=2000, seed=0, level=level) == ends
-
-
-def test_the_ends_are_those_of_all_possible_resamples():
-    # Three actors: all 27 ordered draws have equal weight, and their quantiles can be written down.
-    matrices = np.array([diagonal(9, 1), diagonal(6, 4), diagonal(3, 7)])
-    exact = [accuracy(matrices[list(draw)].sum(axis=0)) for draw in itertools.product(range(3), repeat=3)]
-    got = actor_interval(matrices[None], accuracy, resamples=50_000, seed=1, level=0.8)
-    # Both quantiles lie inside a step of the exact distribution (its values are 0.1 apart), so they must be equal.
-    assert got == pytest.approx(np.quantile(np.repeat(exact, 1000), [0.1, 0.9]))
+def test_the_ends_are_those_of_all_possible_resamples(actors, statistic, level):
+    # All ordered draws have equal weight, so the quantiles of two or three actors can be written down.
+    draws = itertools.product(range(len(actors)), repeat=len(actors))
+    exact = [statistic(np.array(actors)[list(draw)].sum(axis=0)) for draw in draws]
+    got = actor_interval([actors], statistic, resamples=50_000, seed=1, level=level)
+    # Both quantiles lie inside a step of the exact distribution, so they must be equal.
+    assert got == pytest.approx(np.quantile(np.repeat(exact, 1000), [(1 - level) / 2, (1 + level) / 2]))
 
 
 def test_models_are_resampled_with_the_same_actors_of_the_seed_and_then_averaged():
