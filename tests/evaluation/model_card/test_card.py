@@ -133,11 +133,11 @@ def test_sections_without_results_are_left_out_and_every_score_has_its_command(b
             assert re.search(r"`python cross_validate\.py ", section), section.splitlines()[0]
 
 
-def test_robustness_and_other_protocols_are_added(write, copy, tmp_path):
+def test_a_card_of_a_run_with_robustness_and_another_protocol(write, copy, tmp_path):
     text = (copy / "results.json").read_text().replace('"protocol": "Speaker-independent', '"protocol": "Sung, made up')
     (tmp_path / "results.json").write_text(text)
     assert measure_robustness([f"cross_validation={copy}", "part=test", "count=4", "workers=1"]) == 0
-    card = write(cross_validation=copy, song=tmp_path).read_text()
+    card = write(model=copy / "fold_subject_wise_0_seed_0", cross_validation=copy, song=tmp_path).read_text()
     assert robustness_table(json.loads((copy / "test" / "robustness.json").read_text())) in card
     assert "Scored: 8 of 60 test recordings" in card
     assert "part=test count=<n>`" in card
@@ -145,6 +145,8 @@ def test_robustness_and_other_protocols_are_added(write, copy, tmp_path):
     assert "is sung\n\nSung, made up" in card
     assert "song=<folder>" in card
     assert str(tmp_path) not in card
+    assert "This model has no temperature and rejects no prediction." in card
+    assert not re.search("Trained by|Published by", card)
     assert "The six folds of EmoBox" not in card
 
 
