@@ -7,17 +7,18 @@ from pathlib import Path
 from typing import Literal
 
 import pandas as pd
+from sklearn.preprocessing import StandardScaler
 
 import ser
-from ser.corpora.manifest import same_content
-from ser.corpora.selection import DataSettings, locate_corpus
+from ser.corpora.manifest import Recording, find_recordings, same_content
+from ser.corpora.selection import DataSettings, locate_corpus, of_channel
 from ser.eda import embedding, figures, findings, tables
 from ser.eda.feature_table import write_feature_table
-from ser.eda.observations import Observations, chosen_recordings, name_table, observe
-from ser.eda.report import Picture, Section, Table, write_report, write_table
+from ser.eda.observations import name_table, observe
+from ser.eda.report import Section, Table, write_report, write_table
 from ser.errors import CorpusError, SettingsError
 from ser.evaluation.figures import save_figure
-from ser.features.settings import FeatureSettings, feature_names, rows_of
+from ser.features.settings import FeatureSettings
 from ser.features.validation import Seed, settings_dataclass
 
 log = logging.getLogger(__name__)
@@ -63,18 +64,17 @@ def run(settings: EdaSettings) -> Path:
     path = Path(settings.output_path or Path(settings.output_dir) / _OUTPUTS[settings.task])
     _check_writable(path, key="output_path" if settings.output_path else "output_dir")
     root = locate_corpus(settings.data, data_dir=Path(settings.paths["data_dir"]))
-    recordings = chosen_recordings(root, settings.data)
-    cache_dir, workers = Path(settings.paths["cache_dir"]), settings.data.workers
+    of_classes = [r for r in find_recordings(root) if r.name.emotion in settings.data.classes]
+    recordings = of_channel(of_classes, settings.data.channel)
+    if not recordings:
+        raise CorpusError(f"{root} holds no recording of data.channel={settings.data.channel} in data.classes.")
     if settings.task == "plot_emotions":
         save_figure(figures.emotion_figure(name_table(recordings)), path)
     elif settings.task == "table":
-        write_feature_table(path, recordings, settings.features, cache_dir=cache_dir, workers=workers)
+        cache_dir = Path(settings.paths["cache_dir"])
+        write_feature_table(path, recordings, settings.features, cache_dir=cache_dir, workers=settings.data.workers)
     else:
-        observations = observe(recordings, settings.features, cache_dir=cache_dir, workers=workers)
-        if (n_recordings := len(observations.recordings)) < _FEWEST:
-            raise CorpusError(f"{root} holds {n_recordings} readable recordings; at least {_FEWEST} are needed.")
-        equal = same_content(recording.path for recording in recordings)
-        _write_analysis(path, observations, equal, settings)
+        _write_analysis(path, root, recordings, settings)
     log.info("Written to %s", path)
     return path
 
@@ -83,68 +83,71 @@ def _check_writable(path: Path, *, key: str) -> None:
     """Refuse a place that cannot be written before the work for it is done."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        reason = "it is a folder" if path.is_dir() else None
-        if not os.access(path.parent, os.W_OK):
-            reason = "writing there is not permitted"
+        writable = os.access(path.parent, os.W_OK)
+        reason = "writing there is not permitted" if not writable else "it is a folder" if path.is_dir() else None
     except OSError as error:
         reason = error.strerror
     if reason:
         raise SettingsError(f"{key} is no place to write {path} ({reason}); name another with {key}=<path>.")
 
 
-def _write_analysis(
-    path: Path, observations: Observations, equal: Sequence[tuple[Path, ...]], settings: EdaSettings
-) -> None:
+def _write_analysis(path: Path, root: Path, recordings: Sequence[Recording], settings: EdaSettings) -> None:
     """Write every table and figure beside `path`, then the report to it."""
-    found, features = observations.recordings, observations.features
-    labels, effects = tables.label_distribution(found), tables.effect_sizes(observations)
-    means, matrix = tables.mean_features(observations), tables.correlations(observations)
-    points = embedding.standardised(observations)
+    features, cache_dir = settings.features, Path(settings.paths["cache_dir"])
+    found, statistics, failures = observe(recordings, features, cache_dir=cache_dir, workers=settings.data.workers)
+    if len(found) < _FEWEST:
+        raise CorpusError(f"{root} holds {len(found)} readable recordings; at least {_FEWEST} are needed.")
+    equal = same_content(recording.path for recording in recordings)
+    matrix = statistics["mean"].corr()
+    labels, effects = tables.label_distribution(found), tables.effect_sizes(found, statistics)
+    means = tables.mean_features(found, statistics)
+    for group in means.columns.unique("group"):
+        write_table(path.with_name(f"mean_features_{group}.csv"), means[group].reset_index())
+    points = StandardScaler().fit_transform(statistics)
     nearest = embedding.nearest_neighbours(points, found["actor"].to_numpy())
     agreement, confusion = embedding.neighbour_table(nearest, found), embedding.neighbour_emotions(nearest, found)
-    maps = {"embedding_pca.png": embedding.pca_embedding(points)}
+    pca = embedding.pca_embedding(points)
+    maps = {"embedding_pca.png": figures.embedding_figure(pca, found, title="Principal components")}
     if settings.tsne:
-        maps["embedding_tsne.png"] = embedding.tsne_embedding(points, seed=settings.seed)
+        tsne = embedding.tsne_embedding(points, seed=settings.seed)
+        maps["embedding_tsne.png"] = figures.embedding_figure(tsne, found, title="t-SNE")
     sections = [
         Section(
             "The recordings",
             findings.corpus_findings(found, labels, equal, window=features.duration),
-            [
-                Picture("emotion_bar_plot.png", figures.emotion_figure(found)),
-                Table("label_distribution.csv", labels, percent=["fraction"]),
-                Picture("audio_duration.png", figures.duration_figure(found, window=features.duration)),
-                Table("eda_summary.csv", tables.corpus_summary(found)),
-                Picture("examples.png", figures.example_figure(figures.choose_examples(found), features)),
-            ],
+            {
+                "emotion_bar_plot.png": figures.emotion_figure(found),
+                "label_distribution.csv": Table(labels, percent=["fraction"]),
+                "audio_duration.png": figures.duration_figure(found, window=features.duration),
+                "eda_summary.csv": Table(tables.corpus_summary(found)),
+                "examples.png": figures.example_figure(figures.choose_examples(found), features),
+            },
         ),
         Section(
             "The features",
-            findings.feature_findings(effects, matrix, features),
-            [
-                Picture("mean_features.png", figures.mean_feature_figure(observations, means)),
-                Picture("feature_distributions.png", figures.distribution_figure(observations, effects)),
-                Picture("effect_sizes.png", figures.effect_figure(effects)),
-                Table("effect_sizes.csv", effects, percent=tables.EFFECT_FACTORS, shown=_LISTED_EFFECTS),
-                Picture("correlation_heatmap.png", figures.correlation_figure(matrix, features)),
-                Table("group_correlations.csv", tables.group_correlations(matrix, features)),
-            ],
+            findings.feature_findings(effects, matrix),
+            {
+                "mean_features.png": figures.mean_feature_figure(statistics, means),
+                "feature_distributions.png": figures.distribution_figure(found, statistics, effects),
+                "effect_sizes.png": figures.effect_figure(effects),
+                "effect_sizes.csv": Table(effects, percent=tables.EFFECT_FACTORS, shown=_LISTED_EFFECTS),
+                "correlation_heatmap.png": figures.correlation_figure(matrix),
+                "group_correlations.csv": Table(tables.group_correlations(matrix)),
+            },
         ),
         Section(
             "Why a random split is optimistic",
             findings.neighbour_findings(agreement, confusion),
-            [
-                *(Picture(file, figures.embedding_figure(embedded, found)) for file, embedded in maps.items()),
-                Table("nearest_neighbours.csv", agreement, percent=["fraction", "chance"]),
-                Table("neighbour_emotions.csv", confusion, percent=list(confusion)),
-            ],
+            {
+                **maps,
+                "nearest_neighbours.csv": Table(agreement, percent=["fraction", "chance"]),
+                "neighbour_emotions.csv": Table(confusion, percent=list(confusion)),
+            },
         ),
     ]
-    if failures := observations.failures:
+    if failures:
         unreadable = pd.DataFrame({"file": [p.name for p in failures], "reason": list(failures.values())})
-        sections.append(Section("Left out", [], [Table("unreadable.csv", unreadable)]))
-    names = feature_names(features)
-    for group, rows in rows_of(features).items():
-        write_table(path.with_name(f"mean_features_{group}.csv"), means[[*tables.LEVEL_COLUMNS, *names[rows]]])
+        sections.append(Section("Left out", [], {"unreadable.csv": Table(unreadable)}))
     made_from = (
         f"Made by ser {ser.__version__} from {features.n_features} features per frame ({', '.join(features.groups)}) "
         f"at {features.sample_rate:,} Hz, hop {features.hop_length}: mean and standard deviation over the frames of "

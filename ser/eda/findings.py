@@ -5,23 +5,17 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from ser.corpora.ravdess import CHANNELS, expected_names
 from ser.eda.embedding import ANYONE, OTHERS
-from ser.features.settings import FeatureSettings, rows_of
 
 
 def corpus_findings(
     recordings: pd.DataFrame, labels: pd.DataFrame, equal: Sequence[tuple[Path, ...]], *, window: float
 ) -> list[str]:
-    """Return sentences on counts, balance, durations and equal files.
+    """Return sentences on counts, balance and durations (`read_headers`, `label_distribution`), and on equal files.
 
-    Parameters
-    ----------
-    recordings : as `read_headers` returns them; `labels` as `label_distribution` does.
-    equal : groups of files that are equal byte by byte.
-    window : seconds of the network's input.
+    `equal` are groups of files that are equal byte by byte; `window` is in seconds of the network's input.
     """
     channels = dict(list(recordings.groupby("channel", observed=True)))
     counted = ", ".join(f"{len(part):,} of {channel}" for channel, part in channels.items())
@@ -76,13 +70,8 @@ def _duration_findings(recordings: pd.DataFrame, *, window: float) -> list[str]:
     ]
 
 
-def feature_findings(effects: pd.DataFrame, matrix: NDArray[np.float64], features: FeatureSettings) -> list[str]:
-    """Return sentences on the effects of the features and on their correlations.
-
-    Parameters
-    ----------
-    effects : as `effect_sizes` returns them; `matrix` [features, features] as `correlations` does.
-    """
+def feature_findings(effects: pd.DataFrame, matrix: pd.DataFrame) -> list[str]:
+    """Return sentences on `effect_sizes` and on correlations [features, features], both axes (group, feature)."""
     sentences, best = [], effects.iloc[0]
     if "emotion" in effects:
         sentences.append(
@@ -95,17 +84,13 @@ def feature_findings(effects: pd.DataFrame, matrix: NDArray[np.float64], feature
             f"{n_actor} of {len(effects)} means and deviations vary more with the actor than with the emotion (median "
             f"η² {effects['actor'].median():.2f} against {effects['emotion'].median():.2f})."
         )
-    rows, strength, listed = rows_of(features), np.abs(matrix), []
-    if "mel" in rows and features.n_mels > 1:
-        of_mel = strength[rows["mel"], rows["mel"]]
-        of_pairs = of_mel[np.triu_indices(len(of_mel), 1)]
-        listed += [
-            f"neighbouring mel bands {np.nanmean(of_mel.diagonal(1)):.2f}",
-            f"any two {np.nanmean(of_pairs):.2f}",
-        ]
+    groups, strength, listed = set(matrix.columns.unique("group")), matrix.abs(), []
+    if "mel" in groups and len(of_mel := strength.loc[["mel"], ["mel"]].to_numpy()) > 1:
+        neighbours, pairs = of_mel.diagonal(1), of_mel[np.triu_indices(len(of_mel), 1)]
+        listed = [f"neighbouring mel bands {np.nanmean(neighbours):.2f}", f"any two {np.nanmean(pairs):.2f}"]
     for group, name in (("delta", "delta"), ("delta2", "double delta")):
-        if {"mfcc", group} <= rows.keys():
-            pairs = strength[rows["mfcc"], rows[group]].diagonal()
+        if {"mfcc", group} <= groups:
+            pairs = strength.loc[["mfcc"], [group]].to_numpy().diagonal()
             listed.append(f"an MFCC and its {name} {np.nanmean(pairs):.2f}")
     return sentences + ([f"Mean |r| over the recordings' means: {', '.join(listed)}."] if listed else [])
 

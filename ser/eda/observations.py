@@ -2,8 +2,8 @@
 
 import logging
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +12,12 @@ import soundfile
 from numpy.typing import NDArray
 
 from ser.augment.waveform import AugmentSettings
-from ser.corpora.manifest import Recording, find_recordings
+from ser.corpora.manifest import Recording
 from ser.corpora.ravdess import CHANNELS, EMOTIONS, INTENSITIES
-from ser.corpora.selection import DataSettings, of_channel
 from ser.data.cache import Prepared, Recipe, Sample, prepare
-from ser.errors import AudioError, CorpusError
+from ser.errors import AudioError
 from ser.features._filterbanks import DELTA_WIDTH
-from ser.features.settings import FeatureSettings, rows_of
+from ser.features.settings import FeatureSettings, feature_names, rows_of
 
 log = logging.getLogger(__name__)
 
@@ -28,39 +27,6 @@ LEVELS = {"emotion": EMOTIONS, "channel": CHANNELS, "intensity": INTENSITIES, "g
 _POWER_FLOOR = 1e-10
 _LONGEST = 20.0
 """Seconds that are analysed, three times the longest of RAVDESS: one misnamed lecture would fill the memory."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Observations:
-    """Recordings and the statistics of their features, row by row.
-
-    Attributes
-    ----------
-    recordings : a row a recording; see `read_headers`.
-    features : the settings of the features.
-    means, deviations : float64 [recordings, features], over the frames of each recording; see `summarise_frames`.
-    failures : path -> why it could not be read.
-    """
-
-    recordings: pd.DataFrame
-    features: FeatureSettings
-    means: NDArray[np.float64]
-    deviations: NDArray[np.float64]
-    failures: Mapping[Path, str]
-
-
-def chosen_recordings(root: Path, data: DataSettings) -> list[Recording]:
-    """Return the recordings below `root` of the chosen channel and classes.
-
-    Raises
-    ------
-    CorpusError : there are none.
-    """
-    found = of_channel(find_recordings(root), data.channel)
-    chosen = [recording for recording in found if recording.name.emotion in data.classes]
-    if not chosen:
-        raise CorpusError(f"{root} holds no recording of data.channel={data.channel} in data.classes.")
-    return chosen
 
 
 def name_table(recordings: Iterable[Recording]) -> pd.DataFrame:
@@ -75,8 +41,7 @@ def name_table(recordings: Iterable[Recording]) -> pd.DataFrame:
         for recording in recordings
     )
     for factor, levels in LEVELS.items():
-        present = [level for level in levels if (table[factor] == level).any()]
-        table[factor] = pd.Categorical(table[factor], categories=present, ordered=True)
+        table[factor] = pd.Categorical(table[factor], levels, ordered=True).remove_unused_categories()
     return table
 
 
@@ -104,12 +69,10 @@ def read_headers(recordings: Sequence[Recording]) -> tuple[pd.DataFrame, dict[Pa
 
 def observe(
     recordings: Sequence[Recording], features: FeatureSettings, *, cache_dir: Path, workers: int
-) -> Observations:
-    """Read headers and features of whole recordings; those that cannot be read are left out and listed.
+) -> tuple[pd.DataFrame, pd.DataFrame, dict[Path, str]]:
+    """Return the recordings (`read_headers`), their statistics row by row (`summarise_frames`), and path -> reason.
 
-    Parameters
-    ----------
-    workers : processes; 0 takes all cores.
+    Recordings that cannot be read are left out and logged; they have the reason. `workers` 0 takes all cores.
 
     Raises
     ------
@@ -126,8 +89,7 @@ def observe(
         failures |= prepared.failures
     for reason in failures.values():
         log.warning("Left out: %s", reason)
-    means, deviations = summarise_frames(prepared.features, prepared.lengths, features)
-    return Observations(recordings=table, features=features, means=means, deviations=deviations, failures=failures)
+    return table, summarise_frames(prepared.features, prepared.lengths, features), failures
 
 
 def prepare_unaugmented(
@@ -139,9 +101,9 @@ def prepare_unaugmented(
 
 
 def summarise_frames(
-    padded: NDArray[np.float32], counts: NDArray[np.int64], features: FeatureSettings
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return mean and standard deviation over the frames of each recording, float64 [recordings, features] each.
+    padded: NDArray[np.float32], lengths: NDArray[np.int64], features: FeatureSettings
+) -> pd.DataFrame:
+    """Return mean and standard deviation over the frames of each recording, float64; see `statistic_columns`.
 
     The padding behind a recording's own frames is no part of it. Mel bands are taken in decibels
     (`10 log10(power)`, from -100): as power, a few loud frames would decide every mean.
@@ -149,12 +111,19 @@ def summarise_frames(
     Parameters
     ----------
     padded : float32 [recordings, features, frames].
-    counts : int64 [recordings], the frames that are the recording's own.
+    lengths : int64 [recordings], the frames that are the recording's own.
     """
     mel = rows_of(features).get("mel", slice(0, 0))
     means, deviations = np.empty((2, *padded.shape[:2]))
-    for row, (entry, count) in enumerate(zip(padded, counts, strict=True)):
-        frames = entry[:, :count].astype(np.float64)
+    for row, (entry, length) in enumerate(zip(padded, lengths, strict=True)):
+        frames = entry[:, :length].astype(np.float64)
         frames[mel] = 10.0 * np.log10(np.maximum(frames[mel], _POWER_FLOOR))
         means[row], deviations[row] = frames.mean(axis=1), frames.std(axis=1)
-    return means, deviations
+    return pd.DataFrame(np.hstack([means, deviations]), columns=statistic_columns(features))
+
+
+def statistic_columns(features: FeatureSettings) -> pd.MultiIndex:
+    """Return the columns (statistic, group, feature): "mean" of all the features, then "deviation" of all."""
+    names = [(group, name) for group, rows in rows_of(features).items() for name in feature_names(features)[rows]]
+    columns = [(statistic, *name) for statistic in ("mean", "deviation") for name in names]
+    return pd.MultiIndex.from_tuples(columns, names=["statistic", "group", "feature"])

@@ -9,14 +9,6 @@ EMOTION_COLOURS = dict(zip(EMOTIONS, _OKABE_ITO, strict=True))
 EMOTION_MARKERS = dict(zip(EMOTIONS, "os^vDP*X", strict=True))
 CHANNEL_COLOURS = {"speech": "#0072B2", "song": "#D55E00"}
 
-FACTOR_STYLES = {
-    "emotion": ("#0072B2", "o"),
-    "actor": ("#D55E00", "D"),
-    "gender": ("#009E73", "^"),
-    "channel": ("#CC79A7", "s"),
-    "intensity": ("#000000", "x"),
-}
-
 
 def actor_style(actor: int) -> tuple[str, str]:
     """Return the colour and marker of an actor, 1 to 24: eight colours by three markers."""

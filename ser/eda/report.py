@@ -3,7 +3,7 @@
 import base64
 import html
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,24 +51,16 @@ CAPTIONS = {
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A figure of the report and the name of its PNG file, which has a caption in `CAPTIONS`."""
-
-    file: str
-    figure: Figure
-
-
-@dataclass(frozen=True)
 class Table:
-    """A table of the report and the name of its CSV file, which has a caption in `CAPTIONS`.
+    """A table of the report.
 
     Attributes
     ----------
+    content : numbers and text.
     percent : columns of fractions in [0, 1], which the report shows in percent.
     shown : how many rows the report shows; None: all. The file has all.
     """
 
-    file: str
     content: pd.DataFrame
     percent: Sequence[str] = ()
     shown: int | None = None
@@ -76,11 +68,14 @@ class Table:
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the report: findings in sentences, then figures and tables."""
+    """A part of the report: findings in sentences, then figures and tables by the names of their files.
+
+    Each name (.png, .csv) has a caption in `CAPTIONS`.
+    """
 
     title: str
     findings: Sequence[str]
-    parts: Sequence[Picture | Table]
+    parts: Mapping[str, Figure | Table]
 
 
 def write_table(path: Path, content: pd.DataFrame) -> None:
@@ -91,9 +86,7 @@ def write_table(path: Path, content: pd.DataFrame) -> None:
 def write_report(path: Path, sections: Sequence[Section], *, title: str, made_from: str) -> None:
     """Write the figures and tables of `sections` beside `path`, then the report, HTML without scripts, to it.
 
-    Parameters
-    ----------
-    made_from : one sentence on the corpus, the settings and the versions.
+    `made_from` is one sentence on the corpus, the settings and the versions.
 
     Raises
     ------
@@ -105,10 +98,9 @@ def write_report(path: Path, sections: Sequence[Section], *, title: str, made_fr
         body.append(f"<h2>{html.escape(section.title)}</h2>")
         items = "".join(f"<li>{html.escape(finding)}</li>\n" for finding in section.findings)
         body += [f"<ul>\n{items}</ul>"] if items else []
-        body += [
-            _picture(part, path.parent) if isinstance(part, Picture) else _table(part, path.parent)
-            for part in section.parts
-        ]
+        for file, part in section.parts.items():
+            place = path.with_name(file)
+            body.append(_table(part, place) if isinstance(part, Table) else _picture(part, place))
     content = "\n".join(body)
     report = (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -118,18 +110,17 @@ def write_report(path: Path, sections: Sequence[Section], *, title: str, made_fr
     write_text_atomically(path, report)
 
 
-def _picture(picture: Picture, folder: Path) -> str:
-    path = folder / picture.file
-    save_figure(picture.figure, path)
-    encoded, caption = base64.b64encode(path.read_bytes()).decode("ascii"), html.escape(CAPTIONS[picture.file])
+def _picture(figure: Figure, path: Path) -> str:
+    save_figure(figure, path)
+    encoded, caption = base64.b64encode(path.read_bytes()).decode("ascii"), html.escape(CAPTIONS[path.name])
     return (
         f'<figure><img alt="{caption}" src="data:image/png;base64,{encoded}">'
         f"<figcaption>{caption} ({path.name})</figcaption></figure>"
     )
 
 
-def _table(table: Table, folder: Path) -> str:
-    write_table(folder / table.file, table.content)
+def _table(table: Table, path: Path) -> str:
+    write_table(path, table.content)
     shown = table.content[: table.shown]
     columns = [[name.replace("_", " "), *(_text(v, name in table.percent) for v in shown[name])] for name in shown]
     kinds = ["" if pd.api.types.is_numeric_dtype(kind) else ' class="text"' for kind in shown.dtypes]
@@ -138,7 +129,7 @@ def _table(table: Table, folder: Path) -> str:
         for tag, cells in zip(["th"] + ["td"] * len(shown), zip(*columns, strict=True), strict=True)
     )
     body = "\n".join(f"<tr>{row}</tr>" for row in rows)
-    caption = html.escape(CAPTIONS[table.file].format(rows=len(table.content)))
+    caption = html.escape(CAPTIONS[path.name].format(rows=len(table.content)))
     return (
         f'<div class="table"><table><caption>{caption}</caption>\n'
         f"<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody></table></div>"

@@ -51,14 +51,14 @@ def test_the_first_component_is_the_direction_of_most_variance():
     line = rng.normal(size=100)
     points = np.outer(line, [3, 4, 0]) + 0.01 * rng.normal(size=(100, 3))
     embedded = embedding.pca_embedding(points)
-    assert abs(np.corrcoef(embedded.points[:, 0], line)[0, 1]) > 0.999
-    assert "100%" in embedded.axis_labels[0]
+    assert abs(np.corrcoef(embedded.iloc[:, 0], line)[0, 1]) > 0.999
+    assert "100%" in embedded.columns[0]
 
 
 def test_tsne_keeps_two_crowds_apart_and_repeats_itself():
     rng = np.random.default_rng(0)
     points = rng.normal(size=(40, 6)) + 20 * (np.arange(40) < 20)[:, None]
-    embedded = embedding.tsne_embedding(points, seed=1).points
-    np.testing.assert_array_equal(embedded, embedding.tsne_embedding(points, seed=1).points)
+    embedded = embedding.tsne_embedding(points, seed=1).to_numpy()
+    np.testing.assert_array_equal(embedded, embedding.tsne_embedding(points, seed=1))
     nearest = embedding.nearest_neighbours(embedded, np.ones(40))[embedding.ANYONE]
     assert ((nearest < 20) == (np.arange(40) < 20)).all()

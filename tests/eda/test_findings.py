@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from ser.eda import findings
-from ser.eda.observations import Observations, name_table
-from ser.eda.tables import correlations, effect_sizes, label_distribution
+from ser.eda.observations import name_table, statistic_columns
+from ser.eda.tables import effect_sizes, label_distribution
 from ser.features.settings import FeatureSettings
 
 
@@ -55,8 +55,8 @@ def test_findings_on_features_are_read_from_the_effects(ravdess):
     means[:, 3] = -means[:, 1]  # the second delta; r is -1 to its MFCC, about 0 between the first two
     means[:, 4] += 50.0 * ravdess["emotion"].cat.codes.to_numpy()
     deviations = rng.normal(size=means.shape) + 9 * ravdess["actor"].to_numpy()[:, None]
-    observations = Observations(recordings=ravdess, features=settings, means=means, deviations=deviations, failures={})
-    text = " ".join(findings.feature_findings(effect_sizes(observations), correlations(observations), settings))
+    statistics = pd.DataFrame(np.hstack([means, deviations]), columns=statistic_columns(settings))
+    text = " ".join(findings.feature_findings(effect_sizes(ravdess, statistics), statistics["mean"].corr()))
     assert "The mean of mel_0 differs most between emotions: they explain 100%" in text
     n_features = settings.n_features
     # All deviations, and the means of pure noise, of which 24 actors explain more than 8 emotions by chance.

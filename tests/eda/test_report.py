@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from ser.eda.report import Picture, Section, Table, write_report
+from ser.eda.report import Section, Table, write_report
 
 
 @pytest.fixture(scope="module")
@@ -16,7 +16,7 @@ def folder(tmp_path_factory):
     table = pd.DataFrame(
         {"file": ["<b>.wav", "b", "c"], "fraction": [0.25, float("nan"), 0], "seconds_mean": [1.5, 2000.0, 0]}
     )
-    parts = [Picture("examples.png", Figure()), Table("effect_sizes.csv", table, percent=["fraction"], shown=2)]
+    parts = {"examples.png": Figure(), "effect_sizes.csv": Table(table, percent=["fraction"], shown=2)}
     write_report(
         folder / "report.html", [Section("One", ["3 < 4 & more"], parts)], title="Title", made_from="Made by hand."
     )

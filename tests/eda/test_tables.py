@@ -1,6 +1,7 @@
 """Counts, durations, means, effect sizes and correlations, against other ways of computing them."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import soundfile
 from scipy import stats
@@ -8,10 +9,10 @@ from scipy import stats
 from ser.corpora.manifest import Recording, find_recordings
 from ser.corpora.ravdess import EMOTIONS, RecordingName
 from ser.eda import tables
-from ser.eda.observations import Observations, name_table, observe, read_headers, summarise_frames
+from ser.eda.observations import name_table, observe, read_headers, statistic_columns, summarise_frames
 from ser.errors import AudioError
 from ser.features.extract import extract
-from ser.features.settings import FeatureSettings, feature_names, rows_of
+from ser.features.settings import FeatureSettings, rows_of
 
 SMALL = FeatureSettings(groups=("mfcc", "mel", "zcr"), n_mfcc=3, n_mels=8, max_length=20)
 
@@ -23,13 +24,12 @@ def recording(path, **changed):
 
 @pytest.fixture
 def made_up(ravdess_recordings):
-    """Random statistics of every seventh recording of RAVDESS."""
+    """The names of every seventh recording of RAVDESS, and random statistics."""
     names = name_table(ravdess_recordings[::7])
-    rng = np.random.default_rng(1)
-    means, deviations = rng.normal(size=(2, len(names), SMALL.n_features))
-    means[:, 0] += 2.0 * names["emotion"].cat.codes.to_numpy()
-    means[:, 1] = 0.1
-    return Observations(recordings=names, features=SMALL, means=means, deviations=deviations, failures={})
+    values = np.random.default_rng(1).normal(size=(len(names), 2 * SMALL.n_features))
+    values[:, 0] += 2.0 * names["emotion"].cat.codes.to_numpy()
+    values[:, 1] = 0.1
+    return names, pd.DataFrame(values, columns=statistic_columns(SMALL))
 
 
 def test_the_labels_of_ravdess_are_counted_by_channel(ravdess_recordings):
@@ -68,15 +68,15 @@ def test_headers_give_seconds_and_the_unreadable_are_listed(tmp_path):
 
 def test_statistics_are_those_of_the_whole_recording_and_no_padding(tiny_corpus, tmp_path):
     chosen = find_recordings(tiny_corpus)[:3]
-    observations = observe(chosen, SMALL, cache_dir=tmp_path, workers=1)
+    _, statistics, _ = observe(chosen, SMALL, cache_dir=tmp_path, workers=1)
     mel = rows_of(SMALL)["mel"]
     for row, recording in enumerate(chosen):
         waveform, _ = soundfile.read(recording.path, dtype="float32")
         features = extract(waveform, SMALL)
         assert features.shape[1] > SMALL.max_length
         features[mel] = 10 * np.log10(features[mel])
-        np.testing.assert_allclose(observations.means[row], features.mean(axis=1), rtol=1e-4, atol=1e-3)
-        np.testing.assert_allclose(observations.deviations[row], features.std(axis=1), rtol=1e-4, atol=1e-3)
+        np.testing.assert_allclose(statistics["mean"].loc[row], features.mean(axis=1), rtol=1e-4, atol=1e-3)
+        np.testing.assert_allclose(statistics["deviation"].loc[row], features.std(axis=1), rtol=1e-4, atol=1e-3)
 
 
 def test_a_recording_that_cannot_be_read_leaves_the_others_in_place(tiny_corpus, tmp_path, caplog):
@@ -85,26 +85,26 @@ def test_a_recording_that_cannot_be_read_leaves_the_others_in_place(tiny_corpus,
     soundfile.write(silent, np.zeros(22050), 22050)
     good = find_recordings(tiny_corpus)[:3]
     odd = [recording(damaged, actor=5), recording(silent, actor=6)]
-    observations = observe([good[0], *odd, *good[1:]], SMALL, cache_dir=tmp_path / "cache", workers=1)
-    assert list(observations.recordings["file"]) == [r.stem for r in good]
-    alone = observe(good, SMALL, cache_dir=tmp_path / "cache", workers=1)
-    np.testing.assert_array_equal(observations.means, alone.means)
-    assert set(observations.failures) == {damaged, silent}
+    found, statistics, failures = observe([good[0], *odd, *good[1:]], SMALL, cache_dir=tmp_path / "cache", workers=1)
+    assert list(found["file"]) == [r.stem for r in good]
+    _, alone, _ = observe(good, SMALL, cache_dir=tmp_path / "cache", workers=1)
+    pd.testing.assert_frame_equal(statistics, alone)
+    assert set(failures) == {damaged, silent}
     assert caplog.text.count("Left out") == 2
 
 
 def test_silent_mel_bands_stand_at_the_floor():
     padded = np.zeros((1, SMALL.n_features, 4), dtype=np.float32)
-    means, deviations = summarise_frames(padded, np.array([2]), SMALL)
-    assert means[0, rows_of(SMALL)["mel"]] == pytest.approx(-100)
-    assert deviations[0] == pytest.approx(0)
+    statistics = summarise_frames(padded, np.array([2]), SMALL)
+    assert statistics["mean"]["mel"].to_numpy() == pytest.approx(-100)
+    assert statistics["deviation"].to_numpy() == pytest.approx(0)
 
 
 def test_eta_squared_is_that_of_the_analysis_of_variance():
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 5, 200).astype(str)
     values = rng.normal(size=(200, 3)) + np.outer(labels.astype(int), [0, 0.3, 5]) + 100
-    for column, found in zip(values.T, tables.eta_squared(values, labels), strict=True):
+    for column, found in zip(values.T, tables.eta_squared(pd.DataFrame(values), pd.Series(labels)), strict=True):
         f, _ = stats.f_oneway(*(column[labels == label] for label in np.unique(labels)))
         between, within = 5 - 1, 200 - 5
         assert found == pytest.approx(f * between / (f * between + within))
@@ -114,12 +114,12 @@ def test_eta_squared_is_that_of_the_analysis_of_variance():
     ("values", "expected"), [([1, 1, 3, 3], 1.0), ([1, 3, 1, 3], 0.0), ([0.1, 0.1, 0.1, 0.1], np.nan)]
 )
 def test_eta_squared_at_its_ends(values, expected):
-    found = tables.eta_squared(np.array(values, dtype=float)[:, None], list("aabb"))
+    found = tables.eta_squared(pd.DataFrame({"x": values}), pd.Series(list("aabb")))
     np.testing.assert_allclose(found, [expected])
 
 
 def test_the_largest_effect_of_emotion_comes_first(made_up):
-    effects = tables.effect_sizes(made_up)
+    effects = tables.effect_sizes(*made_up)
     first = effects.iloc[0]
     assert (first["feature"], first["statistic"], first["group"]) == ("mfcc_0", "mean", "mfcc")
     assert len(effects) == 2 * SMALL.n_features
@@ -129,33 +129,26 @@ def test_the_largest_effect_of_emotion_comes_first(made_up):
 
 def test_a_factor_of_one_level_is_left_out(ravdess_recordings):
     of_one = name_table([r for r in ravdess_recordings if r.name.actor == 1 and r.name.channel == "speech"])
-    means = np.random.default_rng(0).normal(size=(len(of_one), SMALL.n_features))
-    observations = Observations(recordings=of_one, features=SMALL, means=means, deviations=means, failures={})
-    assert set(tables.EFFECT_FACTORS) & set(tables.effect_sizes(observations)) == {"emotion", "intensity"}
+    effects = tables.effect_sizes(of_one, pd.DataFrame(1.0, of_one.index, statistic_columns(SMALL)))
+    assert set(tables.EFFECT_FACTORS) & set(effects) == {"emotion", "intensity"}
 
 
 def test_mean_features_are_means_of_their_recordings(made_up):
-    means = tables.mean_features(made_up)
-    assert list(means) == [*tables.LEVEL_COLUMNS, *feature_names(SMALL)]
+    recordings, statistics = made_up
+    means = tables.mean_features(recordings, statistics)
+    assert list(means) == [name[1:] for name in statistics if name[0] == "mean"]
     assert len(means) == 1 + 8 + 2 + 2 + 2
-    sung = (made_up.recordings["channel"] == "song").to_numpy()
-    row = means[(means["factor"] == "channel") & (means["level"] == "song")].iloc[0]
-    assert row["recordings"] == sung.sum()
-    assert row["mfcc_2"] == pytest.approx(np.mean([m[2] for m, s in zip(made_up.means, sung, strict=True) if s]))
-    assert means.at[0, "mfcc_0"] == pytest.approx(made_up.means[:, 0].mean())
-
-
-def test_correlations_are_pearsons_and_unknown_for_constants(made_up):
-    matrix = tables.correlations(made_up)
-    expected = stats.pearsonr(made_up.means[:, 0], made_up.means[:, 5]).statistic
-    assert matrix[0, 5] == pytest.approx(expected)
-    assert np.isnan(matrix[1]).all()
-    assert np.isnan(matrix[:, 1]).all()
+    sung = (recordings["channel"] == "song").to_numpy()
+    assert means.at[("channel", "song", sung.sum()), ("mfcc", "mfcc_2")] == pytest.approx(
+        statistics.to_numpy()[sung, 2].mean()
+    )
+    assert means.iloc[0, 0] == pytest.approx(statistics.to_numpy()[:, 0].mean())
 
 
 def test_group_correlations_leave_a_feature_with_itself_out(made_up):
-    blocks = tables.group_correlations(tables.correlations(made_up), SMALL).set_index("group")
-    r = stats.pearsonr(made_up.means[:, 0], made_up.means[:, 2]).statistic  # the second is constant
+    means = made_up[1]["mean"]
+    blocks = tables.group_correlations(means.corr()).set_index("group")
+    r = stats.pearsonr(means["mfcc", "mfcc_0"], means["mfcc", "mfcc_2"]).statistic  # the second is constant
     assert blocks.at["mfcc", "mfcc"] == pytest.approx(abs(r))
     assert np.isnan(blocks.at["zcr", "zcr"])
 
