@@ -9,6 +9,7 @@ import soundfile
 from streamlit.testing.v1 import AppTest
 
 from app.model_choice import ARGUMENT, VARIABLE
+from app.reading import Upload, read
 
 APP = Path(__file__).parents[2] / "app" / "app.py"
 
@@ -19,6 +20,14 @@ def pretrained_models(monkeypatch, tmp_path):
     folder = tmp_path / "pretrained"
     monkeypatch.setattr("ser.inference.pretrained.MODELS", folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+@pytest.fixture(scope="session")
+def readings(predictor, short_wav, long_wav):
+    """What the app makes of the two sounds below."""
+    contents = {"a,b.wav": short_wav, "03-01-06-02-01-01-17.wav": long_wav}
+    return [read(Upload(key=name, name=name, content=content), predictor) for name, content in contents.items()]
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,8 @@ import gc
 import os
 import threading
 import weakref
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import pytest
 import streamlit as st
@@ -12,14 +14,7 @@ from streamlit.runtime.uploaded_file_manager import UploadedFileRec
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from app import capacity as capacity_module
-from app.capacity import (
-    BusyError,
-    Capacity,
-    bound_uploads,
-    hold_to_one_thread,
-    keep_uploads_in_memory,
-    spare_from_collections,
-)
+from app.capacity import BusyError, Capacity, bound_uploads, hold_to_one_thread, spare_from_collections
 
 
 def test_no_more_than_the_turns_run_at_once():
@@ -27,7 +22,7 @@ def test_no_more_than_the_turns_run_at_once():
     lock, inside, most = threading.Lock(), 0, 0
     two = threading.Barrier(2, timeout=30)
 
-    def work():
+    def work(_):
         nonlocal inside, most
         with capacity.turn():
             with lock:
@@ -37,38 +32,23 @@ def test_no_more_than_the_turns_run_at_once():
             with lock:
                 inside -= 1
 
-    threads = [threading.Thread(target=work) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(30)
-    assert most == 2
-    assert inside == 0
+    with ThreadPoolExecutor(8) as visitors:
+        list(visitors.map(work, range(8)))
+    assert (most, inside) == (2, 0)
 
 
-def test_one_too_many_is_sent_away_at_once():
-    capacity = Capacity(at_once=1, max_waiting=0, patience=30)
-    with capacity.turn(), pytest.raises(BusyError), capacity.turn():
-        pass
-    with capacity.turn():
-        pass
-
-
-def test_patience_ends_and_gives_the_place_back():
-    capacity = Capacity(at_once=1, max_waiting=1, patience=0.01)
-    with capacity.turn():
-        for _ in range(3):
-            with pytest.raises(BusyError), capacity.turn():
-                pass
-    with capacity.turn():
-        pass
-
-
-def test_an_error_gives_the_turn_back():
-    capacity = Capacity(at_once=1, max_waiting=0, patience=0.01)
-    for _ in range(2):
+@pytest.mark.parametrize(
+    ("max_waiting", "patience"), [(0, 30), (1, 0.01)], ids=["no place to wait", "no patience left"]
+)
+def test_one_too_many_is_sent_away_and_every_place_given_back(max_waiting, patience):
+    capacity = Capacity(at_once=1, max_waiting=max_waiting, patience=patience)
+    for _ in range(3):
+        with pytest.raises(BusyError), capacity.turn(), capacity.turn():
+            pass
         with pytest.raises(ZeroDivisionError), capacity.turn():
             _ = 1 / 0
+    with capacity.turn():
+        pass
 
 
 @pytest.fixture
@@ -109,17 +89,9 @@ def test_all_visitors_together_may_upload_so_much_and_no_more(manager):
 
 
 def test_who_has_left_makes_room(manager, monkeypatch):
-    class OnlyTwoIsThere:
-        @staticmethod
-        def exists():
-            return True
-
-        @staticmethod
-        def is_active_session(session_id):
-            return session_id != "left"
-
-    monkeypatch.setattr(capacity_module, "Runtime", OnlyTwoIsThere)
-    monkeypatch.setattr(capacity_module, "get_instance", OnlyTwoIsThere)
+    runtime = SimpleNamespace(exists=lambda: True, is_active_session=lambda session_id: session_id != "left")
+    monkeypatch.setattr(capacity_module, "Runtime", runtime)
+    monkeypatch.setattr(capacity_module, "get_instance", lambda: runtime)
     add(manager, "left", "first", 10)
     add(manager, "stays", "first", 3)
     assert [file.file_id for file in manager.get_files("left", ["first"])] == ["first"]  # while there is room
@@ -127,12 +99,6 @@ def test_who_has_left_makes_room(manager, monkeypatch):
     assert manager.get_files("left", ["first"]) == []
     assert len(manager.get_files("stays", ["first"])) == 1
     assert_refused(manager, "third", "first", 4)
-
-
-def test_uploads_of_the_largest_size_are_not_spooled_to_disk(monkeypatch):
-    monkeypatch.setattr(MultiPartParser, "spool_max_size", MultiPartParser.spool_max_size)
-    keep_uploads_in_memory(12345)
-    assert MultiPartParser.spool_max_size == 12345
 
 
 def test_numerical_libraries_are_held_to_one_thread(monkeypatch):
@@ -144,10 +110,10 @@ def test_numerical_libraries_are_held_to_one_thread(monkeypatch):
     assert os.environ["OMP_NUM_THREADS"] == os.environ["MKL_NUM_THREADS"] == "1"
 
 
-def test_the_page_puts_every_bound_in_place(app, monkeypatch):
+def test_the_page_puts_every_bound_in_place(app):
     assert not app.exception
     assert MemoryUploadedFileManager.add_file.__module__ == "app.capacity"
-    assert MultiPartParser.spool_max_size == 20 * 2**20
+    assert MultiPartParser.spool_max_size == 20 * 2**20  # so that no upload is written to the disk
 
 
 def test_the_first_page_spares_what_is_loaded_from_collections(app):
@@ -162,20 +128,14 @@ def test_the_first_page_spares_what_is_loaded_from_collections(app):
 
 
 def test_collections_pass_over_what_is_there_and_find_what_comes():
-    class Node:
-        pass
-
-    def ring():
-        one = Node()
-        one.itself = one
-        return weakref.ref(one)
-
     was = gc.get_freeze_count()
     spare_from_collections()
     try:
         assert gc.get_freeze_count() > was
         assert not any(one is threading.__dict__ for one in gc.get_objects())
-        later = ring()
+        later = threading.Event()
+        later.itself = later
+        later = weakref.ref(later)
         gc.collect()
         assert later() is None
     finally:

@@ -9,34 +9,24 @@ import pytest
 
 from app.charts import COLOURS, SILENT, clock, confidence_chart, stretches_of, timeline_chart
 from app.picture_chart import picture_chart
-from app.reading import Upload, read
 from app.recording_section import in_words
 from ser.corpora.ravdess import EMOTIONS
 
 
 @pytest.fixture(scope="module")
-def reading(predictor, long_wav):
-    return read(Upload(key="1", name="long.wav", content=long_wav), predictor)
+def reading(readings):
+    return readings[1]
 
 
-def table_of(chart, layer=None):
-    """The data of a chart, or of one of its layers."""
-    view = chart if layer is None else chart["layer"][layer]
-    return chart["datasets"][view["data"]["name"]]
-
-
-def rows_of(chart, layer=None):
-    return table_of(chart, layer).to_pylist()
+def table_of(chart, layer):
+    return chart["datasets"][chart["layer"][layer]["data"]["name"]]
 
 
 def test_charts_are_valid_vega_lite(reading):
     by_schema = jsonschema.Draft7Validator(altair.vegalite.schema.core.load_schema())
     overall = replace(reading.timeline.overall, rejection_threshold=0.4)
-    for chart in (
-        confidence_chart(overall),
-        timeline_chart(stretches_of(reading.timeline), EMOTIONS),
-        picture_chart(reading.picture),
-    ):
+    over_time = timeline_chart(stretches_of(reading.timeline), EMOTIONS)
+    for chart in (confidence_chart(overall), over_time, picture_chart(reading.picture)):
         layers = chart.get("layer", [chart])
         for layer in layers:
             named = re.findall(r'"field": "(\w+)"', json.dumps(layer["encoding"]))
@@ -51,8 +41,7 @@ def test_bars_stand_in_the_order_of_the_model(reading):
     names = ("surprise", "calm", "angry")
     probabilities = np.array([0.2, 0.5, 0.3], dtype=np.float32)
     chart = confidence_chart(replace(reading.timeline.overall, class_names=names, probabilities=probabilities))
-    assert [row["emotion"] for row in rows_of(chart, layer=0)] == list(names)
-    np.testing.assert_array_equal([row["confidence"] for row in rows_of(chart, layer=0)], probabilities)
+    assert table_of(chart, layer=0).to_pydict() == {"emotion": list(names), "confidence": probabilities.tolist()}
     for layer in chart["layer"]:
         assert layer["encoding"]["y"]["sort"] == list(names)
     bars, numbers = (layer["encoding"] for layer in chart["layer"])
@@ -66,7 +55,7 @@ def test_a_line_shows_the_rejection_threshold(reading):
     overall = reading.timeline.overall
     assert len(confidence_chart(overall)["layer"]) == 2
     chart = confidence_chart(replace(overall, rejection_threshold=0.4))
-    assert rows_of(chart, layer=2) == [{"confidence": 0.4}]
+    assert table_of(chart, layer=2).to_pylist() == [{"confidence": 0.4}]
 
 
 def test_every_moment_belongs_to_the_segment_whose_middle_is_nearest(reading):
@@ -88,13 +77,11 @@ def test_every_moment_belongs_to_the_segment_whose_middle_is_nearest(reading):
 def test_the_timeline_has_a_lane_for_each_class_and_one_for_silence(reading):
     stretches = stretches_of(reading.timeline)
     chart = timeline_chart(stretches, EMOTIONS)
-    rows = rows_of(chart)
-    assert [(row["start"], row["end"], row["emotion"]) for row in rows] == [
-        (one.start, one.end, one.emotion) for one in stretches
-    ]
-    silent = [row for row in rows if row["emotion"] == SILENT]
-    assert silent
-    assert all(row["strength"] == 1 and row["percent"] == "-" for row in silent)
+    table = chart["datasets"]["stretches"].to_pandas()
+    for name in ("start", "end", "emotion"):
+        assert list(table[name]) == [getattr(stretch, name) for stretch in stretches]
+    silent = table[table["emotion"] == SILENT]
+    assert (set(silent["strength"]), set(silent["percent"])) == ({1}, {"-"})
     encoding = chart["encoding"]
     assert encoding["y"]["scale"]["domain"] == [*EMOTIONS, SILENT]
     assert encoding["x"]["scale"]["domain"] == [0, reading.timeline.overall.duration]

@@ -32,10 +32,8 @@ def test_scores_of_the_test_part_come_first(run):
     (run / "test").mkdir()
     content = {"protocol": "Actors 1 to 4.", "n_recordings": 240, "overall": OVERALL | {"uar": 0.5}}
     (run / "test/metrics.json").write_text(json.dumps(content))
-    assert [(one.part, one.uar) for one in find_scores(model_at(run / "model.onnx"))] == [
-        ("Test", 0.5),
-        ("Validation", 0.7),
-    ]
+    scores = find_scores(model_at(run / "model.onnx"))
+    assert [(one.part, one.uar) for one in scores] == [("Test", 0.5), ("Validation", 0.7)]
 
 
 def test_scores_of_another_checkpoint_are_not_shown(run):

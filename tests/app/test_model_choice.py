@@ -1,5 +1,4 @@
 import os
-import shutil
 from pathlib import Path
 
 import pytest
@@ -14,11 +13,7 @@ def test_the_command_line_goes_before_the_environment():
     environment = {"SER_CHECKPOINT": "from/environment"}
     assert named_model(["checkpoint=from/line"], environment) == Path("from/line")
     assert named_model([], environment) == Path("from/environment")
-    assert named_model([], {"SER_CHECKPOINT": ""}) is None
-    assert named_model([], {}) is None
-
-
-def test_a_misspelt_argument_is_refused():
+    assert named_model([], {"SER_CHECKPOINT": ""}) is named_model([], {}) is None
     with pytest.raises(SettingsError, match="chekpoint=x is not an argument"):
         named_model(["chekpoint=x"], {})
 
@@ -26,9 +21,7 @@ def test_a_misspelt_argument_is_refused():
 def test_a_run_is_opened_as_its_best_checkpoint(runs):
     run = runs / "outputs/train/2026-01-31_12-00-05"
     model = open_model(run)
-    assert model.path == run / "checkpoints/best.ckpt"
-    assert model.run == run
-    assert model.runtime == "PyTorch"
+    assert (model.path, model.run, model.runtime) == (run / "checkpoints/best.ckpt", run, "PyTorch")
     with pytest.raises(CheckpointError, match="no such checkpoint"):
         open_model(runs / "missing.ckpt")
 
@@ -40,10 +33,9 @@ def test_a_file_written_anew_is_another_model(tmp_path):
     first = open_model(onnx)
     assert open_model(onnx) == first
     metadata.write_text("{ }")
-    assert open_model(onnx) != first
     second = open_model(onnx)
     os.utime(onnx, ns=(1, 1))
-    assert open_model(onnx) != second
+    assert len({first, second, open_model(onnx)}) == 3
 
 
 def test_models_are_found_newest_first_and_labelled(runs):
@@ -76,10 +68,6 @@ def test_a_pretrained_model_is_opened_by_name(pretrained_models, tiny_checkpoint
         open_model(Path("large"))
 
 
-def test_a_model_is_read(tiny_checkpoint, tiny_metadata):
-    assert load_model(open_model(tiny_checkpoint)).metadata == tiny_metadata
-
-
 @pytest.fixture
 def runs(tmp_path):
     """Four models of four ages, and files that are none."""
@@ -98,5 +86,4 @@ def runs(tmp_path):
         os.utime(path, ns=(age, age))
     for name in ("light/small", "train/2026-01-31_12-00-05/model"):
         (tmp_path / "outputs" / f"{name}.json").touch()
-    yield tmp_path
-    shutil.rmtree(tmp_path / "outputs")
+    return tmp_path

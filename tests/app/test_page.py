@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 from importlib.util import find_spec
-from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -20,11 +20,11 @@ import torch
 from app import page, reading
 from app.capacity import Capacity
 from app.markdown import plain
-from ser.audio.io import read_sound
 from ser.corpora.ravdess import EMOTIONS
 from ser.inference.checkpoint import load_recogniser, save_atomically
 from ser.inference.predictor import Predictor
 from ser.inference.pretrained import DEFAULT_MODEL, write_pretrained
+from tests.command_line import ROOT
 
 NAMED = "03-01-06-02-01-01-17.wav"
 
@@ -36,63 +36,48 @@ def give(app, *files):
 
 def texts(app):
     """Everything that is written on the page, but the side panel."""
-    return "\n".join(element.value for kind in ("title", "subheader", "markdown", "caption", "error", "warning")
-                     for element in app.main.get(kind))  # fmt: skip
+    kinds = ("title", "subheader", "markdown", "caption", "error", "warning")
+    return "\n".join(element.value for kind in kinds for element in app.main.get(kind))
 
 
 def specs(app):
     return [json.loads(chart.proto.spec) for chart in app.get("vega_lite_chart")]
 
 
-def test_without_a_model_the_page_shows_how_to_get_one(open_app):
+def test_without_a_model_the_page_shows_commands_that_exist(open_app):
     app = open_app()
-    assert not app.exception
-    assert not app.error
-    assert not app.file_uploader
-    for command in (
-        "python train.py experiment=demo",
-        "python -m ser export",
-        "-- checkpoint=",
-        "SER_CHECKPOINT=",
-    ):
-        assert command in texts(app)
-
-
-def test_the_commands_of_that_page_exist():
-    root = Path(__file__).parents[2]
-    assert set(re.findall(r"python -m ser (\S+)", page._NO_MODEL)) == {"corpus", "export"}
-    assert all(find_spec(f"ser.cli.{name}") for name in re.findall(r"python -m ser (\S+)", page._NO_MODEL))
-    assert all((root / script).is_file() for script in re.findall(r"(?:python|run) (\S+\.py)", page._NO_MODEL))
-    assert all(
-        (root / f"conf/experiment/{name}.yaml").is_file() for name in re.findall(r"experiment=(\w+)", page._NO_MODEL)
-    )
+    assert not [*app.exception, *app.error, *app.file_uploader]
+    shown = texts(app)
+    assert "-- checkpoint=" in shown
+    assert "SER_CHECKPOINT=" in shown
+    commands, experiments = re.findall(r"python -m ser (\S+)", shown), re.findall(r"experiment=(\w+)", shown)
+    assert (set(commands), experiments) == ({"corpus", "export"}, ["demo"])
+    assert all(find_spec(f"ser.cli.{name}") for name in commands)
+    scripts = re.findall(r"(?:python|run) (\S+\.py)", shown)
+    assert "train.py" in scripts
+    assert all((ROOT / file).is_file() for file in (*scripts, "conf/experiment/demo.yaml"))
 
 
 @pytest.mark.parametrize(
-    ("content", "message"), [(None, "no such checkpoint"), (b"not a checkpoint", "is damaged or not a checkpoint")]
+    ("argument", "shown"),
+    [
+        ("checkpoint=no_such.ckpt", r"no such checkpoint.*no\\_such\.ckpt|no\\_such\.ckpt.*no such checkpoint"),
+        ("checkpoint=bad_one.ckpt", r"bad\\_one\.ckpt is damaged or not a checkpoint"),
+        ("model=x", "model=x is not an argument"),
+    ],
 )
-def test_a_bad_checkpoint_is_one_sentence(open_app, tmp_path, content, message):
-    path = tmp_path / "bad_one.ckpt"
-    if content:
-        path.write_bytes(content)
-    app = open_app(f"checkpoint={path}")
-    assert not app.exception
+def test_a_bad_argument_is_one_sentence(open_app, tmp_path, argument, shown):
+    (tmp_path / "bad_one.ckpt").write_bytes(b"not a checkpoint")
+    app = open_app(argument)
     (error,) = app.error
-    assert message in error.value
-    assert "bad\\_one.ckpt" in error.value
-    assert not app.file_uploader
+    assert re.search(shown, error.value)
+    assert not [*app.exception, *app.file_uploader]
 
 
-def test_an_unknown_argument_is_one_sentence(open_app):
-    (error,) = open_app("model=x").error
-    assert "model=x is not an argument" in error.value
-
-
-def test_one_voice_is_predicted(app, predictor, short_wav):
+def test_one_voice_is_predicted(app, readings, short_wav):
     give(app, ("my_voice.wav", short_wav))
-    assert not app.exception
-    assert not app.error
-    expected = predictor.predict_long(read_sound(short_wav, sample_rate=22050), name="my_voice.wav").overall
+    assert not [*app.exception, *app.error]
+    expected = readings[0].timeline.overall
     assert app.subheader[0].value == f"{expected.emotion.capitalize()}, {expected.confidence:.0%}"
     assert "my\\_voice.wav" in texts(app)
     assert "1.4 seconds." in texts(app)
@@ -106,15 +91,15 @@ def test_one_voice_is_predicted(app, predictor, short_wav):
     assert "uncertain" not in texts(app)
 
 
-def test_a_long_recording_has_a_timeline(app, predictor, long_wav):
+def test_a_long_recording_has_a_timeline(app, readings, long_wav):
     give(app, ("long.wav", long_wav))
-    timeline = predictor.predict_long(read_sound(long_wav, sample_rate=22050), name="long.wav")
-    assert f"predicted in {len(timeline.segments)} overlapping segments" in texts(app)
+    n_segments = len(readings[1].timeline.segments)
+    assert f"predicted in {n_segments} overlapping segments" in texts(app)
     assert len(specs(app)) == 3
     assert specs(app)[1]["encoding"]["y"]["scale"]["domain"] == [*EMOTIONS, "silent"]
     assert "silent" in app.main.caption[-2].value
     (segments,) = app.dataframe
-    assert len(segments.value) == len(timeline.segments)
+    assert len(segments.value) == n_segments
 
 
 def test_several_recordings_make_a_table_and_a_file(app, short_wav, long_wav, monkeypatch):
@@ -138,8 +123,8 @@ def test_several_recordings_make_a_table_and_a_file(app, short_wav, long_wav, mo
     assert app.subheader[0].value.startswith(table["emotion"][2].capitalize())
 
 
-def test_a_name_of_ravdess_tells_right_from_wrong(app, predictor, short_wav):
-    predicted = predictor.predict(short_wav).emotion
+def test_a_name_of_ravdess_tells_right_from_wrong(app, readings, short_wav):
+    predicted = readings[0].timeline.overall.emotion
     right = EMOTIONS.index(predicted) + 1
     wrong = right % len(EMOTIONS) + 1
     give(app, (f"03-01-{right:02d}-01-01-01-17.wav", short_wav))
@@ -159,13 +144,6 @@ def test_a_prediction_below_the_rejection_threshold_is_marked(open_app, tiny_con
     assert "Below 99%, the dashed line" in texts(app)
 
 
-def test_too_large_a_file_is_refused_by_the_server(app, short_wav, monkeypatch):
-    monkeypatch.setattr(reading, "MAX_BYTES", len(short_wav) - 1)
-    give(app, ("large.wav", short_wav))
-    (error,) = app.error
-    assert error.value.startswith("large.wav has")
-
-
 def test_too_many_files_are_cut_to_the_first(app, short_wav, monkeypatch):
     monkeypatch.setattr("app.results_section.MAX_FILES", 2)
     give(app, *((f"{number}.wav", short_wav) for number in range(3)))
@@ -180,30 +158,27 @@ def test_a_warning_of_the_recording_is_shown(app, voice):
     assert "clipped" in app.warning[0].value
 
 
-def test_a_recording_from_the_microphone_is_read_at_the_rate_of_the_model(app, predictor, short_wav):
+def test_a_recording_from_the_microphone_is_read_at_the_rate_of_the_model(app, readings, short_wav):
     assert app.audio_input[0].sample_rate == 22050
     app.audio_input[0].set_value(("audio.wav", short_wav, "audio/wav")).run()
     assert "Your recording" in texts(app)
-    assert app.subheader[0].value.startswith(predictor.predict(short_wav).emotion.capitalize())
+    assert app.subheader[0].value.startswith(readings[0].timeline.overall.emotion.capitalize())
 
 
 def test_nothing_is_read_twice(app, short_wav, long_wav, monkeypatch):
-    calls = []
-    real = reading.read
-    monkeypatch.setattr(reading, "read", lambda upload, predictor: calls.append(upload.name) or real(upload, predictor))
+    monkeypatch.setattr(reading, "read", read := Mock(wraps=reading.read))
     give(app, ("1.wav", short_wav), ("2.wav", long_wav))
     app.selectbox[0].select_index(1).run()
     app.run()
-    assert calls == ["1.wav", "2.wav"]
+    assert [call.args[0].name for call in read.mock_calls] == ["1.wav", "2.wav"]
     assert len(app.session_state["known-upload"]) == 2
     app.file_uploader[0].clear().run()
     assert app.session_state["known-upload"] == {}
 
 
-def test_a_busy_server_offers_to_try_again(open_app, tiny_checkpoint, short_wav, monkeypatch):
+def test_a_busy_server_offers_to_try_again(app, short_wav, monkeypatch):
     none_free = Capacity(at_once=1, max_waiting=0)
     monkeypatch.setattr(page, "_shared_capacity", lambda: none_free)
-    app = open_app(f"checkpoint={tiny_checkpoint}")
     with none_free.turn():
         give(app, ("a.wav", short_wav))
         assert "Many people" in app.warning[0].value
@@ -213,11 +188,8 @@ def test_a_busy_server_offers_to_try_again(open_app, tiny_checkpoint, short_wav,
     assert not app.warning
 
 
-def test_a_fault_of_ours_is_one_sentence(app, short_wav, monkeypatch):
-    def fail(*arguments, **options):
-        raise RuntimeError("secret detail")
-
-    monkeypatch.setattr(page, "show_results", fail)
+def test_a_fault_of_ours_is_one_sentence(app, monkeypatch):
+    monkeypatch.setattr(page, "show_results", Mock(side_effect=RuntimeError("secret detail")))
     app.run()
     assert not app.exception
     (error,) = app.error
@@ -225,51 +197,57 @@ def test_a_fault_of_ours_is_one_sentence(app, short_wav, monkeypatch):
     assert "secret" not in texts(app)
 
 
-def test_runs_below_outputs_can_be_chosen(open_app, tiny_checkpoint, tiny_content, tmp_path, short_wav):
-    for age, name in enumerate(("old", "new")):
+@pytest.fixture
+def add_run(tiny_checkpoint, tmp_path):
+    """A function that puts a run with that model below outputs/, and returns its checkpoint."""
+
+    def add(name, *, age=0):
         path = tmp_path / f"outputs/{name}/2026-01-31_12-00-00/checkpoints/best.ckpt"
         path.parent.mkdir(parents=True)
         shutil.copy(tiny_checkpoint, path)
         os.utime(path, (age, age))
+        return path
+
+    return add
+
+
+def test_runs_below_outputs_can_be_chosen(open_app, add_run, tiny_content, short_wav):
+    add_run("old")
+    path = add_run("new", age=1)
     app = open_app()
     assert app.sidebar.selectbox[0].options == ["new · 2026-01-31 12:00 · PyTorch", "old · 2026-01-31 12:00 · PyTorch"]
     give(app, ("a.wav", short_wav))
     first = app.subheader[0].value
     # The same file, another model: with it, everything is read anew.
-    state = {name: torch.zeros_like(value) if "classify" in name else value
-             for name, value in tiny_content["state_dict"].items()}  # fmt: skip
+    state = tiny_content["state_dict"]
+    state = state | {name: torch.zeros_like(value) for name, value in state.items() if "classify" in name}
     save_atomically({**tiny_content, "state_dict": state}, path)
     app.run()
-    assert app.subheader[0].value != first
-    assert app.subheader[0].value == "Neutral, 12%"
+    assert first != app.subheader[0].value == "Neutral, 12%"
 
 
 def test_the_pretrained_model_is_the_first_to_choose(
-    open_app, pretrained_models, tiny_checkpoint, tmp_path, short_wav, predictor
+    open_app, add_run, pretrained_models, tiny_checkpoint, short_wav, readings
 ):
     write_pretrained(pretrained_models / f"{DEFAULT_MODEL}.safetensors", *load_recogniser(tiny_checkpoint))
     app = open_app()
     assert app.sidebar.selectbox[0].options == ["ser-ravdess · PyTorch"]
     give(app, ("a.wav", short_wav))
-    assert app.subheader[0].value.startswith(predictor.predict(short_wav).emotion.capitalize())
-    path = tmp_path / "outputs/train/2026-01-31_12-00-00/checkpoints/best.ckpt"
-    path.parent.mkdir(parents=True)
-    shutil.copy(tiny_checkpoint, path)
-    app = open_app()
-    assert app.sidebar.selectbox[0].options == ["ser-ravdess · PyTorch", "train · 2026-01-31 12:00 · PyTorch"]
-    assert app.sidebar.selectbox[0].value == pretrained_models / f"{DEFAULT_MODEL}.safetensors"
+    assert app.subheader[0].value.startswith(readings[0].timeline.overall.emotion.capitalize())
+    add_run("train")
+    (choice,) = open_app().sidebar.selectbox
+    assert choice.options == ["ser-ravdess · PyTorch", "train · 2026-01-31 12:00 · PyTorch"]
+    assert choice.value == pretrained_models / f"{DEFAULT_MODEL}.safetensors"
 
 
 def test_visitors_have_one_model_and_the_turns(open_app, tiny_checkpoint, tmp_path, monkeypatch):
-    made = []
-    real = Predictor.load
-    monkeypatch.setattr(Predictor, "load", lambda path: made.append("model") or real(path))
-    monkeypatch.setattr(page, "Capacity", lambda: made.append("capacity") or Capacity())
+    monkeypatch.setattr(Predictor, "load", load := Mock(wraps=Predictor.load))
+    monkeypatch.setattr(page, "Capacity", make_capacity := Mock(wraps=Capacity))
     shutil.copy(tiny_checkpoint, tmp_path / "mine.ckpt")
     for _ in range(3):
         assert open_app(f"checkpoint={tmp_path}/mine.ckpt").file_uploader
-    assert made.count("model") == 1
-    assert made.count("capacity") <= 1  # none if an earlier test made it
+    assert load.call_count == 1
+    assert make_capacity.call_count <= 1  # none if an earlier test made it
 
 
 def test_the_side_panel_shows_what_the_model_is(app, tiny_metadata):

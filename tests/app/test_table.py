@@ -5,16 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from app.reading import Upload, read
+from app.reading import Upload
 from app.table import segments_table, summary_csv, summary_table
 from ser.cli.predict import as_csv
 from ser.corpora.ravdess import EMOTIONS
-
-
-@pytest.fixture(scope="module")
-def readings(predictor, short_wav, long_wav):
-    contents = {"a,b.wav": short_wav, "03-01-06-02-01-01-17.wav": long_wav}
-    return [read(Upload(key=name, name=name, content=content), predictor) for name, content in contents.items()]
 
 
 def uncertain(reading):
@@ -34,11 +28,8 @@ def test_the_table_has_a_row_for_each_recording_and_failure(readings):
     names = ["a,b.wav", "bad.wav", "03-01-06-02-01-01-17.wav"]
     uploads = [Upload(key=name, name=name, content=b"") for name in names]
     table = summary_table(uploads, [readings[0], "bad.wav is bad.", uncertain(readings[1])], EMOTIONS)
-    assert list(table.columns) == [
-        *("file", "emotion", "confidence", "uncertain", "duration", "true"),
-        *(f"p_{name}" for name in EMOTIONS),
-        "note",
-    ]
+    columns = ["file", "emotion", "confidence", "uncertain", "duration", "true"]
+    assert list(table.columns) == [*columns, *(f"p_{name}" for name in EMOTIONS), "note"]
     assert list(table["file"]) == names
     good, bad, named = (table.iloc[row] for row in range(3))
     overall = readings[0].timeline.overall
@@ -48,23 +39,17 @@ def test_the_table_has_a_row_for_each_recording_and_failure(readings):
     assert bad["note"] == "bad.wav is bad."
     assert bad.drop(["file", "note"]).isna().all()
     assert (named["true"], named["uncertain"], named["duration"]) == ("fearful", "yes", pytest.approx(8))
-
-
-def test_the_table_has_no_truth_where_none_is_known(readings):
-    table = summary_table([Upload(key="1", name="a,b.wav", content=b"")], [readings[0]], EMOTIONS)
-    assert "true" not in table.columns
+    assert "true" not in summary_table(uploads[:1], readings[:1], EMOTIONS).columns  # where none is known
 
 
 def test_segments_are_listed_with_their_times(readings):
-    segments = readings[1].timeline.segments
     table = segments_table(readings[1])
-    assert list(table["start"]) == [segment.start for segment in segments]
-    assert list(table["end"]) == [segment.end for segment in segments]
-    for row, segment in enumerate(segments):
+    for (_, row), segment in zip(table.iterrows(), readings[1].timeline.segments, strict=True):
+        assert (row["start"], row["end"]) == (segment.start, segment.end)
         if segment.probabilities is None:
-            assert table.loc[row, "emotion"] == "silent"
-            assert table.loc[row].drop(["start", "end", "emotion"]).isna().all()
+            assert row["emotion"] == "silent"
+            assert row.drop(["start", "end", "emotion"]).isna().all()
         else:
-            assert table.loc[row, "emotion"] == EMOTIONS[segment.probabilities.argmax()]
-            np.testing.assert_array_equal(table.loc[row, [f"p_{name}" for name in EMOTIONS]], segment.probabilities)
+            assert row["emotion"] == EMOTIONS[segment.probabilities.argmax()]
+            np.testing.assert_array_equal(row[[f"p_{name}" for name in EMOTIONS]], segment.probabilities)
     assert (table["emotion"] == "silent").any()
