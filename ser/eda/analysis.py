@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Literal
 
 import pandas as pd
+from matplotlib.figure import Figure
 from sklearn.preprocessing import StandardScaler
 
 import ser
 from ser.corpora.manifest import Recording, find_recordings, same_content
 from ser.corpora.selection import DataSettings, locate_corpus, of_channel
 from ser.eda import embedding, figures, findings, tables
-from ser.eda.feature_table import write_feature_table
-from ser.eda.observations import name_table, observe
+from ser.eda.observations import name_table, observe, write_feature_table
 from ser.eda.report import Section, Table, write_report, write_table
 from ser.errors import CorpusError, SettingsError
 from ser.evaluation.figures import save_figure
@@ -31,17 +31,12 @@ _LISTED_EFFECTS = 15
 
 @settings_dataclass
 class EdaSettings:
-    """The configuration of `python -m ser eda`; every key is explained in `conf/eda.yaml`.
-
-    Attributes
-    ----------
-    paths : the group `paths`; "cache_dir" and "data_dir" are used.
-    """
+    """The configuration of `python -m ser eda`; every key is explained in `conf/eda.yaml`."""
 
     task: Literal["report", "plot_emotions", "table"]
     data: DataSettings
     features: FeatureSettings
-    paths: dict[str, str]
+    paths: dict[str, str]  # of the group `paths`, "cache_dir" and "data_dir" are used
     output_dir: str
     output_path: str | None = None
     tsne: bool = True
@@ -106,48 +101,37 @@ def _write_analysis(path: Path, root: Path, recordings: Sequence[Recording], set
     points = StandardScaler().fit_transform(statistics)
     nearest = embedding.nearest_neighbours(points, found["actor"].to_numpy())
     agreement, confusion = embedding.neighbour_table(nearest, found), embedding.neighbour_emotions(nearest, found)
+    of_recordings: dict[str, Figure | Table] = {
+        "emotion_bar_plot.png": figures.emotion_figure(found),
+        "label_distribution.csv": Table(labels, percent=["fraction"]),
+        "audio_duration.png": figures.duration_figure(found, window=features.duration),
+        "eda_summary.csv": Table(tables.corpus_summary(found)),
+        "examples.png": figures.example_figure(found, features),
+    }
+    of_features: dict[str, Figure | Table] = {
+        "mean_features.png": figures.mean_feature_figure(statistics, means),
+        "feature_distributions.png": figures.distribution_figure(found, statistics, effects),
+        "effect_sizes.png": figures.effect_figure(effects),
+        "effect_sizes.csv": Table(effects, percent=tables.EFFECT_FACTORS, shown=_LISTED_EFFECTS),
+        "correlation_heatmap.png": figures.correlation_figure(matrix),
+        "group_correlations.csv": Table(tables.group_correlations(matrix)),
+    }
+    of_neighbours: dict[str, Figure | Table] = {}
     pca = embedding.pca_embedding(points)
-    maps = {"embedding_pca.png": figures.embedding_figure(pca, found, title="Principal components")}
+    of_neighbours["embedding_pca.png"] = figures.embedding_figure(pca, found, title="Principal components")
     if settings.tsne:
         tsne = embedding.tsne_embedding(points, seed=settings.seed)
-        maps["embedding_tsne.png"] = figures.embedding_figure(tsne, found, title="t-SNE")
-    sections = [
-        Section(
-            "The recordings",
-            findings.corpus_findings(found, labels, equal, window=features.duration),
-            {
-                "emotion_bar_plot.png": figures.emotion_figure(found),
-                "label_distribution.csv": Table(labels, percent=["fraction"]),
-                "audio_duration.png": figures.duration_figure(found, window=features.duration),
-                "eda_summary.csv": Table(tables.corpus_summary(found)),
-                "examples.png": figures.example_figure(figures.choose_examples(found), features),
-            },
-        ),
-        Section(
-            "The features",
-            findings.feature_findings(effects, matrix),
-            {
-                "mean_features.png": figures.mean_feature_figure(statistics, means),
-                "feature_distributions.png": figures.distribution_figure(found, statistics, effects),
-                "effect_sizes.png": figures.effect_figure(effects),
-                "effect_sizes.csv": Table(effects, percent=tables.EFFECT_FACTORS, shown=_LISTED_EFFECTS),
-                "correlation_heatmap.png": figures.correlation_figure(matrix),
-                "group_correlations.csv": Table(tables.group_correlations(matrix)),
-            },
-        ),
-        Section(
-            "Why a random split is optimistic",
-            findings.neighbour_findings(agreement, confusion),
-            {
-                **maps,
-                "nearest_neighbours.csv": Table(agreement, percent=["fraction", "chance"]),
-                "neighbour_emotions.csv": Table(confusion, percent=list(confusion)),
-            },
-        ),
+        of_neighbours["embedding_tsne.png"] = figures.embedding_figure(tsne, found, title="t-SNE")
+    of_neighbours["nearest_neighbours.csv"] = Table(agreement, percent=["fraction", "chance"])
+    of_neighbours["neighbour_emotions.csv"] = Table(confusion, percent=list(confusion))
+    sections: list[Section] = [
+        ("The recordings", findings.corpus_findings(found, labels, equal, window=features.duration), of_recordings),
+        ("The features", findings.feature_findings(effects, matrix), of_features),
+        ("Why a random split is optimistic", findings.neighbour_findings(agreement, confusion), of_neighbours),
     ]
     if failures:
         unreadable = pd.DataFrame({"file": [p.name for p in failures], "reason": list(failures.values())})
-        sections.append(Section("Left out", [], {"unreadable.csv": Table(unreadable)}))
+        sections.append(("Left out", [], {"unreadable.csv": Table(unreadable)}))
     made_from = (
         f"Made by ser {ser.__version__} from {features.n_features} features per frame ({', '.join(features.groups)}) "
         f"at {features.sample_rate:,} Hz, hop {features.hop_length}: mean and standard deviation over the frames of "

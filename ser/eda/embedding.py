@@ -31,16 +31,9 @@ def tsne_embedding(points: NDArray[np.float64], *, seed: int) -> pd.DataFrame:
 
 
 def nearest_neighbours(points: NDArray[np.float64], actors: NDArray[np.int64]) -> dict[str, NDArray[np.intp]]:
-    """Find the nearest other recording (Euclidean) of each: its place among the recordings, int [recordings].
+    """Return the place of the nearest recording (Euclidean) of each, int [recordings], of `ANYONE` and of `OTHERS`.
 
-    Parameters
-    ----------
-    points : float64 [recordings, columns], two recordings or more.
-    actors : int64 [recordings].
-
-    Returns
-    -------
-    nearest of `ANYONE`, and of `OTHERS` where there is more than one actor.
+    `points` are float64 [recordings, columns], two recordings or more. One actor alone has no `OTHERS`.
     """
     distances, nearest = pairwise_distances(points), {}
     for name, excluded in ((ANYONE, np.arange(len(actors))), (OTHERS, actors)):

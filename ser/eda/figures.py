@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import ArrayLike
 
 from ser.audio.io import read_sound
-from ser.eda.palette import CHANNEL_COLOURS, EMOTION_COLOURS, EMOTION_MARKERS, actor_style
+from ser.eda.palette import CHANNEL_COLOURS, EMOTION_COLOURS, EMOTION_MARKERS, OKABE_ITO
 from ser.eda.tables import EFFECT_FACTORS
 from ser.features.extract import extract
 from ser.features.groups import GROUPS
@@ -84,20 +84,18 @@ def _draw_box(axes: Axes, values: ArrayLike, place: float, colour: str, *, width
     )  # fmt: skip
 
 
-def choose_examples(recordings: pd.DataFrame) -> pd.DataFrame:
-    """Return one recording of each emotion: spoken if there is one, of the same actor and sentence where possible."""
-    by = ["channel", "actor", "intensity", "statement", "repetition"]
-    preferred = recordings.sort_values(by, ascending=[True, True, False, True, True], kind="stable")
-    return preferred.drop_duplicates("emotion").sort_values("emotion")
+def example_figure(recordings: pd.DataFrame, features: FeatureSettings) -> Figure:
+    """Draw waveform, MFCC and mel spectrogram of one recording of each emotion, a row each.
 
-
-def example_figure(examples: pd.DataFrame, features: FeatureSettings) -> Figure:
-    """Draw waveform, MFCC and mel spectrogram of the recordings that `choose_examples` chose, a row each.
+    They are spoken if there is speech, of the same actor and sentence where possible.
 
     Raises
     ------
     AudioError : a recording cannot be read.
     """
+    by = ["channel", "actor", "intensity", "statement", "repetition"]
+    preferred = recordings.sort_values(by, ascending=[True, True, False, True, True], kind="stable")
+    examples = preferred.drop_duplicates("emotion").sort_values("emotion")
     # Of the usual sizes: a picture is for people, whatever the features of the network are.
     rate, hop = features.sample_rate, features.hop_length
     drawn = FeatureSettings(sample_rate=rate, n_fft=features.n_fft, hop_length=hop, groups=("mfcc", "mel"))
@@ -242,9 +240,10 @@ def embedding_figure(points: pd.DataFrame, recordings: pd.DataFrame, *, title: s
     `points` has a row a recording and two columns, named as the axes.
     """
     figure = Figure(figsize=(15, 7.2), layout="constrained")
+    actors = sorted(set(recordings["actor"]))  # of 1 to 24: eight colours by three markers
     styles: dict[str, dict[Any, tuple[str, str]]] = {
         "emotion": {e: (EMOTION_COLOURS[e], EMOTION_MARKERS[e]) for e in recordings["emotion"].cat.categories},
-        "actor": {actor: actor_style(actor) for actor in sorted(set(recordings["actor"]))},
+        "actor": {actor: (OKABE_ITO[(actor - 1) % 8], "o^s"[(actor - 1) // 8]) for actor in actors},
     }
     for axes, (factor, of_levels) in zip(figure.subplots(1, 2), styles.items(), strict=True):
         entries = []

@@ -17,12 +17,18 @@ def corpus_findings(
 
     `equal` are groups of files that are equal byte by byte; `window` is in seconds of the network's input.
     """
-    channels = dict(list(recordings.groupby("channel", observed=True)))
+    channels, seconds = dict(list(recordings.groupby("channel", observed=True))), recordings["seconds"]
     counted = ", ".join(f"{len(part):,} of {channel}" for channel, part in channels.items())
     complete = sum(len(expected_names(channel)) for channel in CHANNELS)
-    n_stereo = int((recordings["n_channels"] > 1).sum())
-    groups = "; ".join(" = ".join(path.name for path in group) for group in equal)
     absent = {c: labels.loc[labels[c] == 0, "emotion"] for c in channels} if len(channels) > 1 else {}
+    by_channel = "; ".join(
+        f"{channel}: mean {part.mean():.2f} s, standard deviation {part.std(ddof=0):.2f} s, "
+        f"{part.min():.2f} to {part.max():.2f} s"
+        for channel, part in recordings.groupby("channel", observed=True)["seconds"]
+    )
+    by_emotion = recordings.groupby("emotion", observed=True)["seconds"].mean()
+    n_stereo, n_cut = int((recordings["n_channels"] > 1).sum()), int((seconds > window).sum())
+    groups = "; ".join(" = ".join(path.name for path in group) for group in equal)
     return [
         f"{len(recordings):,} recordings ({counted}) by {recordings['actor'].nunique()} actors; all of RAVDESS has "
         f"{complete:,}.",
@@ -32,7 +38,11 @@ def corpus_findings(
             for channel, emotions in absent.items()
             if len(emotions)
         ),
-        *_duration_findings(recordings, window=window),
+        f"They last {seconds.sum() / 3600:.2f} hours together ({by_channel}).",
+        f"On average {by_emotion.idxmin()} is shortest ({by_emotion.min():.2f} s) and {by_emotion.idxmax()} longest "
+        f"({by_emotion.max():.2f} s).",
+        f"{f'{n_cut:,}' if n_cut else 'None'} of {len(seconds):,} ({n_cut / len(seconds):.1%}) "
+        f"{'lasts' if n_cut == 1 else 'last'} longer than the {window:.2f} s of the network's input.",
         f"The files have {_listed([f'{rate:,}' for rate in sorted(set(recordings['sample_rate']))])} Hz; "
         f"{n_stereo or 'none'} of them {'is' if n_stereo < 2 else 'are'} stereo.",
         f"Equal byte by byte under different names: {groups}." if equal else "No two files are equal byte by byte.",
@@ -50,24 +60,6 @@ def _balance(labels: pd.DataFrame) -> str:
         f"({counts.max()}{' each' if len(most) > 1 else ''}): {counts.max() / counts.min():.1f} to 1. "
         f"Always predicting {most.index[0]} would be correct in {counts.max() / counts.sum():.1%}."
     )
-
-
-def _duration_findings(recordings: pd.DataFrame, *, window: float) -> list[str]:
-    seconds = recordings["seconds"]
-    by_channel = "; ".join(
-        f"{channel}: mean {part.mean():.2f} s, standard deviation {part.std(ddof=0):.2f} s, "
-        f"{part.min():.2f} to {part.max():.2f} s"
-        for channel, part in recordings.groupby("channel", observed=True)["seconds"]
-    )
-    by_emotion = recordings.groupby("emotion", observed=True)["seconds"].mean()
-    cut = int((seconds > window).sum())
-    return [
-        f"They last {seconds.sum() / 3600:.2f} hours together ({by_channel}).",
-        f"On average {by_emotion.idxmin()} is shortest ({by_emotion.min():.2f} s) and {by_emotion.idxmax()} longest "
-        f"({by_emotion.max():.2f} s).",
-        f"{f'{cut:,}' if cut else 'None'} of {len(seconds):,} ({cut / len(seconds):.1%}) "
-        f"{'lasts' if cut == 1 else 'last'} longer than the {window:.2f} s of the network's input.",
-    ]
 
 
 def feature_findings(effects: pd.DataFrame, matrix: pd.DataFrame) -> list[str]:

@@ -1,4 +1,4 @@
-"""The data of the analysis: for each recording its name, its header, and its features averaged over time."""
+"""The data of the analysis: for each recording its name, its header, and its features, of each frame or averaged."""
 
 import logging
 import math
@@ -15,6 +15,7 @@ from ser.augment.waveform import AugmentSettings
 from ser.corpora.manifest import Recording
 from ser.corpora.ravdess import CHANNELS, EMOTIONS, INTENSITIES
 from ser.data.cache import Prepared, Recipe, Sample, prepare
+from ser.data.files import replace_when_complete
 from ser.errors import AudioError
 from ser.features._filterbanks import DELTA_WIDTH
 from ser.features.settings import FeatureSettings, feature_names, rows_of
@@ -24,6 +25,7 @@ log = logging.getLogger(__name__)
 LEVELS = {"emotion": EMOTIONS, "channel": CHANNELS, "intensity": INTENSITIES, "gender": ("female", "male")}
 """The factors of a name (delivery and speaker) and their levels, in the order of every table and figure."""
 
+_REFERENCE_NAMES = {"delta": "delta_mfcc", "delta2": "delta_delta_mfcc", "contrast": "spectral_contrast"}
 _POWER_FLOOR = 1e-10
 _LONGEST = 20.0
 """Seconds that are analysed, three times the longest of RAVDESS: one misnamed lecture would fill the memory."""
@@ -83,7 +85,7 @@ def observe(
     samples = min(table["seconds"].max(), _LONGEST) * features.sample_rate
     whole = replace(features, max_length=max(DELTA_WIDTH, 1 + math.ceil(samples / features.hop_length)))
     readable = [recording for recording in recordings if recording.path not in failures]
-    prepared = prepare_unaugmented(readable, whole, cache_dir=cache_dir, workers=workers)
+    prepared = _prepare(readable, whole, cache_dir=cache_dir, workers=workers)
     if prepared.failures:
         table, _ = read_headers([sample.recording for sample in prepared.samples])
         failures |= prepared.failures
@@ -92,10 +94,8 @@ def observe(
     return table, summarise_frames(prepared.features, prepared.lengths, features), failures
 
 
-def prepare_unaugmented(
-    recordings: Iterable[Recording], features: FeatureSettings, *, cache_dir: Path, workers: int
-) -> Prepared:
-    """Return the features of recordings without augmentation."""
+def _prepare(recordings: Iterable[Recording], features: FeatureSettings, *, cache_dir: Path, workers: int) -> Prepared:
+    """Return the features of recordings, without augmentation."""
     recipe = Recipe(features=features, augment=AugmentSettings(), augment_seed=0)
     return prepare([Sample(recording=r) for r in recordings], recipe, cache_dir=cache_dir, workers=workers)
 
@@ -106,12 +106,8 @@ def summarise_frames(
     """Return mean and standard deviation over the frames of each recording, float64; see `statistic_columns`.
 
     The padding behind a recording's own frames is no part of it. Mel bands are taken in decibels
-    (`10 log10(power)`, from -100): as power, a few loud frames would decide every mean.
-
-    Parameters
-    ----------
-    padded : float32 [recordings, features, frames].
-    lengths : int64 [recordings], the frames that are the recording's own.
+    (`10 log10(power)`, from -100): as power, a few loud frames would decide every mean. `padded` is float32
+    [recordings, features, frames], `lengths` int64 [recordings], the frames that are the recording's own.
     """
     mel = rows_of(features).get("mel", slice(0, 0))
     means, deviations = np.empty((2, *padded.shape[:2]))
@@ -127,3 +123,45 @@ def statistic_columns(features: FeatureSettings) -> pd.MultiIndex:
     names = [(group, name) for group, rows in rows_of(features).items() for name in feature_names(features)[rows]]
     columns = [(statistic, *name) for statistic in ("mean", "deviation") for name in names]
     return pd.MultiIndex.from_tuples(columns, names=["statistic", "group", "feature"])
+
+
+def column_names(settings: FeatureSettings) -> list[str]:
+    """Return the names of the reference implementation, by feature, then by frame: "mfcc_0_0", "mfcc_0_1", ...
+
+    >>> column_names(FeatureSettings(groups=("delta", "zcr"), n_mfcc=1, max_length=2))
+    ['delta_mfcc_0_0', 'delta_mfcc_0_1', 'zcr_0', 'zcr_1']
+    """
+    names = feature_names(settings)
+    return [
+        f"{_REFERENCE_NAMES.get(group, group)}{name.removeprefix(group)}_{frame}"
+        for group, rows in rows_of(settings).items()
+        for name in names[rows]
+        for frame in range(settings.max_length)
+    ]
+
+
+def write_feature_table(
+    path: Path, recordings: Sequence[Recording], settings: FeatureSettings, *, cache_dir: Path, workers: int
+) -> None:
+    """Write the feature table of the reference implementation as Parquet; log those that could not be read.
+
+    The columns are `column_names` (float32, not standardised, cut or padded to `max_length` frames) and "label", the
+    emotion's name. The file's name is the index, from which the actor can be read for a split by speaker.
+
+    Raises
+    ------
+    AudioError : no recording could be read.
+    OSError : the file cannot be written; it names it.
+    """
+    prepared = _prepare(recordings, settings, cache_dir=cache_dir, workers=workers)
+    names = [sample.recording.name for sample in prepared.samples]
+    files = pd.Index([name.stem for name in names], name="file")
+    values = prepared.features.reshape(len(names), -1)
+    table = pd.DataFrame(values, columns=column_names(settings), index=files, copy=False)
+    table = table.assign(label=[name.emotion for name in names])
+    with replace_when_complete(path) as temporary:
+        # Floating point values hardly ever repeat, so that a dictionary of them gains nothing.
+        table.to_parquet(temporary, engine="pyarrow", compression="zstd", use_dictionary=["label"])
+    for reason in prepared.failures.values():
+        log.warning("Left out: %s", reason)
+    log.info("Table: %d recordings, %d columns", *table.shape)

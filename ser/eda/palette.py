@@ -2,14 +2,9 @@
 
 from ser.corpora.ravdess import EMOTIONS
 
-_OKABE_ITO = ("#000000", "#56B4E9", "#E69F00", "#0072B2", "#D55E00", "#CC79A7", "#009E73", "#C9B500")
+OKABE_ITO = ("#000000", "#56B4E9", "#E69F00", "#0072B2", "#D55E00", "#CC79A7", "#009E73", "#C9B500")
 # The last is Okabe and Ito's yellow, darkened: theirs is hardly visible on white.
 
-EMOTION_COLOURS = dict(zip(EMOTIONS, _OKABE_ITO, strict=True))
+EMOTION_COLOURS = dict(zip(EMOTIONS, OKABE_ITO, strict=True))
 EMOTION_MARKERS = dict(zip(EMOTIONS, "os^vDP*X", strict=True))
 CHANNEL_COLOURS = {"speech": "#0072B2", "song": "#D55E00"}
-
-
-def actor_style(actor: int) -> tuple[str, str]:
-    """Return the colour and marker of an actor, 1 to 24: eight colours by three markers."""
-    return _OKABE_ITO[(actor - 1) % 8], "o^s"[(actor - 1) // 8]

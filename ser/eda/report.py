@@ -52,13 +52,9 @@ CAPTIONS = {
 
 @dataclass(frozen=True)
 class Table:
-    """A table of the report.
+    """A table of the report, whose columns `percent` hold fractions in [0, 1] that it shows in percent.
 
-    Attributes
-    ----------
-    content : numbers and text.
-    percent : columns of fractions in [0, 1], which the report shows in percent.
-    shown : how many rows the report shows; None: all. The file has all.
+    It shows the first `shown` rows, or all with None; the file has all.
     """
 
     content: pd.DataFrame
@@ -66,16 +62,8 @@ class Table:
     shown: int | None = None
 
 
-@dataclass(frozen=True)
-class Section:
-    """A part of the report: findings in sentences, then figures and tables by the names of their files.
-
-    Each name (.png, .csv) has a caption in `CAPTIONS`.
-    """
-
-    title: str
-    findings: Sequence[str]
-    parts: Mapping[str, Figure | Table]
+Section = tuple[str, Sequence[str], Mapping[str, Figure | Table]]
+"""A part of the report: title, findings in sentences, then figures and tables by file, with a caption in `CAPTIONS`."""
 
 
 def write_table(path: Path, content: pd.DataFrame) -> None:
@@ -94,11 +82,11 @@ def write_report(path: Path, sections: Sequence[Section], *, title: str, made_fr
     """
     title, made_from = html.escape(title), html.escape(made_from)
     body = [f"<h1>{title}</h1>", f"<p>{made_from}</p>"]
-    for section in sections:
-        body.append(f"<h2>{html.escape(section.title)}</h2>")
-        items = "".join(f"<li>{html.escape(finding)}</li>\n" for finding in section.findings)
+    for heading, findings, parts in sections:
+        body.append(f"<h2>{html.escape(heading)}</h2>")
+        items = "".join(f"<li>{html.escape(finding)}</li>\n" for finding in findings)
         body += [f"<ul>\n{items}</ul>"] if items else []
-        for file, part in section.parts.items():
+        for file, part in parts.items():
             place = path.with_name(file)
             body.append(_table(part, place) if isinstance(part, Table) else _picture(part, place))
     content = "\n".join(body)

@@ -61,15 +61,7 @@ def eta_squared(values: pd.DataFrame, labels: pd.Series) -> pd.Series:
 
     Sum of squares between groups over total sum of squares of a one-way analysis of variance (Richardson 2011,
     doi:10.1016/j.edurev.2010.12.001). Groups without an effect give about `(groups - 1) / (observations - 1)`.
-
-    Parameters
-    ----------
-    values : float64 [observations, columns].
-    labels : [observations].
-
-    Returns
-    -------
-    float64 [columns], in [0, 1]; NaN where a column is constant.
+    Of float64 `values` [observations, columns], float64 [columns] in [0, 1]; NaN where a column is constant.
     """
     centred = values - values.mean()
     between = (centred.groupby(labels, observed=True).transform("mean") ** 2).sum()

@@ -61,8 +61,8 @@ def test_without_a_model_the_page_shows_commands_that_exist(open_app):
 @pytest.mark.parametrize(
     ("argument", "shown"),
     [
-        ("checkpoint=no_such.ckpt", r"no such checkpoint.*no\\_such\.ckpt|no\\_such\.ckpt.*no such checkpoint"),
-        ("checkpoint=bad_one.ckpt", r"bad\\_one\.ckpt is damaged or not a checkpoint"),
+        ("checkpoint=no_such.ckpt", r"no\\_such.* no such checkpoint"),
+        ("checkpoint=bad_one.ckpt", r"bad\\_one.* is damaged or not a checkpoint"),
         ("model=x", "model=x is not an argument"),
     ],
 )
@@ -240,14 +240,21 @@ def test_the_pretrained_model_is_the_first_to_choose(
     assert choice.value == pretrained_models / f"{DEFAULT_MODEL}.safetensors"
 
 
-def test_visitors_have_one_model_and_the_turns(open_app, tiny_checkpoint, tmp_path, monkeypatch):
+def test_visitors_have_one_model_and_see_only_their_own(
+    open_app, tiny_checkpoint, tmp_path, short_wav, long_wav, monkeypatch
+):
     monkeypatch.setattr(Predictor, "load", load := Mock(wraps=Predictor.load))
     monkeypatch.setattr(page, "Capacity", make_capacity := Mock(wraps=Capacity))
     shutil.copy(tiny_checkpoint, tmp_path / "mine.ckpt")
-    for _ in range(3):
-        assert open_app(f"checkpoint={tmp_path}/mine.ckpt").file_uploader
+    one, other = (open_app(f"checkpoint={tmp_path}/mine.ckpt") for _ in range(2))
     assert load.call_count == 1
     assert make_capacity.call_count <= 1  # none if an earlier test made it
+    give(one, ("mine.wav", short_wav))
+    give(other, ("theirs.wav", long_wav))
+    one.run()
+    assert "mine.wav" in texts(one)
+    assert "theirs.wav" not in texts(one)
+    assert "mine.wav" not in texts(other)
 
 
 def test_the_side_panel_shows_what_the_model_is(app, tiny_metadata):
@@ -256,16 +263,6 @@ def test_the_side_panel_shows_what_the_model_is(app, tiny_metadata):
     for fact in (*EMOTIONS, "cnn\\_bilstm\\_luong", "22,050 Hz", "PyTorch", "lie detector", "24 actors"):
         assert fact in shown
     assert "Its scores are not known" in app.sidebar.caption[0].value
-
-
-def test_visitors_see_only_their_own(open_app, tiny_checkpoint, short_wav, long_wav):
-    one, other = (open_app(f"checkpoint={tiny_checkpoint}") for _ in range(2))
-    give(one, ("mine.wav", short_wav))
-    give(other, ("theirs.wav", long_wav))
-    one.run()
-    assert "mine.wav" in texts(one)
-    assert "theirs.wav" not in texts(one)
-    assert "mine.wav" not in texts(other)
 
 
 def test_the_app_brings_in_nothing_heavy():

@@ -38,9 +38,8 @@ def test_counts_balance_and_durations_of_ravdess(ravdess):
 
 
 def test_a_balanced_corpus_of_one_channel(ravdess):
-    spoken = ravdess[(ravdess["channel"] == "speech") & (ravdess["emotion"] != "neutral")].copy()
-    for factor in ("channel", "emotion"):
-        spoken[factor] = spoken[factor].cat.remove_unused_categories()
+    spoken = ravdess[(ravdess["channel"] == "speech") & (ravdess["emotion"] != "neutral")]
+    spoken = spoken.assign(**{name: spoken[name].cat.remove_unused_categories() for name in ("channel", "emotion")})
     text = about(spoken, equal=[(Path("a.wav"), Path("b.wav"))], window=5.0)
     assert "Every emotion has the same number of recordings, 192." in text
     assert "song" not in text
@@ -58,26 +57,21 @@ def test_findings_on_features_are_read_from_the_effects(ravdess):
     statistics = pd.DataFrame(np.hstack([means, deviations]), columns=statistic_columns(settings))
     text = " ".join(findings.feature_findings(effect_sizes(ravdess, statistics), statistics["mean"].corr()))
     assert "The mean of mel_0 differs most between emotions: they explain 100%" in text
-    n_features = settings.n_features
     # All deviations, and the means of pure noise, of which 24 actors explain more than 8 emotions by chance.
-    assert f"{n_features + n_features - 1} of {2 * n_features} means and deviations" in text
+    n_statistics = 2 * settings.n_features
+    assert f"{n_statistics - 1} of {n_statistics} means and deviations" in text
     within = abs(np.corrcoef(means[:, 0], means[:, 2])[0, 1])
     assert f"an MFCC and its delta {(1 + within) / 2:.2f}" in text
 
 
 def test_neighbours_are_stated_with_their_chance():
-    table = pd.DataFrame(
-        [
-            {"neighbour": "any recording", "agreement": "same actor", "fraction": 0.9, "chance": 0.04},
-            {"neighbour": "any recording", "agreement": "same emotion", "fraction": 0.7, "chance": 0.15},
-            {"neighbour": "another actor's", "agreement": "same emotion", "fraction": 0.3, "chance": 0.14},
-        ]
-    )
+    rows = [("any recording", "same actor", 0.9, 0.04), ("any recording", "same emotion", 0.7, 0.15)]
+    rows += [("another actor's", "same emotion", 0.3, 0.14)]
+    table = pd.DataFrame(rows, columns=["neighbour", "agreement", "fraction", "chance"])
     emotions = pd.DataFrame({"emotion": ["calm", "sad"], "calm": [0.8, 0.6], "sad": [0.2, 0.4]})
     text = " ".join(findings.neighbour_findings(table, emotions))
     assert "same actor in 90.0% (chance 4.0%)" in text
     assert "same emotion in 70.0% (chance 15.0%)" in text
     assert "in 30.0% (chance 14.0%)" in text
-    assert (
-        "is sad for calm: of the recordings of sad, another actor's nearest is calm in 60.0%, and sad in 40.0%" in text
-    )
+    assert "is sad for calm: of the recordings of sad, another" in text
+    assert "another actor's nearest is calm in 60.0%, and sad in 40.0%" in text

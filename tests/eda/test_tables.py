@@ -3,23 +3,15 @@
 import numpy as np
 import pandas as pd
 import pytest
-import soundfile
 from scipy import stats
 
-from ser.corpora.manifest import Recording, find_recordings
-from ser.corpora.ravdess import EMOTIONS, RecordingName
+from ser.corpora.manifest import find_recordings
+from ser.corpora.ravdess import EMOTIONS
 from ser.eda import tables
-from ser.eda.observations import name_table, observe, read_headers, statistic_columns, summarise_frames
-from ser.errors import AudioError
-from ser.features.extract import extract
-from ser.features.settings import FeatureSettings, rows_of
+from ser.eda.observations import name_table, read_headers, statistic_columns
+from ser.features.settings import FeatureSettings
 
 SMALL = FeatureSettings(groups=("mfcc", "mel", "zcr"), n_mfcc=3, n_mels=8, max_length=20)
-
-
-def recording(path, **changed):
-    name = {"channel": "speech", "emotion": "happy", "intensity": "normal", "statement": 1, "repetition": 1, "actor": 1}
-    return Recording(path=path, name=RecordingName(**(name | changed)))
 
 
 @pytest.fixture
@@ -39,65 +31,8 @@ def test_the_labels_of_ravdess_are_counted_by_channel(ravdess_recordings):
     assert list(labels["song"]) == [92, *[184] * 5, 0, 0]
     assert list(labels["all"]) == [188, *[376] * 5, 192, 192]
     assert labels["fraction"].to_numpy() == pytest.approx(labels["all"] / 2452)
-
-
-def test_speech_alone_makes_no_column_of_song(ravdess_recordings):
     spoken = name_table(r for r in ravdess_recordings if r.name.channel == "speech")
     assert list(tables.label_distribution(spoken)) == ["emotion", "speech", "all", "fraction"]
-
-
-def test_headers_give_seconds_and_the_unreadable_are_listed(tmp_path):
-    sound = np.full((11025, 2), 0.1)
-    soundfile.write(tmp_path / "a.wav", sound, 22050)
-    soundfile.write(tmp_path / "b.wav", sound[:, 0], 11025)
-    (tmp_path / "c.wav").write_bytes(b"no sound")
-    takes = [recording(tmp_path / "a.wav"), recording(tmp_path / "b.wav", repetition=2)]
-    damaged = recording(tmp_path / "c.wav", actor=2)
-    table, failures = read_headers([*takes, damaged])
-    assert list(table["seconds"]) == [0.5, 1.0]
-    assert list(table["n_channels"]) == [2, 1]
-    assert list(failures) == [damaged.path]
-    summary = tables.corpus_summary(table).set_index("statistic")["all"]
-    assert summary["seconds_mean"] == 0.75
-    assert summary["seconds_std"] == 0.25
-    assert summary["stereo_recordings"] == 1
-    assert (summary["sample_rate_min_hz"], summary["sample_rate_max_hz"]) == (11025, 22050)
-    with pytest.raises(AudioError, match=r"c\.wav"):
-        read_headers([damaged])
-
-
-def test_statistics_are_those_of_the_whole_recording_and_no_padding(tiny_corpus, tmp_path):
-    chosen = find_recordings(tiny_corpus)[:3]
-    _, statistics, _ = observe(chosen, SMALL, cache_dir=tmp_path, workers=1)
-    mel = rows_of(SMALL)["mel"]
-    for row, recording in enumerate(chosen):
-        waveform, _ = soundfile.read(recording.path, dtype="float32")
-        features = extract(waveform, SMALL)
-        assert features.shape[1] > SMALL.max_length
-        features[mel] = 10 * np.log10(features[mel])
-        np.testing.assert_allclose(statistics["mean"].loc[row], features.mean(axis=1), rtol=1e-4, atol=1e-3)
-        np.testing.assert_allclose(statistics["deviation"].loc[row], features.std(axis=1), rtol=1e-4, atol=1e-3)
-
-
-def test_a_recording_that_cannot_be_read_leaves_the_others_in_place(tiny_corpus, tmp_path, caplog):
-    damaged, silent = tmp_path / "damaged.wav", tmp_path / "silent.wav"
-    damaged.write_bytes(b"RIFF")
-    soundfile.write(silent, np.zeros(22050), 22050)
-    good = find_recordings(tiny_corpus)[:3]
-    odd = [recording(damaged, actor=5), recording(silent, actor=6)]
-    found, statistics, failures = observe([good[0], *odd, *good[1:]], SMALL, cache_dir=tmp_path / "cache", workers=1)
-    assert list(found["file"]) == [r.stem for r in good]
-    _, alone, _ = observe(good, SMALL, cache_dir=tmp_path / "cache", workers=1)
-    pd.testing.assert_frame_equal(statistics, alone)
-    assert set(failures) == {damaged, silent}
-    assert caplog.text.count("Left out") == 2
-
-
-def test_silent_mel_bands_stand_at_the_floor():
-    padded = np.zeros((1, SMALL.n_features, 4), dtype=np.float32)
-    statistics = summarise_frames(padded, np.array([2]), SMALL)
-    assert statistics["mean"]["mel"].to_numpy() == pytest.approx(-100)
-    assert statistics["deviation"].to_numpy() == pytest.approx(0)
 
 
 def test_eta_squared_is_that_of_the_analysis_of_variance():
@@ -127,9 +62,10 @@ def test_the_largest_effect_of_emotion_comes_first(made_up):
     assert effects["emotion"].isna().sum() == 1
 
 
-def test_a_factor_of_one_level_is_left_out(ravdess_recordings):
-    of_one = name_table([r for r in ravdess_recordings if r.name.actor == 1 and r.name.channel == "speech"])
-    effects = tables.effect_sizes(of_one, pd.DataFrame(1.0, of_one.index, statistic_columns(SMALL)))
+def test_a_factor_of_one_level_is_left_out(made_up):
+    recordings, statistics = made_up
+    of_one = (recordings["actor"] == 1) & (recordings["channel"] == "speech")
+    effects = tables.effect_sizes(recordings[of_one], statistics[of_one])
     assert set(tables.EFFECT_FACTORS) & set(effects) == {"emotion", "intensity"}
 
 
@@ -139,9 +75,8 @@ def test_mean_features_are_means_of_their_recordings(made_up):
     assert list(means) == [name[1:] for name in statistics if name[0] == "mean"]
     assert len(means) == 1 + 8 + 2 + 2 + 2
     sung = (recordings["channel"] == "song").to_numpy()
-    assert means.at[("channel", "song", sung.sum()), ("mfcc", "mfcc_2")] == pytest.approx(
-        statistics.to_numpy()[sung, 2].mean()
-    )
+    of_song = means.loc["channel", "song", sung.sum()]
+    assert of_song["mfcc", "mfcc_2"] == pytest.approx(statistics.to_numpy()[sung, 2].mean())
     assert means.iloc[0, 0] == pytest.approx(statistics.to_numpy()[:, 0].mean())
 
 
