@@ -14,7 +14,7 @@ from streamlit.runtime.uploaded_file_manager import UploadedFileRec
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from app import capacity as capacity_module
-from app.capacity import BusyError, Capacity, bound_uploads, hold_to_one_thread, spare_from_collections
+from app.capacity import BusyError, Capacity, bound_uploads, hold_to_one_thread
 
 
 def test_no_more_than_the_turns_run_at_once():
@@ -116,22 +116,13 @@ def test_the_page_puts_every_bound_in_place(app):
     assert MultiPartParser.spool_max_size == 20 * 2**20  # so that no upload is written to the disk
 
 
-def test_the_first_page_spares_what_is_loaded_from_collections(app):
+def test_collections_pass_over_what_the_first_page_loads_and_find_what_comes(app):
     gc.unfreeze()
     st.cache_resource.clear()
     assert gc.get_freeze_count() == 0
     try:
         assert not app.run().exception
         assert gc.get_freeze_count() > 0
-    finally:
-        gc.unfreeze()
-
-
-def test_collections_pass_over_what_is_there_and_find_what_comes():
-    was = gc.get_freeze_count()
-    spare_from_collections()
-    try:
-        assert gc.get_freeze_count() > was
         assert not any(one is threading.__dict__ for one in gc.get_objects())
         later = threading.Event()
         later.itself = later

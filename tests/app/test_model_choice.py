@@ -38,22 +38,17 @@ def test_a_file_written_anew_is_another_model(tmp_path):
     assert len({first, second, open_model(onnx)}) == 3
 
 
-def test_models_are_found_newest_first_and_labelled(runs):
+def test_models_are_found_newest_first_and_the_pretrained_before_all(runs, pretrained_models):
     outputs = runs / "outputs"
-    labels = [label_of(model, outputs) for model in find_models(outputs)]
-    assert labels == ["sweep · 2026-02-01 08:30 · 0 · PyTorch", "train · 2026-01-31 12:00 · ONNX Runtime",
-                      "light · small.onnx · ONNX Runtime", "train · 2026-01-31 12:00 · PyTorch"]  # fmt: skip
+    of_runs = ["sweep · 2026-02-01 08:30 · 0 · PyTorch", "train · 2026-01-31 12:00 · ONNX Runtime"]
+    of_runs += ["light · small.onnx · ONNX Runtime", "train · 2026-01-31 12:00 · PyTorch"]
+    assert [label_of(model, outputs) for model in find_models(outputs)] == of_runs
     assert find_models(runs / "nothing") == []
-
-
-def test_pretrained_models_come_first_the_default_before_all(runs, pretrained_models):
     pretrained_models.mkdir()
     for name in ("ant.onnx", "ant.json", f"{DEFAULT_MODEL}.safetensors", f"{DEFAULT_MODEL}.json"):
         (pretrained_models / name).touch()
-    outputs = runs / "outputs"
     labels = [label_of(model, outputs) for model in find_models(outputs)]
-    assert labels[:3] == ["ser-ravdess · PyTorch", "ant · ONNX Runtime", "sweep · 2026-02-01 08:30 · 0 · PyTorch"]
-    assert len(labels) == 6
+    assert labels == ["ser-ravdess · PyTorch", "ant · ONNX Runtime", *of_runs]
 
 
 def test_a_pretrained_model_is_opened_by_name(pretrained_models, tiny_checkpoint, tiny_metadata):

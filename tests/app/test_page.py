@@ -197,47 +197,31 @@ def test_a_fault_of_ours_is_one_sentence(app, monkeypatch):
     assert "secret" not in texts(app)
 
 
-@pytest.fixture
-def add_run(tiny_checkpoint, tmp_path):
-    """A function that puts a run with that model below outputs/, and returns its checkpoint."""
-
-    def add(name, *, age=0):
-        path = tmp_path / f"outputs/{name}/2026-01-31_12-00-00/checkpoints/best.ckpt"
+def test_a_model_is_chosen_the_pretrained_one_first_then_the_newest_run(
+    open_app, pretrained_models, tiny_checkpoint, tiny_content, tmp_path, short_wav, readings
+):
+    pretrained, best = pretrained_models / f"{DEFAULT_MODEL}.safetensors", "2026-01-31_12-00-00/checkpoints/best.ckpt"
+    write_pretrained(pretrained, *load_recogniser(tiny_checkpoint))
+    for age, name in enumerate(("old", "new")):
+        path = tmp_path / "outputs" / name / best
         path.parent.mkdir(parents=True)
         shutil.copy(tiny_checkpoint, path)
         os.utime(path, (age, age))
-        return path
-
-    return add
-
-
-def test_runs_below_outputs_can_be_chosen(open_app, add_run, tiny_content, short_wav):
-    add_run("old")
-    path = add_run("new", age=1)
     app = open_app()
-    assert app.sidebar.selectbox[0].options == ["new · 2026-01-31 12:00 · PyTorch", "old · 2026-01-31 12:00 · PyTorch"]
+    of_runs = [f"{name} · 2026-01-31 12:00 · PyTorch" for name in ("new", "old")]
+    assert app.sidebar.selectbox[0].options == ["ser-ravdess · PyTorch", *of_runs]
+    assert app.sidebar.selectbox[0].value == pretrained
     give(app, ("a.wav", short_wav))
-    first = app.subheader[0].value
+    expected = readings[0].timeline.overall.emotion.capitalize()
+    assert app.subheader[0].value.startswith(expected)
+    app.sidebar.selectbox[0].select_index(1).run()
+    assert app.subheader[0].value.startswith(expected)
     # The same file, another model: with it, everything is read anew.
     state = tiny_content["state_dict"]
     state = state | {name: torch.zeros_like(value) for name, value in state.items() if "classify" in name}
     save_atomically({**tiny_content, "state_dict": state}, path)
     app.run()
-    assert first != app.subheader[0].value == "Neutral, 12%"
-
-
-def test_the_pretrained_model_is_the_first_to_choose(
-    open_app, add_run, pretrained_models, tiny_checkpoint, short_wav, readings
-):
-    write_pretrained(pretrained_models / f"{DEFAULT_MODEL}.safetensors", *load_recogniser(tiny_checkpoint))
-    app = open_app()
-    assert app.sidebar.selectbox[0].options == ["ser-ravdess · PyTorch"]
-    give(app, ("a.wav", short_wav))
-    assert app.subheader[0].value.startswith(readings[0].timeline.overall.emotion.capitalize())
-    add_run("train")
-    (choice,) = open_app().sidebar.selectbox
-    assert choice.options == ["ser-ravdess · PyTorch", "train · 2026-01-31 12:00 · PyTorch"]
-    assert choice.value == pretrained_models / f"{DEFAULT_MODEL}.safetensors"
+    assert app.subheader[0].value == "Neutral, 12%"
 
 
 def test_visitors_have_one_model_and_see_only_their_own(

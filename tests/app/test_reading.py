@@ -54,14 +54,6 @@ def test_only_what_is_new_is_read_and_what_is_gone_is_forgotten(predictor, short
     assert known == {second.key: "read 2.wav", third.key: "read 3.wav"}
 
 
-def test_a_bad_one_does_not_disturb_the_others(predictor, short_wav):
-    uploads = [upload("words.wav", b"words"), upload("good.wav", short_wav)]
-    known = {}
-    read_all(uploads, predictor, known=known, capacity=Capacity(), report=lambda done, total: None)
-    assert known[uploads[0].key].startswith("words.wav cannot be read as sound")
-    assert isinstance(known[uploads[1].key], Reading)
-
-
 def test_a_fault_of_ours_is_one_sentence_and_the_log_has_the_rest(predictor, short_wav, monkeypatch, caplog):
     monkeypatch.setattr(reading, "draw", Mock(side_effect=RuntimeError("secret detail")))
     known, one = {}, upload("my diary.wav", short_wav)
