@@ -13,7 +13,7 @@ from app.recording_section import in_words
 from ser.corpora.ravdess import EMOTIONS
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def reading(readings):
     return readings[1]
 
@@ -52,26 +52,22 @@ def test_bars_stand_in_the_order_of_the_model(reading):
 
 
 def test_a_line_shows_the_rejection_threshold(reading):
-    overall = reading.timeline.overall
-    assert len(confidence_chart(overall)["layer"]) == 2
-    chart = confidence_chart(replace(overall, rejection_threshold=0.4))
+    assert len(confidence_chart(reading.timeline.overall)["layer"]) == 2
+    chart = confidence_chart(replace(reading.timeline.overall, rejection_threshold=0.4))
     assert table_of(chart, layer=2).to_pylist() == [{"confidence": 0.4}]
 
 
 def test_every_moment_belongs_to_the_segment_whose_middle_is_nearest(reading):
     stretches, segments = stretches_of(reading.timeline), reading.timeline.segments
-    assert stretches[0].start == 0
-    assert stretches[-1].end == reading.timeline.overall.duration
+    assert (stretches[0].start, stretches[-1].end) == (0, reading.timeline.overall.duration)
     assert [one.end for one in stretches[:-1]] == [other.start for other in stretches[1:]]
     for moment in np.linspace(0.013, 7.97, 61):
         nearest = int(np.argmin([abs((segment.start + segment.end) / 2 - moment) for segment in segments]))
         assert stretches[nearest].start <= moment <= stretches[nearest].end
     for stretch, segment in zip(stretches, segments, strict=True):
-        if segment.probabilities is None:
-            assert (stretch.emotion, stretch.confidence) == (SILENT, None)
-        else:
-            assert stretch.confidence == segment.probabilities.max()
-            assert EMOTIONS.index(stretch.emotion) == segment.probabilities.argmax()
+        p = segment.probabilities
+        expected = (SILENT, None) if p is None else (EMOTIONS[p.argmax()], p.max())
+        assert (stretch.emotion, stretch.confidence) == expected
 
 
 def test_the_timeline_has_a_lane_for_each_class_and_one_for_silence(reading):
@@ -82,9 +78,8 @@ def test_the_timeline_has_a_lane_for_each_class_and_one_for_silence(reading):
         assert list(table[name]) == [getattr(stretch, name) for stretch in stretches]
     silent = table[table["emotion"] == SILENT]
     assert (set(silent["strength"]), set(silent["percent"])) == ({1}, {"-"})
-    encoding = chart["encoding"]
-    assert encoding["y"]["scale"]["domain"] == [*EMOTIONS, SILENT]
-    assert encoding["x"]["scale"]["domain"] == [0, reading.timeline.overall.duration]
+    domains = [chart["encoding"][axis]["scale"]["domain"] for axis in "xy"]
+    assert domains == [[0, reading.timeline.overall.duration], [*EMOTIONS, SILENT]]
 
 
 def test_neighbours_of_the_same_emotion_are_listed_together(reading):

@@ -20,19 +20,11 @@ from tests.command_line import ROOT
 APP_REQUIREMENTS = ROOT / "app" / "requirements.txt"
 
 GUARD = """
-# Makes an interpreter behave as if some packages were not installed; read at its start.
+# Makes an interpreter behave as if packages were not installed that are not in app/requirements.txt; read at its start.
 import sys
 
-HIDDEN = {hidden!r}
-
-
-class Guard:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in HIDDEN:
-            raise ModuleNotFoundError(f"No module named {{name!r}}: it is not in app/requirements.txt", name=name)
-
-
-sys.meta_path = [Guard(), *(finder for finder in sys.meta_path if "editable" not in getattr(finder, "__module__", ""))]
+sys.modules.update(dict.fromkeys({hidden!r}))
+sys.meta_path = [finder for finder in sys.meta_path if "editable" not in getattr(finder, "__module__", "")]
 """
 
 
@@ -108,13 +100,12 @@ def test_the_image_and_its_packages_alone_are_enough_to_predict(tmp_path):
     environment = {"PYTHONPATH": f"{write_guard(guard)}:{copy_image(image)}"}
     command = [sys.executable, "-c", program]
     done = subprocess.run(command, cwd=image, env=environment, stdout=subprocess.PIPE, text=True, check=True)
-    assert done.stdout.strip() == "No module named 'torch': it is not in app/requirements.txt"
+    assert done.stdout.strip() == "import of torch halted; None in sys.modules"
 
 
 def test_the_server_keeps_uploads_small_and_visitors_private():
     settings = tomllib.loads((ROOT / ".streamlit" / "config.toml").read_text())
-    assert settings["server"]["maxUploadSize"] == 20
-    assert settings["server"]["enableXsrfProtection"]
+    assert settings["server"].items() >= {"maxUploadSize": 20, "enableXsrfProtection": True}.items()
     assert not settings["browser"]["gatherUsageStats"]
     assert "serverAddress" in settings["browser"]  # else the server asks another for its address when it starts
     assert settings["client"]["showErrorDetails"] == "none"

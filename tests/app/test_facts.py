@@ -17,13 +17,13 @@ def run(tmp_path):
     return tmp_path
 
 
-def model_at(path):
-    return ModelFile(path=path, versions=((0, 0),))
+def scores_of(path):
+    return find_scores(ModelFile(path=path, versions=((0, 0),)))
 
 
 @pytest.mark.parametrize("name", ["checkpoints/best.ckpt", "model.onnx"])
 def test_scores_are_those_beside_the_run(run, name):
-    (scores,) = find_scores(model_at(run / name))
+    (scores,) = scores_of(run / name)
     assert (scores.part, scores.protocol, scores.n_recordings) == ("Validation", "Random split.", 491)
     assert (scores.accuracy, scores.uar, scores.weighted_f1) == (0.75, 0.7, 0.74)
 
@@ -32,18 +32,18 @@ def test_scores_of_the_test_part_come_first(run):
     (run / "test").mkdir()
     content = {"protocol": "Actors 1 to 4.", "n_recordings": 240, "overall": OVERALL | {"uar": 0.5}}
     (run / "test/metrics.json").write_text(json.dumps(content))
-    scores = find_scores(model_at(run / "model.onnx"))
-    assert [(one.part, one.uar) for one in scores] == [("Test", 0.5), ("Validation", 0.7)]
+    scores = [(one.part, one.uar) for one in scores_of(run / "model.onnx")]
+    assert scores == [("Test", 0.5), ("Validation", 0.7)]
 
 
 def test_scores_of_another_checkpoint_are_not_shown(run):
-    assert find_scores(model_at(run / "checkpoints/last.ckpt")) == []
+    assert scores_of(run / "checkpoints/last.ckpt") == []
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"protocol": "x", "n_recordings": 1, "overall": {"uar": null}}'])
 def test_a_foreign_file_holds_no_scores(run, text):
     (run / "metrics.json").write_text(text)
-    assert find_scores(model_at(run / "model.onnx")) == []
+    assert scores_of(run / "model.onnx") == []
 
 
 def test_whether_a_recording_was_in_training_is_stated(tiny_metadata):

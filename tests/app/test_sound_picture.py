@@ -31,8 +31,7 @@ def test_columns_span_the_recording_and_hold_its_extremes(predictor, voice):
     long = np.concatenate([voice] * 4)
     picture = draw(long, 22050, timeline_of(predictor, long))
     assert len(picture.low) == len(picture.high) == picture.decibels.shape[1] == sound_picture.MAX_COLUMNS
-    assert picture.seconds[0] == 0
-    assert picture.seconds[-1] == pytest.approx(8)
+    assert picture.seconds[[0, -1]] == pytest.approx([0, 8])
     edges = np.round(picture.seconds * 22050).astype(int)
     for column in (0, 57, 199):
         stretch = long[edges[column] : edges[column + 1]]
@@ -40,8 +39,7 @@ def test_columns_span_the_recording_and_hold_its_extremes(predictor, voice):
 
 
 def test_a_spectrogram_in_pieces_is_that_of_the_whole(predictor, voice, monkeypatch):
-    settings = FeatureSettings(n_mels=sound_picture.N_BANDS, groups=("mel",))
-    power = extract(voice, settings)
+    power = extract(voice, FeatureSettings(n_mels=sound_picture.N_BANDS, groups=("mel",)))
     decibels = 10 * np.log10(np.maximum(power, 1e-10))
     timeline = timeline_of(predictor, voice)
     whole = draw(voice, 22050, timeline).decibels
@@ -55,8 +53,7 @@ def test_a_spectrogram_in_pieces_is_that_of_the_whole(predictor, voice, monkeypa
 
 def test_band_edges_rise_from_nothing_to_nyquist():
     edges = band_edges(FeatureSettings(sample_rate=16000, n_mels=64, groups=("mel",)))
-    assert (edges[0], edges[-1]) == (0, 8000)
-    assert len(edges) == 65
+    assert (edges[0], edges[-1], len(edges)) == (0, 8000, 65)
     assert (np.diff(edges) > 0).all()
 
 
@@ -64,14 +61,12 @@ def test_attention_is_a_multiple_of_the_average(predictor, voice):
     timeline = timeline_of(predictor, voice)
     step = timeline.attention_seconds[1] - timeline.attention_seconds[0]
     n_steps = len(timeline.attention_seconds)
-    columns = np.linspace(0, n_steps * step, 8)
-
-    even = replace(timeline, overall=replace(timeline.overall, attention=np.full(n_steps, 1 / n_steps)))
+    columns, one = np.linspace(0, n_steps * step, 8), np.eye(n_steps)[n_steps // 2]
+    even, spiky = (
+        replace(timeline, overall=replace(timeline.overall, attention=attention))
+        for attention in (np.full(n_steps, 1 / n_steps), one)
+    )
     np.testing.assert_allclose(attention_of_columns(even, columns), 1, rtol=1e-5)
-
-    one = np.zeros(n_steps)
-    one[n_steps // 2] = 1
-    spiky = replace(timeline, overall=replace(timeline.overall, attention=one))
     drawn = attention_of_columns(spiky, columns)
     assert drawn.mean() == pytest.approx(1, rel=1e-5)  # the columns are equally wide
     middle = timeline.attention_seconds[n_steps // 2]
