@@ -23,7 +23,6 @@ def pretrained_models(monkeypatch, tmp_path):
 
 
 @pytest.fixture(scope="session")
-@pytest.fixture(scope="session")
 def readings(predictor, short_wav, long_wav):
     """What the app makes of the two sounds below."""
     contents = {"a,b.wav": short_wav, "03-01-06-02-01-01-17.wav": long_wav}
