@@ -1,7 +1,7 @@
 """Download RAVDESS (Livingstone and Russo 2018) from Zenodo, check it and unpack it.
 
-pooch does the HTTP, the attempts and the checksum. The file that it writes to adds what pooch lacks: a bound on the
-size, so that a server cannot fill the disk, and a progress bar without tqdm.
+pooch does the HTTP, the attempts and the checksum. What it writes to adds what it lacks: a bound on the size, so that
+a server cannot fill the disk, and a progress bar without tqdm.
 """
 
 import logging
@@ -9,14 +9,14 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from types import SimpleNamespace
 
 import pooch
-from rich import progress as rich_progress
 from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
 
 from ser.corpora.archive import unpack
 from ser.corpora.ravdess import CHANNELS
@@ -35,11 +35,6 @@ class Archive:
     size: int
     md5: str
 
-    @property
-    def folder(self) -> str:
-        """The name of the folder that it is unpacked into."""
-        return self.name.removesuffix(".zip")
-
 
 ADDRESS = "https://zenodo.org/records/1188976/files"
 ARCHIVES = (
@@ -56,7 +51,7 @@ _ABANDONED = 3600  # seconds after which an unfinished folder belongs to a proce
 def download_corpus(
     root: Path,
     *,
-    channels: Iterable[str] = CHANNELS,
+    channels: Collection[str] = CHANNELS,
     archives: Iterable[Archive] = ARCHIVES,
     address: str = ADDRESS,
     n_retries: int = 4,
@@ -79,26 +74,27 @@ def download_corpus(
     DownloadError : the address cannot be reached, or what it sends is not the archive.
     SettingsError : a channel that does not exist.
     """
-    channels = tuple(channels)
     for channel in channels:
         if channel not in CHANNELS:
             raise SettingsError(f"There is no channel {channel!r} to download; {suggestion(channel, CHANNELS)}.")
     for archive in archives:
-        folder = root / archive.folder
-        if archive.channel not in channels:
-            continue
-        if folder.exists():
+        folder = root / archive.name.removesuffix(".zip")
+        if archive.channel in channels and folder.exists():
             log.info("%s is there already", folder)
-            continue
-        _download(archive, folder, url=f"{address}/{archive.name}?download=1", n_retries=n_retries)
-        log.info("%s is complete", folder)
+        elif archive.channel in channels:
+            _download(archive, folder, url=f"{address}/{archive.name}?download=1", n_retries=n_retries)
+            log.info("%s is complete", folder)
 
 
 def _download(archive: Archive, folder: Path, *, url: str, n_retries: int) -> None:
     prefix = f".{folder.name}-"
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        _remove_abandoned(folder.parent.glob(f"{prefix}*"))
+        for leftover in folder.parent.glob(f"{prefix}*"):  # of a killed process, or of another that is at work
+            newest = max(path.stat().st_mtime for path in (leftover, *leftover.rglob("*")))
+            if time.time() - newest > _ABANDONED:
+                log.info("%s was left unfinished and is removed", leftover)
+                shutil.rmtree(leftover, ignore_errors=True)
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=prefix) as temporary:
             zipped = _fetch(archive, Path(temporary), url=url, n_retries=n_retries)
             unpack(zipped, folder, max_bytes=_MAX_UNPACKED_BYTES, max_ratio=_MAX_RATIO)
@@ -111,58 +107,25 @@ def _download(archive: Archive, folder: Path, *, url: str, n_retries: int) -> No
 
 def _fetch(archive: Archive, folder: Path, *, url: str, n_retries: int) -> Path:
     """Download `archive` into `folder` and return its path; it bears its name there only when its checksum is right."""
-    store = pooch.create(
-        path=folder,
-        base_url="",
-        registry={archive.name: f"md5:{archive.md5}"},
-        urls={archive.name: url},
-        retry_if_failed=n_retries,
-    )
-    columns = (
-        rich_progress.TextColumn("{task.description}"),
-        rich_progress.BarColumn(),
-        rich_progress.DownloadColumn(),
-        rich_progress.TransferSpeedColumn(),
-        rich_progress.TimeRemainingColumn(),
-    )
-    hidden = not sys.stderr.isatty()
-    with rich_progress.Progress(*columns, console=Console(stderr=True), disable=hidden) as progress:
-        task = progress.add_task(archive.name, total=archive.size)
+    registry, urls = {archive.name: f"md5:{archive.md5}"}, {archive.name: url}
+    store = pooch.create(path=folder, base_url="", registry=registry, urls=urls, retry_if_failed=n_retries)
+    size = archive.size
+    columns = ("{task.description}", BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress:
+        task = progress.add_task(archive.name, total=size)
 
         def attempt(url: str, path: str, owner: pooch.Pooch) -> None:
             with Path(path).open("wb") as file:
-                bounded = _BoundedFile(file, url=url, size=archive.size, progress=progress, task=task)
+
+                def write(chunk: bytes) -> None:
+                    if file.tell() + len(chunk) > size:
+                        raise DownloadError(f"{url} sends more than the {size} bytes of the archive: not trusted.")
+                    file.write(chunk)
+                    progress.update(task, completed=file.tell())
+
+                bounded = SimpleNamespace(write=write, flush=file.flush)
                 pooch.HTTPDownloader(chunk_size=_CHUNK, timeout=_TIMEOUT)(url, bounded, owner)
-            if bounded.n_bytes < archive.size:
-                raise ValueError(f"{bounded.n_bytes} bytes came instead of {archive.size}")  # pooch tries again
+                if file.tell() < size:
+                    raise ValueError(f"{file.tell()} bytes came instead of {size}")  # pooch tries again
 
         return Path(store.fetch(archive.name, downloader=attempt))
-
-
-class _BoundedFile:
-    """What pooch writes a download to: passes it on to `file`, shows the progress, and stops at `size` bytes."""
-
-    def __init__(
-        self, file: IO[bytes], *, url: str, size: int, progress: rich_progress.Progress, task: rich_progress.TaskID
-    ) -> None:
-        self.n_bytes = 0
-        self._file, self._url, self._size, self._progress, self._task = file, url, size, progress, task
-
-    def write(self, chunk: bytes) -> None:
-        self.n_bytes += len(chunk)
-        if self.n_bytes > self._size:
-            raise DownloadError(f"{self._url} sends more than the {self._size} bytes of the archive: not trusted.")
-        self._file.write(chunk)
-        self._progress.update(self._task, completed=self.n_bytes)
-
-    def flush(self) -> None:
-        self._file.flush()
-
-
-def _remove_abandoned(folders: Iterable[Path]) -> None:
-    """Remove what killed processes left; a folder that was written to of late may be another process at work."""
-    for folder in folders:
-        newest = max(path.stat().st_mtime for path in (folder, *folder.rglob("*")))
-        if time.time() - newest > _ABANDONED:
-            log.info("%s was left unfinished and is removed", folder)
-            shutil.rmtree(folder, ignore_errors=True)
