@@ -12,17 +12,15 @@ CHANNELS = ("speech", "song")
 CHANNEL_FOLDERS = {"speech": "Audio_Speech_Actors_01-24", "song": "Audio_Song_Actors_01-24"}
 """The publisher's folders, each with `Actor_01` to `Actor_24` inside."""
 INTENSITIES = ("normal", "strong")
-STATEMENTS = ("Kids are talking by the door", "Dogs are sitting by the door")
 N_ACTORS = 24
-SONG_EMOTIONS = EMOTIONS[:6]
-"""Disgust and surprise were spoken only."""
+SONG_EMOTIONS = EMOTIONS[:6]  # disgust and surprise were spoken only
 ACTORS_WITHOUT_SONG = (18,)
 
-_AUDIO_ONLY = "03"
-_PATTERN = re.compile(r"(0[1-3])-(0[12])-(0[1-8])-(0[12])-(0[12])-(0[12])-(0[1-9]|1[0-9]|2[0-4])")
+_AUDIO_ONLY = 3  # 1 and 2 are video
+_PATTERN = re.compile(r"03-(0[12])-(0[1-8])-(0[12])-(0[12])-(0[12])-(0[1-9]|1[0-9]|2[0-4])")
 
 
-@dataclass(frozen=True, order=True, kw_only=True)
+@dataclass(frozen=True, order=True)
 class RecordingName:
     """The fields of the file name of an audio-only recording of RAVDESS.
 
@@ -45,15 +43,9 @@ class RecordingName:
     @property
     def stem(self) -> str:
         """The file name without its suffix."""
-        codes = (
-            CHANNELS.index(self.channel) + 1,
-            EMOTIONS.index(self.emotion) + 1,
-            INTENSITIES.index(self.intensity) + 1,
-            self.statement,
-            self.repetition,
-            self.actor,
-        )
-        return "-".join([_AUDIO_ONLY, *(f"{code:02d}" for code in codes)])
+        places = CHANNELS.index(self.channel), EMOTIONS.index(self.emotion), INTENSITIES.index(self.intensity)
+        codes = (_AUDIO_ONLY, *(place + 1 for place in places), self.statement, self.repetition, self.actor)
+        return "-".join(f"{code:02d}" for code in codes)
 
     @property
     def gender(self) -> str:
@@ -69,30 +61,15 @@ def parse_stem(stem: str) -> RecordingName | None:
     True
     """
     match = _PATTERN.fullmatch(stem)
-    if match is None or match[1] != _AUDIO_ONLY:
+    if match is None:
         return None
-    return _name(*(int(code) for code in match.groups()[1:]))
-
-
-def _name(channel: int, emotion: int, intensity: int, statement: int, repetition: int, actor: int) -> RecordingName:
-    """Return the name of these codes, each counted from 1."""
-    return RecordingName(
-        channel=CHANNELS[channel - 1],
-        emotion=EMOTIONS[emotion - 1],
-        intensity=INTENSITIES[intensity - 1],
-        statement=statement,
-        repetition=repetition,
-        actor=actor,
-    )
+    channel, emotion, intensity, *numbers = map(int, match.groups())
+    return RecordingName(CHANNELS[channel - 1], EMOTIONS[emotion - 1], INTENSITIES[intensity - 1], *numbers)
 
 
 def expected_names(channel: str) -> list[RecordingName]:
     """Return every recording that the complete corpus holds in `channel` (1,440 of speech, 1,012 of song), sorted."""
-    codes = ([CHANNELS.index(channel) + 1], range(1, 9), (1, 2), (1, 2), (1, 2), range(1, N_ACTORS + 1))
-    names = sorted(_name(*of_one) for of_one in itertools.product(*codes))
-    return [
-        name
-        for name in names
-        if not (name.emotion == "neutral" and name.intensity == "strong")
-        and not (channel == "song" and (name.emotion not in SONG_EMOTIONS or name.actor in ACTORS_WITHOUT_SONG))
-    ]
+    emotions, without = (SONG_EMOTIONS, ACTORS_WITHOUT_SONG) if channel == "song" else (EMOTIONS, ())
+    fields = itertools.product([channel], emotions, INTENSITIES, (1, 2), (1, 2), range(1, N_ACTORS + 1))
+    names = (RecordingName(*of_one) for of_one in fields)
+    return sorted(n for n in names if n.actor not in without and (n.emotion, n.intensity) != ("neutral", "strong"))
