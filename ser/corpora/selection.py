@@ -11,7 +11,7 @@ from pydantic import Field
 
 from ser.corpora.manifest import ROOT_VARIABLE, Recording, corpus_root, find_files
 from ser.corpora.ravdess import CHANNELS, EMOTIONS
-from ser.corpora.splits import FOLDS, Fold, Split, check_fold, random_split, speaker_split
+from ser.corpora.splits import FOLDS, Fold, Split, random_split, speaker_split
 from ser.corpora.synthetic import SyntheticSettings, write_synthetic_corpus
 from ser.errors import CorpusError, SettingsError
 from ser.features.validation import (
@@ -62,7 +62,7 @@ class DataSettings:
         # RAVDESS order, whatever order they were named in: nothing sorts the classes again after this.
         object.__setattr__(self, "classes", tuple(e for e in EMOTIONS if e in self.classes))
         if self.split == "speaker":
-            check_fold(self.fold_actors)
+            _ = self.fold_actors  # refuses what is no fold
         elif self.fold is not None or self.validation_actors or self.test_actors:
             raise SettingsError(f"split is {self.split!r}, which has no folds or actors; set data.split=speaker too.")
 
@@ -72,7 +72,7 @@ class DataSettings:
 
         Raises
         ------
-        SettingsError : there is no such fold, or both ways or neither way of naming actors is used.
+        SettingsError : there is no such fold, or both ways or neither way of naming actors is used; as `Fold` raises.
         """
         if (self.fold is None) == (not self.validation_actors and not self.test_actors):
             raise SettingsError(
@@ -90,6 +90,11 @@ class DataSettings:
     def scored_channel(self) -> Channel:
         return self.score_channel or self.channel
 
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """The channels that are trained on or scored, of "speech" and "song"."""
+        return tuple(channel for channel in CHANNELS if {channel, "both"} & {self.channel, self.scored_channel})
+
     def describe_split(self, *, keeps_last: bool = False) -> str:
         """Return one sentence on the protocol: the split, and what chooses the checkpoint. It stands above every score.
 
@@ -105,12 +110,12 @@ class DataSettings:
                 "corpus itself are of seen recordings, and say nothing of unseen speakers."
             )
         if self.split == "speaker":
-            actors = f"validation actors {_listed(self.fold_actors.validation)}"
-            unseen = f"test actors {_listed(self.fold_actors.test)} are unseen in training"
-            chosen = (
-                f"so are {actors}; the last epoch was kept" if keeps_last else f"the checkpoint was chosen on {actors}"
-            )
-            return f"Speaker-independent, {scored}: {unseen}; {chosen}."
+            fold = self.fold_actors
+            validation, test = (", ".join(map(str, sorted(actors))) for actors in (fold.validation, fold.test))
+            unseen = f"Speaker-independent, {scored}: test actors {test} are unseen in training"
+            if keeps_last:
+                return f"{unseen}; so are validation actors {validation}; the last epoch was kept."
+            return f"{unseen}; the checkpoint was chosen on validation actors {validation}."
         if self.val_size:
             how = "the last epoch was kept, validated on" if keeps_last else "the checkpoint was chosen on"
             chosen = f"{how} {self.val_size:.0%} of the training part"
@@ -138,7 +143,7 @@ def select(recordings: Sequence[Recording], settings: DataSettings) -> Split:
     CorpusError : nothing is left of the corpus in the chosen classes and channels.
     SettingsError : as the splits raise.
     """
-    wanted = {*_channels(settings.channel), *_channels(settings.scored_channel)}
+    wanted = settings.channels
     pool = [r for r in recordings if r.name.channel in wanted and r.name.emotion in settings.classes]
     if not pool:
         raise CorpusError(f"The corpus holds no recording of {'/'.join(sorted(wanted))} in data.classes.")
@@ -148,16 +153,18 @@ def select(recordings: Sequence[Recording], settings: DataSettings) -> Split:
         split = speaker_split(pool, settings.fold_actors)
     else:
         split = random_split(pool, seed=settings.split_seed, test_size=settings.test_size, val_size=settings.val_size)
-    parts = {
-        "training": of_channel(split.train, settings.channel),
-        "validation": of_channel(split.validation, settings.scored_channel),
-        "test": of_channel(split.test, settings.scored_channel),
-    }
-    for part, left in parts.items():
-        may_be_empty = (part == "test" and not split.test) or (part == "validation" and settings.split == "all")
-        if not left and not may_be_empty:
+
+    def chosen(part: str, of_part: tuple[Recording, ...], channel: Channel) -> tuple[Recording, ...]:
+        left = of_channel(of_part, channel)
+        if of_part and not left:
             raise CorpusError(f"The {part} part holds no recordings in the chosen channel; see data.channel.")
-    return Split(train=parts["training"], validation=parts["validation"], test=parts["test"])
+        return left
+
+    return Split(
+        train=chosen("training", split.train, settings.channel),
+        validation=chosen("validation", split.validation, settings.scored_channel),
+        test=chosen("test", split.test, settings.scored_channel),
+    )
 
 
 def augmented_copies(recording: Recording, settings: DataSettings) -> int:
@@ -189,23 +196,14 @@ def locate_corpus(settings: DataSettings, *, data_dir: Path) -> Path:
             )
         return root
     present = {r.name.channel for r in find_files(root).recordings} if root.is_dir() else set()
-    wanted = (*_channels(settings.channel), *_channels(settings.scored_channel))
     # By channel: a download that was killed between its two archives has left one of them.
-    if missing := tuple(channel for channel in CHANNELS if channel in wanted and channel not in present):
+    if missing := tuple(channel for channel in settings.channels if channel not in present):
         from ser.corpora.download import download_corpus  # an HTTP client, which hardly any run needs
 
         download_corpus(root, channels=missing)
     return root
 
 
-def _channels(channel: str) -> tuple[str, ...]:
-    return CHANNELS if channel == "both" else (channel,)
-
-
 def of_channel(recordings: Iterable[Recording], channel: Channel) -> tuple[Recording, ...]:
     """Return those of `recordings` that are of the channel; all of them for "both"."""
-    return tuple(recording for recording in recordings if recording.name.channel in _channels(channel))
-
-
-def _listed(actors: Sequence[int]) -> str:
-    return ", ".join(map(str, sorted(actors)))
+    return tuple(recording for recording in recordings if channel in ("both", recording.name.channel))

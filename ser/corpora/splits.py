@@ -12,36 +12,44 @@ from ser.errors import SettingsError
 
 @dataclass(frozen=True, kw_only=True)
 class Fold:
-    """The actors unseen in training: `validation` chooses the checkpoint, `test` is scored once."""
+    """The actors unseen in training: `validation` chooses the checkpoint, `test` is scored once.
+
+    Raises
+    ------
+    SettingsError : the parts overlap, no actor is left to validate or to train on, or RAVDESS has no such actor.
+    """
 
     validation: tuple[int, ...]
     test: tuple[int, ...]
 
+    def __post_init__(self) -> None:
+        unseen, actors = {*self.validation, *self.test}, set(range(1, N_ACTORS + 1))
+        if overlap := sorted(set(self.validation) & set(self.test)):
+            raise SettingsError(f"fold has actors {overlap} in validation and in test; each may be in one only.")
+        if not self.validation:
+            raise SettingsError("validation_actors is empty; name the actors that choose the checkpoint.")
+        if unknown := sorted(unseen - actors):
+            raise SettingsError(f"fold has actors {unknown}; RAVDESS has 1 to {N_ACTORS}.")
+        if unseen == actors:
+            raise SettingsError("fold holds out all actors; leave some to train on.")
 
-def _folds() -> dict[str, Fold]:
+
+FOLDS = {
     # Test actors of Luna-Jimenez et al. 2021 (cristinalunaj/MMEmotionRecognition), validation of Mak-Sim/ResLSTM-SER.
-    subject_wise = (
-        Fold(validation=(3, 6), test=(2, 5, 14, 15, 16)),
-        Fold(validation=(10, 11), test=(3, 6, 7, 13, 18)),
-        Fold(validation=(8, 17), test=(10, 11, 12, 19, 20)),
-        Fold(validation=(1, 14), test=(8, 17, 21, 23, 24)),
-        Fold(validation=(2, 5), test=(1, 4, 9, 22)),
-    )
+    "subject_wise_0": Fold(validation=(3, 6), test=(2, 5, 14, 15, 16)),
+    "subject_wise_1": Fold(validation=(10, 11), test=(3, 6, 7, 13, 18)),
+    "subject_wise_2": Fold(validation=(8, 17), test=(10, 11, 12, 19, 20)),
+    "subject_wise_3": Fold(validation=(1, 14), test=(8, 17, 21, 23, 24)),
+    "subject_wise_4": Fold(validation=(2, 5), test=(1, 4, 9, 22)),
     # Test actors: emo-box/EmoBox, which names no validation actors; ours are a man and a woman of the next fold.
-    emobox = (
-        Fold(validation=(4, 9), test=(1, 11, 20, 21)),
-        Fold(validation=(8, 19), test=(4, 10, 12, 14)),
-        Fold(validation=(3, 24), test=(8, 9, 19, 23)),
-        Fold(validation=(2, 15), test=(3, 5, 7, 24)),
-        Fold(validation=(6, 13), test=(2, 15, 16, 18)),
-        Fold(validation=(1, 20), test=(6, 13, 17, 22)),
-    )
-    named = {f"subject_wise_{number}": fold for number, fold in enumerate(subject_wise)}
-    named |= {f"emobox_{number}": fold for number, fold in enumerate(emobox)}
-    return named | {"audeering": Fold(validation=(16, 17, 19, 20), test=(21, 22, 23, 24))}
-
-
-FOLDS = _folds()
+    "emobox_0": Fold(validation=(4, 9), test=(1, 11, 20, 21)),
+    "emobox_1": Fold(validation=(8, 19), test=(4, 10, 12, 14)),
+    "emobox_2": Fold(validation=(3, 24), test=(8, 9, 19, 23)),
+    "emobox_3": Fold(validation=(2, 15), test=(3, 5, 7, 24)),
+    "emobox_4": Fold(validation=(6, 13), test=(2, 15, 16, 18)),
+    "emobox_5": Fold(validation=(1, 20), test=(6, 13, 17, 22)),
+    "audeering": Fold(validation=(16, 17, 19, 20), test=(21, 22, 23, 24)),
+}
 """The speaker-independent folds in the literature, by name."""
 
 
@@ -76,22 +84,22 @@ def random_split(recordings: Sequence[Recording], *, seed: int, test_size: float
     SettingsError : too few recordings for every emotion to be in both parts.
     """
 
-    def divide(part: Sequence[Recording], fraction: float) -> tuple[list[Recording], list[Recording]]:
+    def divide(part: Sequence[Recording], fraction: float) -> tuple[tuple[Recording, ...], tuple[Recording, ...]]:
         emotions = [recording.name.emotion for recording in part]
         try:
-            kept, apart = train_test_split(list(part), test_size=fraction, random_state=seed, stratify=emotions)
+            kept, apart = train_test_split(part, test_size=fraction, random_state=seed, stratify=emotions)
         except ValueError as error:
             raise SettingsError(
                 f"data.split is 'random', but {len(part)} recordings cannot be split so that every emotion is "
                 f"in both parts ({error}); use more recordings or fewer data.classes."
             ) from error
-        return kept, apart
+        return tuple(kept), tuple(apart)
 
     train, test = divide(recordings, test_size)
     if not val_size:
-        return Split(train=tuple(train), validation=tuple(test))
+        return Split(train=train, validation=test)
     train, validation = divide(train, val_size)
-    return Split(train=tuple(train), validation=tuple(validation), test=tuple(test))
+    return Split(train=train, validation=validation, test=test)
 
 
 def speaker_split(recordings: Sequence[Recording], fold: Fold) -> Split:
@@ -99,36 +107,19 @@ def speaker_split(recordings: Sequence[Recording], fold: Fold) -> Split:
 
     Raises
     ------
-    SettingsError : an actor is in two parts, is not one of 1 to 24, or a part has no recordings.
+    SettingsError : a part that has actors has no recordings.
     """
-    check_fold(fold)
 
-    def of(actors: Collection[int]) -> tuple[Recording, ...]:
-        return tuple(recording for recording in recordings if recording.name.actor in actors)
-
-    trained = set(range(1, N_ACTORS + 1)) - {*fold.validation, *fold.test}
-    split = Split(train=of(trained), validation=of(fold.validation), test=of(fold.test))
-    for part, actors in (("training", trained), ("validation", fold.validation), ("test", fold.test)):
-        if actors and not of(actors):
+    def of(part: str, actors: Collection[int]) -> tuple[Recording, ...]:
+        found = tuple(recording for recording in recordings if recording.name.actor in actors)
+        if actors and not found:
             raise SettingsError(
                 f"data.fold leaves no {part} recordings: the corpus has none of actors "
                 f"{', '.join(map(str, sorted(actors)))} in the chosen channel."
             )
-    return split
+        return found
 
-
-def check_fold(fold: Fold) -> None:
-    """Refuse a fold whose parts overlap, that has no validation actor, or that names an actor RAVDESS does not have.
-
-    Raises
-    ------
-    SettingsError
-    """
-    if overlap := sorted(set(fold.validation) & set(fold.test)):
-        raise SettingsError(f"fold has actors {overlap} in validation and in test; each may be in one only.")
-    if not fold.validation:
-        raise SettingsError("validation_actors is empty; name the actors that choose the checkpoint.")
-    if unknown := sorted(set(fold.validation + fold.test) - set(range(1, N_ACTORS + 1))):
-        raise SettingsError(f"fold has actors {unknown}; RAVDESS has 1 to {N_ACTORS}.")
-    if len(set(fold.validation + fold.test)) == N_ACTORS:
-        raise SettingsError("fold holds out all actors; leave some to train on.")
+    trained = set(range(1, N_ACTORS + 1)) - {*fold.validation, *fold.test}
+    return Split(
+        train=of("training", trained), validation=of("validation", fold.validation), test=of("test", fold.test)
+    )
