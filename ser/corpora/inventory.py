@@ -1,11 +1,11 @@
 """What a corpus holds against what RAVDESS should hold."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from ser.corpora.manifest import find_files, same_content
-from ser.corpora.ravdess import CHANNELS, EMOTIONS, N_ACTORS, RecordingName, expected_names
+from ser.corpora.ravdess import CHANNELS, EMOTIONS, N_ACTORS, expected_names
 
 _LISTED = 5
 
@@ -26,7 +26,10 @@ def take_inventory(root: Path) -> tuple[str, bool]:
     missing = sorted(set(expected) - set(names))
     equal = same_content(recording.path for recording in found.recordings)
     lines = [f"{root}: {len(names)} recordings", "", f"{'found / expected':<18}{'speech':>14}{'song':>14}"]
-    n_found, n_expected = _counts(names), _counts(expected)
+    n_found, n_expected = (
+        Counter((label, n.channel) for n in of_all for label in ("all", n.emotion, f"actor {n.actor:02d}"))
+        for of_all in (names, expected)
+    )
     for label in ("all", *EMOTIONS, *(f"actor {actor:02d}" for actor in range(1, N_ACTORS + 1))):
         cells = [f"{n_found[label, channel]} / {n_expected[label, channel]}" for channel in CHANNELS]
         lines.append(f"{label:<18}" + "".join(f"{cell:>14}" for cell in cells))
@@ -38,11 +41,6 @@ def take_inventory(root: Path) -> tuple[str, bool]:
         _listing("equal byte by byte under different names", [" = ".join(p.name for p in group) for group in equal]),
     ]
     return "\n".join(lines) + "\n", not missing
-
-
-def _counts(names: Iterable[RecordingName]) -> Counter[tuple[str, str]]:
-    labels = ((name, ("all", name.emotion, f"actor {name.actor:02d}")) for name in names)
-    return Counter((label, name.channel) for name, of_name in labels for label in of_name)
 
 
 def _listing(label: str, items: Sequence[str]) -> str:

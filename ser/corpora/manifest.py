@@ -3,8 +3,8 @@
 import hashlib
 import logging
 import os
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,19 +56,16 @@ def find_files(root: Path) -> FoundFiles:
     """
     if not root.is_dir():
         raise CorpusError(f"{root} is not a folder; set data.root or {ROOT_VARIABLE} to the folder that holds RAVDESS.")
-    by_stem: defaultdict[str, list[Path]] = defaultdict(list)
-    for path in find_sound_files(root):
-        by_stem[path.stem].append(path)
-    recordings, doubled, foreign = [], [], []
-    for stem, paths in sorted(by_stem.items()):
-        name = parse_stem(stem)
+    found = FoundFiles(recordings=[], doubled=[], foreign=[])
+    for path in sorted(find_sound_files(root), key=lambda path: (path.stem, len(path.parts), path)):
+        name = parse_stem(path.stem)
         if name is None:
-            foreign.extend(paths)
-            continue
-        first, *others = sorted(paths, key=lambda path: (len(path.parts), path))
-        recordings.append(Recording(path=first, name=name))
-        doubled.extend(others)
-    return FoundFiles(recordings=recordings, doubled=doubled, foreign=foreign)
+            found.foreign.append(path)
+        elif found.recordings and found.recordings[-1].name == name:
+            found.doubled.append(path)
+        else:
+            found.recordings.append(Recording(path=path, name=name))
+    return found
 
 
 def find_recordings(root: Path) -> list[Recording]:
@@ -87,17 +84,14 @@ def find_recordings(root: Path) -> list[Recording]:
     if found.doubled:
         log.info("%s: %d doubled files are left out, such as %s", root, len(found.doubled), found.doubled[0])
     if found.foreign:
-        log.warning(
-            "%s: %d files without a RAVDESS name are left out, such as %s", root, len(found.foreign), found.foreign[0]
-        )
+        n_foreign, first = len(found.foreign), found.foreign[0]
+        log.warning("%s: %d files without a RAVDESS name are left out, such as %s", root, n_foreign, first)
     return found.recordings
 
 
-def corpus_root(
-    configured: str | None, *, default: Path, environment: Mapping[str, str] = os.environ
-) -> tuple[Path, bool]:
+def corpus_root(configured: str | None, *, default: Path) -> tuple[Path, bool]:
     """Return the folder of the corpus (`configured`, else RAVDESS_ROOT, else `default`), and whether it was named."""
-    named = configured or environment.get(ROOT_VARIABLE)
+    named = configured or os.environ.get(ROOT_VARIABLE)
     return (Path(named).expanduser(), True) if named else (default, False)
 
 
@@ -109,12 +103,10 @@ def content_digest(path: Path) -> str:
 
 def same_content(paths: Iterable[Path]) -> list[tuple[Path, ...]]:
     """Return the groups of two or more files that are equal byte by byte, each sorted."""
-    by_size: defaultdict[int, list[Path]] = defaultdict(list)
-    for path in paths:
-        by_size[path.stat().st_size].append(path)
+    sizes = {path: path.stat().st_size for path in sorted(paths)}
+    n_files = Counter(sizes.values())
     by_digest: defaultdict[str, list[Path]] = defaultdict(list)
-    for group in by_size.values():
-        if len(group) > 1:
-            for path in group:
-                by_digest[content_digest(path)].append(path)
-    return sorted(tuple(sorted(group)) for group in by_digest.values() if len(group) > 1)
+    for path, size in sizes.items():
+        if n_files[size] > 1:  # else no file can be equal to it, and it need not be read
+            by_digest[content_digest(path)].append(path)
+    return sorted(tuple(group) for group in by_digest.values() if len(group) > 1)

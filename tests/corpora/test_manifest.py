@@ -15,67 +15,46 @@ def touch(path):
     return path
 
 
-def publishers(root):
+SUFFIXES = dict(zip(STEMS, (".flac", ".wav", ".WAV"), strict=True))
+DOUBLED = "audio_speech_actors_01-24"
+LAYOUTS = {
+    "publisher's": ["Audio_{channel}_Actors_01-24/Actor_{actor}/{stem}.wav"],
+    "doubled": ["Actor_{actor}/{stem}.wav", DOUBLED + "/Actor_{actor}/{stem}.wav"],
+    "flat": ["{stem}.wav"],
+    "mixed formats": ["{stem}{suffix}"],
+    "both formats": ["wav/{stem}.wav", "flac/{stem}.flac"],
+    "with foreign files": [
+        *("{stem}.wav", "._{stem}.wav", "__MACOSX/._{stem}.wav"),
+        *("my_voice.wav", "01-01-01-01-01-01-01.wav", "03-01-01-01-01-01-02.txt"),
+    ],
+}
+
+
+def lay_out(root, layout):
     for stem in STEMS:
         channel = "Song" if stem[3:5] == "02" else "Speech"
-        touch(root / f"Audio_{channel}_Actors_01-24" / f"Actor_{stem[-2:]}" / f"{stem}.wav")
+        for path in LAYOUTS[layout]:
+            touch(root / path.format(stem=stem, actor=stem[-2:], channel=channel, suffix=SUFFIXES[stem]))
 
 
-def doubled(root):
-    for stem in STEMS:
-        touch(root / f"Actor_{stem[-2:]}" / f"{stem}.wav")
-        touch(root / "audio_speech_actors_01-24" / f"Actor_{stem[-2:]}" / f"{stem}.wav")
-
-
-def flat(root):
-    for stem in STEMS:
-        touch(root / f"{stem}.wav")
-
-
-def mixed_formats(root):
-    for stem, suffix in zip(STEMS, (".flac", ".wav", ".WAV"), strict=True):
-        touch(root / f"{stem}{suffix}")
-
-
-def both_formats(root):
-    for stem in STEMS:
-        touch(root / "wav" / f"{stem}.wav")
-        touch(root / "flac" / f"{stem}.flac")
-
-
-def with_foreign_files(root):
-    flat(root)
-    for stem in STEMS:
-        touch(root / f"._{stem}.wav")
-        touch(root / "__MACOSX" / f"._{stem}.wav")
-    touch(root / "my_voice.wav")
-    touch(root / "01-01-01-01-01-01-01.wav")
-    touch(root / "03-01-01-01-01-01-02.txt")
-
-
-LAYOUTS = [publishers, doubled, flat, mixed_formats, both_formats, with_foreign_files]
-
-
-@pytest.mark.parametrize("lay_out", LAYOUTS)
-def test_every_layout_gives_each_recording_once_in_the_same_order(tmp_path, lay_out):
-    lay_out(tmp_path)
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_every_layout_gives_each_recording_once_in_the_same_order(tmp_path, layout):
+    lay_out(tmp_path, layout)
     recordings = find_recordings(tmp_path)
     assert [recording.stem for recording in recordings] == list(STEMS)
     assert all(recording.path.stem == recording.stem and recording.path.is_file() for recording in recordings)
 
 
 def test_of_a_doubled_file_the_less_deep_one_is_taken(tmp_path):
-    doubled(tmp_path)
+    lay_out(tmp_path, "doubled")
     found = find_files(tmp_path)
-    assert [recording.path for recording in found.recordings] == [
-        tmp_path / f"Actor_{stem[-2:]}" / f"{stem}.wav" for stem in STEMS
-    ]
-    assert sorted(found.doubled) == sorted((tmp_path / "audio_speech_actors_01-24").rglob("*.wav"))
+    assert [one.path for one in found.recordings] == [tmp_path / f"Actor_{stem[-2:]}/{stem}.wav" for stem in STEMS]
+    assert sorted(found.doubled) == sorted((tmp_path / DOUBLED).rglob("*.wav"))
     assert found.foreign == []
 
 
 def test_foreign_names_are_counted_and_logged(tmp_path, caplog):
-    with_foreign_files(tmp_path)
+    lay_out(tmp_path, "with foreign files")
     assert find_files(tmp_path).foreign == [tmp_path / "01-01-01-01-01-01-01.wav", tmp_path / "my_voice.wav"]
     with caplog.at_level(logging.WARNING, logger="ser"):
         find_recordings(tmp_path)
@@ -94,12 +73,14 @@ def test_a_missing_folder_a_file_and_an_empty_folder_are_refused_by_name(tmp_pat
     assert str(empty) in str(refused.value)
 
 
-def test_the_root_is_the_setting_else_the_variable_else_the_default():
-    default, environment = Path("data/ravdess"), {"RAVDESS_ROOT": "/variable"}
-    assert corpus_root("/setting", default=default, environment=environment) == (Path("/setting"), True)
-    assert corpus_root(None, default=default, environment=environment) == (Path("/variable"), True)
-    assert corpus_root(None, default=default, environment={}) == (default, False)
-    assert corpus_root("~/voices", default=default, environment={}) == (Path.home() / "voices", True)
+def test_the_root_is_the_setting_else_the_variable_else_the_default(monkeypatch):
+    default = Path("data/ravdess")
+    monkeypatch.setenv("RAVDESS_ROOT", "/variable")
+    assert corpus_root("/setting", default=default) == (Path("/setting"), True)
+    assert corpus_root(None, default=default) == (Path("/variable"), True)
+    monkeypatch.delenv("RAVDESS_ROOT")
+    assert corpus_root(None, default=default) == (default, False)
+    assert corpus_root("~/voices", default=default) == (Path.home() / "voices", True)
 
 
 def test_equal_files_are_found_whatever_they_are_called(tmp_path):
