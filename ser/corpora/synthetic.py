@@ -14,6 +14,7 @@ from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
 import soundfile
+from numpy.random import Generator, default_rng
 from numpy.typing import NDArray
 from pydantic import Field
 from scipy.signal import lfilter, sosfilt
@@ -24,12 +25,12 @@ from ser.errors import CorpusError
 from ser.features.validation import ListOf, Natural, as_plain, settings_dataclass
 
 Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
 SAMPLE_RATE = 22_050
 MARKER = "synthetic.json"
 
 _OneOrTwo = Annotated[int, Field(ge=1, le=2)]
-_VERSION = 1
-"""Raise it when the sound changes: a corpus of another version is not reused."""
+_VERSION = 1  # raise it when the sound changes: a corpus of another version is not reused
 
 
 @settings_dataclass
@@ -52,15 +53,9 @@ class SyntheticSettings:
 
     def names(self) -> list[RecordingName]:
         """Return the names of the recordings of these settings."""
-        return [
-            name
-            for channel in CHANNELS
-            if channel in self.channels
-            for name in expected_names(channel)
-            if name.actor <= self.n_actors
-            and name.statement <= self.n_statements
-            and name.repetition <= self.n_repetitions
-        ]
+        names = [name for channel in CHANNELS if channel in self.channels for name in expected_names(channel)]
+        names = [name for name in names if name.actor <= self.n_actors and name.statement <= self.n_statements]
+        return [name for name in names if name.repetition <= self.n_repetitions]
 
 
 def write_synthetic_corpus(root: Path, settings: SyntheticSettings) -> Path:
@@ -75,7 +70,16 @@ def write_synthetic_corpus(root: Path, settings: SyntheticSettings) -> Path:
     """
     marker = json.dumps({"version": _VERSION, **as_plain(settings)}, indent=2) + "\n"
     if not root.exists():
-        _write(root, settings, marker)
+        root.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=root.parent, prefix=f".{root.name}-") as temporary:
+            unfinished = Path(temporary) / root.name
+            _write(unfinished, settings)
+            (unfinished / MARKER).write_text(marker, encoding="utf-8")
+            try:
+                unfinished.rename(root)
+            except OSError:
+                if not root.exists():  # else another job of the same sweep was faster
+                    raise
     path = root / MARKER
     if not path.is_file():
         raise CorpusError(f"{root} exists and is not a synthetic corpus (no {MARKER} in it): choose a new folder.")
@@ -84,30 +88,14 @@ def write_synthetic_corpus(root: Path, settings: SyntheticSettings) -> Path:
     return root
 
 
-def _write(root: Path, settings: SyntheticSettings, marker: str) -> None:
-    root.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=root.parent, prefix=f".{root.name}-") as temporary:
-        unfinished = Path(temporary) / root.name
-        names = settings.names()
-        for name in track(names, total=len(names), description="Synthetic corpus", unit="recordings"):
-            path = unfinished / CHANNEL_FOLDERS[name.channel] / f"Actor_{name.actor:02d}" / f"{name.stem}.wav"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(_wav_of(synthesize(name, seed=settings.seed)))
-        (unfinished / MARKER).write_text(marker, encoding="utf-8")
-        try:
-            unfinished.rename(root)
-        except OSError:
-            if not root.exists():  # else another job of the same sweep was faster
-                raise
-
-
-def _wav_of(waveform: NDArray[np.float32]) -> bytes:
-    content = io.BytesIO()  # soundfile, writing to a full disk itself, fails an assertion
-    soundfile.write(content, waveform, SAMPLE_RATE, format="WAV", subtype="PCM_16")
-    return content.getvalue()
-
-
-# Speakers and emotions ---------------------------------------------------------------------------------------------
+def _write(folder: Path, settings: SyntheticSettings) -> None:
+    names = settings.names()
+    for name in track(names, total=len(names), description="Synthetic corpus", unit="recordings"):
+        path = folder / CHANNEL_FOLDERS[name.channel] / f"Actor_{name.actor:02d}" / f"{name.stem}.wav"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        content = io.BytesIO()  # soundfile, writing to a full disk itself, fails an assertion
+        soundfile.write(content, synthesize(name, seed=settings.seed), SAMPLE_RATE, format="WAV", subtype="PCM_16")
+        path.write_bytes(content.getvalue())
 
 
 class _Delivery(NamedTuple):
@@ -136,43 +124,25 @@ _EMOTIONS = {
     "disgust": _Delivery(-1.5, 1.0, -2.0, 1, -0.25, 0.3, 0, 0.30),
     "surprise": _Delivery(5.0, 4.0, 6.0, 3, 0, 0.4, 0.05, 0),
 }
-_TAKE_DEVIATION = _Delivery(0.8, 0.6, 0.8, 1.3, 0.06, 0.25, 0.03, 0.05)
+_DEVIATION = _Delivery(0.8, 0.6, 0.8, 1.3, 0.06, 0.25, 0.03, 0.05)  # of speakers, and of takes
 _STRENGTHS = {"normal": 0.7, "strong": 1.15}
 
 
-class _Voice(NamedTuple):
-    """What stays the same in all recordings of one actor."""
-
-    pitch: float  # Hz
-    tract: float  # factor on the formant frequencies: a shorter vocal tract raises them
-    expressiveness: float  # factor on the departure from neutral
-    habit: _Delivery  # the speaker's own departure, in every emotion
-
-
-def _random(seed: int, what: str) -> np.random.Generator:
+def _random(seed: int, what: str) -> Generator:
     """Return the generator that belongs to `what`; Python's own hash changes from run to run, so SHA-256."""
-    return np.random.default_rng(list(hashlib.sha256(f"{seed}/{what}".encode()).digest()))
+    return default_rng(list(hashlib.sha256(f"{seed}/{what}".encode()).digest()))
 
 
-def _voice(actor: int, *, gender: str, seed: int) -> _Voice:
-    random = _random(seed, f"actor {actor}")
-    pitch, tract = (115.0, 1.0) if gender == "male" else (205.0, 1.16)
-    return _Voice(
-        pitch=pitch * 2 ** random.normal(0, 0.12),
-        tract=tract * random.uniform(0.94, 1.06),
-        expressiveness=random.uniform(0.75, 1.2),
-        habit=_Delivery(*(random.normal(size=len(_TAKE_DEVIATION)) * _TAKE_DEVIATION)),
-    )
+def _voice(name: RecordingName, *, speaker: Generator, take: Generator) -> tuple[float, float, _Delivery]:
+    """Return the speaker's pitch in Hz, factor on the formants (a shorter tract raises them), and delivery."""
+    pitch, tract = (115.0, 1.0) if name.gender == "male" else (205.0, 1.16)
+    pitch *= 2 ** speaker.normal(0, 0.12)
+    tract *= speaker.uniform(0.94, 1.06)
+    strength = _STRENGTHS[name.intensity] * speaker.uniform(0.75, 1.2)  # some speakers express more than others
+    of_speaker, of_take = (random.normal(size=len(_DEVIATION)) * _DEVIATION for random in (speaker, take))
+    delivery = _Delivery(*(np.array(_NEUTRAL) + strength * np.array(_EMOTIONS[name.emotion]) + of_speaker + of_take))
+    return pitch, tract, delivery._replace(breath=max(delivery.breath, 0.02), tremor=max(delivery.tremor, 0.02))
 
-
-def _delivery(name: RecordingName, voice: _Voice, random: np.random.Generator) -> _Delivery:
-    strength = _STRENGTHS[name.intensity] * voice.expressiveness
-    take = random.normal(size=len(_TAKE_DEVIATION)) * _TAKE_DEVIATION
-    delivery = _Delivery(*(np.array(_NEUTRAL) + strength * np.array(_EMOTIONS[name.emotion]) + voice.habit + take))
-    return delivery._replace(breath=max(delivery.breath, 0.02), tremor=max(delivery.tremor, 0.02))
-
-
-# Sound -------------------------------------------------------------------------------------------------------------
 
 # The first three formants in Hz of a man's vowels, by ARPABET name (Peterson and Barney 1952, table II).
 _VOWELS = {
@@ -198,8 +168,7 @@ _ROOM_NOISE = 2e-4
 def synthesize(name: RecordingName, *, seed: int = 0) -> NDArray[np.float32]:
     """Return one recording, float32 [samples] at `SAMPLE_RATE`, within -1 to 1; `name` and `seed` fix every sample."""
     random = _random(seed, name.stem)
-    voice = _voice(name.actor, gender=name.gender, seed=seed)
-    delivery = _delivery(name, voice, random)
+    pitch, tract, delivery = _voice(name, speaker=_random(seed, f"actor {name.actor}"), take=random)
     sung = name.channel == "song"
 
     seconds = _SYLLABLE * _STRESSES * 2**-delivery.tempo * random.lognormal(0, 0.08, len(_STRESSES))
@@ -209,52 +178,40 @@ def synthesize(name: RecordingName, *, seed: int = 0) -> NDArray[np.float32]:
     pauses[3] = random.uniform(0.02, 0.12) * 2 ** (-3 * delivery.tempo)  # before "by the door"
     lengths = (seconds * SAMPLE_RATE).astype(int)
     starts = np.cumsum(np.concatenate([[0], lengths[:-1] + (pauses[:-1] * SAMPLE_RATE).astype(int)]))
-    n_samples = int(starts[-1] + lengths[-1])
 
     semitones = _contour(starts, lengths, delivery, sung=sung, random=random)
-    source = _source(voice.pitch * 2 ** (semitones / 12), delivery, random)
-    speech = np.zeros(n_samples)
+    source = _source(pitch * 2 ** (semitones / 12), delivery, random)
+    speech = np.zeros_like(source)
     for vowel, start, length in zip(_SENTENCES[name.statement - 1], starts, lengths, strict=True):
         part = slice(start, start + length)
-        speech[part] = _syllable(source[part], vowel, tract=voice.tract, random=random)
+        speech[part] = _syllable(source[part], vowel, tract=tract, random=random)
     speech = np.diff(speech, prepend=0.0)  # the lips radiate the derivative of the flow
     speech *= _LEVEL * 10 ** (delivery.level / 20) / np.sqrt(np.mean(speech**2))
 
     before, after = (random.uniform(0.15, 0.35, 2) * SAMPLE_RATE).astype(int)
     sound = np.pad(speech, (before, after))
     sound += random.normal(0, _ROOM_NOISE, len(sound))
-    peak = float(np.abs(sound).max())
-    return (sound / max(1.0, peak / 0.95)).astype(np.float32)
+    return (sound / max(1.0, float(np.abs(sound).max()) / 0.95)).astype(np.float32)
 
 
-def _contour(
-    starts: NDArray[np.int64],
-    lengths: NDArray[np.int64],
-    delivery: _Delivery,
-    *,
-    sung: bool,
-    random: np.random.Generator,
-) -> Floats:
+def _contour(starts: Integers, lengths: Integers, delivery: _Delivery, *, sung: bool, random: Generator) -> Floats:
     """Return the pitch in semitones above the speaker's own, float64 [samples]."""
-    n_samples = int(starts[-1] + lengths[-1])
-    place = np.arange(n_samples) / n_samples
-    accents = random.normal(0, 0.25 * abs(delivery.melody), len(starts))
-    accents += delivery.melody * (_STRESSES - 1)
-    semitones = np.interp(np.arange(n_samples), starts + lengths / 2, accents)
-    semitones += delivery.melody * (0.5 - place)  # declination
-    last = np.clip((np.arange(n_samples) - starts[-1]) / lengths[-1], 0, 1)
-    semitones += delivery.glide * last
-    seconds = np.arange(n_samples) / SAMPLE_RATE
+    places = np.arange(starts[-1] + lengths[-1])
+    accents = random.normal(0, 0.25 * abs(delivery.melody), len(starts)) + delivery.melody * (_STRESSES - 1)
+    semitones = np.interp(places, starts + lengths / 2, accents)
+    semitones += delivery.melody * (0.5 - places / len(places))  # declination
+    semitones += delivery.glide * np.clip((places - starts[-1]) / lengths[-1], 0, 1)  # over the last syllable
+    seconds = places / SAMPLE_RATE
     semitones += delivery.tremor * np.sin(2 * np.pi * (6.5 * seconds + random.uniform()))
     if sung:
         semitones = 0.3 * semitones + 0.4 * np.sin(2 * np.pi * 5.5 * seconds)
-        semitones += _TUNE[np.searchsorted(starts, np.arange(n_samples), side="right") - 1]
-    knots = np.arange(0, n_samples + 220, 220)  # a new irregularity each 10 ms
-    semitones += np.interp(np.arange(n_samples), knots, random.normal(0, delivery.tremor, len(knots)))
+        semitones += _TUNE[np.searchsorted(starts, places, side="right") - 1]
+    knots = np.arange(0, len(places) + 220, 220)  # a new irregularity each 10 ms
+    semitones += np.interp(places, knots, random.normal(0, delivery.tremor, len(knots)))
     return semitones + delivery.pitch
 
 
-def _source(frequency: Floats, delivery: _Delivery, random: np.random.Generator) -> Floats:
+def _source(frequency: Floats, delivery: _Delivery, random: Generator) -> Floats:
     """Return glottal flow, float64 [samples], from its fundamental frequency in Hz [samples]."""
     phase = np.cumsum(frequency) / SAMPLE_RATE
     (ends,) = np.nonzero(np.diff(np.floor(phase)))
@@ -271,7 +228,7 @@ def _source(frequency: Floats, delivery: _Delivery, random: np.random.Generator)
     return flow
 
 
-def _syllable(source: Floats, vowel: str, *, tract: float, random: np.random.Generator) -> Floats:
+def _syllable(source: Floats, vowel: str, *, tract: float, random: Generator) -> Floats:
     """Return the source [samples] as one syllable [samples]: a short consonant of noise, then the vowel."""
     seconds = np.arange(len(source)) / SAMPLE_RATE
     rise, fall = np.minimum(1.0, seconds / 0.03), np.minimum(1.0, seconds[::-1] / 0.04)
