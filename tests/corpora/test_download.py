@@ -14,6 +14,7 @@ import pytest
 from ser.corpora.download import ARCHIVES, Archive, download_corpus
 from ser.corpora.ravdess import CHANNEL_FOLDERS
 from ser.errors import DownloadError, SettingsError
+from tests.corpora.test_archive import files_in
 
 FILES = {f"Actor_{actor:02d}/{actor}.wav": np.random.default_rng(actor).bytes(100_000) for actor in (1, 2)}
 
@@ -99,11 +100,6 @@ def waits(monkeypatch):
     return waits
 
 
-def assert_complete(folder):
-    found = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-    assert found == FILES
-
-
 def names_in(folder):
     return sorted(path.name for path in folder.iterdir())
 
@@ -117,7 +113,7 @@ def test_absent_archives_of_the_channel_are_fetched_and_unpacked_and_the_zips_de
     root = tmp_path / "data" / "ravdess"
     download_corpus(root, channels=["song"], archives=(SPEECH, SONG), address=server.address)
     assert names_in(root) == ["Song"]
-    assert_complete(root / "Song")
+    assert files_in(root / "Song") == FILES
 
     kept = root / "Song" / "Actor_01" / "1.wav"
     kept.write_bytes(b"mine")
@@ -125,7 +121,7 @@ def test_absent_archives_of_the_channel_are_fetched_and_unpacked_and_the_zips_de
     assert server.requests == ["/files/Song.zip?download=1", "/files/Speech.zip?download=1"]
     assert names_in(root) == ["Song", "Speech"]
     assert kept.read_bytes() == b"mine"
-    assert_complete(root / "Speech")
+    assert files_in(root / "Speech") == FILES
 
 
 def test_an_unknown_channel_is_refused(tmp_path):
@@ -158,7 +154,7 @@ def test_a_bad_answer_is_survived_when_it_passes_and_else_ends_in_an_error_that_
     download_corpus(tmp_path, archives=[SPEECH], address=server.address)
     assert (len(server.requests), waits) == (5, [1, 2, 1])
     assert names_in(tmp_path) == ["Speech"]
-    assert_complete(tmp_path / "Speech")
+    assert files_in(tmp_path / "Speech") == FILES
 
 
 def test_a_server_that_sends_far_too_much_is_cut_off_at_once(tmp_path, server, waits):
@@ -180,11 +176,15 @@ def test_a_server_that_sends_far_too_much_is_cut_off_at_once(tmp_path, server, w
     assert names_in(tmp_path) == []
 
 
-def test_no_network_is_a_download_error(tmp_path, waits):
+def test_no_network_and_a_root_that_cannot_be_written_are_download_errors(tmp_path, server, waits):
     address = "http://127.0.0.1:9/files"  # the discard port: nobody listens
     with pytest.raises(DownloadError, match=re.escape(f"{address}/Speech.zip")):
         download_corpus(tmp_path, archives=[SPEECH], address=address, n_retries=1)
     assert waits == [1]
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(DownloadError, match="could not be downloaded"):
+        download_corpus(tmp_path / "file" / "root", archives=[SPEECH], address=server.address)
+    assert server.requests == []
 
 
 def test_an_archive_that_is_not_safe_is_not_unpacked(tmp_path, server):
@@ -194,13 +194,6 @@ def test_an_archive_that_is_not_safe_is_not_unpacked(tmp_path, server):
     with pytest.raises(DownloadError, match="outside"):
         download_corpus(tmp_path / "root", archives=[hostile], address=server.address)
     assert [path.name for path in tmp_path.rglob("*")] == ["root"]
-
-
-def test_a_root_that_cannot_be_written_is_a_download_error(tmp_path, server):
-    (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(DownloadError, match="could not be downloaded"):
-        download_corpus(tmp_path / "file" / "root", archives=[SPEECH], address=server.address)
-    assert server.requests == []
 
 
 def test_a_kill_at_half_leaves_nothing_that_looks_complete(tmp_path, server):
@@ -218,7 +211,7 @@ def test_a_kill_at_half_leaves_nothing_that_looks_complete(tmp_path, server):
 
     server.answers = [send_in_two]
     download_corpus(tmp_path, archives=[SPEECH], address=server.address)
-    assert_complete(tmp_path / "Speech")
+    assert files_in(tmp_path / "Speech") == FILES
     assert len(seen) == 2  # a folder and a file in it
     assert all(path.parts[0].startswith(".Speech-") and path.suffix != ".zip" for path in seen)
 

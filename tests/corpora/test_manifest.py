@@ -83,32 +83,20 @@ def test_the_root_is_the_setting_else_the_variable_else_the_default(monkeypatch)
     assert corpus_root("~/voices", default=default) == (Path.home() / "voices", True)
 
 
-def test_equal_files_are_found_whatever_they_are_called(tmp_path):
+def test_equal_files_are_found_by_sha256_whatever_they_are_called(tmp_path):
     contents = {"a": b"one", "b": b"two", "c": b"one", "d": b"three", "e": b"two", "f": b"one"}
     for name, content in contents.items():
         (tmp_path / name).write_bytes(content)
     groups = same_content(tmp_path.iterdir())
     assert [[path.name for path in group] for group in groups] == [["a", "c", "f"], ["b", "e"]]
-
-
-def test_the_digest_is_sha256(tmp_path):
     (tmp_path / "abc").write_bytes(b"abc")  # the example of FIPS 180-2
-    expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-    assert content_digest(tmp_path / "abc") == expected
-
-
-@pytest.fixture(scope="module")
-def real(ravdess_root):
-    return find_recordings(ravdess_root)
+    assert content_digest(tmp_path / "abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
 
 
 @pytest.mark.ravdess
-def test_the_real_corpus_is_complete(real, ravdess_recordings):
+def test_the_real_corpus_is_complete_and_holds_one_recording_twice(ravdess_root, ravdess_recordings):
     # So the counts and splits that other tests take from the names are those of the real corpus.
+    real = find_recordings(ravdess_root)
     assert [recording.name for recording in real] == [recording.name for recording in ravdess_recordings]
-
-
-@pytest.mark.ravdess
-def test_the_real_corpus_holds_one_recording_twice(real):
     pairs = same_content(recording.path for recording in real)
     assert [[path.stem for path in pair] for pair in pairs] == [["03-01-03-01-02-01-07", "03-01-03-01-02-02-07"]]

@@ -41,22 +41,14 @@ def test_an_exception_passes_through(caplog):
     assert "Failing" not in caplog.text
 
 
-def test_the_console_handler_follows_whoever_stands_in_for_stdout(monkeypatch):
-    handler = ConsoleHandler(sys.stdout)
-    record = logging.LogRecord("ser", logging.INFO, __file__, 1, "message", None, None)
-    stand_in = io.StringIO()
-    monkeypatch.setattr(sys, "stdout", stand_in)
-    handler.emit(record)
-    assert stand_in.getvalue() == "message\n"
-
-
 def test_what_is_logged_while_the_bar_is_shown_goes_round_it(monkeypatch):
-    terminal = Terminal()
+    """The handler prints to whoever stands in for stdout, here rich's proxy, whatever stream it was made with."""
+    terminal, handler = Terminal(), ConsoleHandler(sys.stdout)
     monkeypatch.setattr(sys, "stderr", terminal)
     monkeypatch.setattr(sys, "stdout", Terminal())
     monkeypatch.setenv("TERM", "xterm")
     record = logging.LogRecord("ser", logging.INFO, __file__, 1, "message", None, None)
     for _ in track("ab", total=2, description="Letters", unit="letters"):
-        ConsoleHandler().emit(record)
+        handler.emit(record)
     assert terminal.getvalue().count("message") == 2
     assert not isinstance(sys.stdout, rich.file_proxy.FileProxy)

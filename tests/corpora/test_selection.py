@@ -122,7 +122,8 @@ def test_split_all_trains_on_everything(ravdess_recordings):
     assert "of seen recordings" in settings.describe_split()
 
 
-def test_a_named_root_is_never_downloaded_into(tmp_path, monkeypatch):
+def test_a_named_root_is_used_and_never_downloaded_into(tiny_corpus, tmp_path, monkeypatch):
+    assert locate_corpus(DataSettings(root=str(tiny_corpus)), data_dir=tmp_path) == tiny_corpus
     monkeypatch.delenv("RAVDESS_ROOT", raising=False)
     missing = tmp_path / "missing"
     with pytest.raises(CorpusError, match="is not a folder") as refused:
@@ -134,10 +135,6 @@ def test_a_named_root_is_never_downloaded_into(tmp_path, monkeypatch):
     with pytest.raises(CorpusError, match="missing is not a folder"):
         locate_corpus(DataSettings(), data_dir=tmp_path)
     assert list(tmp_path.iterdir()) == []
-
-
-def test_a_named_root_is_used(tiny_corpus, tmp_path):
-    assert locate_corpus(DataSettings(root=str(tiny_corpus)), data_dir=tmp_path) == tiny_corpus
 
 
 @pytest.mark.parametrize(("settings", "there", "missing"), [
@@ -157,11 +154,6 @@ def test_only_the_channels_that_are_missing_are_downloaded(tmp_path, monkeypatch
         (root / f"03-{channel}-01-01-01-01-01.wav").touch()
     assert locate_corpus(DataSettings(**settings), data_dir=tmp_path) == root
     assert download.mock_calls == ([call(root, channels=missing)] if missing else [])
-
-
-def test_of_channel(ravdess_recordings):
-    counts = {channel: len(of_channel(ravdess_recordings, channel)) for channel in ("speech", "song", "both")}
-    assert counts == {"speech": 1440, "song": 1012, "both": 2452}
 
 
 def test_synthetic_corpora_of_other_settings_lie_apart(tmp_path):

@@ -11,13 +11,10 @@ from ser.corpora import synthetic
 from ser.corpora.ravdess import CHANNEL_FOLDERS, EMOTIONS, RecordingName, expected_names, parse_stem
 from ser.corpora.synthetic import SAMPLE_RATE, SyntheticSettings, synthesize, write_synthetic_corpus
 from ser.errors import CorpusError, SettingsError
+from tests.corpora.test_archive import files_in
 
 TINY = SyntheticSettings(n_actors=1, n_statements=1, n_repetitions=1)
 NEUTRAL = RecordingName(channel="speech", emotion="neutral", intensity="normal", statement=1, repetition=1, actor=1)
-
-
-def contents(root):
-    return {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
 
 
 def pitch(waveform):
@@ -54,7 +51,7 @@ def test_default_names_are_six_actors_of_speech():
 
 def test_seed_and_name_fix_every_byte_of_a_recording_and_the_rest_of_the_corpus_none(tmp_path):
     variants = {"first": TINY, "again": TINY, "other": replace(TINY, seed=1), "large": replace(TINY, n_repetitions=2)}
-    first, again, other, large = (contents(write_synthetic_corpus(tmp_path / n, s)) for n, s in variants.items())
+    first, again, other, large = (files_in(write_synthetic_corpus(tmp_path / n, s)) for n, s in variants.items())
     assert first == again
     assert first.keys() == other.keys()
     assert not set(first.values()) & set(other.values())
@@ -120,27 +117,23 @@ def test_emotions_can_be_learnt_but_not_perfectly(tmp_path):
     assert 0.5 < classifier.score(rows[~first], emotions[~first]) < 0.97
 
 
-def test_a_corpus_of_the_same_settings_is_reused(tmp_path, monkeypatch):
+def test_a_corpus_of_the_same_settings_is_reused_and_any_other_folder_refused(tmp_path, monkeypatch):
     root = write_synthetic_corpus(tmp_path / "corpus", TINY)
+    before = files_in(root)
     monkeypatch.setattr(synthetic, "synthesize", lambda *_args, **_kwargs: pytest.fail("written twice"))
     assert write_synthetic_corpus(root, TINY) == root
-
-
-def test_other_settings_another_version_and_foreign_folders_are_refused(tmp_path, monkeypatch):
-    root = write_synthetic_corpus(tmp_path / "corpus", TINY)
-    before = contents(root)
     with pytest.raises(CorpusError, match="other settings"):
         write_synthetic_corpus(root, replace(TINY, seed=1))
     monkeypatch.setattr(synthetic, "_VERSION", synthetic._VERSION + 1)
     with pytest.raises(CorpusError, match="other settings"):
         write_synthetic_corpus(root, TINY)
-    assert contents(root) == before
+    assert files_in(root) == before
 
     (tmp_path / "foreign").mkdir()
     (tmp_path / "foreign" / "thesis.txt").write_text("years of work")
     with pytest.raises(CorpusError, match="foreign"):
         write_synthetic_corpus(tmp_path / "foreign", TINY)
-    assert contents(tmp_path / "foreign") == {"thesis.txt": b"years of work"}
+    assert files_in(tmp_path / "foreign") == {"thesis.txt": b"years of work"}
 
 
 def test_two_processes_may_write_one_corpus_at_once(tmp_path, monkeypatch):
@@ -152,7 +145,7 @@ def test_two_processes_may_write_one_corpus_at_once(tmp_path, monkeypatch):
     monkeypatch.setattr(synthetic, "synthesize", slower)
     root = write_synthetic_corpus(tmp_path / "corpus", TINY)
     assert list(tmp_path.iterdir()) == [root]
-    assert contents(root) == contents(write_synthetic_corpus(tmp_path / "other", TINY))
+    assert files_in(root) == files_in(write_synthetic_corpus(tmp_path / "other", TINY))
 
 
 def test_a_failure_half_way_leaves_nothing(tmp_path, monkeypatch):
