@@ -50,5 +50,5 @@ def test_what_is_logged_while_the_bar_is_shown_goes_round_it(monkeypatch):
     record = logging.LogRecord("ser", logging.INFO, __file__, 1, "message", None, None)
     for _ in track("ab", total=2, description="Letters", unit="letters"):
         handler.emit(record)
-    assert terminal.getvalue().count("message") == 2
+    assert terminal.getvalue().count("message\n") == 2
     assert not isinstance(sys.stdout, rich.file_proxy.FileProxy)
