@@ -7,12 +7,12 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import JobReturn, JobStatus, configure_log
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from ser.errors import SerError
+from ser.training.configuration import plain
 from ser.training.launcher import Job, folder_lock, quoted, run_jobs
-
-_OF_THE_SWEEP = ("hydra.mode", "hydra.run.dir", "hydra.sweep", "hydra/sweep", "hydra.launcher", "hydra/launcher")
+from ser.training.outcome import read_outcome
 
 
 class ProcessLauncher(Launcher):
@@ -29,35 +29,31 @@ class ProcessLauncher(Launcher):
         """Run a job for each list of overrides and return their metrics; SerError as `folder_lock` and `run_jobs`."""
         configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
         folder, name = Path(self.config.hydra.sweep.dir).absolute(), self.config.hydra.job.config_name
-        jobs = [self._job(list(given), number) for number, given in enumerate(job_overrides, initial_job_idx)]
+        jobs = [self._job(given, number) for number, given in enumerate(job_overrides, initial_job_idx)]
         with folder_lock(folder):
             try:
-                resume = f"python {name}.py ckpt_path=<folder of a job>"
+                resume = f"the same command with hydra.sweep.dir={quoted(folder)}"
                 run_jobs(jobs, at_once=self.jobs, folder=folder, resume=resume)
             except SerError:  # Hydra itself ends no multirun that failed: the table is written of the jobs that ended
                 self.hydra_context.callbacks.on_multirun_end(config=self.config, config_name=name)
                 raise
         returned = [JobReturn(overrides=given, status=JobStatus.COMPLETED) for given in job_overrides]
         for one, job in zip(returned, jobs, strict=True):
-            one.return_value = job.outcome().get("value")
+            one.return_value = read_outcome(job.folder).get("value")
         return returned
 
-    def _job(self, overrides: list[str], number: int) -> Job:
-        config = self.hydra_context.config_loader.load_sweep_config(self.config, overrides)
-        with open_dict(config):
-            config.hydra.job.num, config.hydra.job.id = number, str(number)
+    def _job(self, overrides: Sequence[str], number: int) -> Job:
+        numbers = (f"hydra.job.num={number}", f"hydra.job.id='{number}'")
+        config = self.hydra_context.config_loader.load_sweep_config(self.config, [*overrides, *numbers])
         HydraConfig.instance().set_config(config)  # interpolations of the folder may refer to it
         folder = Path(config.hydra.sweep.dir, str(config.hydra.sweep.subdir)).absolute()
-        sources = [each.path for each in config.hydra.runtime.config_sources if each.provider == "command-line"]
-        of_hydra = [
-            each for each in self.config.hydra.overrides.hydra if not each.lstrip("+~").startswith(_OF_THE_SWEEP)
-        ]
-        here = [
-            "hydra.mode=RUN",
-            f"hydra.run.dir={quoted(folder)}",
-            f"hydra.job.num={number}",
-            f"hydra.job.id='{number}'",
-        ]
-        flags = [*(f"--config-dir={path}" for path in sources), f"--config-name={config.hydra.job.config_name}"]
-        arguments = (*flags, *of_hydra, *overrides, *here)
-        return Job(folder=folder, module=self.task_function.__module__, arguments=arguments)
+        with read_write(config.hydra), open_dict(config.hydra):
+            config.hydra.runtime.output_dir = str(folder)
+        HydraConfig.instance().set_config(config)  # and those of the run to its folder
+        sources = (each for each in config.hydra.runtime.config_sources if each.provider == "command-line")
+        flags = (*(f"--config-dir={each.path}" for each in sources), f"--config-name={config.hydra.job.config_name}")
+        place = ("hydra.mode=RUN", f"hydra.run.dir={quoted(folder)}")
+        arguments = (*flags, *config.hydra.overrides.hydra, *overrides, *place)
+        settings = plain(OmegaConf.masked_copy(config, [key for key in map(str, config) if key != "hydra"]))
+        module = self.task_function.__module__
+        return Job(folder=folder, module=module, arguments=arguments, configuration=settings)

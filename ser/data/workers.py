@@ -51,7 +51,7 @@ def map_in_workers(
             yield from map(function, tasks)
         return
     # Spawned, not forked: a fork of a process with running threads (torch's, BLAS's) may lock up.
-    pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"), initializer=_start_worker)
+    pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"), initializer=start_worker)
     try:
         with _interrupts_held_back():
             results = pool.map(function, tasks, chunksize=chunk)
@@ -90,7 +90,8 @@ def _interrupts_held_back() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _start_worker() -> None:
+def start_worker() -> None:
+    """Hold this process to one thread, and let it end when the process that started it ends."""
     # With as many processes as cores, threads of BLAS and OpenMP inside each only fight each other. The limit reaches
     # the libraries that are loaded by now, the variables those that the first task will load: mostly all of them.
     os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))

@@ -1,27 +1,22 @@
-"""Many jobs, a few at a time, each in a process of its own: sweeps by `hydra/launcher=processes`, cross-validation.
-
-A job calls the `main` of one of our modules with arguments of Hydra; `python -m ser.training.launcher` is its process.
-"""
+"""Many jobs, a few at a time, each in a process of its own: sweeps by `hydra/launcher=processes`, cross-validation."""
 
 import importlib
-import json
 import logging
+import multiprocessing
 import os
-import signal
-import subprocess
 import sys
-import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing.context import SpawnProcess
 from pathlib import Path
-from types import FrameType
 from typing import Any, NoReturn
 
-from ser.data.workers import THREAD_VARIABLES, core_count
+from ser.data.workers import core_count, start_worker
 from ser.errors import SerError
+from ser.training.outcome import OUTCOME, read_outcome, settings_of
 
 try:
     import fcntl
@@ -32,25 +27,26 @@ log = logging.getLogger(__name__)
 
 OUTPUT = "output.log"
 """In the folder of a job: everything that it printed, over all attempts."""
-OUTCOME = "job.json"
-"""In the folder of a finished job, by `ser.training.sweep.SweepTable`: its overrides, and its metric with the value."""
-
 _POLL_SECONDS, _PATIENCE_SECONDS = 0.1, 20.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """A call of `main` in `module`, such as "ser.cli.train", with `arguments`; it writes into `folder`."""
+    """A call of `main` in `module`, such as "ser.cli.train", with arguments of Hydra; it writes into `folder`.
+
+    `configuration` is that of the run which the call begins or goes on with, resolved.
+    """
 
     folder: Path
     module: str
     arguments: tuple[str, ...]
+    configuration: Mapping[str, Any]
 
-    def outcome(self) -> dict[str, Any]:
-        """Return the content of job.json; empty without one."""
-        path = self.folder / OUTCOME
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-        return found
+    @property
+    def is_finished(self) -> bool:
+        """Whether its folder holds the outcome of the same settings, or of these with the test part scored as well."""
+        wanted = settings_of(self.configuration)
+        return read_outcome(self.folder).get("settings") in (wanted, wanted | {"score_test": True})
 
 
 def quoted(path: Path) -> str:
@@ -60,12 +56,7 @@ def quoted(path: Path) -> str:
 
 @contextmanager
 def folder_lock(folder: Path) -> Iterator[None]:
-    """Hold `folder`, which is made where it is missing, for this process; on Windows nothing is locked.
-
-    Raises
-    ------
-    SerError : another process holds it.
-    """
+    """Hold `folder`, made where it is missing; SerError where another process holds it. Windows locks nothing."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("w") as file:
         if fcntl is not None:
@@ -77,105 +68,74 @@ def folder_lock(folder: Path) -> Iterator[None]:
 
 
 def run_jobs(jobs: Sequence[Job], *, at_once: int, folder: Path, resume: str) -> None:
-    """Run `jobs` in their order, `at_once` at a time (0: as many as cores), with one thread each.
+    """Run the unfinished of `jobs` in their order, `at_once` at a time (0: as many as cores), with one thread each.
 
-    A job that a signal has killed is tried once more, after the others. SIGINT, SIGTERM and SIGHUP end all jobs.
-
-    Parameters
-    ----------
-    folder : of all jobs, for messages.
-    resume : the command that finishes an interrupted or failed job.
+    A job that a signal has killed is tried once more, after the others. All jobs end when this process ends. Messages
+    name `folder`, that of all jobs, and `resume`, the command that finishes an interrupted or failed job.
 
     Raises
     ------
     SerError : jobs failed; the others have ended.
     """
-
-    def leave(number: int, frame: FrameType | None) -> NoReturn:
-        raise SystemExit(128 + number)
-
-    at_once = min(at_once or core_count(), len(jobs))
-    log.info("%d jobs, %d at a time; the output of each is in %s/<job>/%s", len(jobs), at_once, folder, OUTPUT)
-    waiting, retried, seconds, failed = deque(jobs), set[Path](), list[float](), list[str]()
-    running: dict[subprocess.Popen[bytes], tuple[Job, float]] = {}
-    lifeline, ours = os.pipe()  # nothing is written: it ends with this process, and all jobs with it
-    signals = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    # nohup ignores SIGHUP; a handler that is None was not set by Python, which could not put it back.
-    signals = [number for number in signals if signal.getsignal(number) not in (signal.SIG_IGN, None)]
-    handlers = [signal.signal(number, leave) for number in signals]
+    waiting = deque(job for job in jobs if not job.is_finished)
+    total = len(waiting)
+    if total < len(jobs):
+        log.info("%d of %d jobs are finished already", len(jobs) - total, len(jobs))
+    if not waiting:
+        return
+    at_once = min(at_once or core_count(), total)
+    log.info("%d jobs, %d at a time; the output of each is in %s/<job>/%s", total, at_once, folder, OUTPUT)
+    retried, seconds, failed = list[Job](), list[float](), list[str]()
+    running: dict[SpawnProcess, tuple[Job, float]] = {}
     try:
         while waiting or running:
             while waiting and len(running) < at_once:
                 job = waiting.popleft()
-                running[_start(job, lifeline)] = (job, time.monotonic())
+                job.folder.mkdir(parents=True, exist_ok=True)
+                (job.folder / OUTPUT).touch()
+                (job.folder / OUTCOME).unlink(missing_ok=True)  # of other settings
+                process = multiprocessing.get_context("spawn").Process(target=_run, args=(job,))
+                process.start()
+                running[process] = (job, time.monotonic())
             time.sleep(_POLL_SECONDS)
-            for process in [each for each in running if each.poll() is not None]:
-                (job, started), status = running.pop(process), process.returncode
-                name, outcome = job.folder.name, job.outcome()
-                if status < 0 and job.folder not in retried:
+            for process in [each for each in running if not each.is_alive()]:
+                (job, started), status = running.pop(process), process.exitcode or 0
+                name, outcome = job.folder.name, read_outcome(job.folder)
+                if status < 0 and job not in retried:
                     log.warning("%s died (signal %d); it is tried once more", name, -status)
-                    retried.add(job.folder)
+                    retried.append(job)
                     waiting.append(job)
                     continue
                 seconds.append(time.monotonic() - started)
                 result = f"{outcome['metric']} {outcome['value']:.4f}" if outcome else "done"
                 if status:
                     failed.append(name)
-                    result = f"failed (exit status {status}): {_last_line(job.folder / OUTPUT)}"
-                left = sum(seconds) / len(seconds) * (len(jobs) - len(seconds)) / at_once
-                progress = f"[{len(seconds)}/{len(jobs)}] {name}"
-                log.info("%s: %s; %.0f s, about %.0f s left", progress, result, seconds[-1], left)
-    except (KeyboardInterrupt, SystemExit):
+                    printed = (job.folder / OUTPUT).read_text(encoding="utf-8", errors="replace").strip().split("\n")
+                    result = f"failed (exit status {status}): {printed[-1] or 'without output'}"
+                left = sum(seconds) / len(seconds) * (total - len(seconds)) / at_once
+                progress = f"[{len(seconds)}/{total}] {name}: {result}"
+                log.info("%s; %.0f s, about %.0f s left", progress, seconds[-1], left)
+    except KeyboardInterrupt:
         log.warning("Interrupted; continue with: %s", resume)
         raise
     finally:
-        _end(list(running))
-        os.close(lifeline)
-        os.close(ours)
-        for number, handler in zip(signals, handlers, strict=True):
-            signal.signal(number, handler)
+        for process in running:
+            process.terminate()
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        for process in running:
+            process.join(max(0.0, deadline - time.monotonic()))
+            process.kill()  # does nothing to one that has ended
+            process.join()
     if failed:
-        listed = f"{len(failed)} of {len(jobs)} jobs failed ({', '.join(failed)})"
+        listed = f"{len(failed)} of {total} jobs failed ({', '.join(failed)})"
         raise SerError(f"{listed}; see {OUTPUT} in their folders in {folder}, and continue with: {resume}")
 
 
-def _start(job: Job, lifeline: int) -> "subprocess.Popen[bytes]":
-    job.folder.mkdir(parents=True, exist_ok=True)
-    # One thread each, so that results do not depend on how many jobs run; our package is found as we have found it.
-    path = os.pathsep.join(filter(None, [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH")]))
+def _run(job: Job) -> NoReturn:
+    if hasattr(os, "setsid"):
+        os.setsid()  # Ctrl-C in a terminal reaches a whole group: the jobs end by our signal, once
     with (job.folder / OUTPUT).open("ab") as output:
-        return subprocess.Popen(  # noqa: S603 - our own command lines
-            [sys.executable, "-m", "ser.training.launcher", job.module, *job.arguments],
-            stdin=lifeline,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, **dict.fromkeys(THREAD_VARIABLES, "1"), "PYTHONPATH": path},
-            start_new_session=True,  # Ctrl-C in a terminal reaches a whole group: the jobs end by our signal, once
-        )
-
-
-def _end(processes: Sequence["subprocess.Popen[bytes]"]) -> None:
-    for process in processes:
-        process.terminate()
-    deadline = time.monotonic() + _PATIENCE_SECONDS
-    for process in processes:
-        try:
-            process.wait(max(0.0, deadline - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-def _last_line(path: Path) -> str:
-    lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
-    return next((line for line in reversed(lines) if line.strip()), "without output")
-
-
-def _end_with_parent() -> None:
-    os.read(0, 1)
-    os._exit(1)
-
-
-if __name__ == "__main__":
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    sys.exit(importlib.import_module(sys.argv[1]).main(sys.argv[2:]))
+        os.dup2(output.fileno(), 1)
+        os.dup2(output.fileno(), 2)
+    start_worker()  # with one thread, so that results do not depend on how many jobs run
+    sys.exit(importlib.import_module(job.module).main(list(job.arguments)))

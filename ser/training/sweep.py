@@ -11,7 +11,9 @@ from omegaconf import DictConfig
 from tabulate import tabulate
 
 from ser.data.files import write_text_atomically
-from ser.training.launcher import OUTCOME
+from ser.inference.run_folder import CONFIGURATION
+from ser.training.configuration import plain, read_configuration
+from ser.training.outcome import OUTCOME, read_outcome, settings_of
 
 TABLE = "sweep.csv"
 
@@ -24,12 +26,15 @@ class SweepTable(Callback):
         if job_return.status is not JobStatus.COMPLETED or job_return.hydra_cfg is None:
             return
         hydra = job_return.hydra_cfg.hydra
+        folder = Path(hydra.runtime.output_dir)
+        written = (folder / CONFIGURATION).is_file()
         outcome = {
             "overrides": list(hydra.overrides.task),
             "metric": config.optimized_metric,
             "value": job_return.return_value,
+            "settings": settings_of(plain(read_configuration(folder))) if written else None,
         }
-        write_text_atomically(Path(hydra.runtime.output_dir) / OUTCOME, json.dumps(outcome, indent=2) + "\n")
+        write_text_atomically(folder / OUTCOME, json.dumps(outcome, indent=2) + "\n")
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """Sort, print and write the table."""
@@ -49,7 +54,7 @@ def sweep_table(folder: Path, monitored: str) -> pd.DataFrame:
     jobs = sorted((path.parent for path in folder.glob(f"*/{OUTCOME}")), key=lambda job: (len(job.name), job.name))
     rows = []
     for job in jobs:
-        outcome = json.loads((job / OUTCOME).read_text(encoding="utf-8"))
+        outcome = read_outcome(job)
         labels = {"job": job.name, "overrides": " ".join(outcome["overrides"])}
         rows.append(labels | {monitored: outcome["value"]} | _metrics_of(job))
     if not rows:

@@ -31,13 +31,12 @@ def arguments(tiny: tuple[str, ...], tiny_voices: tuple[str, ...], folder: Path)
 
 
 def processes_of(run: Path) -> list[int]:
-    """Return the processes that train in the folder of a run."""
-    wanted = f"ckpt_path='{run}'".encode()
+    """Return the processes that train in the folder of a run: their output goes into it."""
     found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
+    for path in Path("/proc").glob("[0-9]*/fd/1"):
         try:
-            if wanted in path.read_bytes():
-                found.append(int(path.parent.name))
+            if path.readlink() == run / "output.log":
+                found.append(int(path.parts[2]))
         except OSError:  # it has ended meanwhile
             continue
     return found
@@ -95,7 +94,7 @@ def resumed(broken: tuple[Path, str], command: Command) -> tuple[Path, str]:
 
 def test_only_what_is_missing_runs_and_everything_is_written(resumed: tuple[Path, str]) -> None:
     run_dir, said = resumed
-    assert "3 of 4 runs are finished already" in said
+    assert "3 of 4 jobs are finished already" in said
     assert f"[1/1] {KILLED}: val/loss " in said
     assert [name for name in RESULTS if not (run_dir / name).stat().st_size] == []
     assert (run_dir / "results.md").read_text() in said

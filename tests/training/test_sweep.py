@@ -1,15 +1,15 @@
 import json
-from types import SimpleNamespace
+import os
+import subprocess
+import sys
 
 import pandas as pd
 import pytest
-from hydra._internal.callbacks import Callbacks
 from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import OmegaConf
 
-from hydra_plugins import ser_processes
-from ser.errors import SerError
 from ser.training.sweep import SweepTable, format_table
+from tests.command_line import ROOT
 
 
 def finish(folder, number, config, *, value, status=JobStatus.COMPLETED, **reports):
@@ -19,9 +19,8 @@ def finish(folder, number, config, *, value, status=JobStatus.COMPLETED, **repor
         path = run / "metrics.json" if part == "val" else run / "test" / "metrics.json"
         path.parent.mkdir(parents=True)
         path.write_text(json.dumps({"overall": overall}))
-    hydra = OmegaConf.create(
-        {"hydra": {"runtime": {"output_dir": str(run)}, "overrides": {"task": [f"data.fold={number}", "seed=1"]}}}
-    )
+    overrides = {"task": [f"data.fold={number}", "seed=1"]}
+    hydra = OmegaConf.create({"hydra": {"runtime": {"output_dir": str(run)}, "overrides": overrides}})
     done = JobReturn(hydra_cfg=hydra, status=status)
     done.return_value = value
     SweepTable().on_job_end(config, done)
@@ -35,6 +34,7 @@ def test_the_jobs_of_a_sweep_are_sorted_and_averaged(tmp_path, capsys):
     config = configuration(tmp_path, "val/loss")
     finish(tmp_path, 0, config, value=1.5, val={"uar": 0.5}, test={"uar": 0.25})
     finish(tmp_path, 1, config, value=0.5, val={"uar": 0.7}, test={"uar": 0.75})
+    finish(tmp_path, 2, config, value=RuntimeError("no luck"), status=JobStatus.FAILED)
     SweepTable().on_multirun_end(config)
     assert (tmp_path / "sweep.csv").read_text().splitlines() == [
         "job,overrides,val/loss,val/uar,test/uar",
@@ -48,44 +48,13 @@ def test_the_jobs_of_a_sweep_are_sorted_and_averaged(tmp_path, capsys):
 
 def test_best_comes_first_where_more_is_better_and_equals_keep_their_order(tmp_path):
     config = configuration(tmp_path, "val/uar")
+    SweepTable().on_multirun_end(config)
+    assert not (tmp_path / "sweep.csv").exists()
     for number, uar in enumerate([0.2, 0.9, 0.4, *[0.3] * 8]):
         finish(tmp_path, number, config, value=uar, val={"accuracy": uar})
     SweepTable().on_multirun_end(config)
     table = pd.read_csv(tmp_path / "sweep.csv")
     assert list(table.job) == [1, 2, *range(3, 11), 0]
-
-
-def test_a_failed_job_is_no_row_and_nothing_is_no_table(tmp_path):
-    config = configuration(tmp_path, "val/loss")
-    failed = SimpleNamespace(status=JobStatus.FAILED, hydra_cfg=None)
-    SweepTable().on_job_end(config, failed)
-    SweepTable().on_multirun_end(config)
-    assert not (tmp_path / "sweep.csv").exists()
-
-
-def test_a_sweep_with_failed_jobs_has_a_table_of_those_that_ended(tmp_path, monkeypatch):
-    hydra = {
-        "sweep": {"dir": str(tmp_path)},
-        "job": {"config_name": "train"},
-        "callbacks": {"table": {"_target_": "ser.training.sweep.SweepTable"}},
-        "hydra_logging": None,
-        "verbose": False,
-    }
-    config = OmegaConf.create({"optimized_metric": "val/loss", "hydra": hydra})
-
-    def fail(jobs, **settings):
-        finish(tmp_path, 0, config, value=1.5, val={"uar": 0.5})
-        raise SerError("1 of 2 jobs failed (1)")
-
-    monkeypatch.setattr(ser_processes, "run_jobs", fail)
-    monkeypatch.setattr(ser_processes, "configure_log", lambda *settings: None)
-    launcher = ser_processes.ProcessLauncher()
-    launcher.setup(
-        hydra_context=SimpleNamespace(callbacks=Callbacks(config)), task_function=lambda config: None, config=config
-    )
-    with pytest.raises(SerError, match="1 of 2 jobs failed"):
-        launcher.launch([], 0)
-    assert len((tmp_path / "sweep.csv").read_text().splitlines()) == 2
 
 
 def test_a_column_that_some_jobs_lack_stays_empty():
@@ -96,3 +65,48 @@ def test_a_column_that_some_jobs_lack_stays_empty():
         ["10", "3.0000", "0.5000"],
         ["mean", "2.0000", "0.5000"],
     ]
+
+
+COMMAND = """
+from functools import partial
+from pathlib import Path
+from ser.cli.hydra_command import hydra_command
+from ser.errors import SerError
+from ser.training.configuration import plain, write_configuration
+
+def task(configuration):
+    print(configuration.model.lr)
+    write_configuration(Path(configuration.paths.run_dir), plain(configuration))
+    if configuration.model.lr > 1:
+        raise SerError("too fast")
+    return configuration.model.lr
+
+main = partial(hydra_command, task, "train")
+"""
+
+
+@pytest.fixture
+def sweep(tmp_path):
+    """Run a command that trains nothing, over learning rates, each time in the same folder."""
+    (tmp_path / "quick.py").write_text(COMMAND)
+    variables = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{tmp_path}"}
+
+    def run(rates):
+        arguments = ["-m", "hydra/launcher=processes", f"model.lr={rates}", f"hydra.sweep.dir='{tmp_path}/the sweep'"]
+        command = [sys.executable, "-c", "import quick, sys; sys.exit(quick.main(sys.argv[1:]))", *arguments]
+        return subprocess.run(command, cwd=tmp_path, env=variables, capture_output=True, text=True, check=False)
+
+    return run
+
+
+def test_a_repeated_sweep_runs_what_failed_or_has_other_settings_and_its_table_has_what_ended(sweep, tmp_path):
+    folder = tmp_path / "the sweep"
+    failed = sweep("0.1,7,0.2")
+    assert failed.returncode == 1
+    assert failed.stderr.startswith("error: 1 of 3 jobs failed (1); see output.log")
+    assert f"continue with: the same command with hydra.sweep.dir='{folder}'" in failed.stderr
+    assert list(pd.read_csv(folder / "sweep.csv").job) == [0, 2]
+    repeated = sweep("0.1,7,0.3")
+    assert "1 of 3 jobs are finished already" in repeated.stdout
+    printed = [(folder / job / "output.log").read_text().splitlines() for job in "012"]
+    assert printed == [["0.1"], ["7", "error: too fast"] * 2, ["0.2", "0.3"]]

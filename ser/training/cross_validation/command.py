@@ -9,15 +9,9 @@ from ser.training.cross_validation.settings import CrossValidationSettings
 
 OVERRIDES = "overrides.txt"
 
-_OF_THE_MACHINE = ("paths.", "hydra.", "trainer.accelerator", "trainer.devices")
-_NOT_OF_THE_RECIPE = (
-    "ckpt_path",
-    "score_test",
-    "reference_files",
-    "jobs",
-    "data.root",
-    "data.download",
-    "data.workers",
+_NOT_OF_THE_RECIPE = re.compile(
+    r"paths\..*|hydra\..*|trainer\.(accelerator|devices)|data\.(root|download|workers)|ckpt_path|score_test"
+    r"|reference_files|jobs|folds|seeds"
 )
 _PLAIN = re.compile(r"[\w@%+=:,./\[\]-]*")
 
@@ -25,8 +19,7 @@ _PLAIN = re.compile(r"[\w@%+=:,./\[\]-]*")
 def remember_overrides(folder: Path, overrides: Sequence[str]) -> None:
     """Write the arguments of the command that begins in `folder`, one per line; those of an earlier one stay."""
     path = folder / OVERRIDES
-    resumed = any(override.startswith("ckpt_path=") for override in overrides)
-    if not resumed and not path.exists():
+    if not path.exists() and "ckpt_path" not in map(override_key, overrides):
         write_text_atomically(path, "".join(f"{override}\n" for override in overrides))
 
 
@@ -39,20 +32,13 @@ def begun_by(folder: Path, settings: CrossValidationSettings) -> str | None:
     path = folder / OVERRIDES
     if not path.is_file():
         return None
-    kept = [
-        override
-        for override in path.read_text(encoding="utf-8").splitlines()
-        if not _key(override).startswith(_OF_THE_MACHINE)
-        and _key(override) not in (*_NOT_OF_THE_RECIPE, "folds", "seeds")
-    ]
-    folds = settings.folds if isinstance(settings.folds, (int, str)) else _listed(settings.folds)
-    words = [*kept, f"folds={folds}", f"seeds={_listed(settings.seeds)}"]
+    overrides = path.read_text(encoding="utf-8").splitlines()
+    words = [override for override in overrides if not _NOT_OF_THE_RECIPE.fullmatch(override_key(override))]
+    for key, values in (("folds", settings.folds), ("seeds", settings.seeds)):
+        words.append(f"{key}={values}" if isinstance(values, (int, str)) else f"{key}=[{','.join(map(str, values))}]")
     return " ".join(["python cross_validate.py", *(w if _PLAIN.fullmatch(w) else f"'{w}'" for w in words)])
 
 
-def _key(override: str) -> str:
+def override_key(override: str) -> str:
+    """Return the key of an override of Hydra, such as "model.lr" of "++model.lr=0.1"."""
     return override.partition("=")[0].lstrip("+~")
-
-
-def _listed(values: Sequence[int | str]) -> str:
-    return f"[{','.join(map(str, values))}]"

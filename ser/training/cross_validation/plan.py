@@ -13,18 +13,15 @@ from ser.features.validation import read_settings
 from ser.inference.run_folder import CONFIGURATION, run_of
 from ser.training.config import RunSettings, read_run_settings
 from ser.training.configuration import plain, read_configuration
+from ser.training.cross_validation.command import override_key
 from ser.training.cross_validation.settings import RANDOM, CrossValidationSettings
+from ser.training.launcher import Job, quoted
 
-_OWN = tuple(field.name for field in fields(CrossValidationSettings))
-_FREE = (*_OWN, "score_test", "ckpt_path")  # they change no network, so a resumed cross-validation may change them
-_NOT_COMPARED = (*_FREE, "paths.run_dir")
-_SET_BY = {
-    "seed": "seeds",
-    "data.split": "folds",
-    "data.fold": "folds",
-    "data.validation_actors": "folds",
-    "data.test_actors": "folds",
-}
+_OWN = {field.name for field in fields(CrossValidationSettings)}
+_FREE = {*_OWN, "score_test", "ckpt_path"}  # they change no network, so a resumed cross-validation may change them
+_NOT_COMPARED = {*_FREE, "paths.run_dir"}
+_OF_FOLDS = ("data.split", "data.fold", "data.validation_actors", "data.test_actors")
+_SET_BY = {"seed": "seeds"} | dict.fromkeys(_OF_FOLDS, "folds")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,9 +50,10 @@ class PlannedRun:
         return ("validation", "test") if has_test and self.settings.score_test else ("validation",)
 
     @property
-    def is_finished(self) -> bool:
-        written = [*map(self.run.predictions, self.parts), self.folder / "learning_curve.png"]
-        return all(path.is_file() for path in written)
+    def job(self) -> Job:
+        """The job that trains it. New or half done, it starts alike: from the configuration in its folder."""
+        resume = f"ckpt_path={quoted(self.folder)}"
+        return Job(folder=self.folder, module="ser.cli.train", arguments=(resume,), configuration=self.configuration)
 
 
 def settle(configuration: DictConfig, overrides: Sequence[str]) -> DictConfig:
@@ -70,20 +68,22 @@ def settle(configuration: DictConfig, overrides: Sequence[str]) -> DictConfig:
     CheckpointError : `ckpt_path` names no cross-validation.
     SettingsError : the command gives other settings than the folder has, or one that folds or seeds decide.
     """
-    given = [override.partition("=")[0].lstrip("+~") for override in overrides]
-    for key in given:
-        if key in _SET_BY:
-            raise SettingsError(f"{key} is set by {_SET_BY[key]} in a cross-validation; leave it out.")
+    given = {override_key(override) for override in overrides}
+    for key, by in _SET_BY.items():
+        if key in given:
+            raise SettingsError(f"{key} is set by {by} in a cross-validation; leave it out.")
     if configuration.ckpt_path is not None:
         run_of(Path(configuration.ckpt_path))
-    begun = Path(configuration.paths.run_dir) / CONFIGURATION
-    if not begun.is_file():
+    folder = Path(configuration.paths.run_dir)
+    if not (folder / CONFIGURATION).is_file():
         return configuration
-    saved = _saved(begun.parent)
+    saved = read_configuration(folder)
+    if "folds" not in saved:
+        raise CheckpointError(f"{folder} is no folder of a cross-validation; name one, or another folder.")
     # With ckpt_path alone the folder's settings are meant; else the command states its own, and they must agree.
-    if configuration.ckpt_path is None or not set(given) <= set(_FREE):
-        _refuse_differences(plain(configuration), plain(saved), folder=begun.parent)
-    for key in (set(given) & set(_FREE)) - {"ckpt_path"}:
+    if configuration.ckpt_path is None or not given <= _FREE:
+        _refuse_differences(plain(configuration), plain(saved), folder=folder)
+    for key in (given & _FREE) - {"ckpt_path"}:
         saved[key] = configuration[key]
     return saved
 
@@ -108,13 +108,6 @@ def plan(configuration: DictConfig) -> tuple[CrossValidationSettings, list[Plann
     return settings, runs
 
 
-def _saved(folder: Path) -> DictConfig:
-    saved = read_configuration(folder)
-    if "folds" not in saved:
-        raise CheckpointError(f"{folder} is no folder of a cross-validation; name one, or another folder.")
-    return saved
-
-
 def _fold_run(configuration: DictConfig, fold: str, seed: int) -> PlannedRun:
     folder = run_folder(Path(configuration.paths.run_dir), fold, seed)
     chosen = OmegaConf.masked_copy(configuration, [key for key in map(str, configuration) if key not in _OWN])
@@ -129,28 +122,24 @@ def _fold_run(configuration: DictConfig, fold: str, seed: int) -> PlannedRun:
     )
     chosen.paths.run_dir = str(folder)
     resolved = plain(chosen)
-    settings = read_run_settings(resolved)
-    run = FoldRun(folder=settings.run_dir, fold=fold, seed=seed)
-    return PlannedRun(run=run, configuration=resolved, settings=settings)
+    run = FoldRun(folder=folder, fold=fold, seed=seed)
+    return PlannedRun(run=run, configuration=resolved, settings=read_run_settings(resolved))
 
 
 def _refuse_differences(ours: Mapping[str, Any], theirs: Mapping[str, Any], *, folder: Path) -> None:
-    found = next((difference for difference in _differences(ours, theirs) if difference[0] not in _NOT_COMPARED), None)
-    if found is not None:
-        key, our_value, their_value = found
-        raise SettingsError(
-            f"{key} is {our_value!r}, but {folder} was begun with {their_value!r}; a cross-validation that is resumed "
-            "keeps its settings: give ckpt_path alone, or start anew in another folder."
-        )
+    our_values, their_values = dict(_dotted(ours)), dict(_dotted(theirs))
+    for key in {**our_values, **their_values}:
+        our_value, their_value = our_values.get(key), their_values.get(key)
+        if our_value != their_value and key not in _NOT_COMPARED:
+            raise SettingsError(
+                f"{key} is {our_value!r}, but {folder} was begun with {their_value!r}; a cross-validation that is "
+                "resumed keeps its settings: give ckpt_path alone, or start anew in another folder."
+            )
 
 
-def _differences(
-    ours: Mapping[str, Any], theirs: Mapping[str, Any], prefix: str = ""
-) -> Iterator[tuple[str, Any, Any]]:
-    """Yield dotted key, our value and theirs wherever they differ; a missing key has the value None."""
-    for key in dict.fromkeys([*ours, *theirs]):
-        our_value, their_value = ours.get(key), theirs.get(key)
-        if isinstance(our_value, Mapping) and isinstance(their_value, Mapping):
-            yield from _differences(our_value, their_value, f"{prefix}{key}.")
-        elif our_value != their_value:
-            yield f"{prefix}{key}", our_value, their_value
+def _dotted(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _dotted(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value

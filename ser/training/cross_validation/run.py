@@ -12,7 +12,7 @@ from ser.training.configuration import write_configuration
 from ser.training.cross_validation.command import begun_by
 from ser.training.cross_validation.plan import PlannedRun
 from ser.training.cross_validation.settings import CrossValidationSettings, describe_protocol
-from ser.training.launcher import Job, folder_lock, quoted, run_jobs
+from ser.training.launcher import folder_lock, run_jobs
 from ser.training.run import build_data
 
 log = logging.getLogger(__name__)
@@ -33,20 +33,15 @@ def cross_validate(
     """
     with folder_lock(folder):
         write_configuration(folder, dict(configuration))
-        waiting = [run for run in runs if not run.is_finished]
-        if len(waiting) < len(runs):
-            log.info("%d of %d runs are finished already", len(runs) - len(waiting), len(runs))
-        if waiting:
-            _prepare_features(waiting)
-            for run in waiting:
-                write_configuration(run.folder, dict(run.configuration))
-            # New or half done, a run starts alike: from the settings in its folder.
-            jobs = [
-                Job(folder=run.folder, module="ser.cli.train", arguments=(f"ckpt_path={quoted(run.folder)}",))
-                for run in waiting
-            ]
-            resume = f"python cross_validate.py ckpt_path={folder}"
-            run_jobs(jobs, at_once=settings.jobs, folder=folder, resume=resume)
+        waiting = [run for run in runs if not run.job.is_finished]
+        # The corpus and the features of all folds are brought into the cache first, with all cores: jobs side by side
+        # would each compute the same.
+        for run in {run.settings.data.augment_seed: run for run in reversed(waiting)}.values():
+            build_data(run.settings).setup()
+        for run in waiting:
+            write_configuration(run.folder, dict(run.configuration))
+        resume = f"python cross_validate.py ckpt_path={folder}"
+        run_jobs([run.job for run in runs], at_once=settings.jobs, folder=folder, resume=resume)
         summary = summarise(describe(settings, runs[0], folder=folder))
         log.info("%s", write_results(summary, folder))
         log.info("Everything of this cross-validation is in %s", folder)
@@ -80,13 +75,3 @@ def monitored(summary: Summary, name: str) -> float:
     score = name.removeprefix("val/")
     means = summary.results["summary"]["validation"]["mean_over_folds"]
     return float(means["log_loss" if score == "loss" else score]["mean"])
-
-
-def _prepare_features(runs: Sequence[PlannedRun]) -> None:
-    """Bring the corpus and, once for all folds, the features into the cache, with all cores.
-
-    Jobs side by side would each compute the same.
-    """
-    first = {run.settings.data.augment_seed: run for run in reversed(runs)}
-    for run in first.values():
-        build_data(run.settings).setup()

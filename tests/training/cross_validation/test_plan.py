@@ -1,13 +1,16 @@
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hydra import compose, initialize_config_dir
+from hydra.core.utils import JobStatus
 from omegaconf import OmegaConf
 
 from ser.cli.hydra_command import _run_folder
 from ser.errors import CheckpointError, SettingsError
-from ser.training.configuration import plain
+from ser.training.configuration import plain, write_configuration
 from ser.training.cross_validation.plan import plan, settle
+from ser.training.sweep import SweepTable
 
 CONF = Path(__file__).parents[3] / "conf"
 
@@ -34,10 +37,9 @@ def begun(tmp_path):
 
 def test_there_is_a_run_for_each_fold_and_seed_with_the_settings_given(tmp_path):
     settings, runs = plan(composed(tmp_path, "folds=[0,4]", "seeds=[7,8]", "model.lr=0.01", "data.channel=speech"))
-    assert [run.folder.name for run in runs] == [
-        "fold_subject_wise_0_seed_7", "fold_subject_wise_4_seed_7",
-        "fold_subject_wise_0_seed_8", "fold_subject_wise_4_seed_8",
-    ]  # fmt: skip
+    assert settings.seeds == (7, 8)
+    names = [f"fold_subject_wise_{fold}_seed_{seed}" for seed in (7, 8) for fold in (0, 4)]
+    assert [run.folder.name for run in runs] == names
     for run in runs:
         assert run.settings.run_dir.parent == tmp_path
         assert run.settings.model.lr == 0.01
@@ -45,7 +47,6 @@ def test_there_is_a_run_for_each_fold_and_seed_with_the_settings_given(tmp_path)
         # What follows the seed in a training run follows it here.
         assert run.settings.seed == run.settings.data.augment_seed == run.run.seed
         assert run.parts == ("validation", "test")
-    assert settings.seeds == (7, 8)
 
 
 def test_experiments_are_those_of_training_and_folds_go_before_theirs(tmp_path):
@@ -54,14 +55,9 @@ def test_experiments_are_those_of_training_and_folds_go_before_theirs(tmp_path):
     assert {run.settings.data.channel for run in runs} == {"speech"}
 
 
-@pytest.mark.parametrize(("fraction", "parts"), [(0.0, ("validation",)), (0.2, ("validation", "test"))])
-def test_the_random_split_is_one_fold(fraction, parts, tmp_path):
-    overrides = (
-        "experiment=speaker_independent",
-        "folds=random",
-        "seeds=[1,2]",
-        f"data.val_size={fraction}",
-    )
+@pytest.mark.parametrize(("val_size", "parts"), [(0.0, ("validation",)), (0.2, ("validation", "test"))])
+def test_the_random_split_is_one_fold(val_size, parts, tmp_path):
+    overrides = ("experiment=speaker_independent", "folds=random", "seeds=[1,2]", f"data.val_size={val_size}")
     runs = plan(composed(tmp_path, *overrides))[1]
     assert [run.folder.name for run in runs] == ["fold_random_seed_1", "fold_random_seed_2"]
     for run in runs:
@@ -69,56 +65,37 @@ def test_the_random_split_is_one_fold(fraction, parts, tmp_path):
         assert run.parts == parts
 
 
-def test_the_test_part_can_stay_unscored(tmp_path):
-    runs = plan(composed(tmp_path, "score_test=false", "seeds=[0]"))[1]
-    assert {run.parts for run in runs} == {("validation",)}
-    assert not any(run.settings.score_test for run in runs)
-
-
-def test_a_run_is_finished_when_all_that_it_scores_is_there(fold_run):
-    run = fold_run("subject_wise_0", 0)
-    (run.folder / "test").mkdir(parents=True)
-    for name in ("predictions.csv", "learning_curve.png", "test/predictions.csv"):
-        assert not run.is_finished
-        (run.folder / name).touch()
-    assert run.is_finished
-    (run.folder / "test" / "predictions.csv").unlink()
-    assert fold_run("subject_wise_0", 0, score_test=False).is_finished
-
-
-@pytest.mark.parametrize(
-    ("overrides", "sentence"),
-    [
-        (["seed=3"], "seed is set by seeds"),
-        (["data.fold=2"], "data.fold is set by folds"),
-        (["~data.test_actors"], "data.test_actors is set by folds"),
-    ],
-)
-def test_what_folds_and_seeds_decide_is_not_given(overrides, sentence, tmp_path):
-    with pytest.raises(SettingsError, match=sentence):
-        settle(composed(tmp_path), overrides)
+def test_a_run_is_finished_once_its_job_has_ended_with_these_settings(tmp_path):
+    configuration = composed(tmp_path, "folds=[0]", "seeds=[1]", "score_test=false")
+    (run,) = plan(configuration)[1]
+    write_configuration(run.folder, run.configuration | {"ckpt_path": "as it resumes"})
+    assert not run.job.is_finished
+    hydra = OmegaConf.create({"hydra": {"runtime": {"output_dir": str(run.folder)}, "overrides": {"task": []}}})
+    ended = SimpleNamespace(status=JobStatus.COMPLETED, hydra_cfg=hydra, return_value=0.5)
+    SweepTable().on_job_end(configuration, ended)
+    assert run.job.is_finished
+    (scored,) = plan(composed(tmp_path, "folds=[0]", "seeds=[1]"))[1]
+    assert not scored.job.is_finished
 
 
 @pytest.mark.parametrize(
     ("override", "sentence"),
     [
+        ("seed=3", "^seed is set by seeds"),
+        ("data.fold=2", "^data.fold is set by folds"),
+        ("~data.test_actors", "^data.test_actors is set by folds"),
         ("folds=[9]", "^folds has 'subject_wise_9'"),
         ("features.max_length=0", "^features.max_length is 0"),
         ("optimized_metric=train/loss", "^optimized_metric is 'train/loss'"),
     ],
 )
-def test_wrong_settings_are_refused_before_anything_runs(override, sentence, tmp_path):
+def test_wrong_settings_and_what_folds_and_seeds_decide_are_refused(override, sentence, tmp_path):
     with pytest.raises(SettingsError, match=sentence):
-        plan(composed(tmp_path, override))
+        plan(settled(tmp_path, override))
 
 
-def test_a_folder_alone_brings_its_settings(begun):
-    configuration = settled(begun, f"ckpt_path={begun}")
-    assert plain(configuration)["model"]["lr"] == 0.01
-    assert [run.folder.name for run in plan(configuration)[1]] == ["fold_subject_wise_0_seed_1"]
-
-
-def test_what_changes_no_network_may_be_given_beside_a_folder(begun):
+def test_a_folder_brings_its_settings_and_what_changes_no_network_may_be_given_beside_it(begun):
+    assert [run.folder.name for run in plan(settled(begun, f"ckpt_path={begun}"))[1]] == ["fold_subject_wise_0_seed_1"]
     configuration = settled(begun, f"ckpt_path={begun}", "seeds=[1,2]", "jobs=1", "score_test=false")
     settings, runs = plan(configuration)
     assert (settings.seeds, settings.jobs, settings.folds) == ((1, 2), 1, (0,))
@@ -134,22 +111,17 @@ def test_the_same_command_goes_on_and_another_is_refused(ckpt_path, begun):
     assert plain(settled(begun, *same))["model"]["lr"] == 0.01
     with pytest.raises(SettingsError, match=r"model\.lr is 0\.02, but .*begun was begun with 0\.01"):
         settled(begun, "folds=[0]", "seeds=[1]", "model.lr=0.02", *beside)
-
-
-def test_without_ckpt_path_leaving_settings_out_is_another_command(begun):
     with pytest.raises(SettingsError, match=r"model\.lr is 0\.0001"):
-        settled(begun)
+        settled(begun, "folds=[0]", "trainer.max_epochs=100", *beside)
 
 
 def test_a_run_of_other_settings_in_a_runs_folder_is_refused(tmp_path):
     configuration = composed(tmp_path, "folds=[0]", "seeds=[1]")
     (run,) = plan(configuration)[1]
-    run.folder.mkdir()
     saved = dict(run.configuration) | {"ckpt_path": str(run.folder), "score_test": False}
-    (run.folder / "config.yaml").write_text(OmegaConf.to_yaml(OmegaConf.create(saved)))
+    write_configuration(run.folder, saved)
     assert len(plan(configuration)[1]) == 1
-    saved["trainer"] = saved["trainer"] | {"max_epochs": 3}
-    (run.folder / "config.yaml").write_text(OmegaConf.to_yaml(OmegaConf.create(saved)))
+    write_configuration(run.folder, saved | {"trainer": saved["trainer"] | {"max_epochs": 3}})
     with pytest.raises(SettingsError, match=r"trainer\.max_epochs is 100, but .*fold_subject_wise_0_seed_1 was begun"):
         plan(configuration)
 
