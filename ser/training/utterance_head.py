@@ -2,6 +2,7 @@
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
@@ -12,20 +13,16 @@ from ser.features.settings import FeatureSettings
 from ser.models.functionals import functionals
 from ser.models.utterance_heads import N_LANDMARKS, FunctionalsHead, KernelHead, gaussian_kernel
 
-_N_COPIES = 8
-"""Augmented copies of each recording that `fit_functionals` adds to the recording itself."""
-_C_FUNCTIONALS = 0.1
-"""scikit-learn's C: inverse penalty of the squared weights against the sum of losses; chosen on validation actors."""
-_C_KERNEL = 3000.0
-"""The same of the function's squared norm; chosen by cross-validation in the training part of the random split."""
-_SHRINKAGE = 0.5
-"""Of the covariance within groups towards a multiple of the identity, in [0, 1]; chosen in the same way."""
-_MIN_EIGENVALUE = 1e-6
-"""Eigenvectors of the kernel matrix with a smaller fraction of the largest eigenvalue are left out."""
-_TOLERANCE = 1e-5
-"""Of the gradient of the kernel's regression, which at scikit-learn's 1e-4 is far from its optimum."""
-_ABSENT_LOGIT = -20.0
-"""The logit of a class that training has no recordings of."""
+_N_COPIES = 8  # augmented copies of each recording that `fit_functionals` adds to the recording itself
+# scikit-learn's C: inverse penalty against the sum of losses.
+_C_FUNCTIONALS = 0.1  # of the squared weights; chosen on validation actors
+_C_KERNEL = 3000.0  # of the function's squared norm; chosen by cross-validation in the training part, random split
+_SHRINKAGE = (
+    0.5  # of the covariance within groups towards a multiple of the identity, in [0, 1]; chosen in the same way
+)
+_MIN_EIGENVALUE = 1e-6  # of the kernel matrix, as a fraction of the largest; eigenvectors of smaller ones are left out
+_TOLERANCE = 1e-5  # of the gradient; at scikit-learn's 1e-4 the kernel's regression is far from its optimum
+_ABSENT_LOGIT = -20.0  # of a class that training has no recordings of
 _MAX_STEPS = 1000
 _BATCH_SIZE = 64
 
@@ -53,31 +50,26 @@ def fit_functionals(
     seed : of the augmentation.
     """
     generator = torch.Generator().manual_seed(seed)
+    batches = list(zip(torch.split(features, _BATCH_SIZE), torch.split(lengths, _BATCH_SIZE), strict=True))
+    rows = [functionals(*batch, n_bands=head.n_bands) for batch in batches]
     n_copies = _N_COPIES if spectrogram.changes_sound else 0
-    parts = torch.split(torch.arange(len(features)), _BATCH_SIZE)
-    rows = [functionals(features[part], lengths[part], n_bands=head.n_bands) for part in parts]
-    for _ in range(n_copies):
-        for part in parts:
-            changed = change_sound(
-                features[part],
-                lengths[part],
-                spectrogram,
-                sample_rate=feature_settings.sample_rate,
-                hop_seconds=feature_settings.hop_length / feature_settings.sample_rate,
-                max_length=feature_settings.max_length,
-                generator=generator,
-                n_bands=head.n_bands,
-            )
-            rows.append(functionals(*changed, n_bands=head.n_bands))
+    for batch in batches * n_copies:
+        changed = change_sound(
+            *batch,
+            spectrogram,
+            sample_rate=feature_settings.sample_rate,
+            hop_seconds=feature_settings.hop_length / feature_settings.sample_rate,
+            max_length=feature_settings.max_length,
+            generator=generator,
+            n_bands=head.n_bands,
+        )
+        rows.append(functionals(*changed, n_bands=head.n_bands))
     values = torch.cat(rows).double().numpy()
     scaler = StandardScaler().fit(values)
-    regression = LogisticRegression(C=_C_FUNCTIONALS / (1 + n_copies), class_weight="balanced", max_iter=_MAX_STEPS)
-    regression.fit(scaler.transform(values), labels.repeat(1 + n_copies).numpy())
-    weight, bias = _per_class(regression, n_classes=len(head.bias))
+    c = _C_FUNCTIONALS / (1 + n_copies)
+    head.weight.copy_(_fit(head, scaler.transform(values), labels.repeat(1 + n_copies), c=c))
     head.mean.copy_(torch.from_numpy(scaler.mean_))
     head.scale.copy_(torch.from_numpy(scaler.scale_))
-    head.weight.copy_(weight)
-    head.bias.copy_(bias)
 
 
 def fit_kernel(
@@ -89,9 +81,7 @@ def fit_kernel(
 
     Parameters
     ----------
-    features : float32 [samples, bands + 2, frames], not normalised.
-    lengths : int64 [samples], frames of each sample before the padding.
-    labels : int64 [samples], of two classes or more.
+    features, lengths, labels : as of `fit_functionals`.
     groups : int64 [samples], equal for recordings of one actor, emotion and vocal channel.
     seed : of the choice of landmarks, where there are more samples than landmarks.
     """
@@ -105,14 +95,12 @@ def fit_kernel(
     kept = eigenvalues > _MIN_EIGENVALUE * eigenvalues[-1]
     # In these coordinates the penalty is on the norm of the function, not on its weights (Nystroem).
     coordinates = directions[:, kept] / eigenvalues[kept].sqrt()  # [landmarks, kept]
-    regression = LogisticRegression(C=_C_KERNEL, class_weight="balanced", tol=_TOLERANCE, max_iter=_MAX_STEPS)
-    regression.fit((gaussian_kernel(rows, landmarks) @ coordinates).numpy(), labels.numpy())
+    values = gaussian_kernel(rows, landmarks) @ coordinates
+    weight = _fit(head, values.numpy(), labels, c=_C_KERNEL, tol=_TOLERANCE)
+    head.weight[:, : len(chosen)] = weight @ coordinates.T
     head.mean.copy_(mean)
     head.whitening.copy_(whitening)
     head.landmarks[: len(chosen)] = landmarks
-    weight, bias = _per_class(regression, n_classes=len(head.bias))
-    head.weight[:, : len(chosen)] = weight @ coordinates.T
-    head.bias.copy_(bias)
 
 
 def _whitening(values: Tensor, groups: Tensor) -> Tensor:
@@ -135,16 +123,20 @@ def _whitening(values: Tensor, groups: Tensor) -> Tensor:
     return whitening
 
 
-def _per_class(regression: LogisticRegression, *, n_classes: int) -> tuple[Tensor, Tensor]:
-    """Return weight, float64 [n_classes, columns], and bias, float64 [n_classes].
+def _fit(
+    head: FunctionalsHead | KernelHead, values: NDArray[np.float64], labels: Tensor, *, c: float, tol: float = 1e-4
+) -> Tensor:
+    """Fit a logistic regression to balanced classes: set the bias of `head`, return the weight [classes, columns].
 
-    scikit-learn has one row for two classes, and none for a class without recordings: song has no disgust and no
-    surprise.
+    scikit-learn has one row for two classes, that of the second, and none for a class without recordings: song has no
+    disgust and no surprise.
     """
-    weight, bias = torch.from_numpy(regression.coef_), torch.from_numpy(regression.intercept_)
-    if len(regression.classes_) == 2:
-        weight, bias = torch.cat([torch.zeros_like(weight), weight]), torch.cat([torch.zeros_like(bias), bias])
-    present = torch.from_numpy(regression.classes_)
-    every_weight = weight.new_zeros(n_classes, weight.shape[1]).index_copy(0, present, weight)
-    every_bias = bias.new_full((n_classes,), _ABSENT_LOGIT).index_copy(0, present, bias)
-    return every_weight, every_bias
+    regression = LogisticRegression(C=c, class_weight="balanced", tol=tol, max_iter=_MAX_STEPS)
+    regression.fit(values, labels.numpy())
+    rows = regression.classes_[-len(regression.coef_) :]
+    weight = torch.zeros(len(head.bias), values.shape[1], dtype=torch.float64)
+    weight[rows] = torch.from_numpy(regression.coef_)
+    head.bias.fill_(_ABSENT_LOGIT)
+    head.bias[regression.classes_] = 0
+    head.bias[rows] = torch.from_numpy(regression.intercept_).float()
+    return weight
