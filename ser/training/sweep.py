@@ -27,39 +27,30 @@ class SweepTable(Callback):
             return
         hydra = job_return.hydra_cfg.hydra
         folder = Path(hydra.runtime.output_dir)
-        written = (folder / CONFIGURATION).is_file()
         outcome = {
             "overrides": list(hydra.overrides.task),
             "metric": config.optimized_metric,
             "value": job_return.return_value,
-            "settings": settings_of(plain(read_configuration(folder))) if written else None,
+            "settings": settings_of(plain(read_configuration(folder))) if (folder / CONFIGURATION).is_file() else None,
         }
         write_text_atomically(folder / OUTCOME, json.dumps(outcome, indent=2) + "\n")
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
-        """Sort, print and write the table."""
-        folder = Path(config.hydra.sweep.dir)
-        table = sweep_table(folder, config.optimized_metric)
-        if table.empty:
+        """Sort, print and write the table: the monitored metric of each finished job, and those of its reports."""
+        folder, monitored = Path(config.hydra.sweep.dir), config.optimized_metric
+        jobs = sorted((path.parent for path in folder.glob(f"*/{OUTCOME}")), key=lambda job: (len(job.name), job.name))
+        rows = []
+        for job in jobs:
+            outcome = read_outcome(job)
+            labels = {"job": job.name, "overrides": " ".join(outcome["overrides"])}
+            rows.append(labels | {monitored: outcome["value"]} | _metrics_of(job))
+        if not rows:
             return
-        path = folder / TABLE
-        write_text_atomically(path, table.to_csv(index=False, lineterminator="\n"))
+        table = pd.DataFrame(rows).sort_values(monitored, ascending=monitored.endswith("loss"), kind="stable")
+        write_text_atomically(folder / TABLE, table.to_csv(index=False, lineterminator="\n"))
         # Printed: it is the result of the command, and Hydra's logging has ended by now.
         print(format_table(table))
-        print(f"Written to {path}")
-
-
-def sweep_table(folder: Path, monitored: str) -> pd.DataFrame:
-    """Return the finished jobs in `folder`, best first: with the monitored metric and those of the reports."""
-    jobs = sorted((path.parent for path in folder.glob(f"*/{OUTCOME}")), key=lambda job: (len(job.name), job.name))
-    rows = []
-    for job in jobs:
-        outcome = read_outcome(job)
-        labels = {"job": job.name, "overrides": " ".join(outcome["overrides"])}
-        rows.append(labels | {monitored: outcome["value"]} | _metrics_of(job))
-    if not rows:
-        return pd.DataFrame()
-    return pd.DataFrame(rows).sort_values(monitored, ascending=monitored.endswith("loss"), kind="stable")
+        print(f"Written to {folder / TABLE}")
 
 
 def format_table(table: pd.DataFrame) -> str:
@@ -72,10 +63,9 @@ def format_table(table: pd.DataFrame) -> str:
 
 def _metrics_of(run: Path) -> dict[str, float]:
     """Return the metrics in a run's reports, `val/...` and, where there are test recordings, `test/...`."""
-    reports = {"val": run / "metrics.json", "test": run / "test" / "metrics.json"}
-    return {
-        f"{part}/{name}": value
-        for part, path in reports.items()
-        if path.is_file()
-        for name, value in json.loads(path.read_text(encoding="utf-8"))["overall"].items()
-    }
+    metrics: dict[str, float] = {}
+    for part, path in (("val", run / "metrics.json"), ("test", run / "test" / "metrics.json")):
+        if path.is_file():
+            overall = json.loads(path.read_text(encoding="utf-8"))["overall"]
+            metrics |= {f"{part}/{name}": value for name, value in overall.items()}
+    return metrics

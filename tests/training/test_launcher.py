@@ -15,20 +15,17 @@ from ser.errors import SerError
 from ser.training.launcher import Job, folder_lock, quoted, run_jobs
 from tests.command_line import ROOT
 
-SETTINGS = {"model": {"lr": 0.1}, "score_test": False}
-
 
 @pytest.fixture
 def job(tmp_path, monkeypatch):
     """Return a job of the body of a `main` in a module of its own; `folder` is the job's folder."""
     monkeypatch.syspath_prepend(tmp_path)
 
-    def make(name, *lines, **settings):
+    def make(name, *lines):
         folder = tmp_path / "jobs" / name
         body = "\n    ".join(["import json, os, pathlib, time", f"folder = pathlib.Path({str(folder)!r})", *lines])
         (tmp_path / f"module_{name}.py").write_text(f"def main(arguments):\n    {body}\n")
-        settings = SETTINGS | {"paths": {"run_dir": str(folder)}, "ckpt_path": None} | settings
-        return Job(folder=folder, module=f"module_{name}", arguments=("one", "two"), configuration=settings)
+        return Job(folder=folder, module=f"module_{name}", arguments=("one", "two"), configuration={})
 
     return make
 
@@ -57,28 +54,6 @@ def test_each_job_has_its_arguments_one_thread_and_its_output(job):
     run(good)
     run(good)
     assert (good.folder / "output.log").read_text() == "['one', 'two'] 1\n" * 2
-
-
-@pytest.mark.parametrize(
-    ("found", "is_run"),
-    [
-        (None, True),
-        ({"settings": SETTINGS}, False),
-        ({"settings": SETTINGS | {"score_test": True}}, False),
-        ({"settings": SETTINGS | {"model": {"lr": 0.2}}}, True),
-        ({"settings": None}, True),
-    ],
-)
-def test_a_job_with_the_outcome_of_its_settings_is_skipped(found, is_run, job, caplog):
-    jobs = [job(name, "assert not (folder / 'job.json').exists()", "print('run')") for name in ("a", "b")]
-    if found is not None:
-        jobs[0].folder.mkdir(parents=True)
-        (jobs[0].folder / "job.json").write_text(json.dumps({"metric": "val/loss", "value": 0.5} | found))
-    with caplog.at_level("INFO"):
-        run(*jobs)
-    assert [(each.folder / "output.log").exists() for each in jobs] == [is_run, True]
-    assert ("1 of 2 jobs are finished already" in caplog.text) != is_run
-    assert ("[1/1] b: done" in caplog.text) != is_run
 
 
 def test_a_failed_job_is_listed_and_the_others_go_on(job, caplog):

@@ -106,7 +106,8 @@ def test_a_repeated_sweep_runs_what_failed_or_has_other_settings_and_its_table_h
     assert failed.stderr.startswith("error: 1 of 3 jobs failed (1); see output.log")
     assert f"continue with: the same command with hydra.sweep.dir='{folder}'" in failed.stderr
     assert list(pd.read_csv(folder / "sweep.csv").job) == [0, 2]
-    repeated = sweep("0.1,7,0.3")
+    repeated = sweep("0.1,0.3,7")
     assert "1 of 3 jobs are finished already" in repeated.stdout
+    assert list(pd.read_csv(folder / "sweep.csv").job) == [0, 1]
     printed = [(folder / job / "output.log").read_text().splitlines() for job in "012"]
-    assert printed == [["0.1"], ["7", "error: too fast"] * 2, ["0.2", "0.3"]]
+    assert printed == [["0.1"], ["7", "error: too fast", "0.3"], ["0.2", "7", "error: too fast"]]

@@ -25,28 +25,16 @@ _SET_BY = {"seed": "seeds"} | dict.fromkeys(_OF_FOLDS, "folds")
 
 
 @dataclass(frozen=True, kw_only=True)
-class PlannedRun:
-    """One training run of a cross-validation, finished or not.
+class PlannedRun(FoldRun):
+    """A training run, finished or not: `configuration` is what its config.yaml holds, `settings` the same as read."""
 
-    Attributes
-    ----------
-    configuration : the content of its config.yaml, resolved.
-    settings : the same, checked.
-    """
-
-    run: FoldRun
     configuration: Mapping[str, Any]
     settings: RunSettings
 
     @property
-    def folder(self) -> Path:
-        return self.run.folder
-
-    @property
     def parts(self) -> tuple[Part, ...]:
         """The parts that it scores: "validation" and, unless it is not to be scored, "test"."""
-        data = self.settings.data
-        has_test = data.split == "speaker" or data.val_size > 0
+        has_test = self.fold != RANDOM or self.settings.data.val_size > 0
         return ("validation", "test") if has_test and self.settings.score_test else ("validation",)
 
     @property
@@ -102,8 +90,7 @@ def plan(configuration: DictConfig) -> tuple[CrossValidationSettings, list[Plann
     if not monitored.startswith("val/"):
         raise SettingsError(f"optimized_metric is {monitored!r}, but a cross-validation has validation metrics only.")
     for run in runs:
-        there = run.folder / CONFIGURATION
-        if there.is_file():
+        if (run.folder / CONFIGURATION).is_file():
             _refuse_differences(run.configuration, plain(read_configuration(run.folder)), folder=run.folder)
     return settings, runs
 
@@ -114,16 +101,11 @@ def _fold_run(configuration: DictConfig, fold: str, seed: int) -> PlannedRun:
     # Before anything is resolved: other keys may follow the seed, as data.augment_seed does.
     chosen.seed = seed
     chosen.ckpt_path = None
-    chosen.data.update(
-        split="random" if fold == RANDOM else "speaker",
-        fold=None if fold == RANDOM else fold,
-        validation_actors=[],
-        test_actors=[],
-    )
+    split = {"split": "random", "fold": None} if fold == RANDOM else {"split": "speaker", "fold": fold}
+    chosen.data.update(validation_actors=[], test_actors=[], **split)
     chosen.paths.run_dir = str(folder)
     resolved = plain(chosen)
-    run = FoldRun(folder=folder, fold=fold, seed=seed)
-    return PlannedRun(run=run, configuration=resolved, settings=read_run_settings(resolved))
+    return PlannedRun(folder=folder, fold=fold, seed=seed, configuration=resolved, settings=read_run_settings(resolved))
 
 
 def _refuse_differences(ours: Mapping[str, Any], theirs: Mapping[str, Any], *, folder: Path) -> None:

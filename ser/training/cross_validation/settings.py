@@ -72,19 +72,19 @@ def describe_protocol(settings: CrossValidationSettings, run: RunSettings, *, sc
     """
     data = run.data
     channels = {"both": "speech and song", "speech": "speech", "song": "song"}
-    number = "seeds" if len(settings.seeds) > 1 else "seed"
-    seeds = f"{len(data.classes)} classes, trained on {channels[data.channel]}, {number} {_listed(settings.seeds)}."
+    seeds = f"seed{'s' * (len(settings.seeds) > 1)} {_listed(settings.seeds)}"
+    trained = f"{len(data.classes)} classes, trained on {channels[data.channel]}, {seeds}."
     not_scored = "" if "test" in scored else " The test part was not scored."
     if data.split == "random":
-        nothing_left = not data.val_size  # the test part is empty: it chose the checkpoint
-        return f"{run.describe_protocol()} {seeds}{'' if nothing_left else not_scored}"
+        # Without a validation part the test part chose the checkpoint, and none is left.
+        return f"{run.describe_protocol()} {trained}{not_scored if data.val_size else ''}"
     folds = _FOLD_SET_NAMES.get(str(settings.folds), f"the folds {_listed(settings.fold_names)}")
     last = run.callbacks.checkpoint.monitor is None
     chosen = "the last epoch was kept; the temperature" if last else "the checkpoint, the temperature"
     return (
         f"Speaker-independent, {channels[data.scored_channel]}, {folds}: test and validation speakers are unseen in "
         f"training; {chosen} and the rejection threshold of each run were chosen on its validation speakers "
-        f"alone. {seeds[0].upper()}{seeds[1:]}{not_scored}"
+        f"alone. {trained}{not_scored}"
     )
 
 

@@ -43,9 +43,9 @@ def test_there_is_a_run_for_each_fold_and_seed_with_the_settings_given(tmp_path)
     for run in runs:
         assert run.settings.run_dir.parent == tmp_path
         assert run.settings.model.lr == 0.01
-        assert (run.settings.data.split, run.settings.data.fold) == ("speaker", run.run.fold)
+        assert (run.settings.data.split, run.settings.data.fold) == ("speaker", run.fold)
         # What follows the seed in a training run follows it here.
-        assert run.settings.seed == run.settings.data.augment_seed == run.run.seed
+        assert run.settings.seed == run.settings.data.augment_seed == run.seed
         assert run.parts == ("validation", "test")
 
 
@@ -66,16 +66,15 @@ def test_the_random_split_is_one_fold(val_size, parts, tmp_path):
 
 
 def test_a_run_is_finished_once_its_job_has_ended_with_these_settings(tmp_path):
-    configuration = composed(tmp_path, "folds=[0]", "seeds=[1]", "score_test=false")
-    (run,) = plan(configuration)[1]
-    write_configuration(run.folder, run.configuration | {"ckpt_path": "as it resumes"})
-    assert not run.job.is_finished
-    hydra = OmegaConf.create({"hydra": {"runtime": {"output_dir": str(run.folder)}, "overrides": {"task": []}}})
+    configurations = [composed(tmp_path, "folds=[0]", "seeds=[1]", f"score_test={scored}") for scored in (False, True)]
+    (unscored,), (scored,) = (plan(configuration)[1] for configuration in configurations)
+    hydra = OmegaConf.create({"hydra": {"runtime": {"output_dir": str(scored.folder)}, "overrides": {"task": []}}})
     ended = SimpleNamespace(status=JobStatus.COMPLETED, hydra_cfg=hydra, return_value=0.5)
-    SweepTable().on_job_end(configuration, ended)
-    assert run.job.is_finished
-    (scored,) = plan(composed(tmp_path, "folds=[0]", "seeds=[1]"))[1]
-    assert not scored.job.is_finished
+    assert not unscored.job.is_finished
+    for run, finished in ((unscored, (True, False)), (scored, (True, True))):
+        write_configuration(run.folder, run.configuration | {"ckpt_path": "as it resumes"})
+        SweepTable().on_job_end(configurations[0], ended)
+        assert (unscored.job.is_finished, scored.job.is_finished) == finished
 
 
 @pytest.mark.parametrize(
