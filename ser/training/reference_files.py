@@ -12,13 +12,11 @@ from sklearn.preprocessing import LabelEncoder, StandardScaler
 from ser.data.files import write_bytes_atomically
 from ser.models.recogniser import Recogniser
 
-WEIGHTS, SCALER, ENCODER = "emotion_classification_model.pth", "scaler.pkl", "label_encoder.pkl"
-
 
 def write_reference_files(
     folder: Path, recogniser: Recogniser, scaler: StandardScaler, *, class_names: Sequence[str]
-) -> list[Path]:
-    """Write the network's weights, the scaler and a label encoder into `folder`, and return their paths.
+) -> None:
+    """Write the network's weights, the scaler and a label encoder into `folder`.
 
     Parameters
     ----------
@@ -30,7 +28,6 @@ def write_reference_files(
     encoder.classes_ = np.array(class_names)
     weights = io.BytesIO()  # see ser.inference.checkpoint.save_atomically
     torch.save(recogniser.network.state_dict(), weights)
-    contents = {WEIGHTS: weights.getvalue(), SCALER: pickle.dumps(scaler), ENCODER: pickle.dumps(encoder)}
-    for name, content in contents.items():
-        write_bytes_atomically(folder / name, content)
-    return [folder / name for name in contents]
+    write_bytes_atomically(folder / "emotion_classification_model.pth", weights.getvalue())
+    write_bytes_atomically(folder / "scaler.pkl", pickle.dumps(scaler))
+    write_bytes_atomically(folder / "label_encoder.pkl", pickle.dumps(encoder))

@@ -14,7 +14,6 @@ from ser.training.config import RunSettings
 RANDOM = "random"
 FOLD_SETS = {name: tuple(fold for fold in FOLDS if fold.startswith(f"{name}_")) for name in ("subject_wise", "emobox")}
 """The sets of folds in which every actor is tested once."""
-
 _FOLD_SET_NAMES = {
     "subject_wise": "the 5 subject-wise folds",
     "emobox": "the 6 EmoBox folds, with validation actors of our own",
@@ -70,23 +69,18 @@ def describe_protocol(settings: CrossValidationSettings, run: RunSettings, *, sc
     run : the settings of any one of the runs.
     scored : the parts that have metrics.
     """
-    data = run.data
+    data, last = run.data, run.callbacks.checkpoint.monitor is None
     channels = {"both": "speech and song", "speech": "speech", "song": "song"}
-    seeds = f"seed{'s' * (len(settings.seeds) > 1)} {_listed(settings.seeds)}"
+    seeds = f"seed{'s' * (len(settings.seeds) > 1)} {', '.join(map(str, settings.seeds))}"
     trained = f"{len(data.classes)} classes, trained on {channels[data.channel]}, {seeds}."
     not_scored = "" if "test" in scored else " The test part was not scored."
     if data.split == "random":
         # Without a validation part the test part chose the checkpoint, and none is left.
         return f"{run.describe_protocol()} {trained}{not_scored if data.val_size else ''}"
-    folds = _FOLD_SET_NAMES.get(str(settings.folds), f"the folds {_listed(settings.fold_names)}")
-    last = run.callbacks.checkpoint.monitor is None
+    folds = _FOLD_SET_NAMES.get(str(settings.folds), f"the folds {', '.join(settings.fold_names)}")
     chosen = "the last epoch was kept; the temperature" if last else "the checkpoint, the temperature"
     return (
         f"Speaker-independent, {channels[data.scored_channel]}, {folds}: test and validation speakers are unseen in "
         f"training; {chosen} and the rejection threshold of each run were chosen on its validation speakers "
         f"alone. {trained}{not_scored}"
     )
-
-
-def _listed(values: tuple[int, ...] | tuple[str, ...]) -> str:
-    return ", ".join(map(str, values))
