@@ -11,7 +11,7 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
-from ser.audio.wav import BareWav, BinaryFile, read_wav_header
+from ser.audio.wav import BareWav, BinaryFile, read_wav
 from ser.errors import AudioError
 
 SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
@@ -77,6 +77,7 @@ def read_sound(source: Path | bytes, *, sample_rate: int, name: str | None = Non
             tally = _Tally()
             waveform = resample(_mono_blocks(file, tally, name), file.samplerate, sample_rate)
             duration = tally.frames / file.samplerate
+            clipped = tally.clipped > _CLIPPED_FRACTION * (tally.frames * file.channels)
     # libsndfile's own error is a RuntimeError; mutated headers also raise ValueError and TypeError from the wrapper.
     except (RuntimeError, ValueError, TypeError, OSError) as error:
         reason = str(getattr(error, "error_string", error)).rstrip(". ") or type(error).__name__
@@ -88,7 +89,6 @@ def read_sound(source: Path | bytes, *, sample_rate: int, name: str | None = Non
     peak = float(max(waveform.max(), -waveform.min()))  # np.abs would copy ten minutes
     if peak < SILENCE_PEAK:
         raise AudioError(f"{name} is silent (its peak is below {SILENCE_PEAK:g} of full scale).")
-    clipped = tally.clipped > _CLIPPED_FRACTION * tally.samples
     return Sound(waveform=waveform, sample_rate=sample_rate, duration=duration, peak=peak, clipped=clipped)
 
 
@@ -151,8 +151,8 @@ def _for_decoder(raw: BinaryFile, name: str) -> BareWav | _Seekable:
     if not size:
         raise AudioError(f"{name} is empty.")
     raw.seek(0)
-    header = read_wav_header(raw, size=size, name=name)
-    if header is None:
+    wav = read_wav(raw, size=size, name=name)
+    if wav is None:
         raw.seek(0)
         start = raw.read(4)
         # A frame of MPEG audio begins with eleven ones (ISO 11172-3).
@@ -160,11 +160,11 @@ def _for_decoder(raw: BinaryFile, name: str) -> BareWav | _Seekable:
             raise AudioError(f"{name} cannot be read as sound: it is neither WAV, FLAC, OGG nor MP3.")
         raw.seek(0)
         return _Seekable(raw)
-    _check_format(header.rate, header.channels, name)
-    if header.is_cut:
-        fraction = header.held_bytes / header.claimed_bytes
+    _check_format(wav.rate, wav.channels, name)
+    if wav.held_bytes < wav.claimed_bytes:
+        fraction = wav.held_bytes / wav.claimed_bytes
         raise AudioError(f"{name} is cut short: it holds {fraction:.0%} of the sound in its header; copy it again.")
-    return BareWav(raw, header)
+    return wav
 
 
 def _check_format(rate: int, channels: int, name: str) -> None:
@@ -176,10 +176,9 @@ def _check_format(rate: int, channels: int, name: str) -> None:
 
 @dataclass
 class _Tally:
-    """What went through `_mono_blocks`: frames, samples of all channels, and those of them at full scale."""
+    """What went through `_mono_blocks`: frames, and samples of all channels at full scale."""
 
     frames: int = 0
-    samples: int = 0
     clipped: int = 0
 
 
@@ -192,7 +191,6 @@ def _mono_blocks(file: soundfile.SoundFile, tally: _Tally, name: str) -> Iterato
     limit = int(MAX_SECONDS * file.samplerate)
     while len(block := file.read(_BLOCK_FRAMES, dtype="float32", always_2d=True)):
         tally.frames += len(block)
-        tally.samples += block.size
         if tally.frames > limit:
             raise AudioError(f"{name} lasts longer than {MAX_SECONDS:.0f} s; cut it into shorter recordings.")
         if not np.isfinite(block).all():

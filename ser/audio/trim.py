@@ -1,7 +1,5 @@
 """What is done to a waveform before its features: trimming of silence at both ends, and level normalisation."""
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,23 +12,9 @@ _MARGIN_SECONDS = 0.1
 _SILENCE = 1e-10
 
 
-@dataclass(frozen=True, kw_only=True)
-class Trimmed:
-    """A waveform after trimming and level normalisation.
-
-    Attributes
-    ----------
-    waveform : float32 [samples].
-    start : index of its first sample in the waveform that it was cut from.
-    """
-
-    waveform: NDArray[np.float32]
-    start: int
-
-
 def trim_and_level(
     waveform: NDArray[np.float32], *, sample_rate: int, block_length: int, trim: bool, level_db: float | None
-) -> Trimmed:
+) -> tuple[NDArray[np.float32], int]:
     """Cut off the silence at both ends and bring the voice to one level, each only where asked for.
 
     Training and inference both call this, so that neither a microphone's gain nor a pause before the first word is new
@@ -44,10 +28,15 @@ def trim_and_level(
     trim : whether silence is cut off, down to a margin of 0.1 s.
     level_db : level that the voice (90th percentile of the blocks' levels) is brought to, in dB below full scale, 0 or
         less; None: no change.
+
+    Returns
+    -------
+    waveform : float32 [samples'].
+    start : index of its first sample in the waveform that it was cut from.
     """
     n_blocks = len(waveform) // block_length
     if n_blocks == 0 or (not trim and level_db is None):
-        return Trimmed(waveform=waveform, start=0)
+        return waveform, 0
     blocks = waveform[: n_blocks * block_length].reshape(n_blocks, block_length)
     levels = 10 * np.log10(np.square(blocks, dtype=np.float64).mean(axis=1) + _SILENCE)  # dB [blocks]
     start, stop = 0, n_blocks
@@ -58,7 +47,7 @@ def trim_and_level(
     if level_db is not None:
         typical = np.percentile(levels[start:stop], _TYPICAL)
         kept = kept * np.float32(10 ** ((level_db - typical) / 20))
-    return Trimmed(waveform=kept, start=start * block_length)
+    return kept, start * block_length
 
 
 def _voiced(levels: NDArray[np.float64], *, margin: int) -> tuple[int, int]:

@@ -2,7 +2,6 @@
 
 import io
 import struct
-from dataclasses import dataclass
 
 from ser.errors import AudioError
 
@@ -17,46 +16,29 @@ _MAX_BYTES = 2**32 - 1 - 100
 """Of the sound: a length has 32 bits, and covers the header too."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class WavHeader:
-    """What the chunks `fmt ` and `data` claim.
-
-    Attributes
-    ----------
-    channels, rate : as claimed; rate in Hz.
-    form : the content of the chunk `fmt `, 16 to 40 bytes.
-    begins : where the sound begins in the file.
-    claimed_bytes, held_bytes : length of the sound as claimed, and what the file has of it.
-    """
-
-    channels: int
-    rate: int
-    form: bytes
-    begins: int
-    claimed_bytes: int
-    held_bytes: int
-
-    @property
-    def is_cut(self) -> bool:
-        """Whether the file ends before the sound that it claims."""
-        return self.claimed_bytes not in _STREAMED and self.held_bytes < self.claimed_bytes
-
-
 class BareWav:
     """A WAV file for libsndfile that has only its format and its sound, whatever other chunks the file has.
 
     libsndfile believes the lengths of lists and tags: 22 kB with a list of -8 bytes kept it busy for ever. It calls
     back and takes no exception, so a seek that fails leaves the place.
+
+    Attributes
+    ----------
+    channels, rate : as the header claims; rate in Hz.
+    held_bytes, claimed_bytes : what the file has of the sound, and its length as claimed; the same where the program
+        that wrote the file did not know the end yet.
     """
 
-    def __init__(self, file: BinaryFile, header: WavHeader) -> None:
-        length = header.held_bytes if header.claimed_bytes in _STREAMED else header.claimed_bytes
-        length = min(length, _MAX_BYTES)
-        form = struct.pack("<4sI", b"fmt ", len(header.form)) + header.form + bytes(len(header.form) % 2)
-        body = b"WAVE" + form + struct.pack("<4sI", b"data", length)
+    def __init__(self, file: BinaryFile, form: bytes, *, begins: int, held: int, claimed: int) -> None:
+        """Take the content of the chunk `fmt `, 16 to 40 bytes, and the place at which the sound begins."""
+        _, self.channels, self.rate = struct.unpack_from("<HHI", form)
+        self.held_bytes, self.claimed_bytes = held, held if claimed in _STREAMED else claimed
+        length = min(self.claimed_bytes, _MAX_BYTES)
+        body = b"WAVE" + struct.pack("<4sI", b"fmt ", len(form)) + form + bytes(len(form) % 2)
+        body += struct.pack("<4sI", b"data", length)
         self._start = struct.pack("<4sI", b"RIFF", len(body) + length) + body
         self._size = len(self._start) + length
-        self._file, self._begins, self._place = file, header.begins, 0
+        self._file, self._begins, self._place = file, begins, 0
 
     def tell(self) -> int:
         return self._place
@@ -80,8 +62,8 @@ class BareWav:
         return len(part)
 
 
-def read_wav_header(file: BinaryFile, *, size: int, name: str) -> WavHeader | None:
-    """Return the header of a RIFF/WAVE file of `size` bytes, or None where the file is of another kind.
+def read_wav(file: BinaryFile, *, size: int, name: str) -> BareWav | None:
+    """Return a RIFF/WAVE file of `size` bytes as a decoder may see it, or None where the file is of another kind.
 
     Raises
     ------
@@ -92,27 +74,27 @@ def read_wav_header(file: BinaryFile, *, size: int, name: str) -> WavHeader | No
         return None
     if start[8:12] != b"WAVE":
         raise AudioError(f"{name} is a RIFF file, but holds no WAVE sound.")
-    form: bytes | None = None
+    form = b""
     for _ in range(_MAX_CHUNKS):
         chunk = file.read(8)
         if len(chunk) < 8:
             break
         kind, length = struct.unpack("<4sI", chunk)
-        here = file.tell()
+        begins = file.tell()
         if kind == b"fmt ":
             form = file.read(min(length, _FMT_BYTES))
         elif kind == b"data":
-            return _header(form, begins=here, claimed=length, held=size - here, name=name)
-        file.seek(here + length + length % 2)  # chunks begin at even places
+            _check_form(form, name)
+            return BareWav(file, form, begins=begins, held=size - begins, claimed=length)
+        file.seek(begins + length + length % 2)  # chunks begin at even places
     raise AudioError(f"{name} is a WAV file without sound (no data chunk).")
 
 
-def _header(form: bytes | None, *, begins: int, claimed: int, held: int, name: str) -> WavHeader:
-    if form is None or len(form) < 16:
+def _check_form(form: bytes, name: str) -> None:
+    if len(form) < 16:
         raise AudioError(f"{name} is a WAV file with a damaged header (no format before the sound).")
-    tag, channels, rate = struct.unpack_from("<HHI", form)
+    (tag,) = struct.unpack_from("<H", form)
     if tag == EXTENSIBLE and len(form) == _FMT_BYTES:
         (tag,) = struct.unpack_from("<H", form, 24)  # the subformat begins with the tag that counts
     if tag not in (PCM, FLOAT):
         raise AudioError(f"{name} holds samples of format 0x{tag:04X}; export it as PCM or floating point.")
-    return WavHeader(channels=channels, rate=rate, form=form, begins=begins, claimed_bytes=claimed, held_bytes=held)

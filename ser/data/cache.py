@@ -157,7 +157,7 @@ def _make_entries(task: tuple[Recording, list[tuple[int, Path]]], *, recipe: Rec
         if copy:
             rng = recording_rng(seed=recipe.augment_seed, name=recording.stem, copy=copy)
             changed = augment(waveform, recipe.augment, sample_rate=rate, rng=rng)
-        write_entry(path, extract(preprocess(changed, recipe.features).waveform, recipe.features))
+        write_entry(path, extract(preprocess(changed, recipe.features)[0], recipe.features))
     return None
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ser.audio.io import Sound, read_sound
-from ser.audio.trim import Trimmed, trim_and_level
+from ser.audio.trim import trim_and_level
 from ser.errors import AudioError
 from ser.features.extract import extract, fit_length
 from ser.features.settings import FeatureSettings
@@ -46,26 +46,27 @@ def load_features(source: Path | bytes, *, settings: FeatureSettings, name: str 
     SettingsError : the settings need librosa, which is not installed.
     """
     sound = read_sound(source, sample_rate=settings.sample_rate, name=name)
-    trimmed = preprocess(sound.waveform, settings)
+    waveform, start = preprocess(sound.waveform, settings)
     warnings = warnings_of_level(sound)
-    if len(trimmed.waveform) > settings.duration * settings.sample_rate:
+    if len(waveform) > settings.duration * settings.sample_rate:
         warnings += (f"Only the first {settings.duration:.1f} of {sound.duration:.1f} seconds were used.",)
-    features, length = network_input(trimmed, settings)
-    offset = trimmed.start / settings.sample_rate
+    features, length = network_input(waveform, settings)
+    offset = start / settings.sample_rate
     return ModelInput(features=features, length=length, offset=offset, duration=sound.duration, warnings=warnings)
 
 
-def preprocess(waveform: NDArray[np.float32], settings: FeatureSettings) -> Trimmed:
-    """Trim a waveform, float32 [samples] at `settings.sample_rate`, and normalise its level, as the settings ask."""
-    rate, block_length = settings.sample_rate, settings.hop_length
-    return trim_and_level(
-        waveform, sample_rate=rate, block_length=block_length, trim=settings.trim, level_db=settings.level_db
-    )
+def preprocess(waveform: NDArray[np.float32], settings: FeatureSettings) -> tuple[NDArray[np.float32], int]:
+    """Trim a waveform, float32 [samples] at `settings.sample_rate`, and normalise its level, as the settings ask.
+
+    See `ser.audio.trim.trim_and_level` for what is returned.
+    """
+    sizes = {"sample_rate": settings.sample_rate, "block_length": settings.hop_length}
+    return trim_and_level(waveform, trim=settings.trim, level_db=settings.level_db, **sizes)
 
 
-def network_input(trimmed: Trimmed, settings: FeatureSettings) -> tuple[NDArray[np.float32], int]:
+def network_input(waveform: NDArray[np.float32], settings: FeatureSettings) -> tuple[NDArray[np.float32], int]:
     """Return float32 [features, max_length], not normalised, cut or padded; and the frames before the padding."""
-    features = extract(trimmed.waveform, settings)
+    features = extract(waveform, settings)
     return fit_length(features, settings.max_length), min(features.shape[1], settings.max_length)
 
 

@@ -228,11 +228,11 @@ class Predictor:
             pipeline.preprocess(waveform, settings) if float(np.abs(waveform).max()) >= SILENCE_PEAK else None
             for _, waveform in cuts
         ]
-        outputs = iter(self._outputs([pipeline.network_input(one, settings) for one in trimmed if one is not None]))
+        outputs = iter(self._outputs([pipeline.network_input(one[0], settings) for one in trimmed if one is not None]))
         segments = []
         for (start, waveform), voiced in zip(cuts, trimmed, strict=True):
             probabilities, attention = next(outputs) if voiced is not None else (None, None)
-            offset = (start + (voiced.start if voiced is not None else 0)) / rate
+            offset = (start + (voiced[1] if voiced is not None else 0)) / rate
             end = (start + len(waveform)) / rate
             segments.append(
                 Segment(start=start / rate, end=end, probabilities=probabilities, attention=attention, offset=offset)

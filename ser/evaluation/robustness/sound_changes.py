@@ -98,5 +98,5 @@ def load_changed_features(
     rate = settings.sample_rate
     waveform = read_sound(recording.path, sample_rate=rate).waveform
     changed = [waveform, *(change(waveform, by, sample_rate=rate, name=recording.stem) for by in CHANGES)]
-    inputs = [network_input(preprocess(one, settings), settings) for one in changed]
+    inputs = [network_input(preprocess(one, settings)[0], settings) for one in changed]
     return np.stack([features for features, _ in inputs]), np.array([length for _, length in inputs], dtype=np.int64)

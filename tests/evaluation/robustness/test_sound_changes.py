@@ -117,6 +117,6 @@ def test_features_are_of_the_unchanged_sound_first_and_then_of_each_change(tiny_
     # Changed first, trimmed and levelled afterwards.
     waveform = read_sound(recording.path, sample_rate=RATE).waveform
     changed = change(waveform, "telephone", sample_rate=RATE, name=recording.stem)
-    expected, length = network_input(preprocess(changed, settings), settings)
+    expected, length = network_input(preprocess(changed, settings)[0], settings)
     np.testing.assert_array_equal(features[5], expected)
     assert lengths[5] == length
