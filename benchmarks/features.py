@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from recordings import SAMPLE_RATE, load_waveforms, parse_arguments, print_timings, seconds_of, timing_row
 from threadpoolctl import threadpool_limits
 
-from ser.features._stft import SpectrumReader
+from ser.features._stft import power_spectrum
 from ser.features._tuning import estimate_tuning
 from ser.features.extract import extract
 from ser.features.settings import FeatureSettings, rows_of
@@ -49,10 +49,8 @@ def librosa_features(waveform: NDArray[np.float32]) -> dict[str, NDArray[np.floa
 
 def tunings_differ(waveform: NDArray[np.float32]) -> bool:
     """Return whether the two estimates of the tuning differ at all."""
-    reader = SpectrumReader(waveform, n_fft=2048, hop_length=512)
-    spectrum = np.empty((reader.n_frames, reader.n_bins), dtype=np.complex64)
-    reader.read(0, out=spectrum)
-    ours = estimate_tuning(np.square(np.abs(spectrum)), sample_rate=SAMPLE_RATE, n_fft=2048, n_chroma=12)
+    power = power_spectrum(waveform, n_fft=2048, hop_length=512)
+    ours = estimate_tuning(power, sample_rate=SAMPLE_RATE, n_fft=2048, n_chroma=12)
     return ours != librosa.estimate_tuning(S=np.abs(librosa.stft(waveform)) ** 2, sr=SAMPLE_RATE)
 
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from ser.features._filterbanks import DELTA_WIDTH, chroma_filters, contrast_bands, dct_basis, delta_weights, mel_blocks
-from ser.features._stft import FRAMES_AT_ONCE, SpectrumReader, count_frames
+from ser.features._stft import count_frames, power_spectrum
 from ser.features._tuning import estimate_tuning
 from ser.features.validation import settings_dataclass
 
@@ -46,15 +46,7 @@ class Analysis:
     @cached_property
     def power(self) -> NDArray[np.float32]:
         """Power spectrum, float32 [frames, 1 + n_fft // 2]."""
-        reader = SpectrumReader(self.waveform, n_fft=self.settings.n_fft, hop_length=self.settings.hop_length)
-        spectrum = np.empty((FRAMES_AT_ONCE, reader.n_bins), dtype=np.complex64)
-        power = np.empty((reader.n_frames, reader.n_bins), dtype=np.float32)
-        for start in range(0, reader.n_frames, FRAMES_AT_ONCE):
-            part = power[start : start + FRAMES_AT_ONCE]
-            reader.read(start, out=spectrum[: len(part)])
-            np.abs(spectrum[: len(part)], out=part)
-            np.square(part, out=part)
-        return power
+        return power_spectrum(self.waveform, n_fft=self.settings.n_fft, hop_length=self.settings.hop_length)
 
     @cached_property
     def mel(self) -> NDArray[np.float32]:
@@ -132,10 +124,8 @@ class Analysis:
 
     def _first_samples(self) -> NDArray[np.intp]:
         """Return the place of each frame's first sample; it lies before the waveform in the first frames."""
-        hop_length = self.settings.hop_length
-        return (
-            np.arange(count_frames(len(self.waveform), hop_length=hop_length)) * hop_length - self.settings.n_fft // 2
-        )
+        n_frames = count_frames(len(self.waveform), hop_length=self.settings.hop_length)
+        return np.arange(n_frames) * self.settings.hop_length - self.settings.n_fft // 2
 
 
 def decibels(power: NDArray[_Float]) -> NDArray[_Float]:

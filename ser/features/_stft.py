@@ -5,7 +5,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-FRAMES_AT_ONCE = 32
+_FRAMES_AT_ONCE = 32
 """How many frames are worth working on together: enough to outweigh a call, few enough for the processor's cache."""
 
 
@@ -38,32 +38,24 @@ def centred_frames(waveform: NDArray[np.float32], *, n_fft: int, hop_length: int
     return np.lib.stride_tricks.as_strided(padded, shape, strides, writeable=False)
 
 
-class SpectrumReader:
-    """The short-time Fourier transform of a waveform, read a few frames at a time.
+def power_spectrum(waveform: NDArray[np.float32], *, n_fft: int, hop_length: int) -> NDArray[np.float32]:
+    """Return the squared magnitudes of the short-time Fourier transform, float32 `[frames, 1 + n_fft // 2]`.
 
     The transform is in double precision and then rounded, as librosa's is; in single precision the quiet bins would
-    differ, and with them valleys and tunings. Every reading goes through the same buffers, because fresh memory costs
-    more than the arithmetic.
-
-    Attributes
-    ----------
-    n_frames : frames of the waveform.
-    n_bins : `1 + n_fft // 2`.
+    differ, and with them valleys and tunings. All frames go through the same buffers, because fresh memory costs more
+    than the arithmetic.
     """
-
-    def __init__(self, waveform: NDArray[np.float32], *, n_fft: int, hop_length: int) -> None:
-        self._frames = centred_frames(waveform, n_fft=n_fft, hop_length=hop_length)
-        self.n_frames = len(self._frames)
-        self.n_bins = 1 + n_fft // 2
-        self._windowed = np.empty((FRAMES_AT_ONCE, n_fft))
-        self._spectrum = np.empty((FRAMES_AT_ONCE, self.n_bins), dtype=np.complex128)
-
-    def read(self, first: int, out: NDArray[np.complex64]) -> None:
-        """Fill `out`, complex64 `[frames, n_bins]`, with the frames from `first` on."""
-        for start in range(0, len(out), FRAMES_AT_ONCE):
-            part = out[start : start + FRAMES_AT_ONCE]
-            frames = self._frames[first + start : first + start + len(part)]
-            windowed, spectrum = self._windowed[: len(part)], self._spectrum[: len(part)]
-            np.multiply(frames, hann_window(frames.shape[1]), out=windowed)
-            np.fft.rfft(windowed, axis=1, out=spectrum)
-            part[:] = spectrum
+    frames, n_bins = centred_frames(waveform, n_fft=n_fft, hop_length=hop_length), 1 + n_fft // 2
+    power = np.empty((len(frames), n_bins), dtype=np.float32)
+    windowed = np.empty((_FRAMES_AT_ONCE, n_fft))
+    spectrum = np.empty((_FRAMES_AT_ONCE, n_bins), dtype=np.complex128)
+    rounded = np.empty((_FRAMES_AT_ONCE, n_bins), dtype=np.complex64)
+    for start in range(0, len(frames), _FRAMES_AT_ONCE):
+        part = power[start : start + _FRAMES_AT_ONCE]
+        n = len(part)  # fewer at the end
+        np.multiply(frames[start : start + n], hann_window(n_fft), out=windowed[:n])
+        np.fft.rfft(windowed[:n], axis=1, out=spectrum[:n])
+        rounded[:n] = spectrum[:n]
+        np.abs(rounded[:n], out=part)
+        np.square(part, out=part)
+    return power

@@ -1,5 +1,6 @@
 """A waveform as acoustic features, frame by frame: the values that direct librosa calls give, from one transform."""
 
+import warnings
 from types import ModuleType
 
 import numpy as np
@@ -11,6 +12,9 @@ from ser.features._filterbanks import DELTA_WIDTH
 from ser.features._stft import count_frames
 from ser.features.groups import GROUPS, LibrosaAnalysis
 from ser.features.settings import FeatureSettings, rows_of
+
+_LIBROSA_WARNINGS = r"n_fft=\d+ is too large for input signal|Trying to estimate tuning from empty frequency set"
+"""Of a short or silent recording, whose values are sound: librosa itself pads, and takes a tuning of 0."""
 
 
 def fit_length(features: NDArray[np.float32], max_length: int) -> NDArray[np.float32]:
@@ -61,7 +65,9 @@ def extract(waveform: NDArray[np.float32], settings: FeatureSettings) -> NDArray
         else:
             assert group.librosa is not None, name
             assert by_librosa is not None, name
-            features[rows] = group.librosa(by_librosa)
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", _LIBROSA_WARNINGS, UserWarning)
+                features[rows] = group.librosa(by_librosa)
     return features
 
 

@@ -29,12 +29,12 @@ class LibrosaAnalysis:
 
     def __init__(self, librosa: ModuleType, waveform: NDArray[np.float32], settings: FrameSettings) -> None:
         self.librosa, self.feature, self.settings = librosa, librosa.feature, settings
-        self.stft = {"y": waveform, "n_fft": settings.n_fft, "hop_length": settings.hop_length}
-        self.spectrum = {"sr": settings.sample_rate, **self.stft}
-        self.frames = {"y": waveform, "frame_length": settings.n_fft, "hop_length": settings.hop_length}
+        hops = {"y": waveform, "hop_length": settings.hop_length}
+        self.frames = hops | {"frame_length": settings.n_fft}
+        self.stft = hops | {"n_fft": settings.n_fft}
+        self.spectrum = self.stft | {"sr": settings.sample_rate}
         tuning = None if settings.tuning == "estimate" else settings.tuning
-        self.chroma = {"y": waveform, "sr": settings.sample_rate, "hop_length": settings.hop_length, "tuning": tuning}
-        self.chroma["n_chroma"] = settings.n_chroma
+        self.chroma = hops | {"sr": settings.sample_rate, "n_chroma": settings.n_chroma, "tuning": tuning}
 
     @cached_property
     def mel(self) -> Values:
@@ -71,10 +71,6 @@ class FeatureGroup:
 
     def n_rows(self, settings: FrameSettings) -> int:
         return self.rows(settings) if self.rows else 1
-
-    def names(self, name: str, settings: FrameSettings) -> list[str]:
-        """Return the names of the rows: the group's own, or it with a number from 0 on."""
-        return [f"{name}_{row}" for row in range(self.rows(settings))] if self.rows else [name]
 
 
 def _check_mfcc(settings: FrameSettings) -> None:

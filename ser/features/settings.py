@@ -1,5 +1,6 @@
 """The settings of the group `features`, and what follows from them: names and places of the rows."""
 
+from itertools import accumulate
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -68,12 +69,11 @@ def rows_of(settings: FeatureSettings) -> dict[str, slice]:
     >>> rows_of(FeatureSettings())["chroma"]
     slice(39, 51, None)
     """
-    rows, start = {}, 0
-    for name in settings.groups:
-        stop = start + GROUPS[name].n_rows(settings)
-        rows[name] = slice(start, stop)
-        start = stop
-    return rows
+    sizes = [GROUPS[name].n_rows(settings) for name in settings.groups]
+    return {
+        name: slice(stop - size, stop)
+        for name, size, stop in zip(settings.groups, sizes, accumulate(sizes), strict=True)
+    }
 
 
 def feature_names(settings: FeatureSettings) -> tuple[str, ...]:
@@ -82,4 +82,8 @@ def feature_names(settings: FeatureSettings) -> tuple[str, ...]:
     >>> feature_names(FeatureSettings(groups=("zcr", "mfcc"), n_mfcc=2))
     ('zcr', 'mfcc_0', 'mfcc_1')
     """
-    return tuple(row for name in settings.groups for row in GROUPS[name].names(name, settings))
+    names: list[str] = []
+    for name in settings.groups:
+        group = GROUPS[name]
+        names += [f"{name}_{row}" for row in range(group.n_rows(settings))] if group.rows else [name]
+    return tuple(names)

@@ -14,6 +14,7 @@ from typing import Annotated, Any, TypeVar, cast, dataclass_transform
 
 from pydantic import ConfigDict, Field, Strict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
+from pydantic_core import to_jsonable_python
 
 from ser.errors import SettingsError
 
@@ -63,7 +64,7 @@ def settings_dataclass(cls: type[T]) -> type[T]:
     """
     # Strict, but mappings may stand for groups of settings, where pydantic would want instances.
     cls.__get_pydantic_core_schema__ = lambda source, handler: {**handler(source), "strict": False}  # type: ignore[attr-defined]
-    config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+    config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, ser_json_inf_nan="constants")
     made: Any = dataclass(cls, frozen=True, kw_only=True, config=config)
     check = made.__init__
 
@@ -98,19 +99,6 @@ def read_settings(cls: type[T], values: Mapping[str, Any], *, where: str) -> T:
         raise SettingsError(_sentence(error, cls, values, where=where)) from None
 
 
-def check_keys(values: Iterable[str], known: Iterable[str], *, where: str) -> None:
-    """Refuse keys that are not known, with the nearest known name as the remedy.
-
-    Raises
-    ------
-    SettingsError : for the first key of `values` that is not in `known`.
-    """
-    known = list(known)
-    for key in values:
-        if key not in known:
-            raise SettingsError(f"{where}.{key} is not a setting; {suggestion(str(key), known)}.")
-
-
 def check_order(settings: Any, low: str, high: str) -> None:
     """Refuse a range whose lower end, the field `low`, is above its upper, the field `high`; for `__post_init__`."""
     least, most = getattr(settings, low), getattr(settings, high)
@@ -127,16 +115,8 @@ def suggestion(value: str, known: Iterable[str]) -> str:
 
 def as_plain(settings: Any) -> dict[str, Any]:
     """Return a settings dataclass as a dict of plain values (lists for tuples), fit for JSON, YAML and checkpoints."""
-    plain: dict[str, Any] = _plain(dataclasses.asdict(settings))
+    plain: dict[str, Any] = to_jsonable_python(settings)
     return plain
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, (tuple, list)):
-        return [_plain(item) for item in value]
-    return value
 
 
 def _sentence(error: ValidationError, cls: type, values: Mapping[str, Any], *, where: str) -> str:
@@ -144,7 +124,7 @@ def _sentence(error: ValidationError, cls: type, values: Mapping[str, Any], *, w
     errors = error.errors(include_url=False)
     unknown = [one for one in errors if one["type"] in _UNKNOWN_KEY]
     first = (unknown or errors)[0]
-    key, value = _find(first["loc"], values, where=where)
+    key = _dotted(first["loc"], values, where=where)
     if unknown:
         return f"{key} is not a setting; {suggestion(str(first['loc'][-1]), _known_keys(cls, first['loc'][:-1]))}."
     if first["type"] == "missing":
@@ -152,26 +132,25 @@ def _sentence(error: ValidationError, cls: type, values: Mapping[str, Any], *, w
     if first["type"] == "value_error":  # of a `__post_init__`: `key` is its group
         return f"{key}.{first['ctx']['error']}".removeprefix(".")
     # A union has an error for each choice; those of a list's items tell more than that of the list.
-    found = [(*_find(one["loc"], values, where=where), one) for one in errors]
-    key, value, _ = max((one for one in found if one[0].startswith(key)), key=lambda one: len(one[0]))
-    choices = [one for place, _, one in found if place == key]
+    places = [_dotted(one["loc"], values, where=where) for one in errors]
+    key = max((place for place in places if place.startswith(key)), key=len)
+    choices = [one for place, one in zip(places, errors, strict=True) if place == key]
+    value = choices[0]["input"]
     if [one["type"] for one in choices] == ["literal_error"]:
         known = re.findall(r"'([^']*)'", choices[0]["ctx"]["expected"])
         return f"{key} is {_shown(value)}; {suggestion(value if isinstance(value, str) else _shown(value), known)}."
     return f"{key} is {_shown(value)}, but should be {' or '.join(dict.fromkeys(map(_wanted, choices)))}."
 
 
-def _find(location: tuple[int | str, ...], values: Any, *, where: str) -> tuple[str, Any]:
-    """Return the dotted key and the value at pydantic's location, which also names the choices of unions."""
-    key, value = where, values
+def _dotted(location: tuple[int | str, ...], value: Any, *, where: str) -> str:
+    """Return the dotted key at pydantic's location in `value`; the location also names the choices of unions."""
+    key = where
     for step in location:
-        if step == "[key]":  # the error is of the key itself
-            value = location[-2]
-        elif isinstance(value, Mapping):
+        if isinstance(value, Mapping) and step != "[key]":  # that is: the error is of the key before it
             key, value = f"{key}.{step}".removeprefix("."), value.get(step)
         elif isinstance(value, (list, tuple)) and isinstance(step, int) and step < len(value):
             key, value = f"{key}[{step}]", value[step]
-    return key, value
+    return key
 
 
 def _known_keys(cls: Any, location: tuple[int | str, ...]) -> Iterable[str]:

@@ -138,7 +138,10 @@ def _check_trainer(values: Mapping[str, Any]) -> None:
     """Bind the group `trainer` to the signature of Lightning's Trainer, so that a misspelt key stops here."""
     from lightning import Trainer
 
-    validation.check_keys(values, set(inspect.signature(Trainer).parameters) - _SET_BY_US, where="trainer")
+    known = set(inspect.signature(Trainer).parameters) - _SET_BY_US
+    for key in values:
+        if key not in known:
+            raise SettingsError(f"trainer.{key} is not a setting; {suggestion(key, known)}.")
     epochs = values.get("max_epochs")
     if not isinstance(epochs, int) or epochs < 1:
         raise SettingsError(f"trainer.max_epochs is {epochs!r}, but should be at least 1.")
