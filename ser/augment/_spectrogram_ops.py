@@ -101,14 +101,14 @@ def add_noise(
     degrees = (1.5 * (edges[2:] - edges[:-2]) / 2 * 1.2 * hop_seconds).clamp(min=1).to(power.device)[:, None]
     # Wilson and Hilferty (1931): the cube root of a Gamma variate is all but normal.
     fluctuation = (1 - 1 / (9 * degrees) + normal.to(power.device) / (3 * degrees.sqrt())).clamp(min=0) ** 3
-    level = _level_quantile(power, lengths, _LOUD) - snr.to(power.device)
+    level = level_quantile(power, lengths, _LOUD) - snr.to(power.device)
     return power + to_power(spectrum.to(power.device) + level[:, None])[:, :, None] * fluctuation
 
 
 def to_decibels(power: Tensor, lengths: Tensor, *, level: Tensor) -> Tensor:
     """Return dB with the typical frame of each recording at `level` [batch], floored, and 0 in the padding."""
-    padding = torch.arange(power.shape[2], device=power.device) >= lengths.to(power.device)[:, None, None]
-    shift = level - typical_level(power, lengths)
+    padding = ~real_frames(power, lengths)[:, None]
+    shift = level - level_quantile(power, lengths)
     decibels = 10 * torch.log10(power.clamp(min=torch.finfo(power.dtype).tiny)) + shift[:, None, None]
     floor = decibels.masked_fill(padding, -math.inf).amax(dim=(1, 2), keepdim=True) - _DB_RANGE
     # A frame that lies on the floor in all bands must not be mistaken for padding.
@@ -116,17 +116,15 @@ def to_decibels(power: Tensor, lengths: Tensor, *, level: Tensor) -> Tensor:
     return torch.maximum(decibels, floor).masked_fill(padding, 0.0)
 
 
-def typical_level(power: Tensor, lengths: Tensor) -> Tensor:
-    """Return the 90th percentile of the levels of each recording's own frames, in dB, float32 [batch]."""
-    return _level_quantile(power, lengths, _TYPICAL)
-
-
-def _level_quantile(power: Tensor, lengths: Tensor, quantile: float) -> Tensor:
+def level_quantile(power: Tensor, lengths: Tensor, quantile: float = _TYPICAL) -> Tensor:
     """Return a quantile of the levels of each recording's own frames, in dB, float32 [batch]."""
-    levels, lengths = frame_levels(power), lengths.to(power.device)[:, None]
-    padding = torch.arange(levels.shape[1], device=levels.device) >= lengths
-    ordered = levels.masked_fill(padding, math.inf).sort(dim=1).values
-    return _read_between(ordered, quantile * (lengths - 1), dim=1)[:, 0]
+    ordered = frame_levels(power).masked_fill(~real_frames(power, lengths), math.inf).sort(dim=1).values
+    return _read_between(ordered, quantile * (lengths.to(power.device)[:, None] - 1), dim=1)[:, 0]
+
+
+def real_frames(features: Tensor, lengths: Tensor) -> Tensor:
+    """Return which frames are not padding, bool [batch, frames]."""
+    return torch.arange(features.shape[2], device=features.device) < lengths.to(features.device)[:, None]
 
 
 def frame_levels(power: Tensor) -> Tensor:

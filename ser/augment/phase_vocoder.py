@@ -29,8 +29,8 @@ _STEPS_AT_ONCE = 256
 def time_stretch(waveform: NDArray[np.float32], *, rate: float) -> NDArray[np.float32]:
     """Return the waveform played `rate` times as fast at the same pitch (`librosa.effects.time_stretch`).
 
-    Only what adds up is in double precision: the transforms whose phases stay in C until the end. In single precision
-    the phase of a quiet bin is rough; elsewhere that affects one frame alone, and only while the bin is quiet.
+    Only what adds up is in double precision and then rounded: the transforms whose phases stay in C until the end. In
+    single precision the phase of a quiet bin is rough; elsewhere that affects one frame, and only while it is quiet.
 
     Parameters
     ----------
@@ -88,9 +88,11 @@ def _spectra_at(
 
     In the terms of the module's docstring, `played` is j, `due` is i + 1 and `gathered` is C.
     """
-    from ser.augment._phase_vocoder_kernels import play  # see `time_stretch`
+    from scipy import fft  # see `time_stretch`
 
-    frames = centred_frames(waveform, n_fft=N_FFT, hop_length=HOP_LENGTH)
+    from ser.augment._phase_vocoder_kernels import play
+
+    frames, window = centred_frames(waveform, n_fft=N_FFT, hop_length=HOP_LENGTH), hann_window(N_FFT)
     played = steps.astype(np.intp)
     weight = (steps - played).astype(np.float32)
     due = np.concatenate(([0], played[:-1] + 1))
@@ -99,30 +101,17 @@ def _spectra_at(
         here = slice(start, start + _STEPS_AT_ONCE)
         first = min(played[start], due[start])
         now, expected = played[here] - first, due[here] - first
+        part = frames[first : first + now[-1] + 2]
+        windowed = np.zeros((now[-1] + 2, N_FFT), dtype=np.float32)  # a frame beyond the last is silent
+        np.multiply(part, window.astype(np.float32), out=windowed[: len(part)])
+        spectrum: NDArray[np.complex64] = fft.rfft(windowed, axis=1)
         jumps = now != expected
-        exact = np.concatenate((expected[jumps], now[jumps]))
-        spectrum = _transform(frames[first:], n_frames=now[-1] + 2, exact=exact)
+        exact = np.concatenate((expected[jumps], now[jumps]))  # where C changes: see `time_stretch`
+        exact = exact[exact < len(part)]
+        spectrum[exact] = np.fft.rfft(part[exact] * window, axis=1)
         stretched = np.empty((len(now), spectrum.shape[1]), dtype=np.complex64)
         play(spectrum, now, expected, weight[here], gathered, stretched)
         yield start, stretched
-
-
-def _transform(frames: NDArray[np.float32], *, n_frames: int, exact: NDArray[np.intp]) -> NDArray[np.complex64]:
-    """Return the transform of the first `n_frames` of `frames`, complex64 `[n_frames, 1 + N_FFT // 2]`.
-
-    It is in double precision and then rounded at the places `exact`, in single precision elsewhere, and zero beyond the
-    last frame.
-    """
-    from scipy import fft  # see `time_stretch`
-
-    frames = frames[:n_frames]
-    windowed = np.empty((n_frames, N_FFT), dtype=np.float32)
-    np.multiply(frames, hann_window(N_FFT).astype(np.float32), out=windowed[: len(frames)])
-    windowed[len(frames) :] = 0
-    spectrum: NDArray[np.complex64] = fft.rfft(windowed, axis=1)
-    exact = exact[exact < len(frames)]
-    spectrum[exact] = np.fft.rfft(frames[exact] * hann_window(N_FFT), axis=1)
-    return spectrum
 
 
 def _mend_ends(sound: NDArray[np.float32], *, n_frames: int) -> None:

@@ -126,14 +126,17 @@ def change_sound(
         return features, lengths
     n, n_rows, _ = features.shape
     n_bands = n_bands or n_rows
-    level = ops.typical_level(ops.to_power(features[:, :n_bands]), lengths)
+    level = ops.level_quantile(ops.to_power(features[:, :n_bands]), lengths)
     if settings.vtlp:
         alpha = torch.exp(_uniform(-settings.vtlp, settings.vtlp, n, generator=generator))
-        features = _vtlp(features, alpha, lengths, n_bands=n_bands, sample_rate=sample_rate)
+        octaves = torch.log2(alpha).to(features.device)[:, None] * ops.real_frames(features, lengths)
+        bands = ops.vtlp(features[:, :n_bands], alpha, sample_rate=sample_rate)
+        pitch = features[:, n_bands : n_bands + 1] - octaves[:, None]  # of no rows where none follow the bands
+        features = torch.cat([bands, pitch, features[:, n_bands + 1 :]], dim=1)
     if settings.speed:
         rate = torch.exp(_uniform(-settings.speed, settings.speed, n, generator=generator))
         features, lengths = ops.speed_perturbation(features, lengths, rate, max_length=max_length)
-    followers = features[:, n_bands:] * _real(lengths, features).unsqueeze(1)
+    followers = features[:, n_bands:] * ops.real_frames(features, lengths)[:, None]
     power = ops.to_power(features[:, :n_bands])
     if settings.rir:
         rows = _chosen(settings.rir, n, generator=generator)
@@ -145,36 +148,14 @@ def change_sound(
         power = power * ops.to_power(gain).to(power.device)[:, :, None]
     if settings.noise:
         rows = _chosen(settings.noise, n, generator=generator)
-        own = lengths[rows.to(lengths.device)]
         snr = _uniform(settings.snr_low, settings.snr_high, n, generator=generator)[rows]
         spectrum = _draw_noise_spectrum(n, n_bands=n_bands, generator=generator)[rows]
         # For as many frames as there can be, so that a recording's noise does not depend on its neighbours' lengths.
         normal = torch.randn(len(rows), n_bands, max_length, generator=generator)[:, :, : power.shape[2]]
-        power[rows] = ops.add_noise(
-            power[rows],
-            own,
-            snr=snr,
-            spectrum=spectrum,
-            normal=normal,
-            sample_rate=sample_rate,
-            hop_seconds=hop_seconds,
-        )
+        own = lengths[rows.to(lengths.device)]
+        drawn = {"snr": snr, "spectrum": spectrum, "normal": normal}
+        power[rows] = ops.add_noise(power[rows], own, sample_rate=sample_rate, hop_seconds=hop_seconds, **drawn)
     return torch.cat([ops.to_decibels(power, lengths, level=level), followers], dim=1), lengths
-
-
-def _vtlp(features: Tensor, alpha: Tensor, lengths: Tensor, *, n_bands: int, sample_rate: int) -> Tensor:
-    """Return the features with formants, and pitch if there is one, warped by `alpha`, float32 [n]."""
-    bands = ops.vtlp(features[:, :n_bands], alpha, sample_rate=sample_rate)
-    if n_bands == features.shape[1]:
-        return bands
-    octaves = torch.log2(alpha).to(features.device).unsqueeze(1) * _real(lengths, features)
-    pitch = features[:, n_bands] - octaves
-    return torch.cat([bands, pitch.unsqueeze(1), features[:, n_bands + 1 :]], dim=1)
-
-
-def _real(lengths: Tensor, features: Tensor) -> Tensor:
-    """Return which frames are not padding, bool [n, frames]."""
-    return torch.arange(features.shape[2], device=features.device) < lengths.to(features.device).unsqueeze(1)
 
 
 def _draw_gain(

@@ -10,6 +10,7 @@ from pydantic import Field
 from ser.features._filterbanks import DELTA_WIDTH, chroma_filters, contrast_bands, dct_basis, delta_weights, mel_blocks
 from ser.features._stft import count_frames, power_spectrum
 from ser.features._tuning import estimate_tuning
+from ser.features.pitch import track_pitch
 from ser.features.validation import settings_dataclass
 
 _Float = TypeVar("_Float", bound=np.floating[Any])
@@ -105,6 +106,10 @@ class Analysis:
             valleys[band] = np.sqrt(np.ascontiguousarray(ordered[:, :n_extreme].T)).mean(axis=0)
             peaks[band] = np.sqrt(np.ascontiguousarray(ordered[:, -n_extreme:].T)).mean(axis=0)
         return decibels(peaks) - decibels(valleys)
+
+    def pitch(self) -> NDArray[np.float32]:
+        """Return log2 of the pitch in Hz and the voicing, float32 [2, frames]."""
+        return track_pitch(self.power, sample_rate=self.settings.sample_rate, n_fft=self.settings.n_fft)
 
     def zero_crossing_rate(self) -> NDArray[np.float64]:
         """Return the fraction of samples whose sign differs from the one before, float64 [frames]."""

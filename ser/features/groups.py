@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ser.errors import SettingsError
 from ser.features._analysis import Analysis, FrameSettings
 from ser.features._filterbanks import CONTRAST_MIN_HZ
-from ser.features.pitch import LOWEST_HZ, track_pitch
+from ser.features.pitch import LOWEST_HZ
 
 Values = NDArray[np.floating[Any]]
 
@@ -120,39 +120,28 @@ def _n_chroma(settings: FrameSettings) -> int:
 
 _FRACTION = "fraction of the largest"
 GROUPS: dict[str, FeatureGroup] = {
-    "mfcc": FeatureGroup("dB", _n_mfcc, fast=lambda a: a.mfcc, librosa=lambda a: a.mfcc, check=_check_mfcc),
-    "delta": FeatureGroup(
-        "dB a frame", _n_mfcc, lambda a: a.delta(1), lambda a: a.feature.delta(a.mfcc), check=_check_mfcc
-    ),
+    "mfcc": FeatureGroup("dB", _n_mfcc, lambda a: a.mfcc, lambda a: a.mfcc, _check_mfcc),
+    "delta": FeatureGroup("dB a frame", _n_mfcc, lambda a: a.delta(1), lambda a: a.feature.delta(a.mfcc), _check_mfcc),
     "delta2": FeatureGroup(
-        "dB a frame²", _n_mfcc, lambda a: a.delta(2), lambda a: a.feature.delta(a.mfcc, order=2), check=_check_mfcc
+        "dB a frame²", _n_mfcc, lambda a: a.delta(2), lambda a: a.feature.delta(a.mfcc, order=2), _check_mfcc
     ),
     "chroma": FeatureGroup(
         _FRACTION, _n_chroma, Analysis.chroma, lambda a: a.feature.chroma_stft(n_fft=a.settings.n_fft, **a.chroma)
     ),
-    "mel": FeatureGroup("power", lambda s: s.n_mels, fast=lambda a: a.mel.T, librosa=lambda a: a.mel),
+    "mel": FeatureGroup("power", lambda s: s.n_mels, lambda a: a.mel.T, lambda a: a.mel),
     "zcr": FeatureGroup(
-        "crossings a sample",
-        fast=Analysis.zero_crossing_rate,
-        librosa=lambda a: a.feature.zero_crossing_rate(**a.frames),
+        "crossings a sample", None, Analysis.zero_crossing_rate, lambda a: a.feature.zero_crossing_rate(**a.frames)
     ),
     "contrast": FeatureGroup(
         "dB",
         lambda s: s.n_bands + 1,
-        fast=Analysis.contrast,
-        librosa=lambda a: a.feature.spectral_contrast(n_bands=a.settings.n_bands, **a.spectrum),
-        check=_check_contrast,
+        Analysis.contrast,
+        lambda a: a.feature.spectral_contrast(n_bands=a.settings.n_bands, **a.spectrum),
+        _check_contrast,
     ),
-    "rms": FeatureGroup("full scale: 1", fast=Analysis.rms, librosa=lambda a: a.feature.rms(**a.frames)),
-    "logmel": FeatureGroup(
-        "dB", lambda s: s.n_mels, fast=lambda a: a.logmel, librosa=lambda a: a.librosa.power_to_db(a.mel)
-    ),
-    "pitch": FeatureGroup(
-        "log2 Hz, voicing",
-        lambda s: 2,
-        fast=lambda a: track_pitch(a.power, sample_rate=a.settings.sample_rate, n_fft=a.settings.n_fft),
-        check=_check_pitch,
-    ),
+    "rms": FeatureGroup("full scale: 1", None, Analysis.rms, lambda a: a.feature.rms(**a.frames)),
+    "logmel": FeatureGroup("dB", lambda s: s.n_mels, lambda a: a.logmel, lambda a: a.librosa.power_to_db(a.mel)),
+    "pitch": FeatureGroup("log2 Hz, voicing", lambda s: 2, fast=Analysis.pitch, check=_check_pitch),
     "spectral_centroid": FeatureGroup("Hz", librosa=lambda a: a.feature.spectral_centroid(**a.spectrum)),
     "spectral_bandwidth": FeatureGroup("Hz", librosa=lambda a: a.feature.spectral_bandwidth(**a.spectrum)),
     "spectral_rolloff": FeatureGroup("Hz", librosa=lambda a: a.feature.spectral_rolloff(**a.spectrum)),
@@ -167,13 +156,10 @@ GROUPS: dict[str, FeatureGroup] = {
         check=_check_constant_q,
     ),
     "chroma_cqt": FeatureGroup(
-        _FRACTION, _n_chroma, librosa=lambda a: a.feature.chroma_cqt(**a.chroma), check=_check_constant_q
+        _FRACTION, _n_chroma, None, lambda a: a.feature.chroma_cqt(**a.chroma), _check_constant_q
     ),
     "chroma_cens": FeatureGroup(
-        _FRACTION, _n_chroma, librosa=lambda a: a.feature.chroma_cens(**a.chroma), check=_check_constant_q
+        _FRACTION, _n_chroma, None, lambda a: a.feature.chroma_cens(**a.chroma), _check_constant_q
     ),
 }
 """Name -> group. Names are looked up here alone, so that no setting of a stranger's names a function."""
-
-BASELINE_GROUPS = ("mfcc", "delta", "delta2", "chroma", "mel", "zcr", "contrast")
-"""The baseline recipe's groups, in the order of its rows."""

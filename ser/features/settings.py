@@ -7,8 +7,10 @@ from pydantic import Field
 
 from ser.errors import SettingsError
 from ser.features._analysis import FrameSettings
-from ser.features.groups import BASELINE_GROUPS, GROUPS
+from ser.features.groups import GROUPS
 from ser.features.validation import ListOf, settings_dataclass, suggestion
+
+_Names = Annotated[ListOf[str], Field(min_length=1)]
 
 
 @settings_dataclass
@@ -31,7 +33,7 @@ class FeatureSettings(FrameSettings):
     """
 
     max_length: Annotated[int, Field(ge=1, le=30_000)] = 216  # at most ten minutes
-    groups: Annotated[ListOf[str], Field(min_length=1)] = BASELINE_GROUPS
+    groups: _Names = ("mfcc", "delta", "delta2", "chroma", "mel", "zcr", "contrast")
     trim: bool = False
     level_db: Annotated[float, Field(ge=-60, le=0)] | None = None
     backend: Literal["fast", "librosa"] = "fast"

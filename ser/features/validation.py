@@ -44,13 +44,11 @@ _WANTED = {
     "greater_than_equal": "at least {ge}",
     "less_than": "below {lt}",
     "less_than_equal": "at most {le}",
-    "multiple_of": "a multiple of {multiple_of}",
     "too_short": "a list of at least {min_length}",
     "too_long": "a list of at most {max_length}",
     "string_pattern_mismatch": "text that matches {pattern}",
-    "literal_error": "{expected}",
 }
-"""What a value should be, by pydantic's type of error."""
+"""What a value should be, by pydantic's type of error, where its own "Input should be ..." says it in other words."""
 _UNKNOWN_KEY = ("unexpected_keyword_argument", "invalid_key")
 _LONGEST_SHOWN = 200
 

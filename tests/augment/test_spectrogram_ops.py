@@ -8,10 +8,10 @@ import torch
 from ser.augment._spectrogram_ops import (
     add_noise,
     band_edges,
+    level_quantile,
     reverberate,
     speed_perturbation,
     to_decibels,
-    typical_level,
     vtlp,
 )
 from ser.features.extract import extract
@@ -121,7 +121,7 @@ def test_the_typical_level_is_the_90th_percentile_without_padding(n_frames):
     lengths = torch.tensor([n_frames, 50, 7])
     levels = 10 * np.log10(power.numpy().sum(axis=1))
     expected = [np.percentile(row[:n], 90) for row, n in zip(levels, lengths, strict=True)]
-    np.testing.assert_allclose(typical_level(power, lengths), expected, atol=1e-4)
+    np.testing.assert_allclose(level_quantile(power, lengths), expected, atol=1e-4)
 
 
 def test_a_frame_on_the_floor_is_not_taken_for_padding():
@@ -129,6 +129,6 @@ def test_a_frame_on_the_floor_is_not_taken_for_padding():
     power = torch.full((1, 4, 12), 1e8)
     power[:, :, 3] = 1e-6
     lengths = torch.tensor([10])
-    decibels = to_decibels(power, lengths, level=typical_level(power, lengths))
+    decibels = to_decibels(power, lengths, level=level_quantile(power, lengths))
     assert (decibels == 0).all(dim=1)[0].tolist() == [False] * 10 + [True] * 2
     torch.testing.assert_close(decibels[0, :, 3], torch.zeros(4), rtol=0, atol=1e-5)
