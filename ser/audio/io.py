@@ -185,8 +185,7 @@ class _Tally:
 def _mono_blocks(file: soundfile.SoundFile, tally: _Tally, name: str) -> Iterator[NDArray[np.float32]]:
     """Yield the mean of the channels, float32 [samples], a block at a time.
 
-    A header may claim any length, and ten minutes in eight channels at 192 kHz would be 3.7 GB, so all channels
-    are never held as a whole.
+    A header may claim any length, and ten minutes in eight channels at 192 kHz would be 3.7 GB.
     """
     limit = int(MAX_SECONDS * file.samplerate)
     while len(block := file.read(_BLOCK_FRAMES, dtype="float32", always_2d=True)):

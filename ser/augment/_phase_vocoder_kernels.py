@@ -1,7 +1,6 @@
 """The inner loops of the phase vocoder, compiled: each value is read once, where numpy would go over memory ten times.
 
-They are compiled at their first use (some seconds), and kept beside this file, or in the user's cache folder, for the
-processes to come.
+They are compiled at their first use (some seconds), and kept beside this file or in the user's cache folder.
 """
 
 from collections.abc import Callable

@@ -1,7 +1,6 @@
 """What `ser.augment.spectrogram` does to spectrograms once its strengths are drawn: tensors in, tensors out.
 
-Every function takes the batch on any device, and a strength for each recording on the CPU. Where power stands for
-decibels, it is 10 ** (dB / 10).
+Every function takes the batch on any device, and a strength for each recording on the CPU. Power is 10 ** (dB / 10).
 """
 
 import math

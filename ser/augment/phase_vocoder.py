@@ -56,10 +56,13 @@ def time_stretch(waveform: NDArray[np.float32], *, rate: float) -> NDArray[np.fl
     n_steps = -(-(length + N_FFT) // HOP_LENGTH)
     steps = np.arange(0, count_frames(len(waveform), hop_length=HOP_LENGTH), rate)[:n_steps]
     sound = np.zeros((len(steps) + _OVERLAP - 1, HOP_LENGTH), dtype=np.float32)
-    window, _ = _synthesis_windows()
+    window, fractions = _synthesis_windows()
     for start, spectrum in _spectra_at(steps, waveform):
         overlap_add(fft.irfft(spectrum, axis=1), window, sound[start:])
-    _mend_ends(sound, n_frames=len(steps))
+    # Fewer windows than elsewhere lie on the first and last blocks, which are scaled up accordingly.
+    for block in {*range(_OVERLAP - 1), *range(len(steps), len(sound))}:
+        fraction = fractions[max(block - len(steps) + 1, 0) : block + 1].sum(axis=0)
+        np.divide(sound[block], fraction, out=sound[block], where=fraction > np.finfo(np.float32).tiny)
     return fit_length(sound.reshape(-1)[N_FFT // 2 :], length)
 
 
@@ -114,22 +117,11 @@ def _spectra_at(
         yield start, stretched
 
 
-def _mend_ends(sound: NDArray[np.float32], *, n_frames: int) -> None:
-    """Scale up the first and last blocks of `sound`, on which fewer than `_OVERLAP` windows lie."""
-    _, fractions = _synthesis_windows()
-    margin = range(_OVERLAP - 1)
-    for block in {*margin, *(n_frames + place for place in margin)}:
-        fraction = fractions[max(block - n_frames + 1, 0) : block + 1].sum(axis=0)
-        np.divide(sound[block], fraction, out=sound[block], where=fraction > np.finfo(np.float32).tiny)
-
-
 @lru_cache(maxsize=1)
 def _synthesis_windows() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return the window over the sum of the squared windows that overlap, and each square as a fraction of that sum.
 
-    Returns
-    -------
-    float32 `[N_FFT]` and `[_OVERLAP, HOP_LENGTH]`; the fractions of a place sum to 1 where all windows lie on it.
+    They are float32 `[N_FFT]` and `[_OVERLAP, HOP_LENGTH]`; a place's fractions sum to 1 where all windows lie on it.
     """
     window = hann_window(N_FFT).reshape(_OVERLAP, HOP_LENGTH)
     total = np.square(window).sum(axis=0)

@@ -38,10 +38,8 @@ def mask_spectrogram(
 def _blocks(width: Tensor, start: Tensor, *, widest: Tensor | int, room: Tensor | int, size: int) -> Tensor:
     """Return which of `size` places lie in a block, bool [batch, size].
 
-    Parameters
-    ----------
-    width, start : float64 [batch, blocks], evenly drawn from 0 to 1.
-    widest, room : a number, or int64 [batch, 1]: the largest width, and the places that blocks may take.
+    `width` and `start`, float64 [batch, blocks], are evenly drawn from 0 to 1; `widest`, the largest width, and `room`,
+    the places that blocks may take, are numbers or int64 [batch, 1].
     """
     width = (width * (widest + 1)).long()
     start = (start * (room - width + 1)).long()

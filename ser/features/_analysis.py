@@ -69,20 +69,16 @@ class Analysis:
         return dct_basis(n_rows=self.settings.n_mfcc, n_columns=self.settings.n_mels) @ self.logmel
 
     @cached_property
-    def _deltas(self) -> NDArray[np.float64]:
-        """Deltas of order 1 and 2 where a window can be centred, [n_mfcc, frames - DELTA_WIDTH + 1, 2]."""
-        windows = np.ascontiguousarray(np.lib.stride_tricks.sliding_window_view(self.mfcc, DELTA_WIDTH, axis=1))
-        return windows @ delta_weights()
-
-    def delta(self, order: int) -> NDArray[np.float64]:
-        """Return the delta of order 1 or 2 of the MFCC, float64 [n_mfcc, frames].
+    def deltas(self) -> NDArray[np.float64]:
+        """Deltas of order 1 and 2 of the MFCC, float64 [n_mfcc, frames, 2].
 
         At both ends, where no window can be centred, the first or last value is repeated: there the polynomial fitted
         to the first or last window is differentiated at its own places, and a derivative of the polynomial's own
         degree is the same at all of them.
         """
+        windows = np.ascontiguousarray(np.lib.stride_tricks.sliding_window_view(self.mfcc, DELTA_WIDTH, axis=1))
         margin = DELTA_WIDTH // 2
-        return np.pad(self._deltas[:, :, order - 1], ((0, 0), (margin, margin)), mode="edge")
+        return np.pad(windows @ delta_weights(), ((0, 0), (margin, margin), (0, 0)), mode="edge")
 
     def chroma(self) -> NDArray[np.float32]:
         """Return the chroma, float32 [n_chroma, frames], each frame's largest value 1 unless the frame is silent."""

@@ -1,8 +1,7 @@
 """Constant matrices of the acoustic features, each made once for a setting and kept.
 
-They are written from the published formulas, so that reading a checkpoint and a recording needs no librosa at run
-time; the tests hold the filters equal to `librosa.filters` to the bit.
-Every array returned here is shared between calls, and therefore read-only.
+They are written from the published formulas, so that inference needs no librosa; the tests hold the filters equal to
+`librosa.filters` to the bit. Every array returned here is shared between calls, and therefore read-only.
 """
 
 from functools import lru_cache
@@ -73,8 +72,7 @@ def chroma_filters(*, sample_rate: int, n_fft: int, n_chroma: int, tuning: float
     """Return Gaussian bumps around each pitch class, beginning at C, weighted towards the fifth octave.
 
     They are float32 `[n_chroma, 1 + n_fft // 2]`, weights of a power spectrum; `tuning` is the deviation from A440 in
-    fractions of a chroma step. Ellis (2007), Chroma feature analysis and synthesis; `librosa.filters.chroma` with its
-    defaults.
+    chroma steps. Ellis (2007), Chroma feature analysis and synthesis; `librosa.filters.chroma` with its defaults.
     """
     n_bins = 1 + n_fft // 2
     frequencies = np.linspace(0, sample_rate, n_fft, endpoint=False)[1 : n_bins + 1]
@@ -118,7 +116,6 @@ def contrast_bands(*, sample_rate: int, n_fft: int, n_bands: int) -> tuple[tuple
     """Return the `n_bands + 1` octave bands of the spectral contrast; the first lies below 200 Hz, the last is open.
 
     A band is its bins, and how many of them make its peak and its valley.
-
     Jiang et al. (2002), Music type classification by spectral contrast feature; `librosa.feature.spectral_contrast`,
     whose details are kept: every band but the first also has the last bin before it, and every band but the last loses
     its own last bin, which still counts for the fraction of bins that make a peak.

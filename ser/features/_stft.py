@@ -23,13 +23,10 @@ def count_frames(n_samples: int, *, hop_length: int) -> int:
 
 
 def centred_frames(waveform: NDArray[np.float32], *, n_fft: int, hop_length: int) -> NDArray[np.float32]:
-    """Return the frames that `librosa.stft` transforms, before the window.
+    """Return the frames that `librosa.stft` transforms, before the window, float32 `[frames, n_fft]`.
 
-    The middle of frame t is sample `t * hop_length`, and zeros lie beyond both ends.
-
-    Returns
-    -------
-    float32 `[frames, n_fft]`, a read-only view in which frames overlap.
+    The middle of frame t is sample `t * hop_length`, and zeros lie beyond both ends. It is a read-only view in which
+    frames overlap.
     """
     padded = np.zeros(len(waveform) + n_fft, dtype=np.float32)
     padded[n_fft // 2 : n_fft // 2 + len(waveform)] = waveform
@@ -42,8 +39,7 @@ def power_spectrum(waveform: NDArray[np.float32], *, n_fft: int, hop_length: int
     """Return the squared magnitudes of the short-time Fourier transform, float32 `[frames, 1 + n_fft // 2]`.
 
     The transform is in double precision and then rounded, as librosa's is; in single precision the quiet bins would
-    differ, and with them valleys and tunings. All frames go through the same buffers, because fresh memory costs more
-    than the arithmetic.
+    differ, and with them valleys and tunings. Fresh memory would cost more than the arithmetic: hence the buffers.
     """
     frames, n_bins = centred_frames(waveform, n_fft=n_fft, hop_length=hop_length), 1 + n_fft // 2
     power = np.empty((len(frames), n_bins), dtype=np.float32)

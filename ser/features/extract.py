@@ -33,8 +33,7 @@ def extract(waveform: NDArray[np.float32], settings: FeatureSettings) -> NDArray
     `mfcc`, `delta` (of order 1 and 2, of the whole recording's MFCC), `chroma_stft`, `melspectrogram`,
     `zero_crossing_rate`, `spectral_contrast`, `rms`. "mel" is power; "logmel" is the same in decibels, no lower than 80
     dB under its largest value (`librosa.power_to_db`). "pitch" is no librosa function: see `ser.features.pitch`.
-    The other groups are computed by the functions of `librosa.feature` that bear their names; "tonnetz" of the
-    constant-Q chroma.
+    The other groups are the functions of `librosa.feature` of their names; "tonnetz" is of the constant-Q chroma.
 
     Parameters
     ----------
@@ -63,8 +62,8 @@ def extract(waveform: NDArray[np.float32], settings: FeatureSettings) -> NDArray
         if group.fast and settings.backend == "fast":
             features[rows] = group.fast(analysis)
         else:
-            assert group.librosa is not None, name
-            assert by_librosa is not None, name
+            assert group.librosa, name
+            assert by_librosa, name
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", _LIBROSA_WARNINGS, UserWarning)
                 features[rows] = group.librosa(by_librosa)

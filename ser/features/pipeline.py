@@ -56,10 +56,7 @@ def load_features(source: Path | bytes, *, settings: FeatureSettings, name: str 
 
 
 def preprocess(waveform: NDArray[np.float32], settings: FeatureSettings) -> tuple[NDArray[np.float32], int]:
-    """Trim a waveform, float32 [samples] at `settings.sample_rate`, and normalise its level, as the settings ask.
-
-    See `ser.audio.trim.trim_and_level` for what is returned.
-    """
+    """Return `ser.audio.trim.trim_and_level`, by the settings, of float32 [samples] at `settings.sample_rate`."""
     sizes = {"sample_rate": settings.sample_rate, "block_length": settings.hop_length}
     return trim_and_level(waveform, trim=settings.trim, level_db=settings.level_db, **sizes)
 

@@ -117,14 +117,17 @@ def as_plain(settings: Any) -> dict[str, Any]:
     return plain
 
 
-def _sentence(error: ValidationError, cls: type, values: Mapping[str, Any], *, where: str) -> str:
+def _sentence(error: ValidationError, cls: Any, values: Mapping[str, Any], *, where: str) -> str:
     """Return what is wrong: of an unknown key, else of the first bad value."""
     errors = error.errors(include_url=False)
     unknown = [one for one in errors if one["type"] in _UNKNOWN_KEY]
     first = (unknown or errors)[0]
     key = _dotted(first["loc"], values, where=where)
     if unknown:
-        return f"{key} is not a setting; {suggestion(str(first['loc'][-1]), _known_keys(cls, first['loc'][:-1]))}."
+        *groups, name = first["loc"]
+        for group in groups:
+            cls = cls.__pydantic_fields__[group].annotation
+        return f"{key} is not a setting; {suggestion(str(name), (field.name for field in dataclasses.fields(cls)))}."
     if first["type"] == "missing":
         return f"{key} is missing."
     if first["type"] == "value_error":  # of a `__post_init__`: `key` is its group
@@ -149,12 +152,6 @@ def _dotted(location: tuple[int | str, ...], value: Any, *, where: str) -> str:
         elif isinstance(value, (list, tuple)) and isinstance(step, int) and step < len(value):
             key, value = f"{key}[{step}]", value[step]
     return key
-
-
-def _known_keys(cls: Any, location: tuple[int | str, ...]) -> Iterable[str]:
-    for step in location:
-        cls = cls.__pydantic_fields__[step].annotation
-    return (field.name for field in dataclasses.fields(cls))
 
 
 def _wanted(error: Mapping[str, Any]) -> str:
