@@ -2,6 +2,7 @@ import io
 import struct
 import tracemalloc
 from pathlib import Path
+from unittest.mock import Mock
 
 import librosa
 import numpy as np
@@ -27,14 +28,9 @@ def sine(rate, *, seconds=1.0, hertz=440.0):
 @pytest.mark.parametrize(
     ("format", "subtype", "step"),
     [
-        ("WAV", "PCM_U8", 1 / 128),
-        ("WAV", "PCM_16", 1 / 2**15),
-        ("WAV", "PCM_24", 1 / 2**23),
-        ("WAV", "PCM_32", 1e-7),
-        ("WAV", "FLOAT", 0),
-        ("WAV", "DOUBLE", 0),
-        ("FLAC", "PCM_16", 1 / 2**15),
-        ("FLAC", "PCM_24", 1 / 2**23),
+        *(("WAV", subtype, 2.0**-bits) for subtype, bits in (("PCM_U8", 7), ("PCM_16", 15), ("PCM_24", 23))),
+        *(("WAV", subtype, step) for subtype, step in (("PCM_32", 1e-7), ("FLOAT", 0), ("DOUBLE", 0))),
+        *(("FLAC", subtype, 2.0**-bits) for subtype, bits in (("PCM_16", 15), ("PCM_24", 23))),
         ("OGG", "VORBIS", 0.02),
         ("MP3", "MPEG_LAYER_III", 0.02),
     ],
@@ -62,17 +58,8 @@ def test_channels_are_mixed_by_their_mean(channels):
     np.testing.assert_allclose(sound.waveform, sum(written.T) / channels, rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("rate", [4000, 8000, 11025, 16000, 32000, 44100, 48000, 96000, 192000])
-def test_a_sine_of_any_rate_is_the_same_sine_at_ours(rate):
-    sound = read_sound(encoded(sine(rate), rate, subtype="FLOAT"), sample_rate=RATE)
-    assert sound.duration == pytest.approx(1.0)
-    assert len(sound.waveform) == RATE
-    inner = slice(1000, -1000)  # the filter rings at the sudden ends
-    np.testing.assert_allclose(sound.waveform[inner], sine(RATE)[inner], rtol=0, atol=1e-4)
-
-
-@pytest.mark.parametrize(("rate", "samples"), [(48_000, 70_001), (16_000, 300_001)], ids=["one block", "three"])
-def test_equals_librosa_load_on_stereo(tmp_path, rate, samples):
+@pytest.mark.parametrize(("rate", "samples"), [(48_000, 70_001), (16_000, 300_001), (4_000, 2_000), (192_000, 200_000)])
+def test_equals_librosa_load_on_stereo_of_one_block_or_several(tmp_path, rate, samples):
     path = tmp_path / "stereo.wav"
     soundfile.write(path, np.random.default_rng(2).uniform(-0.5, 0.5, (samples, 2)), rate)
     expected, _ = librosa.load(path, sr=RATE, mono=True)
@@ -84,21 +71,15 @@ def test_equals_librosa_load_on_stereo(tmp_path, rate, samples):
 
 @pytest.mark.parametrize(("source", "target"), [(48_000, 22_050), (22_050, 48_000), (44_100, 16_000), (8_000, 8_000)])
 @pytest.mark.parametrize("samples", [1, 997, 20_011])
-def test_resample_equals_librosa(source, target, samples):
+def test_resample_in_blocks_equals_librosa_at_once(source, target, samples):
     waveform = np.random.default_rng(3).normal(size=samples).astype(np.float32)
     expected = librosa.resample(waveform, orig_sr=source, target_sr=target, res_type="soxr_hq")
-    np.testing.assert_array_equal(resample([waveform], source, target), expected)
-
-
-def test_resampling_in_blocks_equals_resampling_at_once():
-    waveform = np.random.default_rng(4).normal(size=20_011).astype(np.float32)
-    blocks = np.split(waveform, [1, 2000, 2000, 15_000])  # one of them empty
-    np.testing.assert_array_equal(resample(blocks, 48_000, 22_050), resample([waveform], 48_000, 22_050))
+    blocks = np.split(waveform, [1, 500, 500])  # one of them is empty
+    np.testing.assert_array_equal(resample(blocks, source, target), expected)
 
 
 def test_bytes_and_path_give_the_same(voice_file):
-    from_path = read_sound(voice_file, sample_rate=16_000)
-    from_bytes = read_sound(voice_file.read_bytes(), sample_rate=16_000)
+    from_path, from_bytes = (read_sound(one, sample_rate=16_000) for one in (voice_file, voice_file.read_bytes()))
     np.testing.assert_array_equal(from_path.waveform, from_bytes.waveform)
     assert from_path.duration == from_bytes.duration
 
@@ -196,14 +177,11 @@ def test_lists_in_a_wav_do_not_reach_the_decoder(before):
 
 
 @pytest.mark.parametrize(
-    "error", [soundfile.LibsndfileError(1), RuntimeError("x"), ValueError("x"), TypeError("x"), OSError("x")]
+    "error", [soundfile.LibsndfileError(1), *(kind("x") for kind in (RuntimeError, ValueError, TypeError, OSError))]
 )
 def test_every_error_of_the_decoder_is_of_one_type(monkeypatch, error):
-    def fail(file):
-        raise error
-
     content = encoded(sine(RATE))
-    monkeypatch.setattr("ser.audio.io.soundfile.SoundFile", fail)
+    monkeypatch.setattr("ser.audio.io.soundfile.SoundFile", Mock(side_effect=error))
     with pytest.raises(AudioError, match="the seventh cannot be read as sound"):
         read_sound(content, sample_rate=RATE, name="the seventh")
 
@@ -284,11 +262,10 @@ def test_the_recordings_at_48_khz_equal_the_corpus_within_one_step(ravdess_root)
         pytest.skip(f"{originals} holds no recordings")
     kept = {path.stem: path for path in find_sound_files(ravdess_root)}
     step = 1 / 2**15
-    compared = 0
     for wav in wavs:
         # 16-bit samples end where full scale does; the filter's overshoot goes beyond.
         ours = read_sound(wav, sample_rate=RATE).waveform.clip(-1, 1 - step)
         theirs = read_sound(kept[wav.stem], sample_rate=RATE).waveform
         np.testing.assert_allclose(ours, theirs, rtol=0, atol=step, err_msg=wav.name)
-        compared += len(ours)
-    assert compared > 20 * 2.9 * RATE  # twenty recordings, none shorter than that
+        assert len(ours) > 2.9 * RATE  # none is shorter than that
+    assert len(wavs) >= 20

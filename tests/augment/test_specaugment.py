@@ -1,6 +1,7 @@
 """Masks and mixup: how wide, how often, and that nothing else changes."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -18,6 +19,14 @@ N_BANDS, N_FRAMES = 64, 100
 
 def generator(seed=0):
     return torch.Generator().manual_seed(seed)
+
+
+def assert_drawn_from_the_generator_alone(draw):
+    state = torch.get_rng_state()
+    first, again, other = (draw(generator=generator(seed)) for seed in (0, 0, 1))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+    assert torch.equal(torch.get_rng_state(), state)
 
 
 @pytest.fixture
@@ -46,7 +55,7 @@ def is_one_block(places):
 
 def test_one_mask_is_a_block_of_bounded_width_anywhere(batch):
     features, lengths = batch
-    masked = mask_spectrogram(features, lengths, MASKS, generator=generator())
+    masked = mask_spectrogram(*batch, MASKS, generator=generator())
     bands_seen, frames_seen = torch.zeros(N_BANDS, dtype=torch.bool), torch.zeros(N_FRAMES, dtype=torch.bool)
     band_widths, frame_widths = set(), {n: set() for n in lengths.tolist()}
     for bands, frames, n in hidden(features, masked, lengths):
@@ -74,24 +83,18 @@ def test_several_masks_hide_more_but_no_more_than_their_sum(batch):
 
 
 def test_masks_wider_than_the_batch_are_cut_to_it(batch):
-    features, lengths = batch
-    masked = mask_spectrogram(features, lengths, replace(MASKS, freq_mask=200), generator=generator())
-    widest = max(int((masked[row, :, :n] == 0).all(dim=1).sum()) for row, n in enumerate(lengths))
+    masked = mask_spectrogram(*batch, replace(MASKS, freq_mask=200), generator=generator())
+    widest = max(int((masked[row, :, :n] == 0).all(dim=1).sum()) for row, n in enumerate(batch[1]))
     assert 60 <= widest <= N_BANDS
 
 
 @pytest.mark.parametrize("settings", [OFF, replace(OFF, n_masks=2), replace(OFF, freq_mask=8, time_mask=8)])
 def test_without_masks_nothing_is_hidden(batch, settings):
-    features, lengths = batch
-    assert torch.equal(mask_spectrogram(features, lengths, settings, generator=generator()), features)
+    assert torch.equal(mask_spectrogram(*batch, settings, generator=generator()), batch[0])
 
 
 def test_masks_come_from_the_generator_alone(batch):
-    state = torch.get_rng_state()
-    first, again, other = (mask_spectrogram(*batch, MASKS, generator=generator(seed)) for seed in (0, 0, 1))
-    assert torch.equal(first, again)
-    assert not torch.equal(first, other)
-    assert torch.equal(torch.get_rng_state(), state)
+    assert_drawn_from_the_generator_alone(partial(mask_spectrogram, *batch, MASKS))
 
 
 @pytest.fixture
@@ -119,10 +122,10 @@ def test_targets_are_mixed_as_the_inputs_are(pairs):
     assert len(partners) > 30
 
 
-def test_mixing_does_not_change_its_input(pairs):
+def test_mixtures_come_from_the_generator_alone_and_the_input_stays(pairs):
     before = [values.clone() for values in pairs]
-    mix(*pairs, MIXUP, generator=generator())
-    assert all(torch.equal(old, new) for old, new in zip(before, pairs, strict=True))
+    assert_drawn_from_the_generator_alone(lambda generator: mix(*pairs, MIXUP, generator=generator)[0])
+    assert all(torch.equal(*values) for values in zip(before, pairs, strict=True))
 
 
 def test_as_many_batches_are_mixed_as_the_probability_says(pairs):
@@ -146,14 +149,6 @@ def test_weights_are_distributed_as_the_larger_of_beta_and_its_rest(mixup):
     assert weights.max() <= 1
     distribution = stats.beta(mixup, mixup)
     assert stats.kstest(weights, lambda one: distribution.cdf(one) - distribution.cdf(1 - one)).pvalue > 0.01
-
-
-def test_mixtures_come_from_the_generator_alone(pairs):
-    state = torch.get_rng_state()
-    first, again, other = (mix(*pairs, MIXUP, generator=generator(seed))[0] for seed in (0, 0, 1))
-    assert torch.equal(first, again)
-    assert not torch.equal(first, other)
-    assert torch.equal(torch.get_rng_state(), state)
 
 
 def test_everything_but_the_draws_is_done_where_the_batch_is(pairs):

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from collections import Counter
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -22,35 +23,28 @@ def waveform():
 
 
 @pytest.fixture
-def drawn(monkeypatch):
-    """The changes that `augment` makes, as (name, strength), instead of making them."""
-    calls = []
-
-    def recorder(name, strength):
-        def record(waveform, **arguments):
-            calls.append((name, arguments[strength]))
-            return waveform
-
-        return record
-
+def draw(monkeypatch, waveform):
+    """A function: settings -> the changes of each of many copies, as (name, strength), which are not made."""
     strengths = {"add_noise": "factor", "time_stretch": "rate", "shift_time": "samples", "pitch_shift": "semitones"}
-    for name, strength in strengths.items():
-        monkeypatch.setattr(ser.augment.waveform, name, recorder(name, strength))
-    return calls
+    changes = []
+
+    def record(waveform, *, name, **arguments):
+        changes.append((name, arguments[strengths[name]]))
+        return waveform
+
+    def draw_copies(settings, *, times=400):
+        for copy in range(times):
+            changes.clear()
+            augment(waveform, settings, sample_rate=RATE, rng=recording_rng(seed=0, name="x", copy=copy))
+            yield list(changes)
+
+    for name in strengths:
+        monkeypatch.setattr(ser.augment.waveform, name, partial(record, name=name))
+    return draw_copies
 
 
-def draw(settings, drawn, waveform, *, times=400):
-    """The changes of each of many copies."""
-    copies = []
-    for copy in range(times):
-        drawn.clear()
-        augment(waveform, settings, sample_rate=RATE, rng=recording_rng(seed=0, name="x", copy=copy))
-        copies.append(list(drawn))
-    return copies
-
-
-def test_one_to_three_different_changes_in_any_order(drawn, waveform):
-    copies = [[name for name, _ in copy] for copy in draw(AugmentSettings(), drawn, waveform)]
+def test_one_to_three_different_changes_in_any_order(draw):
+    copies = [[name for name, _ in copy] for copy in draw(AugmentSettings())]
     assert all(len(set(copy)) == len(copy) for copy in copies)
     counts = Counter(len(copy) for copy in copies)
     assert set(counts) == {1, 2, 3}
@@ -58,8 +52,8 @@ def test_one_to_three_different_changes_in_any_order(drawn, waveform):
     assert len({tuple(copy) for copy in copies if len(copy) == 2}) == 12
 
 
-def test_strengths_fill_their_ranges(drawn, waveform):
-    changes = [change for copy in draw(AugmentSettings(), drawn, waveform) for change in copy]
+def test_strengths_fill_their_ranges(draw):
+    changes = [change for copy in draw(AugmentSettings()) for change in copy]
     strengths = {name: np.array([value for which, value in changes if which == name]) for name, _ in changes}
     assert set(strengths["add_noise"]) == {0.035}
     for name, low, high in (("time_stretch", 0.8, 1.2), ("shift_time", -2 * RATE, 2 * RATE), ("pitch_shift", -1, 1)):
@@ -68,19 +62,19 @@ def test_strengths_fill_their_ranges(drawn, waveform):
         assert high - margin < strengths[name].max() <= high, name
 
 
-def test_the_notebooks_settings(drawn, waveform):
+def test_the_notebooks_settings(draw):
     """It scaled the noise by a further random factor, and shifted by at most 2,000 samples."""
     settings = AugmentSettings(noise_random_scale=True, shift_seconds=2000 / RATE)
-    changes = [change for copy in draw(settings, drawn, waveform) for change in copy]
+    changes = [change for copy in draw(settings) for change in copy]
     noise = [value for name, value in changes if name == "add_noise"]
     shift = [abs(value) for name, value in changes if name == "shift_time"]
     assert 0 <= min(noise) < 0.002 < 0.033 < max(noise) < 0.035
     assert 1900 < max(shift) <= 2000
 
 
-def test_all_four_and_none(drawn, waveform):
-    assert {len(copy) for copy in draw(AugmentSettings(min_steps=4, max_steps=4), drawn, waveform, times=10)} == {4}
-    assert {len(copy) for copy in draw(AugmentSettings(min_steps=0, max_steps=0), drawn, waveform, times=10)} == {0}
+def test_all_four_and_none(draw):
+    assert {len(copy) for copy in draw(AugmentSettings(min_steps=4, max_steps=4), times=10)} == {4}
+    assert {len(copy) for copy in draw(AugmentSettings(min_steps=0, max_steps=0), times=10)} == {0}
 
 
 def test_changes_of_no_strength_change_nothing(waveform):

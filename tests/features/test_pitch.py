@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 import scipy.signal
 
-from ser.errors import SettingsError
 from ser.features.extract import extract
 from ser.features.pitch import HIGHEST_HZ, LOWEST_HZ, _window_autocorrelation, track_pitch
-from ser.features.settings import FeatureSettings, rows_of
+from ser.features.settings import FeatureSettings
 
 RATE = 22050
 SETTINGS = FeatureSettings(n_fft=1024, hop_length=441, groups=("pitch",))
@@ -73,15 +72,3 @@ def test_the_window_s_autocorrelation():
     full = np.correlate(window, window, "full")[999:] / (window @ window)
     lags = np.arange(0, 500, 7)
     np.testing.assert_allclose(_window_autocorrelation(lags / 1000), full[lags], atol=1e-4)
-
-
-def test_pitch_stands_beside_other_groups():
-    settings = FeatureSettings(n_fft=1024, hop_length=441, n_mels=64, groups=("logmel", "pitch"))
-    both = extract(voice(200.0), settings)
-    assert both.shape[0] == 66
-    np.testing.assert_array_equal(both[rows_of(settings)["pitch"]], extract(voice(200.0), SETTINGS))
-
-
-def test_a_frame_that_is_too_short_for_a_low_voice_is_refused():
-    with pytest.raises(SettingsError, match="n_fft is 512, but a pitch of 60 Hz needs two periods: give 735 or more"):
-        FeatureSettings(n_fft=512, groups=("pitch",))

@@ -46,6 +46,10 @@ def test_every_group_names_its_rows(group):
         ({"sample_rate": 8000, "groups": ("tonnetz",)}, "sample_rate is 8000, but a constant-Q chroma needs above"),
         ({"sample_rate": 8000}, "n_bands is 6.*6400 Hz"),
         ({"n_fft": 128}, "n_fft is 128"),
+        (
+            {"n_fft": 512, "groups": ("pitch",)},
+            "n_fft is 512, but a pitch of 60 Hz needs two periods: give 735 or more",
+        ),
         # A stranger's model could fill the memory with these, or not come to an end.
         ({"sample_rate": 192_001}, "sample_rate is 192001, but should be at most 192000"),
         ({"n_fft": 2**40}, "n_fft is 1099511627776, but should be at most 65536"),
