@@ -29,17 +29,14 @@ _STEPS_AT_ONCE = 256
 def time_stretch(waveform: NDArray[np.float32], *, rate: float) -> NDArray[np.float32]:
     """Return the waveform played `rate` times as fast at the same pitch (`librosa.effects.time_stretch`).
 
-    Only what adds up is in double precision and then rounded: the transforms whose phases stay in C until the end. In
-    single precision the phase of a quiet bin is rough; elsewhere that affects one frame, and only while it is quiet.
+    It is float32 `[round(samples / rate)]`. Only what adds up is in double precision and then rounded: the transforms
+    whose phases stay in C until the end. In single precision the phase of a quiet bin is rough; elsewhere that affects
+    one frame alone, and only while the bin is quiet.
 
     Parameters
     ----------
     waveform : float32 `[samples]`, one or more, finite.
     rate : above 0; over 1 shortens.
-
-    Returns
-    -------
-    float32 `[round(samples / rate)]`.
 
     Raises
     ------
@@ -67,17 +64,13 @@ def time_stretch(waveform: NDArray[np.float32], *, rate: float) -> NDArray[np.fl
 
 
 def pitch_shift(waveform: NDArray[np.float32], *, semitones: float, sample_rate: int) -> NDArray[np.float32]:
-    """Return the waveform `semitones` higher at the same length and rate (`librosa.effects.pitch_shift`).
+    """Return the waveform `semitones` higher at the same rate, float32 `[samples]` (`librosa.effects.pitch_shift`).
 
     It is stretched by 2^(-semitones / 12) and resampled back to its length (soxr, high quality).
 
     Parameters
     ----------
     waveform : float32 `[samples]`, one or more, finite, at `sample_rate`.
-
-    Returns
-    -------
-    float32 `[samples]`.
     """
     rate = 2.0 ** (-semitones / 12)
     shifted = soxr.resample(time_stretch(waveform, rate=rate), sample_rate / rate, sample_rate, quality="HQ")

@@ -72,11 +72,9 @@ def mix(
         return normalised, lengths, targets
     weight = draw_mixing_weight(settings.mixup, generator=generator)
     partner = torch.randperm(len(lengths), generator=generator)
-
-    def mixed(values: Tensor) -> Tensor:
-        return weight * values + (1 - weight) * values[partner.to(values.device)]
-
-    return mixed(normalised), torch.maximum(lengths, lengths[partner.to(lengths.device)]), mixed(targets)
+    others, of_others = normalised[partner.to(normalised.device)], targets[partner.to(targets.device)]
+    longer = torch.maximum(lengths, lengths[partner.to(lengths.device)])
+    return weight * normalised + (1 - weight) * others, longer, weight * targets + (1 - weight) * of_others
 
 
 def draw_mixing_weight(mixup: float, *, generator: torch.Generator) -> float:

@@ -124,8 +124,7 @@ def change_sound(
     """
     if not settings.changes_sound:
         return features, lengths
-    n, n_rows, _ = features.shape
-    n_bands = n_bands or n_rows
+    n, n_bands = len(features), n_bands or features.shape[1]
     level = ops.level_quantile(ops.to_power(features[:, :n_bands]), lengths)
     if settings.vtlp:
         alpha = torch.exp(_uniform(-settings.vtlp, settings.vtlp, n, generator=generator))
@@ -170,7 +169,6 @@ def _draw_gain(
     width = _uniform(*_BUMP_WIDTH, n, 2, 1, generator=generator)
     bumps = size[:, 1:] * torch.exp(-0.5 * ((scale - middle) / width) ** 2)  # [n, 2, bands]
     gain[rows] += (size[:, 0] * (2 * scale - 1) + bumps.sum(dim=1))[rows]
-
     rows = _chosen(settings.telephone, n, generator=generator)
     centres = ops.band_edges(n_bands, sample_rate=sample_rate)[1:-1]
     low, high = (_uniform(*edge, n, 1, generator=generator) for edge in (_TELEPHONE_LOW_HZ, _TELEPHONE_HIGH_HZ))

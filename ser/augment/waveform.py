@@ -62,16 +62,12 @@ def augment(
 ) -> NDArray[np.float32]:
     """Return the waveform after a random choice of the four changes, in random order.
 
-    How many is drawn evenly from `min_steps` to `max_steps`, then which and in what order; each change draws its
-    own strength evenly from its range.
+    How many is drawn evenly from `min_steps` to `max_steps`, then which and in what order; each change draws its own
+    strength evenly from its range. The result is a new float32 `[samples']`; only time stretch changes the length.
 
     Parameters
     ----------
     waveform : float32 `[samples]`, one or more, at `sample_rate`; it is not changed.
-
-    Returns
-    -------
-    float32 `[samples']`, a new array; only time stretch changes the length.
     """
     n_steps = rng.integers(settings.min_steps, settings.max_steps, endpoint=True)
     changed = waveform.astype(np.float32)

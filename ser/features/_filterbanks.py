@@ -6,7 +6,7 @@ They are written from the published formulas, so that inference needs no librosa
 
 from functools import lru_cache
 from itertools import pairwise
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,8 +30,7 @@ _BANDS_A_BLOCK = 16
 
 def hz_to_octaves(frequencies: NDArray[_Float], *, tuning: float = 0.0, n_chroma: int = 12) -> NDArray[_Float]:
     """Return frequencies in Hz as octaves above A0 tuned by `tuning` chroma steps (`librosa.hz_to_octs`)."""
-    octaves: NDArray[_Float] = np.log2(frequencies / (_A440_OCTAVE_ZERO * 2.0 ** (tuning / n_chroma)))
-    return octaves
+    return cast(NDArray[_Float], np.log2(frequencies / (_A440_OCTAVE_ZERO * 2.0 ** (tuning / n_chroma))))
 
 
 @lru_cache(maxsize=16)

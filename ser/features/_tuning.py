@@ -13,19 +13,15 @@ _EDGES = np.linspace(-0.5, 0.5, 101)
 
 
 def estimate_tuning(power: NDArray[np.float32], *, sample_rate: int, n_fft: int, n_chroma: int) -> float:
-    """Return the most frequent deviation of the spectral peaks from the nearest chroma step.
+    """Return the most frequent deviation of the spectral peaks from the nearest chroma step: -0.50, -0.49, ..., 0.49.
 
     The peaks lie between 150 and 4,000 Hz, rise above a tenth of their frame's largest power, and are interpolated by a
-    parabola; the weaker half of them is left out, and the rest fill a histogram of 100 bins. Equal to
-    `librosa.estimate_tuning(S=power, ...)` to the last bit, which takes care about single and double precision below.
+    parabola; the weaker half of them is left out, and the rest fill a histogram of 100 bins; 0.0 where there
+    is none. To the last bit `librosa.estimate_tuning(S=power, ...)`, hence the care about single and double precision.
 
     Parameters
     ----------
     power : float32 `[frames, 1 + n_fft // 2]`, the power spectrum.
-
-    Returns
-    -------
-    One of -0.50, -0.49, ..., 0.49; 0.0 where no peak is found.
     """
     searched = _searched_bins(sample_rate, n_fft)
     loud = power[:, searched] > np.float32(_PEAK_THRESHOLD) * power.max(axis=1, keepdims=True)

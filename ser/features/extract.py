@@ -29,11 +29,11 @@ def extract(waveform: NDArray[np.float32], settings: FeatureSettings) -> NDArray
     """Return the features of a whole recording, one column a frame.
 
     Frames are centred, as librosa's are: the first one's middle is the first sample, and zeros lie beyond both ends.
-    Each group equals the function of `librosa.feature` called with the same sizes and otherwise its defaults:
-    `mfcc`, `delta` (of order 1 and 2, of the whole recording's MFCC), `chroma_stft`, `melspectrogram`,
-    `zero_crossing_rate`, `spectral_contrast`, `rms`. "mel" is power; "logmel" is the same in decibels, no lower than 80
-    dB under its largest value (`librosa.power_to_db`). "pitch" is no librosa function: see `ser.features.pitch`.
-    The other groups are the functions of `librosa.feature` of their names; "tonnetz" is of the constant-Q chroma.
+    Each group equals the function of `librosa.feature` called with the same sizes and otherwise its defaults: `mfcc`,
+    `delta` (of order 1 and 2, of the whole recording's MFCC), `chroma_stft`, `melspectrogram`, `zero_crossing_rate`,
+    `spectral_contrast`, `rms` and those of the groups' own names; "tonnetz" is of the constant-Q chroma. "mel" is
+    power; "logmel" is the same in decibels, no lower than 80 dB under its largest value (`librosa.power_to_db`).
+    "pitch" is no librosa function: see `ser.features.pitch`.
 
     Parameters
     ----------

@@ -1,14 +1,11 @@
-"""The registry of feature groups: names, sizes, units, checks, and how each is computed.
-
-A new group is one entry of `GROUPS`. librosa is imported only where a group or the backend asks for it.
-"""
+"""The registry of feature groups: names, sizes, units, checks, and how each is computed; one entry of `GROUPS` each."""
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,15 +36,13 @@ class LibrosaAnalysis:
     @cached_property
     def mel(self) -> Values:
         """Mel spectrogram, power, float32 [n_mels, frames]."""
-        mel: Values = self.feature.melspectrogram(n_mels=self.settings.n_mels, **self.spectrum)
-        return mel
+        return cast(Values, self.feature.melspectrogram(n_mels=self.settings.n_mels, **self.spectrum))
 
     @cached_property
     def mfcc(self) -> Values:
         """MFCC, float32 [n_mfcc, frames]."""
         sizes = {"n_mfcc": self.settings.n_mfcc, "n_mels": self.settings.n_mels}
-        mfcc: Values = self.feature.mfcc(**sizes, **self.spectrum)
-        return mfcc
+        return cast(Values, self.feature.mfcc(**sizes, **self.spectrum))
 
 
 @dataclass(frozen=True)

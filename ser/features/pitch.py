@@ -49,11 +49,8 @@ def _grid(sample_rate: int, n_fft: int) -> tuple[NDArray[np.float64], NDArray[np
 
 
 def _window_autocorrelation(lag: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the normalised autocorrelation of a Hann window, at lags from 0 to 1 of its length (Boersma 1993, eq. 8).
-
-    A lag of more than half of it is held at half, where the window still has some weight.
-    """
-    lag = np.minimum(lag, 0.5)
+    """Return a Hann window's normalised autocorrelation, at lags from 0 to 1 of its length (Boersma 1993, eq. 8)."""
+    lag = np.minimum(lag, 0.5)  # beyond, the window has hardly any weight
     turn = 2 * np.pi * lag
     return (1 - lag) * (2 / 3 + np.cos(turn) / 3) + np.sin(turn) / (2 * np.pi)
 

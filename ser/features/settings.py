@@ -71,11 +71,9 @@ def rows_of(settings: FeatureSettings) -> dict[str, slice]:
     >>> rows_of(FeatureSettings())["chroma"]
     slice(39, 51, None)
     """
-    sizes = [GROUPS[name].n_rows(settings) for name in settings.groups]
-    return {
-        name: slice(stop - size, stop)
-        for name, size, stop in zip(settings.groups, sizes, accumulate(sizes), strict=True)
-    }
+    sizes = {name: GROUPS[name].n_rows(settings) for name in settings.groups}
+    stops = accumulate(sizes.values())
+    return {name: slice(stop - size, stop) for (name, size), stop in zip(sizes.items(), stops, strict=True)}
 
 
 def feature_names(settings: FeatureSettings) -> tuple[str, ...]:

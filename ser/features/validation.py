@@ -113,8 +113,7 @@ def suggestion(value: str, known: Iterable[str]) -> str:
 
 def as_plain(settings: Any) -> dict[str, Any]:
     """Return a settings dataclass as a dict of plain values (lists for tuples), fit for JSON, YAML and checkpoints."""
-    plain: dict[str, Any] = to_jsonable_python(settings)
-    return plain
+    return cast(dict[str, Any], to_jsonable_python(settings))
 
 
 def _sentence(error: ValidationError, cls: Any, values: Mapping[str, Any], *, where: str) -> str:
