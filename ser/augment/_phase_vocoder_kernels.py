@@ -15,9 +15,8 @@ QUIET = np.float32(1e-18)
 
 def _compiled(function: Callable[..., None]) -> Callable[..., None]:
     """Compile at the first call; keep the machine code on disk where there is a folder that may be written."""
-    compiled: Callable[..., None]
     try:
-        compiled = numba.njit(function, error_model="numpy", cache=True)
+        compiled: Callable[..., None] = numba.njit(function, error_model="numpy", cache=True)
     except RuntimeError:  # numba found no folder: then every process compiles for itself
         compiled = numba.njit(function, error_model="numpy")
     return compiled

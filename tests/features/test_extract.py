@@ -135,13 +135,9 @@ def test_deltas_are_those_of_the_whole_recording():
     features = fit_length(extract(y, FeatureSettings()), 216)
     assert not features[:, 44:].any()
     np.testing.assert_array_equal(features[:, :44], extract(y, FeatureSettings()))
-
-
-def test_fit_length_cuts():
-    features = np.arange(12, dtype=np.float32).reshape(2, 6)
-    fitted = fit_length(features, 4)
-    assert fitted.dtype == np.float32
-    np.testing.assert_array_equal(fitted, [[0, 1, 2, 3], [6, 7, 8, 9]])
+    cut = fit_length(features, 40)
+    assert cut.dtype == np.float32
+    np.testing.assert_array_equal(cut, features[:, :40])
 
 
 @pytest.mark.parametrize("shape", [(0,), (2, 5000)])
