@@ -20,6 +20,7 @@ def test_each_network_is_a_file_and_a_choice_of_the_configuration():
         ("cnn_bilstm_luong", {"lstm_hiden": 3}, 216, "model.network.lstm_hiden is not a setting; did you mean"),
         ("cnn_bilstm_luong", {"lstm_hidden": "3"}, 216, "model.network.lstm_hidden is '3'"),
         ("cnn_bilstm_luong", {}, 1, "features.max_length is 1, but model cnn_bilstm_luong needs at least 2"),
+        ("residual_bilstm", {"kernel": True}, 216, "model.network.kernel is true, but fusion_weight is 0"),
         ("residual_bilstm", {"fusion_weight": 0.5}, 216, "a multiple of 16 bands .* the features have 4 rows"),
     ],
 )

@@ -52,9 +52,3 @@ def test_an_unfitted_kernel_prefers_nothing_and_nothing_of_it_is_trained():
     assert head.landmarks.shape == (N_LANDMARKS, N_FUNCTIONALS + 2 * N_BANDS + N_CONTOUR)
     torch.testing.assert_close(head(utterance(30), torch.tensor([30])).softmax(dim=1), torch.full((1, 4), 0.25))
     assert not list(head.parameters())
-
-
-def test_without_a_fusion_weight_there_is_no_kernel():
-    settings = {"channels": [4, 8], "lstm_hidden": 4, "attention_hidden": 4, "kernel": True}
-    recogniser = build_recogniser("residual_bilstm", settings, n_features=N_BANDS, max_length=64, n_classes=4)
-    assert recogniser.utterance_head is None

@@ -10,6 +10,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ser.errors import SettingsError
 from ser.features.validation import FractionBelowOne, ListOf, Positive, settings_dataclass
 from ser.models.attention import AttentivePooling
 from ser.models.networks import Architecture
@@ -44,6 +45,10 @@ class ResidualBiLstmSettings:
     dropout: FractionBelowOne = 0.3
     fusion_weight: FractionBelowOne = 0.0
     kernel: bool = False
+
+    def __post_init__(self) -> None:
+        if self.kernel and not self.fusion_weight:
+            raise SettingsError("kernel is true, but fusion_weight is 0; give fusion_weight above 0, or kernel=false.")
 
 
 class ResidualBiLstm(nn.Module):
