@@ -48,14 +48,13 @@ def functionals(features: Tensor, lengths: Tensor, *, n_bands: int) -> Tensor:
     lengths : int64 [batch], frames of each utterance before the padding.
     """
     bands, pitch, voicing = features[:, :n_bands], features[:, n_bands], features[:, n_bands + 1]
-    mask = frame_mask(lengths, features.shape[2])
-    real = mask.float()  # [b, frames]
+    real = frame_mask(lengths, features.shape[2]).float()  # [b, frames]
     length = real.sum(dim=1, keepdim=True).clamp(min=1.0)  # [b, 1]
-    level, loud = level_and_loudness(bands, mask)
+    level, loud = _level_and_loudness(bands, lengths)
     groups = bands.reshape(-1, N_GROUPS, n_bands // N_GROUPS, bands.shape[2]).mean(dim=2)  # [b, groups, frames]
-    spectrum = torch.cat([groups, cepstra(bands)], dim=1)  # [b, groups + cepstra, frames]
+    spectrum = torch.cat([groups, _cepstra(bands)], dim=1)  # [b, groups + cepstra, frames]
 
-    voiced = voiced_fraction(voicing) * loud
+    voiced = _voiced_fraction(voicing) * loud
     step = _step(pitch)
     inside = F.pad(real[:, 1:], (1, 0))  # frames that have one before them
     smooth = voiced * inside * (step.abs() < _LARGEST_STEP)
@@ -67,13 +66,13 @@ def functionals(features: Tensor, lengths: Tensor, *, n_bands: int) -> Tensor:
         *_mean_and_deviation(torch.stack([pitch, voicing, level], dim=1), voiced, real),
         *_mean_and_deviation(torch.stack([step, step.abs()], dim=1), smooth, real),
     ]
-    time = (torch.arange(mask.shape[1], device=mask.device) + 0.5) / length  # [b, frames], 0 to 1
-    around = pitch - _mean(pitch.unsqueeze(1), voiced, real)
+    time = (torch.arange(real.shape[1], device=real.device) + 0.5) / length  # [b, frames], 0 to 1
+    around = pitch - _mean(pitch, voiced, real)
     for sixth in range(_SIXTHS):
         here = real * (time >= sixth / _SIXTHS) * (time < (sixth + 1) / _SIXTHS)
-        found += [_mean(around.unsqueeze(1), voiced * here, real), _mean(level.unsqueeze(1), here, real)]
-    offset = 2 * (time - _mean(time.unsqueeze(1), voiced, real))
-    found += [_mean((around * offset**power).unsqueeze(1), voiced, real) for power in (1, 2)]
+        found += [_mean(around, voiced * here, real), _mean(level, here, real)]
+    offset = 2 * (time - _mean(time, voiced, real))
+    found += [_mean(around * offset**power, voiced, real) for power in (1, 2)]
     fractions = [weight.sum(dim=1, keepdim=True) / length for weight in (voiced, loud)]
     return torch.cat([*found, torch.log(length), *fractions], dim=1)
 
@@ -84,10 +83,9 @@ def band_functionals(features: Tensor, lengths: Tensor, *, n_bands: int) -> Tens
     They tell speakers apart; `functionals` has groups of bands instead, which serve for unseen speakers. Parameters are
     those of `functionals`.
     """
-    mask = frame_mask(lengths, features.shape[2])
     bands = features[:, :n_bands]
-    _, loud = level_and_loudness(bands, mask)
-    return torch.cat(_mean_and_deviation(bands, loud, mask.float()), dim=1)
+    _, loud = _level_and_loudness(bands, lengths)
+    return torch.cat(_mean_and_deviation(bands, loud, frame_mask(lengths, features.shape[2]).float()), dim=1)
 
 
 def contour(features: Tensor, lengths: Tensor, *, n_bands: int) -> Tensor:
@@ -98,20 +96,18 @@ def contour(features: Tensor, lengths: Tensor, *, n_bands: int) -> Tensor:
     eighths overlap: the weight of a frame falls from 1 in the middle of an eighth to 0 in the middle of the next. The
     pitch is that of voiced frames. Parameters are those of `functionals`.
     """
-    mask = frame_mask(lengths, features.shape[2])
     bands, pitch, voicing = features[:, :n_bands], features[:, n_bands], features[:, n_bands + 1]
-    level, _ = level_and_loudness(bands, mask)
-    loud = ((level > _CONTOUR_LOUD_DB) & mask).float()
-    frames = torch.arange(mask.shape[1], device=mask.device)  # [frames]
+    level, loud = _level_and_loudness(bands, lengths, within=_CONTOUR_LOUD_DB)
+    frames = torch.arange(bands.shape[2], device=bands.device)  # [frames]
     first = loud.argmax(dim=1, keepdim=True)  # [b, 1]
     last = (loud * (frames + 1)).argmax(dim=1, keepdim=True)
     inside = (frames >= first) & (frames <= last)  # [b, frames]
     place = (frames - first + 0.5) / (last - first + 1) * _EIGHTHS - 0.5  # an eighth's middle is a whole number
-    eighths = torch.arange(_EIGHTHS, device=mask.device).unsqueeze(1)
+    eighths = torch.arange(_EIGHTHS, device=bands.device).unsqueeze(1)
     near = (1 - (place.unsqueeze(1) - eighths).abs()).clamp(min=0)  # [b, eighths, frames]
     weight = (near + _SPARE) * inside.unsqueeze(1)
-    voiced = weight * (voiced_fraction(voicing) + _SPARE).unsqueeze(1)
-    signals = torch.cat([cepstra(bands), level.unsqueeze(1), voicing.unsqueeze(1)], dim=1)  # [b, cepstra + 2, frames]
+    voiced = weight * (_voiced_fraction(voicing) + _SPARE).unsqueeze(1)
+    signals = torch.cat([_cepstra(bands), level.unsqueeze(1), voicing.unsqueeze(1)], dim=1)  # [b, cepstra + 2, frames]
     means = [
         over @ of.transpose(1, 2) / over.sum(dim=2, keepdim=True)  # [b, eighths, cepstra + 2], [b, eighths, 1]
         for of, over in ((signals, weight), (pitch.unsqueeze(1), voiced))
@@ -119,23 +115,24 @@ def contour(features: Tensor, lengths: Tensor, *, n_bands: int) -> Tensor:
     return torch.cat(means, dim=2).flatten(1)
 
 
-def level_and_loudness(bands: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+def _level_and_loudness(bands: Tensor, lengths: Tensor, *, within: float = _LOUD_DB) -> tuple[Tensor, Tensor]:
     """Return the level in dB, 0 where loudest, and 1 in loud frames, else 0; both float32 [b, frames]."""
+    mask = frame_mask(lengths, bands.shape[2])
     level = 10 * torch.log10(torch.pow(10.0, bands / 10).sum(dim=1) + _TINY)
     level = level - level.masked_fill(~mask, -math.inf).amax(dim=1, keepdim=True)
     level = torch.where(mask, level, 0.0)
-    return level, (level > _LOUD_DB).float() * mask.float()
+    return level, ((level > within) & mask).float()
 
 
-def voiced_fraction(voicing: Tensor) -> Tensor:
-    """Return how far a frame counts as voiced, 0 to 1, from its voicing; both float32 [b, frames]."""
+def _voiced_fraction(voicing: Tensor) -> Tensor:
     low, high = _VOICING
     return ((voicing - low) / (high - low)).clamp(0, 1)
 
 
 def _mean(signals: Tensor, weight: Tensor, real: Tensor) -> Tensor:
-    """Return the weighted mean over frames: float32 [b, signals] of [b, signals, frames] and [b, frames]."""
+    """Return float32 [b, signals], the mean over frames of [b, signals, frames], or of one signal, [b, frames]."""
     weight = weight + _SPARE * real
+    signals = signals.unsqueeze(1) if signals.ndim == 2 else signals
     return (signals * weight.unsqueeze(1)).sum(dim=2) / weight.sum(dim=1, keepdim=True).clamp(min=_SPARE)
 
 
@@ -149,7 +146,7 @@ def _step(signals: Tensor) -> Tensor:
     return F.pad(signals[..., 1:] - signals[..., :-1], (1, 0))
 
 
-def cepstra(bands: Tensor) -> Tensor:
+def _cepstra(bands: Tensor) -> Tensor:
     """Return terms 1 to 15 of the orthonormal cosine transform along the bands, float32 [b, cepstra, frames]."""
     n_bands = bands.shape[1]
     order = torch.arange(1, N_CEPSTRA + 1, device=bands.device).unsqueeze(1)

@@ -22,15 +22,12 @@ class Normalisation(nn.Module):
     max_length : frames, for normalisation per coefficient; None normalises per band.
     """
 
-    mean: Tensor
-    scale: Tensor
-
     def __init__(self, n_features: int, *, max_length: int | None = None) -> None:
         super().__init__()
         self.per_band = max_length is None
         shape = (n_features, max_length or 1)
-        self.register_buffer("mean", torch.zeros(shape))
-        self.register_buffer("scale", torch.ones(shape))
+        self.mean = nn.Buffer(torch.zeros(shape))
+        self.scale = nn.Buffer(torch.ones(shape))
 
     def set_statistics(self, mean: Tensor, scale: Tensor) -> None:
         """Take the statistics of the training part; `scale` is 1 where a value never varies."""

@@ -45,11 +45,9 @@ class Recogniser(nn.Module):
         logits, weights = self.network_logits(features, lengths)  # [b, classes], [b, frames']
         if self.utterance_head is None:
             return logits, weights
-        of_head = self.utterance_head(features, lengths)  # [b, classes]
-        fused = (1 - self.fusion_weight) * F.log_softmax(logits, dim=1) + self.fusion_weight * F.log_softmax(
-            of_head, dim=1
-        )
-        return fused, weights
+        both = logits, self.utterance_head(features, lengths)
+        of_network, of_head = (F.log_softmax(one, dim=1) for one in both)  # [b, classes]
+        return (1 - self.fusion_weight) * of_network + self.fusion_weight * of_head, weights
 
     def network_logits(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Return logits and attention weights of the network alone; shapes as of `forward`."""

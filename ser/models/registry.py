@@ -26,8 +26,8 @@ ARCHITECTURES: dict[str, Architecture] = {
 """Name -> architecture."""
 
 
-def check_architecture(name: str, settings: Mapping[str, Any], *, n_features: int, max_length: int) -> None:
-    """Check the arguments of `build_recogniser` without building anything.
+def check_architecture(name: str, settings: Mapping[str, Any], *, n_features: int, max_length: int) -> float:
+    """Check the arguments of `build_recogniser`; return the fusion weight of the utterance-level head, 0 without one.
 
     Raises
     ------
@@ -36,18 +36,18 @@ def check_architecture(name: str, settings: Mapping[str, Any], *, n_features: in
     """
     if name not in ARCHITECTURES:
         raise SettingsError(f"model.name is {name!r}; {suggestion(name, ARCHITECTURES)}.")
-    weight = fusion_weight(name, settings)
-    min_frames = ARCHITECTURES[name].min_frames
-    if max_length < min_frames:
-        raise SettingsError(
-            f"features.max_length is {max_length}, but model {name} needs at least {min_frames} frames."
-        )
+    architecture = ARCHITECTURES[name]
+    weight = getattr(read_settings(architecture.settings, settings, where="model.network"), "fusion_weight", 0.0)
+    least = architecture.min_frames
+    if max_length < least:
+        raise SettingsError(f"features.max_length is {max_length}, but model {name} needs at least {least} frames.")
     n_bands = n_features - N_PITCH
     if weight and (n_bands < N_GROUPS or n_bands % N_GROUPS):
         raise SettingsError(
             f"model.network.fusion_weight needs features.groups=[logmel,pitch] and a multiple of {N_GROUPS} bands "
             f"(features.n_mels), but the features have {n_features} rows; model.network.fusion_weight=0 does without."
         )
+    return float(weight)
 
 
 def build_recogniser(
@@ -59,10 +59,9 @@ def build_recogniser(
     ------
     SettingsError : as `check_architecture`.
     """
-    check_architecture(name, settings, n_features=n_features, max_length=max_length)
+    weight = check_architecture(name, settings, n_features=n_features, max_length=max_length)
     architecture = ARCHITECTURES[name]
     network_settings = read_settings(architecture.settings, settings, where="model.network")
-    weight = fusion_weight(name, settings)
     n_rows = n_features - N_PITCH if weight else n_features
     head = KernelHead if getattr(network_settings, "kernel", False) else FunctionalsHead
     return Recogniser(
@@ -71,9 +70,3 @@ def build_recogniser(
         utterance_head=head(n_bands=n_rows, n_classes=n_classes) if weight else None,
         fusion_weight=weight,
     )
-
-
-def fusion_weight(name: str, settings: Mapping[str, Any]) -> float:
-    """Return the weight of the architecture's utterance-level head in the late fusion; 0: it has none."""
-    network_settings = read_settings(ARCHITECTURES[name].settings, settings, where="model.network")
-    return float(getattr(network_settings, "fusion_weight", 0.0))

@@ -19,18 +19,12 @@ class FunctionalsHead(nn.Module):
     Buffers, float32: `mean`, `scale` [functionals], `weight` [classes, functionals], `bias` [classes].
     """
 
-    mean: Tensor
-    scale: Tensor
-    weight: Tensor
-    bias: Tensor
-
     def __init__(self, *, n_bands: int, n_classes: int) -> None:
         super().__init__()
         self.n_bands = n_bands
-        self.register_buffer("mean", torch.zeros(N_FUNCTIONALS))
-        self.register_buffer("scale", torch.ones(N_FUNCTIONALS))
-        self.register_buffer("weight", torch.zeros(n_classes, N_FUNCTIONALS))
-        self.register_buffer("bias", torch.zeros(n_classes))
+        self.mean, self.scale = nn.Buffer(torch.zeros(N_FUNCTIONALS)), nn.Buffer(torch.ones(N_FUNCTIONALS))
+        self.weight = nn.Buffer(torch.zeros(n_classes, N_FUNCTIONALS))
+        self.bias = nn.Buffer(torch.zeros(n_classes))
 
     def forward(self, features: Tensor, lengths: Tensor) -> Tensor:
         """Return logits, float32 [batch, classes]; parameters as in `ser.models.functionals.functionals`."""
@@ -49,21 +43,14 @@ class KernelHead(nn.Module):
     `weight` [classes, N_LANDMARKS], `bias` [classes]. Landmarks that are not needed have no weight.
     """
 
-    mean: Tensor
-    whitening: Tensor
-    landmarks: Tensor
-    weight: Tensor
-    bias: Tensor
-
     def __init__(self, *, n_bands: int, n_classes: int) -> None:
         super().__init__()
         n_statistics = N_FUNCTIONALS + 2 * n_bands + N_CONTOUR
         self.n_bands = n_bands
-        self.register_buffer("mean", torch.zeros(n_statistics))
-        self.register_buffer("whitening", torch.eye(n_statistics))
-        self.register_buffer("landmarks", torch.zeros(N_LANDMARKS, n_statistics))
-        self.register_buffer("weight", torch.zeros(n_classes, N_LANDMARKS))
-        self.register_buffer("bias", torch.zeros(n_classes))
+        self.mean, self.whitening = nn.Buffer(torch.zeros(n_statistics)), nn.Buffer(torch.eye(n_statistics))
+        self.landmarks = nn.Buffer(torch.zeros(N_LANDMARKS, n_statistics))
+        self.weight = nn.Buffer(torch.zeros(n_classes, N_LANDMARKS))
+        self.bias = nn.Buffer(torch.zeros(n_classes))
 
     def forward(self, features: Tensor, lengths: Tensor) -> Tensor:
         """Return logits, float32 [batch, classes]; parameters as in `ser.models.functionals.functionals`."""

@@ -13,7 +13,7 @@ from ser.errors import SettingsError
 from ser.features import validation
 from ser.features.settings import FeatureSettings
 from ser.features.validation import NaturalNumber, Positive, Seed, settings_dataclass, suggestion
-from ser.models.registry import ARCHITECTURES, check_architecture, fusion_weight
+from ser.models.registry import ARCHITECTURES, check_architecture
 from ser.training.module import MONITORED, ModelSettings
 
 
@@ -117,8 +117,8 @@ def read_run_settings(configuration: Mapping[str, Any]) -> RunSettings:
     settings = validation.read_settings(RunSettings, configuration, where="")
     _check_trainer(settings.trainer)
     features, model = settings.features, settings.model
-    check_architecture(model.name, model.network, n_features=features.n_features, max_length=features.max_length)
-    is_fused = fusion_weight(model.name, model.network) > 0
+    sizes = {"n_features": features.n_features, "max_length": features.max_length}
+    is_fused = check_architecture(model.name, model.network, **sizes) > 0
     if is_fused and features.groups != ("logmel", "pitch"):
         raise SettingsError(
             f"model.network.fusion_weight needs features.groups=[logmel,pitch], but it is {list(features.groups)}: "

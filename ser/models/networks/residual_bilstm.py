@@ -68,10 +68,8 @@ class ResidualBiLstm(nn.Module):
         self.stem = nn.Conv2d(1, first, kernel_size=(7, 5), stride=_STEM_STRIDE, padding=(3, 2), bias=False)
         self.stem_norm = nn.BatchNorm2d(first)
         self.blocks = nn.ModuleList(
-            [
-                ResidualBlock(first, first, stride=_BLOCK_STRIDES[0], dropout=settings.block_dropout),
-                ResidualBlock(first, second, stride=_BLOCK_STRIDES[1], dropout=settings.block_dropout),
-            ]
+            ResidualBlock(first, n_out, stride=stride, dropout=settings.block_dropout)
+            for n_out, stride in zip(settings.channels, _BLOCK_STRIDES, strict=True)
         )
         self.project = nn.Conv1d(second * rows, 2 * hidden, kernel_size=1, bias=False)
         self.project_norm = nn.BatchNorm1d(2 * hidden)
@@ -98,10 +96,10 @@ class ResidualBiLstm(nn.Module):
         """
         maps = features.unsqueeze(1).contiguous(memory_format=torch.channels_last)  # [b, 1, 64, 256]
         mask = frame_mask(lengths, features.shape[2])[:, :: _STEM_STRIDE[1]]  # [b, 128]
-        maps = F.relu(self.stem_norm(self.stem(maps))) * _over_maps(mask)  # [b, 32, 16, 128]
+        maps = F.relu(self.stem_norm(self.stem(maps))) * mask[:, None, None]  # [b, 32, 16, 128]
         for block, (_, stride) in zip(self.blocks, _BLOCK_STRIDES, strict=True):
             mask = mask[:, ::stride]
-            maps = block(maps, _over_maps(mask))  # [b, 32, 8, 128], [b, 64, 4, 64]
+            maps = block(maps, mask[:, None, None])  # [b, 32, 8, 128], [b, 64, 4, 64]
         states = self.dropout(F.relu(self.project_norm(self.project(maps.flatten(1, 2)))))  # [b, 128, 64]
         states = self._recur(states.transpose(1, 2), mask)  # [b, 64, 128]
         mean, deviation, weights = self.pooling(states, mask)  # [b, 128], [b, 128], [b, 64]
@@ -114,10 +112,10 @@ class ResidualBiLstm(nn.Module):
         """
         places = torch.arange(states.shape[1], device=states.device)  # [frames]
         mirrored = mask.sum(dim=1, keepdim=True) - 1 - places  # [b, frames], negative in the padding
-        mirrored = torch.where(mirrored < 0, places, mirrored)
+        mirrored = torch.where(mirrored < 0, places, mirrored).unsqueeze(2).expand_as(states)
         there, _ = self.forwards(states)
-        back, _ = self.backwards(_reorder(states, mirrored))
-        return torch.cat([there, _reorder(back, mirrored)], dim=2)
+        back, _ = self.backwards(states.gather(1, mirrored))
+        return torch.cat([there, back.gather(1, mirrored[..., : back.shape[2]])], dim=2)
 
 
 class ResidualBlock(nn.Module):
@@ -137,11 +135,9 @@ class ResidualBlock(nn.Module):
         self.shortcut_norm = nn.BatchNorm2d(n_out)
 
     def forward(self, maps: Tensor, mask: Tensor) -> Tensor:
-        """Map float32 [batch, n_in, bands, frames] to [batch, n_out, bands', frames'], 0 where `mask` is 0.
+        """Map float32 [batch, n_in, bands, frames] to [batch, n_out, bands', frames'], 0 where `mask` is false.
 
-        Parameters
-        ----------
-        mask : float32 [batch, 1, 1, frames'].
+        `mask` is bool [batch, 1, 1, frames'].
         """
         inner = self.dropout(F.relu(self.first_norm(self.first(maps)))) * mask
         inner = self.second_norm(self.second(inner))
@@ -149,16 +145,6 @@ class ResidualBlock(nn.Module):
         # Bands are averaged, frames left out: a mean over frames would reach into the padding.
         outer = F.avg_pool2d(maps, (bands, 1), ceil_mode=True)[..., ::frames]
         return F.relu(inner + self.shortcut_norm(self.shortcut(outer))) * mask
-
-
-def _over_maps(mask: Tensor) -> Tensor:
-    """Return bool [batch, frames] as float32 [batch, 1, 1, frames]."""
-    return mask[:, None, None, :].float()
-
-
-def _reorder(states: Tensor, places: Tensor) -> Tensor:
-    """Return float32 [batch, frames, hidden] with the frames in the order of int64 [batch, frames]."""
-    return states.gather(1, places.unsqueeze(2).expand(-1, -1, states.shape[2]))
 
 
 ARCHITECTURE = Architecture(
