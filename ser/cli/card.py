@@ -6,7 +6,7 @@ without an inner validation part (`data.val_size=0`), `emobox`, `song`. A sectio
 out. `output=<file>` names the card; its pictures lie in docs/model_card/ beside it.
 """
 
-from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from ser.cli.command import key_value_command
@@ -37,33 +37,21 @@ class ModelCardSettings:
     song: str = ""
     output: str = "MODEL_CARD.md"
 
-    @property
-    def others(self) -> dict[str, Path]:
-        """Title -> folder of those that were given."""
-        return {title: Path(getattr(self, key)) for key, title in OTHERS.items() if getattr(self, key)}
-
-    @property
-    def command(self) -> str:
-        """The command that writes the card, without the places of this machine."""
-        name = Path(self.model).stem
-        given = [key for key in ("cross_validation", *OTHERS) if getattr(self, key)]
-        return " ".join([f"python -m ser card model={name}", *(f"{key}=<folder>" for key in given)])
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Write the card, print the paths of its files; return the exit status."""
-    keys = f"model=<name or file>, cross_validation=<folder>, {'=, '.join(OTHERS)}=, output="
-    return key_value_command(_write, ModelCardSettings, arguments, name="card", description=__doc__, keys=keys)
-
 
 def _write(settings: ModelCardSettings) -> str:
+    """Return the paths of the card and its pictures."""
     from ser.evaluation.model_card.card import write_card  # torch, only once it is needed
 
+    others = {key: Path(getattr(settings, key)) for key in OTHERS if getattr(settings, key)}
+    given = " ".join(f"{key}=<folder>" for key in ("cross_validation", *others))
     paths = write_card(
         settings.model,
         cross_validation=Path(settings.cross_validation),
-        others=settings.others,
-        command=settings.command,
+        others={OTHERS[key]: folder for key, folder in others.items()},
+        command=f"python -m ser card model={Path(settings.model).stem} {given}",  # without the places of this machine
         output=Path(settings.output),
     )
     return "\n".join(map(str, paths))
+
+
+main = partial(key_value_command, _write, ModelCardSettings, name="card", description=__doc__)

@@ -3,8 +3,8 @@
 import argparse
 import logging
 import sys
-from collections.abc import Callable, Collection, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Sequence
+from typing import TypeVar, get_type_hints
 
 from ser.errors import SerError, SettingsError
 from ser.features.validation import read_settings
@@ -27,12 +27,10 @@ def exit_status(act: Callable[[], int]) -> int:
 def key_value_command(
     act: Callable[[S], str],
     settings_class: type[S],
-    arguments: Sequence[str] | None,
+    arguments: Sequence[str] | None = None,
     *,
     name: str,
     description: str | None,
-    keys: str,
-    numbers: Collection[str] = (),
     log_level: int = logging.WARNING,
 ) -> int:
     """Read the settings of `python -m ser <name> key=value ...`, act, print what `act` returns; return `exit_status`.
@@ -41,13 +39,13 @@ def key_value_command(
     ----------
     act : does the work; what it imports is imported only once the settings are good.
     arguments : None takes those of the command line.
-    description, keys : the help texts of the command and of its arguments.
-    numbers : the keys whose values are whole numbers; all others are text.
+    description : the help text of the command.
     """
+    types = get_type_hints(settings_class)
     parser = argparse.ArgumentParser(
         prog=f"python -m ser {name}", description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("settings", nargs="+", help=keys)
+    parser.add_argument("settings", nargs="+", help=f"{'=, '.join(types)}=")
     given = parser.parse_args(arguments).settings
     logging.basicConfig(level=log_level, format="%(message)s")
 
@@ -57,7 +55,7 @@ def key_value_command(
             key, equals, value = argument.partition("=")
             if not equals:
                 raise SettingsError(f"{argument!r} is not understood; give settings as key=value.")
-            values[key] = int(value) if key in numbers and value.isdecimal() else value
+            values[key] = int(value) if types.get(key) is not str and value.isdecimal() else value
         print(act(read_settings(settings_class, values, where=name)).removesuffix("\n"))
         return 0
 

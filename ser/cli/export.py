@@ -1,10 +1,10 @@
-"""`python -m ser export checkpoint=<run folder or file> format=onnx`: a model for prediction without PyTorch.
+"""`python -m ser export checkpoint=<run folder or file> format=onnx [output=<file.onnx>]`: a model without PyTorch.
 
 Writes `model.onnx`, with the normalisation and the softmax inside, and beside it `model.json`, the metadata. Keep
 the two together; `python -m ser predict checkpoint=<model.onnx>` reads them.
 """
 
-from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -27,13 +27,11 @@ class ExportSettings:
             raise SettingsError(f"output is {self.output}, but should end in {ONNX}.")
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Export, print the path of the model; return the exit status."""
-    keys = "checkpoint=<path>, format=onnx, output=<file.onnx>"
-    return key_value_command(_export, ExportSettings, arguments, name="export", description=__doc__, keys=keys)
-
-
 def _export(settings: ExportSettings) -> str:
+    """Return the path of the model."""
     from ser.inference.export import export_onnx  # torch, only once it is needed
 
     return str(export_onnx(Path(settings.checkpoint), Path(settings.output) if settings.output else None))
+
+
+main = partial(key_value_command, _export, ExportSettings, name="export", description=__doc__)

@@ -7,7 +7,7 @@ Writes `<name>.safetensors`, the weights; `<name>.json`, the metadata; and, wher
 `<name>.onnx`, for prediction without PyTorch. They lie in the package, or in `folder=<folder>`. Keep them together.
 """
 
-from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -30,13 +30,8 @@ class PublishSettings:
     cross_validation: str = ""
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Publish, print the paths of the files; return the exit status."""
-    keys = "checkpoint=<path>, name=<name>, folder=<folder>, cross_validation=<folder>"
-    return key_value_command(_publish, PublishSettings, arguments, name="publish", description=__doc__, keys=keys)
-
-
 def _publish(settings: PublishSettings) -> str:
+    """Return the paths of the files."""
     from ser.evaluation.publish import publish  # torch, only once it is needed
 
     folder = Path(settings.folder) if settings.folder else MODELS
@@ -44,3 +39,6 @@ def _publish(settings: PublishSettings) -> str:
     output = folder / f"{settings.name}{SAFETENSORS}"
     paths = publish(Path(settings.checkpoint), output, cross_validation=cross_validation)
     return "\n".join(map(str, paths))
+
+
+main = partial(key_value_command, _publish, PublishSettings, name="publish", description=__doc__)

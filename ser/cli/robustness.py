@@ -3,11 +3,11 @@
 Changes the recordings that the runs of a finished cross-validation have scored (`part=validation`, or `part=test`) in
 level, with noise, by a telephone's band and a small room, and predicts them again with the runs. It writes
 `robustness.md` and `robustness.json` into the folder, for the test part into `test/` in it. `count=<n>` takes n
-recordings of each fold.
+recordings of each fold, `workers=<n>` as many processes.
 """
 
 import logging
-from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from ser.cli.command import key_value_command
@@ -25,24 +25,16 @@ class RobustnessSettings:
     workers: Natural = 0
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure, print the table, write it; return the exit status."""
-    return key_value_command(
-        _measure,
-        RobustnessSettings,
-        arguments,
-        name="robustness",
-        description=__doc__,
-        keys="cross_validation=<folder>, part=validation|test, count=<n>, workers=<n>",
-        numbers=("count", "workers"),
-        log_level=logging.INFO,
-    )
-
-
 def _measure(settings: RobustnessSettings) -> str:
+    """Return the table, which is also written."""
     from ser.evaluation.robustness.measurement import measure  # torch, only once it is needed
     from ser.evaluation.robustness.report import write_robustness
 
     folder = Path(settings.cross_validation)
     values = measure(folder, part=settings.part, count=settings.count, workers=settings.workers)
     return write_robustness(values, folder)
+
+
+main = partial(
+    key_value_command, _measure, RobustnessSettings, name="robustness", description=__doc__, log_level=logging.INFO
+)
