@@ -97,16 +97,21 @@ def prepare(samples: Sequence[Sample], recipe: Recipe, *, cache_dir: Path, worke
     ------
     AudioError : no sample at all could be read.
     """
-    keys = _entry_keys(samples, recipe)
-    paths = [entry_path(cache_dir, key) for key in keys]
-    shape = (recipe.features.n_features, recipe.features.max_length)
+    # Spread over 256 folders, which any file system likes.
+    paths = [cache_dir / key[:2] / f"{key[2:]}.features" for key in _entry_keys(samples, recipe)]
     # One allocation that the entries are read into: a second copy would double the peak of memory.
-    matrix = np.empty((len(samples), *shape), dtype=np.float32)
+    shape = (len(samples), recipe.features.n_features, recipe.features.max_length)
+    matrix = np.empty(shape, dtype=np.float32)
     with ThreadPoolExecutor(core_count()) as pool:  # reading, checksums and copies all let go of the interpreter
         found = track(pool.map(_read_into, matrix, paths), total=len(paths), description="Cache", unit="samples")
         lengths = np.fromiter(found, dtype=np.int64, count=len(paths))
     missing = np.flatnonzero(lengths == 0).tolist()
-    failures = _fill(missing, samples, paths, matrix, lengths, recipe, workers) if missing else {}
+    failures = _make([(samples[row], paths[row]) for row in missing], recipe, workers) if missing else {}
+    for row in missing:
+        lengths[row] = _read_into(matrix[row], paths[row])
+        if not lengths[row]:
+            reason = f"its features could not be read back from {paths[row]}; is the disk full?"
+            failures.setdefault(samples[row].recording.path, reason)
     kept = [row for row, sample in enumerate(samples) if sample.recording.path not in failures]
     log.info("%d samples, the features of %d from the cache", len(kept), len(samples) - len(missing))
     if not kept:
@@ -117,31 +122,14 @@ def prepare(samples: Sequence[Sample], recipe: Recipe, *, cache_dir: Path, worke
     return Prepared(samples=tuple(samples[row] for row in kept), features=matrix, lengths=lengths, failures=failures)
 
 
-def _fill(
-    missing: Sequence[int],
-    samples: Sequence[Sample],
-    paths: Sequence[Path],
-    matrix: NDArray[np.float32],
-    lengths: NDArray[np.int64],
-    recipe: Recipe,
-    workers: int,
-) -> dict[Path, str]:
-    """Make the missing entries, read them into their rows, and return the recordings that cannot be read."""
-    rows_of: dict[Recording, list[int]] = {}
-    for row in missing:  # a recording and its copies are one task, so that it is decoded once
-        rows_of.setdefault(samples[row].recording, []).append(row)
-    tasks = [(recording, [(samples[row].copy, paths[row]) for row in rows]) for recording, rows in rows_of.items()]
-    made = map_in_workers(functools.partial(_make_entries, recipe=recipe), tasks, workers=workers)
+def _make(missing: Sequence[tuple[Sample, Path]], recipe: Recipe, workers: int) -> dict[Path, str]:
+    """Write the missing entries; return the recordings that cannot be read, and why."""
+    tasks: dict[Recording, list[tuple[int, Path]]] = {}
+    for sample, path in missing:  # a recording and its copies are one task, so that it is decoded once
+        tasks.setdefault(sample.recording, []).append((sample.copy, path))
+    made = map_in_workers(functools.partial(_make_entries, recipe=recipe), list(tasks.items()), workers=workers)
     made = track(made, total=len(tasks), description="Features", unit="recordings")
-    failures: dict[Path, str] = {}
-    for (recording, rows), reason in zip(rows_of.items(), made, strict=True):
-        for row in rows if reason is None else ():
-            lengths[row] = _read_into(matrix[row], paths[row])
-            if not lengths[row]:
-                reason = f"its features could not be read back from {paths[row]}; is the disk full?"
-        if reason is not None:
-            failures[recording.path] = reason
-    return failures
+    return {recording.path: reason for recording, reason in zip(tasks, made, strict=True) if reason is not None}
 
 
 def _make_entries(task: tuple[Recording, list[tuple[int, Path]]], *, recipe: Recipe) -> str | None:
@@ -168,11 +156,6 @@ def _read_into(row: NDArray[np.float32], path: Path) -> int:
         return 0
     row[:] = fit_length(entry, row.shape[1])
     return int(min(entry.shape[1], row.shape[1]))
-
-
-def entry_path(cache_dir: Path, key: str) -> Path:
-    """Return where the entry of `key` (hexadecimal) lies: spread over 256 folders, which any file system likes."""
-    return cache_dir / key[:2] / f"{key[2:]}.features"
 
 
 def write_entry(path: Path, features: NDArray[np.float32]) -> None:
@@ -214,7 +197,7 @@ def _entry_keys(samples: Sequence[Sample], recipe: Recipe) -> list[str]:
 
 
 def _versions(settings: FeatureSettings) -> dict[str, str]:
-    sources = {name: Path(__file__).parents[1] / f"{name}.py" for name in _CODE}
-    code = {name: hashlib.sha256(source.read_bytes()).hexdigest() for name, source in sources.items()}
+    ser = Path(__file__).parents[1]
+    code = {name: hashlib.sha256((ser / f"{name}.py").read_bytes()).hexdigest() for name in _CODE}
     libraries = (*_LIBRARIES, "librosa") if settings.needs_librosa else _LIBRARIES
     return code | {name: version(name) for name in libraries}

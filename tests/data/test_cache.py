@@ -12,7 +12,7 @@ from ser.audio.io import read_sound
 from ser.augment.waveform import AugmentSettings, augment, recording_rng
 from ser.corpora.manifest import find_recordings
 from ser.data import cache as preparation
-from ser.data.cache import Recipe, Sample, entry_path, prepare, read_entry, write_entry
+from ser.data.cache import Recipe, Sample, prepare, read_entry, write_entry
 from ser.errors import AudioError
 from ser.features.extract import extract
 from ser.features.settings import FeatureSettings
@@ -298,8 +298,6 @@ def test_an_entry_is_read_as_it_was_written(entry):
     assert [path.name for path in entry.parent.iterdir()] == ["cd.features"]
 
 
-def test_entries_are_spread_over_folders(tmp_path):
-    assert entry_path(tmp_path, "abcdef01") == tmp_path / "ab" / "cdef01.features"
 
 
 def test_an_absent_entry_is_none(tmp_path):

@@ -51,18 +51,13 @@ class CnnBiLstmLuong(nn.Module):
             nn.ReLU(),
             nn.MaxPool1d(2),
         )
-        self.lstm = nn.LSTM(
-            second,
-            settings.lstm_hidden,
-            num_layers=settings.lstm_layers,
-            batch_first=True,
-            bidirectional=True,
-            # One layer has nothing between layers to drop, and PyTorch warns about it.
-            dropout=settings.lstm_dropout if settings.lstm_layers > 1 else 0.0,
-        )
+        n_layers, hidden = settings.lstm_layers, settings.lstm_hidden
+        # One layer has nothing between layers to drop, and PyTorch warns about it.
+        dropout = settings.lstm_dropout if n_layers > 1 else 0.0
+        self.lstm = nn.LSTM(second, hidden, n_layers, batch_first=True, bidirectional=True, dropout=dropout)
         self.attention = LuongDotAttention()
         self.dropout = nn.Dropout(settings.dropout)
-        self.classify = nn.Linear(4 * settings.lstm_hidden, n_classes)
+        self.classify = nn.Linear(4 * hidden, n_classes)
 
     def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Return logits and attention weights.
