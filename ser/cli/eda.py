@@ -18,17 +18,8 @@ def _task(configuration: DictConfig) -> None:
     run(read_settings(EdaSettings, plain(configuration), where="eda"))
 
 
-def as_overrides(arguments: Sequence[str]) -> list[str]:
-    """Return the arguments as Hydra reads them: a bare word in front is the task.
-
-    >>> as_overrides(["table", "output_path=features.parquet"])
-    ['task=table', 'output_path=features.parquet']
-    """
-    first, *others = arguments or ["task=report"]
-    is_word = not first.startswith("-") and "=" not in first
-    return [f"task={first}" if is_word else first, *others]
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command with `arguments`; None takes those of the command line."""
-    return hydra_command(_task, "eda", as_overrides(sys.argv[1:] if arguments is None else arguments))
+    """Run the command with `arguments`, a bare word in front being the task; None takes those of the command line."""
+    first, *others = (sys.argv[1:] if arguments is None else arguments) or ["task=report"]
+    is_word = not first.startswith("-") and "=" not in first
+    return hydra_command(_task, "eda", [f"task={first}" if is_word else first, *others])

@@ -8,7 +8,6 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from ser.cli.eda import as_overrides
 from ser.corpora.manifest import find_recordings
 from ser.corpora.ravdess import EMOTIONS
 from tests.command_line import ROOT, is_one_sentence, rows_of, run_in_process, typed, users_environment
@@ -113,10 +112,8 @@ def test_what_cannot_be_read_is_listed_and_the_rest_done(tmp_path, tiny_corpus):
     assert first.path.name in report
 
 
-def test_the_first_bare_word_is_the_task():
-    assert as_overrides([]) == ["task=report"]
-    assert as_overrides(["plot_emotions", "a=b"]) == ["task=plot_emotions", "a=b"]
-    assert as_overrides(["--cfg", "job"]) == ["--cfg", "job"]
+def test_without_a_bare_word_the_task_is_that_of_the_configuration(folder, tiny_corpus):
+    assert "task: report" in eda("--cfg", "job", folder=folder, corpus=tiny_corpus).stdout
 
 
 def test_the_package_needs_neither_torch_nor_lightning():
