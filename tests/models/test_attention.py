@@ -1,24 +1,8 @@
 import torch
 
-from ser.models.attention import LuongDotAttention
+from ser.models.attention import AttentivePooling, LuongDotAttention
 
-
-def test_weights_are_a_distribution_over_the_frames():
-    torch.manual_seed(0)
-    context, weights = LuongDotAttention()(torch.randn(5, 16), torch.randn(5, 30, 16))
-    assert context.shape == (5, 16)
-    assert weights.shape == (5, 30)
-    assert (weights >= 0).all()
-    torch.testing.assert_close(weights.sum(dim=1), torch.ones(5))
-
-
-def test_the_frame_most_like_the_query_counts_most():
-    states = torch.eye(4)[None]
-    context, weights = LuongDotAttention()(torch.tensor([[0.0, 0.0, 3.0, 0.0]]), states)
-    # Scores 0, 0, 3, 0: softmax by hand.
-    high = torch.exp(torch.tensor(3.0)) / (torch.exp(torch.tensor(3.0)) + 3)
-    torch.testing.assert_close(weights[0, 2], high)
-    torch.testing.assert_close(context, weights)  # the states are the unit vectors
+# The weights of the dot score are tested with the network that has them, in test_cnn_bilstm_luong.py.
 
 
 def test_large_scores_do_not_overflow():
@@ -26,3 +10,18 @@ def test_large_scores_do_not_overflow():
     context, weights = LuongDotAttention()(1e4 * torch.ones(1, 4), states)
     assert weights[0].argmax() == states[0].sum(dim=1).argmax()
     assert torch.isfinite(context).all()
+
+
+def test_pooling_is_a_weighted_mean_and_deviation():
+    torch.manual_seed(0)
+    pooling = AttentivePooling(6, 4)
+    states, mask = torch.randn(2, 7, 6), torch.tensor([[True] * 7, [True] * 4 + [False] * 3])
+    mean, deviation, weights = pooling(states, mask)
+    for row, length in enumerate((7, 4)):
+        real = states[row, :length]
+        exponentials = pooling.score(real)[:, 0].exp()
+        expected = exponentials / exponentials.sum()
+        torch.testing.assert_close(weights[row, :length], expected)
+        torch.testing.assert_close(mean[row], expected @ real)
+        spread = (expected @ (real - expected @ real) ** 2 + 1e-5).sqrt()
+        torch.testing.assert_close(deviation[row], spread)

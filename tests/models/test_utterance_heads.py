@@ -1,24 +1,38 @@
-"""The utterance-level heads: their statistics, the kernel against numpy, and their place in a recogniser."""
+"""The utterance-level heads, the kernel against numpy, and their place in a recogniser."""
 
 import numpy as np
+import pytest
 import torch
 
 from ser.models.functionals import N_CONTOUR, N_FUNCTIONALS, functionals
 from ser.models.registry import build_recogniser
 from ser.models.utterance_heads import N_LANDMARKS, FunctionalsHead, KernelHead, gaussian_kernel
+from tests.models.utterances import N_BANDS, utterance
 
-N_BANDS = 32
+SETTINGS = {"channels": [4, 8], "lstm_hidden": 4, "attention_hidden": 4}
+LENGTHS = torch.tensor([50])
+BUFFERS = {
+    FunctionalsHead: {"mean", "scale", "weight", "bias"},
+    KernelHead: {"mean", "whitening", "landmarks", "weight", "bias"},
+}
 
 
-def utterance(n_frames):
-    draw = torch.Generator().manual_seed(0)
-    bands = -40 + 12 * torch.randn(1, N_BANDS, n_frames, generator=draw)
-    return torch.cat([bands, 7 + torch.rand(1, 2, n_frames, generator=draw)], dim=1)
+def build(**settings):
+    torch.manual_seed(0)
+    sizes = {"n_features": N_BANDS + 2, "max_length": 64, "n_classes": 4}
+    return build_recogniser("residual_bilstm", SETTINGS | settings, **sizes).eval()
 
 
-def test_an_unfitted_head_prefers_nothing():
-    logits = FunctionalsHead(n_bands=N_BANDS, n_classes=4)(utterance(30), torch.tensor([30]))
+@pytest.mark.parametrize("head", BUFFERS)
+def test_an_unfitted_head_prefers_nothing_is_not_trained_and_is_kept(head):
+    recogniser = build(fusion_weight=0.3, kernel=head is KernelHead)
+    assert type(recogniser.utterance_head) is head
+    logits = recogniser.utterance_head(utterance(50), LENGTHS)
     torch.testing.assert_close(logits.softmax(dim=1), torch.full((1, 4), 0.25))
+    assert not list(recogniser.utterance_head.parameters())
+    kept = {name for name in recogniser.state_dict() if name.startswith("utterance_head")}
+    assert kept == {f"utterance_head.{name}" for name in BUFFERS[head]}
+    assert build().utterance_head is None
 
 
 def test_the_kernel_against_numpy():
@@ -29,26 +43,27 @@ def test_the_kernel_against_numpy():
     torch.testing.assert_close(gaussian_kernel(rows, rows).diagonal(), torch.ones(5))
 
 
-def test_padding_changes_nothing():
+def test_the_statistics_of_a_kernel_are_the_functionals_the_bands_and_the_contour():
     head = KernelHead(n_bands=N_BANDS, n_classes=3)
-    short, padded = utterance(37), torch.zeros(1, N_BANDS + 2, 80)
-    padded[:, :, :37] = short
-    lengths = torch.tensor([37])
-    torch.testing.assert_close(head.statistics(padded, lengths), head.statistics(short, lengths), rtol=1e-4, atol=1e-4)
-
-
-def test_its_statistics_are_the_functionals_the_bands_and_the_contour():
-    head, features = KernelHead(n_bands=N_BANDS, n_classes=3), utterance(50)
-    values = head.statistics(features, torch.tensor([50]))
+    values = head.statistics(utterance(50), LENGTHS)
     assert values.shape == (1, N_FUNCTIONALS + 2 * N_BANDS + N_CONTOUR)
-    torch.testing.assert_close(values[:, :N_FUNCTIONALS], functionals(features, torch.tensor([50]), n_bands=N_BANDS))
+    assert head.landmarks.shape == (N_LANDMARKS, values.shape[1])
+    torch.testing.assert_close(values[:, :N_FUNCTIONALS], functionals(utterance(50), LENGTHS, n_bands=N_BANDS))
 
 
-def test_an_unfitted_kernel_prefers_nothing_and_nothing_of_it_is_trained():
-    settings = {"channels": [4, 8], "lstm_hidden": 4, "attention_hidden": 4, "fusion_weight": 0.5, "kernel": True}
-    recogniser = build_recogniser("residual_bilstm", settings, n_features=N_BANDS + 2, max_length=64, n_classes=4)
-    head = recogniser.utterance_head
-    assert isinstance(head, KernelHead)
-    assert head.landmarks.shape == (N_LANDMARKS, N_FUNCTIONALS + 2 * N_BANDS + N_CONTOUR)
-    torch.testing.assert_close(head(utterance(30), torch.tensor([30])).softmax(dim=1), torch.full((1, 4), 0.25))
-    assert not list(head.parameters())
+def test_late_fusion_weighs_the_log_probabilities():
+    recogniser, features = build(fusion_weight=0.3), utterance(50)
+    recogniser.utterance_head.weight.normal_(std=0.1)
+    logits, weights = recogniser.network_logits(features, LENGTHS)
+    fused, fused_weights = recogniser(features, LENGTHS)
+    of_head = recogniser.utterance_head(features, LENGTHS)
+    expected = logits.softmax(dim=1) ** 0.7 * of_head.softmax(dim=1) ** 0.3
+    torch.testing.assert_close(fused.softmax(dim=1), expected / expected.sum())
+    torch.testing.assert_close(fused_weights, weights)
+
+
+def test_the_network_does_not_get_the_rows_of_the_pitch():
+    recogniser, other = build(fusion_weight=0.3), utterance(50)
+    other[:, N_BANDS:] += 1
+    expected = recogniser.network_logits(utterance(50), LENGTHS)
+    torch.testing.assert_close(recogniser.network_logits(other, LENGTHS), expected)
