@@ -88,13 +88,11 @@ def test_what_is_wrong_is_told_in_one_sentence(arguments, told, tmp_path, tiny_c
     assert is_one_sentence(done.stderr, told), done.stderr
 
 
-@pytest.mark.parametrize("makes", ["nothing", "an empty folder"])
-def test_a_corpus_that_is_not_there_is_told(makes, tmp_path):
-    corpus = tmp_path / "corpus"
-    if makes == "an empty folder":
-        corpus.mkdir()
-    done = eda(folder=tmp_path, corpus=corpus, status=1)
-    assert is_one_sentence(done.stderr, str(corpus)), done.stderr
+@pytest.mark.parametrize("corpus", ["nothing", "empty"])
+def test_a_corpus_that_is_not_there_is_told(corpus, tmp_path):
+    (tmp_path / "empty").mkdir()
+    done = eda(folder=tmp_path, corpus=tmp_path / corpus, status=1)
+    assert is_one_sentence(done.stderr, str(tmp_path / corpus)), done.stderr
 
 
 def test_what_cannot_be_read_is_listed_and_the_rest_done(tmp_path, tiny_corpus):

@@ -125,7 +125,6 @@ def test_a_sweep_writes_one_sorted_table_the_same_by_both_launchers(train, tiny,
     [
         ("model.lrr=1", "Could not override 'model.lrr'"),
         ("experiment=orignal", "Could not find 'experiment/orignal'"),
-        ("features.max_length=0", "features.max_length is 0"),
         ("+trainer.max_epoch=3", "trainer.max_epoch is not a setting; did you mean 'max_epochs'"),
         ("data.root=/no/such/folder", "/no/such/folder is not a folder; set data.root"),
         ("trainer.accelerator=gpux", "trainer cannot be set up so"),
