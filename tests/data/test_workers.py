@@ -11,76 +11,58 @@ import threadpoolctl
 from ser.data.workers import core_count, map_in_workers
 from ser.errors import SerError
 
-TASKS = """
-    import os
-    import signal
-    import threadpoolctl
 
-    def is_out_of_reach(_):
-        return signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, [])
-
-    def where(_):
-        return os.getpid()
-
-    def threads(_):
-        import numpy  # loads BLAS
-        return [library["num_threads"] for library in threadpoolctl.threadpool_info()]
-
-    def reciprocal(number):
-        return 1 / number
-
-    def die(_):
-        os._exit(9)
-"""
+def is_out_of_reach(_):
+    return signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, [])
 
 
-@pytest.fixture
-def tasks(tmp_path, monkeypatch):
-    """A module that worker processes can import too."""
-    (tmp_path / "worker_tasks.py").write_text(textwrap.dedent(TASKS))
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(sys.modules, "worker_tasks", raising=False)
-    import worker_tasks
+def where(_):
+    return os.getpid()
 
-    return worker_tasks
+
+def threads(_):
+    return {library["num_threads"] for library in threadpoolctl.threadpool_info()}
+
+
+def reciprocal(number):
+    return 1 / number
+
+
+def die(_):
+    os._exit(9)
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_results_come_in_order(workers):
+def test_results_come_in_order_and_exceptions_pass_through(workers):
     assert list(map_in_workers(math.sqrt, range(20), workers=workers, chunk=3)) == [n**0.5 for n in range(20)]
+    with pytest.raises(ZeroDivisionError):
+        list(map_in_workers(reciprocal, [1, 0, 2], workers=workers, chunk=1))
 
 
-def test_work_is_spread_over_processes_of_one_thread(tasks, monkeypatch):
+def test_work_is_spread_over_processes_of_one_thread(monkeypatch):
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         monkeypatch.setenv(variable, "2")
-    places = set(map_in_workers(tasks.where, range(4), workers=2, chunk=1))
-    assert os.getpid() not in places
-    assert all(set(found) <= {1} for found in map_in_workers(tasks.threads, range(2), workers=2, chunk=1))
+    assert os.getpid() not in set(map_in_workers(where, range(4), workers=2, chunk=1))
+    assert list(map_in_workers(threads, range(2), workers=2, chunk=1)) == [{1}, {1}]
 
 
-def test_little_work_stays_here_and_on_one_thread(tasks):
-    assert set(map_in_workers(tasks.where, range(8), workers=4, chunk=8)) == {os.getpid()}
+def test_little_work_stays_here_and_on_one_thread():
+    assert set(map_in_workers(where, range(8), workers=4, chunk=8)) == {os.getpid()}
     with threadpoolctl.threadpool_limits(2):
-        assert all(set(found) <= {1} for found in map_in_workers(tasks.threads, range(2), workers=1))
+        assert list(map_in_workers(threads, range(2), workers=1)) == [{1}, {1}]
     assert list(map_in_workers(math.sqrt, [], workers=0)) == []
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_an_exception_of_the_work_passes_through(tasks, workers):
-    with pytest.raises(ZeroDivisionError):
-        list(map_in_workers(tasks.reciprocal, [1, 0, 2], workers=workers, chunk=1))
-
-
-def test_a_dead_worker_is_an_error_with_a_remedy(tasks):
+def test_a_dead_worker_is_an_error_with_a_remedy():
     with pytest.raises(SerError, match=r"worker processes died.*with fewer workers"):
-        list(map_in_workers(tasks.die, range(2), workers=2, chunk=1))
+        list(map_in_workers(die, range(2), workers=2, chunk=1))
 
 
-def test_ctrl_c_reaches_no_worker_and_its_parent_still(tasks):
+def test_ctrl_c_reaches_no_worker_and_its_parent_still():
     before = signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
     try:
-        assert all(map_in_workers(tasks.is_out_of_reach, range(2), workers=2, chunk=1))
-        assert not tasks.is_out_of_reach(None)
+        assert all(map_in_workers(is_out_of_reach, range(2), workers=2, chunk=1))
+        assert not is_out_of_reach(None)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 

@@ -27,8 +27,7 @@ def level_of(bands):
 
 
 @pytest.mark.parametrize(
-    ("statistics", "n_values"),
-    [(functionals, N_FUNCTIONALS), (band_functionals, 2 * N_BANDS), (contour, N_CONTOUR)],
+    ("statistics", "n_values"), [(functionals, N_FUNCTIONALS), (band_functionals, 2 * N_BANDS), (contour, N_CONTOUR)]
 )
 def test_padding_and_neighbours_change_nothing_and_the_shortest_is_finite(statistics, n_values):
     lengths = (0, 1, 2, 5, 37, 80)
