@@ -4,6 +4,7 @@ A full disk is played by a limit on the size of a file, which makes the same cal
 """
 
 import os
+import re
 import resource
 import shutil
 import signal
@@ -28,9 +29,7 @@ def train_short_of_room(folder):
             resource.setrlimit(resource.RLIMIT_FSIZE, unlimited)
         assert done.returncode == 1, done.stdout + done.stderr
         assert "Traceback" not in done.stdout + done.stderr
-        last = done.stderr.splitlines()[-1]
-        assert last.startswith("error: [Errno 27] File too large")
-        assert holding in last
+        assert re.match(rf"error: \[Errno 27\] File too large.*{holding}", done.stderr.splitlines()[-1])
 
     return run
 
@@ -38,13 +37,8 @@ def train_short_of_room(folder):
 @pytest.fixture
 def fresh(folder, tmp_path):
     """The debug experiment on the corpus that others share, with a cache and a run folder of its own."""
-    paths = {"output_dir": tmp_path, "cache_dir": tmp_path / "cache", "data_dir": folder / "data"}
-    return (
-        "experiment=debug",
-        "data.workers=1",
-        f"hydra.run.dir={tmp_path}/run",
-        *(f"paths.{k}={v}" for k, v in paths.items()),
-    )
+    below = (f"paths.output_dir={tmp_path}", f"paths.cache_dir={tmp_path}/cache", f"paths.data_dir={folder}/data")
+    return "experiment=debug", "data.workers=1", f"hydra.run.dir={tmp_path}/run", *below
 
 
 def files_in(folder: Path) -> dict[str, bytes]:
@@ -58,9 +52,7 @@ def test_a_checkpoint_that_the_disk_cannot_hold_leaves_the_one_before(debug_run,
     assert files_in(run_dir / "checkpoints") == before
 
 
-def test_features_that_the_disk_cannot_hold_end_the_run_in_one_sentence(
-    debug_run, fresh, tmp_path, train_short_of_room
-):
+def test_features_that_the_disk_cannot_hold_end_the_run(debug_run, fresh, tmp_path, train_short_of_room):
     train_short_of_room(*fresh, holding=f"{tmp_path}/cache/")
     assert files_in(tmp_path / "cache") == {}
 
@@ -73,8 +65,7 @@ def test_a_corpus_that_the_disk_cannot_hold_is_not_left_in_part(fresh, tmp_path,
 def test_a_folder_that_cannot_be_written_is_one_sentence(fresh, tmp_path, train):
     (tmp_path / "in-the-way").touch()
     done = train(*fresh, f"hydra.run.dir={tmp_path}/in-the-way/run", status=1)
-    assert done.stderr.splitlines()[-1].startswith("error: ")
-    assert "in-the-way" in done.stderr.splitlines()[-1]
+    assert re.match("error: .*in-the-way", done.stderr.splitlines()[-1])
     assert "Traceback" not in done.stdout + done.stderr
 
 

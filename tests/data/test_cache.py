@@ -97,12 +97,6 @@ def test_a_full_cache_makes_nothing_and_gives_the_same(filled, samples, cache_di
     assert made == []
 
 
-def test_two_workers_give_what_one_gives(filled, samples, tmp_path):
-    two = prepare(samples, RECIPE, cache_dir=tmp_path, workers=2)
-    np.testing.assert_array_equal(two.features, filled[1].features)
-    assert two.samples == filled[1].samples
-
-
 def flip(path):
     flipped = bytearray(path.read_bytes())
     flipped[len(flipped) // 2] ^= 1
@@ -183,7 +177,7 @@ def test_a_recording_elsewhere_shares_its_entries(filled, samples, cache_dir, ma
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_bad_recordings_are_left_out_and_listed(filled, recordings, tmp_path, workers):
+def test_bad_recordings_are_left_out_whatever_the_workers(filled, recordings, tmp_path, workers):
     bad = tmp_path / f"{recordings[1].stem}.wav"
     bad.write_text("words")
     mixed = [recordings[0], replace(recordings[1], path=bad), *recordings[2:10]]
