@@ -35,11 +35,8 @@ def key_value_command(
 ) -> int:
     """Read the settings of `python -m ser <name> key=value ...`, act, print what `act` returns; return `exit_status`.
 
-    Parameters
-    ----------
-    act : does the work; what it imports is imported only once the settings are good.
-    arguments : None takes those of the command line.
-    description : the help text of the command.
+    What `act` imports is imported only once the settings are good. `arguments` are those of the command line where they
+    are None, `description` is the help text of the command.
     """
     types = get_type_hints(settings_class)
     parser = argparse.ArgumentParser(

@@ -28,10 +28,8 @@ CONF = str(Path(__file__).parents[2] / "conf")
 def hydra_command(task: Callable[[DictConfig], Any], config_name: str, arguments: Sequence[str] | None = None) -> int:
     """Compose `conf/<config_name>.yaml` and run `task` with it, once or as a sweep; return `exit_status`.
 
-    Parameters
-    ----------
-    task : what it returns is the metric that a sweep optimises.
-    arguments : the overrides; None takes those of the command line.
+    What `task` returns is the metric that a sweep optimises. `arguments` are the overrides; None takes those of the
+    command line.
     """
     if arguments is not None:
         sys.argv[1:] = arguments

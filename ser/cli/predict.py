@@ -22,8 +22,6 @@ from ser.inference.pretrained import NO_DEFAULT, default_model
 if TYPE_CHECKING:
     from ser.inference.predictor import Prediction
 
-_CHECKPOINT = "checkpoint="
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Predict recordings, print a table, JSON or CSV; return 0, or 1 where a recording or the checkpoint failed."""
@@ -108,16 +106,14 @@ def as_csv(predictions: "Sequence[Prediction]") -> str:
     names = predictions[0].class_names
     writer.writerow(["file", "emotion", "confidence", "duration", *(f"p_{name}" for name in names), "warnings"])
     for p in predictions:
-        probabilities = [f"{value:.9g}" for value in p.probabilities]
-        writer.writerow(
-            [p.source, p.emotion, f"{p.confidence:.9g}", f"{p.duration:.3f}", *probabilities, " ".join(p.warnings)]
-        )
+        confidence, *probabilities = (f"{value:.9g}" for value in (p.confidence, *p.probabilities))
+        writer.writerow([p.source, p.emotion, confidence, f"{p.duration:.3f}", *probabilities, " ".join(p.warnings)])
     return text.getvalue()
 
 
 def _sort_arguments(arguments: Sequence[str]) -> tuple[Path | str, list[Path]]:
-    checkpoints = [text.removeprefix(_CHECKPOINT) for text in arguments if text.startswith(_CHECKPOINT)]
-    paths = [Path(text) for text in arguments if not text.startswith(_CHECKPOINT)]
+    checkpoints = [text.removeprefix("checkpoint=") for text in arguments if text.startswith("checkpoint=")]
+    paths = [Path(text) for text in arguments if not text.startswith("checkpoint=")]
     default = None if checkpoints else default_model()
     if default is None and len(checkpoints) != 1:
         needed = "checkpoint=<run folder or file> is needed, once; train a model with `python train.py`."

@@ -57,10 +57,8 @@ class Sample:
 class Recipe:
     """The settings that the features of a sample depend on.
 
-    Attributes
-    ----------
-    augment_seed : it seeds the augmentation of a copy together with the recording's name and the copy's number, so
-        results do not depend on the number of workers or the order of the work.
+    `augment_seed` seeds the augmentation of a copy together with the recording's name and the copy's number, so results
+    do not depend on the number of workers or the order of the work.
     """
 
     features: FeatureSettings

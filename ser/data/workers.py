@@ -21,9 +21,6 @@ log = logging.getLogger(__name__)
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 """Set to 1 before they are loaded, these hold numerical libraries to one thread each."""
 
-_RAISES_THRESHOLDS = 30 * 2**20
-"""Bytes; glibc takes no notice of blocks of 32 MiB and more (mallopt, M_MMAP_THRESHOLD)."""
-
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
@@ -71,7 +68,7 @@ def keep_freed_memory() -> None:
     glibc returns it to the system, and faulting it in again takes a tenth of the time of a recording's features and a
     seventh of a training step. Freeing one large block, never touched, raises the thresholds at which it does so.
     """
-    np.empty(_RAISES_THRESHOLDS, dtype=np.uint8)
+    np.empty(30 * 2**20, dtype=np.uint8)  # of blocks of 32 MiB and more it takes no notice (mallopt, M_MMAP_THRESHOLD)
 
 
 @contextmanager

@@ -59,8 +59,8 @@ class KernelHead(nn.Module):
 
     def statistics(self, features: Tensor, lengths: Tensor) -> Tensor:
         """Return what utterances are compared by, before it is whitened: float32 [batch, statistics]."""
-        of_utterance = [of(features, lengths, n_bands=self.n_bands) for of in (functionals, band_functionals, contour)]
-        return torch.cat(of_utterance, dim=1)
+        parts = functionals, band_functionals, contour
+        return torch.cat([part(features, lengths, n_bands=self.n_bands) for part in parts], dim=1)
 
 
 def gaussian_kernel(rows: Tensor, others: Tensor) -> Tensor:

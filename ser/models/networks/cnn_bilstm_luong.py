@@ -80,9 +80,5 @@ class CnnBiLstmLuong(nn.Module):
         return self.classify(self.dropout(embedding)), weights  # [b, 8], [b, 108]
 
 
-ARCHITECTURE = Architecture(
-    network=CnnBiLstmLuong,
-    settings=CnnBiLstmLuongSettings,
-    per_band=False,
-    min_frames=2,  # the pooling halves the frames, and one must be left
-)
+# The pooling halves the frames, and one must be left.
+ARCHITECTURE = Architecture(network=CnnBiLstmLuong, settings=CnnBiLstmLuongSettings, per_band=False, min_frames=2)
