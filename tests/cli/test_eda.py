@@ -12,7 +12,7 @@ from ser.corpora.manifest import find_recordings
 from ser.corpora.ravdess import EMOTIONS
 from tests.command_line import ROOT, is_one_sentence, rows_of, run_in_process, typed, users_environment
 
-SCORES = (
+FIGURES = (
     "emotion_bar_plot", "audio_duration", "feature_distributions", "correlation_heatmap", "mean_features",
     "effect_sizes", "examples", "embedding_pca",
 )  # fmt: skip
@@ -40,15 +40,15 @@ def analysis(folder, tiny_corpus):
 def test_the_analysis_leaves_all_that_it_promises(analysis):
     tables = ["eda_summary", "label_distribution", "effect_sizes", "group_correlations", "nearest_neighbours"]
     tables += ["neighbour_emotions", *(f"mean_features_{group}" for group in GROUPS)]
-    expected = {f"{name}.png" for name in SCORES} | {f"{name}.csv" for name in tables} | {"report.html"}
+    expected = {f"{name}.png" for name in FIGURES} | {f"{name}.csv" for name in tables} | {"report.html"}
     assert {path.name for path in analysis.iterdir()} == expected
-    for name in SCORES:
+    for name in FIGURES:
         assert (analysis / f"{name}.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_the_report_holds_every_figure_and_the_counts(analysis):
     report = (analysis / "report.html").read_text()
-    assert report.count("data:image/png;base64,") == len(SCORES)
+    assert report.count("data:image/png;base64,") == len(FIGURES)
     assert "45 recordings (45 of speech) by 3 actors" in report
     assert not re.search(r"<script|https?:", report)
 

@@ -13,14 +13,9 @@ import soundfile
 from tests.command_line import is_one_sentence, rows_of
 
 
-@pytest.fixture(scope="module")
-def evaluation(process, debug_run, folder):
-    output = folder / "evaluation"
-    process("evaluate.py", f"checkpoint={debug_run}", f"output_dir={output}")
-    return output
-
-
-def test_the_kept_out_recordings_give_the_figures_of_the_run(evaluation, debug_run):
+def test_the_kept_out_recordings_give_the_figures_of_the_run(process, debug_run, folder):
+    evaluation = folder / "evaluation"
+    process("evaluate.py", f"checkpoint={debug_run}", f"output_dir={evaluation}")
     ours, theirs = (json.loads((place / "metrics.json").read_text()) for place in (evaluation, debug_run))
     assert ours["confusion_matrix"] == theirs["confusion_matrix"]
     assert ours["protocol"] == theirs["protocol"]

@@ -11,15 +11,10 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
-def readme_commands() -> list[str]:
-    """Return the command lines of the README's `sh` blocks, without their comments."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    blocks = re.findall(r"^```sh\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
-    lines = [line.split("  #")[0].strip() for block in blocks for line in block.splitlines()]
-    return [line for line in lines if line]
-
-
-COMMANDS = readme_commands()
+BLOCKS = re.findall(r"^```sh\n(.*?)^```", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+LINES = [line.split("  #")[0].strip() for block in BLOCKS for line in block.splitlines()]
+COMMANDS = [line for line in LINES if line]
+"""The command lines of the README's `sh` blocks, without their comments."""
 EXPERIMENT_ALONE = re.compile(r"python train\.py experiment=(\w+)")
 """What tests/cli/test_train.py runs for every experiment that there is, and looks at what comes of it."""
 

@@ -55,10 +55,8 @@ def test_tensorboard_holds_curves_picture_and_hyperparameters(debug_run):
 
 def test_the_reference_files_hold_the_model(debug_run):
     recogniser, metadata = load_recogniser(debug_run)
-    encoder, scaler = (
-        pickle.loads((debug_run / name).read_bytes())  # noqa: S301 - we wrote it in this test
-        for name in ("label_encoder.pkl", "scaler.pkl")
-    )
+    files = (debug_run / "label_encoder.pkl", debug_run / "scaler.pkl")
+    encoder, scaler = (pickle.loads(path.read_bytes()) for path in files)  # noqa: S301 - we wrote them in this test
     assert tuple(encoder.inverse_transform(range(8))) == metadata.class_names == EMOTIONS
     assert list(encoder.transform(["neutral", "angry"])) == [0, 4]
     assert isinstance(scaler, StandardScaler)
@@ -74,9 +72,8 @@ def test_the_reference_files_hold_the_model(debug_run):
 def test_two_runs_of_one_seed_are_equal_and_of_another_seed_differ(train, folder, debug_run):
     train("experiment=debug", f"hydra.run.dir={folder}/again")
     train("experiment=debug", "seed=0", "data.split_seed=42", f"hydra.run.dir={folder}/other")
-    first, again, other = (
-        read_checkpoint(run / "checkpoints" / "last.ckpt") for run in (debug_run, folder / "again", folder / "other")
-    )
+    runs = (debug_run, folder / "again", folder / "other")
+    first, again, other = (read_checkpoint(run / "checkpoints" / "last.ckpt") for run in runs)
     assert first["history"] == again["history"]
     for name, value in first["state_dict"].items():
         assert torch.equal(value, again["state_dict"][name]), name

@@ -232,21 +232,14 @@ def test_a_recording_and_its_copies_are_decoded_once(samples, tmp_path, monkeypa
     assert sorted(decoded) == sorted({sample.recording.path for sample in samples})
 
 
-@pytest.mark.parametrize("library", preparation._LIBRARIES)
-def test_entries_of_another_version_of_a_library_are_made_anew(samples, cache_dir, made, monkeypatch, library):
+@pytest.mark.parametrize("library", [*preparation._LIBRARIES, "librosa"])
+def test_the_version_of_a_library_matters_where_it_is_used(samples, monkeypatch, library):
+    recipes = RECIPE, replace(RECIPE, features=replace(RECIPE.features, backend="librosa"))
+    before = [preparation._entry_keys(samples[:1], recipe) for recipe in recipes]
     version = preparation.version
     monkeypatch.setattr(preparation, "version", lambda name: "0.0.1" if name == library else version(name))
-    prepare_here(samples[:2], cache_dir)
-    assert made == samples[:2]
-
-
-def test_the_version_of_librosa_matters_only_where_it_is_used(monkeypatch):
-    ours, theirs = RECIPE.features, replace(RECIPE.features, backend="librosa")
-    before = [preparation._versions(settings) for settings in (ours, theirs)]
-    version = preparation.version
-    monkeypatch.setattr(preparation, "version", lambda name: "0.0.1" if name == "librosa" else version(name))
-    assert preparation._versions(ours) == before[0]
-    assert preparation._versions(theirs) != before[1]
+    after = [preparation._entry_keys(samples[:1], recipe) for recipe in recipes]
+    assert (before[0] == after[0], before[1] == after[1]) == (library == "librosa", False)
 
 
 def test_entries_of_other_code_are_made_anew(samples, cache_dir, made, monkeypatch, tmp_path):
@@ -298,16 +291,3 @@ def test_what_is_no_whole_entry_is_none(entry):
         assert read_entry(entry) is None, content
     entry.unlink()
     assert read_entry(entry) is None
-
-
-def test_a_write_that_fails_leaves_the_entry_as_it_was(entry, monkeypatch):
-    def fill_the_disk(path, content):
-        with path.open("wb") as file:
-            file.write(content[:10])
-        raise OSError(28, "No space left on device", str(path))
-
-    monkeypatch.setattr(Path, "write_bytes", fill_the_disk)
-    with pytest.raises(OSError, match="No space"):
-        write_entry(entry, VALUES + 1)
-    np.testing.assert_array_equal(read_entry(entry), VALUES)
-    assert [path.name for path in entry.parent.iterdir()] == ["cd.features"]
