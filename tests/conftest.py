@@ -114,8 +114,7 @@ def scored_cross_validation(tiny_metadata, tmp_path_factory):
     from ser.data.files import write_text_atomically
     from ser.evaluation.cross_validation.report import write_results
     from ser.evaluation.cross_validation.summary import summarise
-    from ser.evaluation.evaluate import _scored
-    from ser.evaluation.report import Evaluation, format_predictions
+    from ser.evaluation.predictions import format_predictions, prediction_table
     from ser.training.cross_validation.plan import plan
     from ser.training.cross_validation.run import describe as describe_cross_validation
 
@@ -146,11 +145,11 @@ def scored_cross_validation(tiny_metadata, tmp_path_factory):
         write_checkpoint(recogniser, metadata, run.folder / "checkpoints" / "best.ckpt")
         actors = run.settings.data.fold_actors
         for part, of_part in (("validation", actors.validation), ("test", actors.test)):
-            paths = [recording.path for recording in recordings if recording.name.actor in of_part]
-            predictions, _ = Predictor.load(run.folder).predict_files(paths, workers=1)
-            scored = tuple(map(_scored, predictions))
-            evaluation = Evaluation(class_names=EMOTIONS, recordings=scored, protocol="Made up.")
-            write_text_atomically(run.predictions(part), format_predictions(evaluation))
+            chosen = [recording for recording in recordings if recording.name.actor in of_part]
+            predictions, _ = Predictor.load(run.folder).predict_files([each.path for each in chosen], workers=1)
+            probabilities = [prediction.probabilities for prediction in predictions]
+            table = prediction_table([each.name for each in chosen], probabilities, EMOTIONS)
+            write_text_atomically(run.predictions(part), format_predictions(table))
     write_results(summarise(describe_cross_validation(settings, runs[0], folder=folder)), folder)
     return folder
 

@@ -13,7 +13,8 @@ def _task(configuration: DictConfig) -> float:
     from ser.features.validation import read_settings
     from ser.training.configuration import plain
 
-    return evaluate(read_settings(EvaluationSettings, plain(configuration), where="evaluate")).overall.accuracy
+    evaluation = evaluate(read_settings(EvaluationSettings, plain(configuration), where="evaluate"))
+    return float(evaluation.results["overall"]["accuracy"])
 
 
 main = partial(hydra_command, _task, "evaluate")

@@ -5,20 +5,20 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from ser.corpora.manifest import Recording, corpus_root, find_recordings
-from ser.corpora.ravdess import CHANNELS, parse_stem
+from ser.corpora.ravdess import CHANNELS
 from ser.corpora.selection import Channel, of_channel
 from ser.data.files import write_text_atomically
 from ser.errors import CorpusError, SettingsError
 from ser.evaluation.report import (
     Evaluation,
-    ScoredRecording,
     failure_table,
     format_confusion_matrix,
     format_metrics,
+    score_predictions,
     write_evaluation,
 )
 from ser.features.validation import Natural, settings_dataclass
-from ser.inference.predictor import Prediction, Predictor
+from ser.inference.predictor import Predictor
 from ser.inference.pretrained import NO_DEFAULT, default_model
 from ser.models.metadata import ModelMetadata
 
@@ -60,11 +60,11 @@ def evaluate(settings: EvaluationSettings) -> Evaluation:
     if not predictions:
         path, reason = next(iter(failures.items()))
         raise CorpusError(f"None of {len(recordings)} recordings could be read; the first was {path}: {reason}")
-    evaluation = Evaluation(
-        class_names=predictor.class_names, recordings=tuple(map(_scored, predictions)), protocol=protocol
-    )
+    names = [recording.name for recording in recordings if recording.path not in failures]
+    probabilities = [prediction.probabilities for prediction in predictions]
+    evaluation = score_predictions(names, probabilities, predictor.class_names, protocol=protocol)
     write_evaluation(evaluation, output_dir, prefix="test")
-    log.info("%s\n%s", format_metrics(evaluation), format_confusion_matrix(evaluation))
+    log.info("%s\n%s", format_metrics(evaluation.results), format_confusion_matrix(evaluation.results))
     for path, reason in failures.items():
         log.warning("Left out: %s: %s", path, reason)
     log.info("Written to %s", output_dir)
@@ -133,17 +133,4 @@ def _trained_on_all(metadata: ModelMetadata, recordings: Collection[Recording]) 
     return (
         f"The run kept nothing from training: by their names, {these} were trained on{speakers}. The metrics show "
         "how well the model remembers, not how well it predicts unseen speakers."
-    )
-
-
-def _scored(prediction: Prediction) -> ScoredRecording:
-    path = Path(prediction.source)
-    name = parse_stem(path.stem)
-    assert name is not None, "only files with RAVDESS names are scored"
-    return ScoredRecording(
-        file=path.stem,
-        actor=name.actor,
-        channel=name.channel,
-        true=name.emotion,
-        probabilities=tuple(map(float, prediction.probabilities)),
     )

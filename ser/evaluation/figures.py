@@ -1,14 +1,13 @@
 """Figures of results. They use matplotlib's objects and never pyplot, whose open figures are state of the process."""
 
 import io
-import math
 import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
+import pandas as pd
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
@@ -20,8 +19,8 @@ from ser.evaluation.metrics import ReliabilityBin
 
 _DPI = 120
 # Blue and vermilion of Okabe and Ito's palette, which colour-blind readers tell apart.
-_TRAINING = {"color": "#0072B2", "linestyle": "--"}
-_VALIDATION = {"color": "#D55E00", "linestyle": "-"}
+_TRAINING: dict[str, Any] = {"color": "#0072B2", "linestyle": "--"}
+_VALIDATION: dict[str, Any] = {"color": "#D55E00", "linestyle": "-"}
 _PALE = {"alpha": 0.5, "linewidth": 1.2}
 
 
@@ -83,31 +82,27 @@ def learning_curve_figure(history: Sequence[Mapping[str, float]]) -> Figure:
     """
     if not history:
         raise ValueError("the history is empty: there is no epoch to draw.")
-    epochs = [epoch["epoch"] for epoch in history]
-    # A loss that is not a number compares as neither smaller nor larger, so it is put behind every other.
-    best = min(history, key=lambda epoch: (math.isnan(epoch["val/loss"]), epoch["val/loss"]))["epoch"]
-    marker = "o" if len(history) == 1 else ""  # one point makes no line
+    table = pd.DataFrame(history)
+    epochs = table["epoch"]
+    best = table.sort_values("val/loss", kind="stable")["epoch"].iloc[0]  # a loss that is not a number is put last
+    marker = "o" if len(table) == 1 else ""  # one point makes no line
 
     figure = _new_figure(width=14, height=4.2)
     loss, accuracy, rate = figure.subplots(1, 3)
-
-    def draw(axes: Axes, key: str, label: str, **style: Any) -> None:
-        axes.plot(epochs, [epoch[key] for epoch in history], label=label, marker=marker, **style)
-
-    draw(loss, "train/loss", "training", **_TRAINING)
-    draw(loss, "val/loss", "validation", **_VALIDATION)
+    for axes, key, label, style in (
+        (loss, "train/loss", "training", _TRAINING),
+        (loss, "val/loss", "validation", _VALIDATION),
+        (accuracy, "train/accuracy", "training accuracy", _TRAINING),
+        (accuracy, "train/uar", "training UAR", _TRAINING | _PALE),
+        (accuracy, "val/accuracy", "validation accuracy", _VALIDATION),
+        (accuracy, "val/uar", "validation UAR", _VALIDATION | _PALE),
+        (rate, "lr", "learning rate", {"color": "black"}),
+    ):
+        axes.plot(epochs, table[key], label=label, marker=marker, **style)
     loss.set(title="Loss", ylabel="cross-entropy")
-
-    draw(accuracy, "train/accuracy", "training accuracy", **_TRAINING)
-    draw(accuracy, "train/uar", "training UAR", **_TRAINING, **_PALE)
-    draw(accuracy, "val/accuracy", "validation accuracy", **_VALIDATION)
-    draw(accuracy, "val/uar", "validation UAR", **_VALIDATION, **_PALE)
     accuracy.set(title="Accuracy and UAR", ylim=(0, 1.02))
     accuracy.yaxis.set_major_formatter(PercentFormatter(xmax=1))
-
-    draw(rate, "lr", "learning rate", color="black")
     rate.set(title="Learning rate", yscale="log")
-
     for axes in (loss, accuracy, rate):
         axes.axvline(best, color="0.5", linestyle=":", zorder=0, label=f"lowest validation loss (epoch {best})")
         axes.set_xlabel("epoch")
@@ -129,10 +124,10 @@ def reliability_figure(bins: Mapping[str, Sequence[ReliabilityBin]], *, title: s
     accuracy, counts = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
     accuracy.plot([0, 1], [0, 1], color="0.6", linestyle=":", label="perfectly calibrated")
     for (label, of_set), style in zip(bins.items(), (_TRAINING, _VALIDATION), strict=False):
-        filled = [each for each in of_set if each.n]
-        accuracy.plot([b.confidence for b in filled], [b.accuracy for b in filled], marker="o", label=label, **style)
-        edges = [of_set[0].low, *(each.high for each in of_set)]
-        counts.stairs([each.n for each in of_set], edges, label=label, **style)
+        table = pd.DataFrame(of_set)
+        filled = table[table["n"] > 0]
+        accuracy.plot(filled["confidence"], filled["accuracy"], marker="o", label=label, **style)
+        counts.stairs(table["n"], [0, *table["high"]], label=label, **style)
     accuracy.set(ylabel="accuracy", xlim=(0, 1), ylim=(0, 1))
     counts.set(xlabel="confidence", ylabel="predictions")
     for axis in (accuracy.xaxis, accuracy.yaxis):

@@ -1,6 +1,7 @@
 """Tables as text, and how scores are written in them."""
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from tabulate import tabulate
 
@@ -16,6 +17,20 @@ def table(rows: Sequence[Sequence[str]], *, left: int = 1, markdown: bool = True
     head, body = (list(rows[0]), rows[1:]) if markdown else ([], rows)
     form = "pipe" if markdown else "plain"
     return str(tabulate(body, headers=head, tablefmt=form, colalign=aligned, disable_numparse=True))
+
+
+def class_rows(per_class: Mapping[str, Any]) -> list[list[str]]:
+    """Return a table of recall, precision, F1 and support of every class, of `classification_metrics`."""
+    rows = [["class", "recall", "precision", "F1", "support"]]
+    for name, one in per_class.items():
+        rows.append([name, *(percent(one[key]) for key in ("recall", "precision", "f1")), str(one["support"])])
+    return rows
+
+
+def confusion_rows(confusion: Sequence[Sequence[int]], class_names: Sequence[str]) -> list[list[str]]:
+    """Return a table of a confusion matrix, rows true, with the names of the classes at both sides."""
+    counts = [[name, *map(str, row)] for name, row in zip(class_names, confusion, strict=True)]
+    return [["true \\ predicted", *class_names], *counts]
 
 
 def percent(fraction: float | None) -> str:

@@ -19,7 +19,7 @@ from ser.data.datamodule import EmotionData, format_split
 from ser.data.files import write_text_atomically
 from ser.data.workers import keep_freed_memory
 from ser.errors import CheckpointError, CorpusError
-from ser.evaluation.report import Evaluation, ScoredRecording, failure_table, format_metrics, write_evaluation
+from ser.evaluation.report import Evaluation, failure_table, format_metrics, score_predictions, write_evaluation
 from ser.inference.checkpoint import fresh_recogniser, load_recogniser
 from ser.inference.predictor import Predictor
 from ser.inference.run_folder import BEST, CHECKPOINTS, LAST, find_checkpoint
@@ -184,11 +184,11 @@ def _report(
     predictor = Predictor(TorchScorer(recogniser, temperature=metadata.temperature), metadata)
     validation = _evaluate(predictor, data.prepared["validation"])
     write_evaluation(validation, run_dir, prefix="val")
-    log.info("Validation, best epoch\n%s", format_metrics(validation))
+    log.info("Validation, best epoch\n%s", format_metrics(validation.results))
     if data.split.test and settings.score_test:
         test = _evaluate(predictor, data.prepared["test"])
         write_evaluation(test, run_dir / "test", prefix="test")
-        log.info("Test\n%s", format_metrics(test))
+        log.info("Test\n%s", format_metrics(test.results))
     save_figure(learning_curve_figure(history), run_dir / "learning_curve.png")
     if settings.reference_files and not ARCHITECTURES[settings.model.name].per_band:
         write_reference_files(run_dir, recogniser, data.scaler, class_names=metadata.class_names)
@@ -200,24 +200,17 @@ def _report(
 
 
 def _evaluate(predictor: Predictor, prepared: Prepared) -> Evaluation:
-    scored = []
-    for sample, row in zip(prepared.samples, predictor.score(prepared.features, prepared.lengths), strict=True):
-        stem, name = sample.recording.stem, sample.recording.name
-        probabilities = tuple(map(float, row))
-        scored.append(
-            ScoredRecording(
-                file=stem, actor=name.actor, channel=name.channel, true=name.emotion, probabilities=probabilities
-            )
-        )
-    protocol = predictor.metadata.protocol
-    return Evaluation(class_names=predictor.class_names, recordings=tuple(scored), protocol=protocol)
+    names = [sample.recording.name for sample in prepared.samples]
+    probabilities = predictor.score(prepared.features, prepared.lengths)
+    return score_predictions(names, probabilities, predictor.class_names, protocol=predictor.metadata.protocol)
 
 
 def _log_outcome(logger: TensorBoardLogger, evaluation: Evaluation, metadata: ModelMetadata, *, epoch: int) -> None:
     """Add the confusion matrix, and the settings with the final metrics: TensorBoard's images and HParams tab."""
     from ser.evaluation.figures import confusion_figure
 
-    figure = confusion_figure(evaluation.overall.confusion, evaluation.class_names, title="Validation")
+    results = evaluation.results
+    figure = confusion_figure(results["confusion_matrix"], results["class_names"], title="Validation")
     logger.experiment.add_figure("val/confusion_matrix", figure, global_step=epoch)
-    final = {f"final/{name}": value for name, value in evaluation.overall.headline().items()}
+    final = {f"final/{name}": value for name, value in results["overall"].items()}
     logger.log_hyperparams(metadata.configuration, metrics=final)

@@ -68,9 +68,14 @@ class CrossValidation:
             for fold in self.folds
         )
 
+    @property
+    def resampling(self) -> dict[str, int]:
+        """The arguments of the bootstrap, as in `ser.evaluation.intervals.actor_interval`."""
+        return {"resamples": self.bootstrap_resamples, "seed": self.bootstrap_seed}
+
     def bootstrap(self) -> dict[str, str | int]:
         """Return the entry on the bootstrap in results.json and robustness.json."""
-        return {"over": "actors", "resamples": self.bootstrap_resamples, "seed": self.bootstrap_seed}
+        return {"over": "actors", **self.resampling}
 
 
 def run_folder(folder: Path, fold: str, seed: int) -> Path:

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from ser.data.files import write_text_atomically
 from ser.evaluation.cross_validation.record import PREDICTIONS, RESULTS, Part
-from ser.evaluation.cross_validation.summary import Summary, seed_name
-from ser.evaluation.tables import decimal, interval, percent, spread, table
+from ser.evaluation.cross_validation.summary import Summary
+from ser.evaluation.predictions import format_predictions, probability_columns
+from ser.evaluation.tables import class_rows, confusion_rows, decimal, interval, percent, spread, table
 
 RESULTS_TEXT, PICTURE = "results.md", "confusion_matrix.png"
 
@@ -40,7 +40,7 @@ def write_results(summary: Summary, folder: Path) -> str:
     text = format_results(results)
     write_text_atomically(folder / RESULTS_TEXT, text)
     write_text_atomically(folder / RESULTS, json.dumps(results, indent=2, allow_nan=False) + "\n")
-    write_text_atomically(folder / PREDICTIONS, format_predictions(summary))
+    write_text_atomically(folder / PREDICTIONS, pooled_predictions(summary))
     part = last_part(results)
     overall = results["summary"][part]["pooled"]["all_seeds"]
     title = (
@@ -59,11 +59,8 @@ def last_part(results: Mapping[str, Any]) -> Part:
 
 def format_results(results: Mapping[str, Any]) -> str:
     """Return the content of results.json as Markdown; the tables are aligned, so that they read well as plain text."""
-    part, class_names = last_part(results), results["class_names"]
+    part = last_part(results)
     pooled = results["summary"][part]["pooled"]
-    counts = [
-        [name, *map(str, row)] for name, row in zip(class_names, pooled["all_seeds"]["confusion_matrix"], strict=True)
-    ]
     sections = [
         "# Cross-validation",
         results["protocol"],
@@ -75,35 +72,21 @@ def format_results(results: Mapping[str, Any]) -> str:
         class_table(pooled),
         group_table(pooled),
         f"## Confusion matrix: {_pool(results, part)}",
-        table([["true \\ predicted", *class_names], *counts]),
+        table(confusion_rows(pooled["all_seeds"]["confusion_matrix"], results["class_names"])),
     ]
     return "\n\n".join(sections) + "\n"
 
 
-def format_predictions(summary: Summary) -> str:
+def pooled_predictions(summary: Summary) -> str:
     """Return every prediction as CSV: fold, seed ("ensemble" for the ensemble), part, and what a run's own file has.
 
     The columns `c_<class>` hold the probabilities with the run's temperature.
     """
-    classes = np.array(summary.cross_validation.class_names)
-    tables = []
-    for model in summary.models:
-        for part, scored in model.parts.items():
-            facts: dict[str, Any] = {
-                "fold": model.fold,
-                "seed": seed_name(model.seed),
-                "part": part,
-                "file": [name.stem for name in scored.names],
-                "actor": [name.actor for name in scored.names],
-                "channel": [name.channel for name in scored.names],
-                "true": classes[scored.truth],
-                "predicted": classes[scored.predicted],
-                "accepted": np.where(scored.accepted, "true", "false"),
-            }
-            for prefix, probabilities in (("p", scored.probabilities), ("c", scored.calibrated)):
-                facts |= {f"{prefix}_{name}": column for name, column in zip(classes, probabilities.T, strict=True)}
-            tables.append(pd.DataFrame(facts))
-    return str(pd.concat(tables).to_csv(index=False, float_format="%.9g", lineterminator="\n"))
+    class_names = summary.results["class_names"]
+    columns = ["fold", "seed", "part", "file", "actor", "channel", "true", "predicted", "accepted"]
+    columns += probability_columns(class_names) + probability_columns(class_names, "c")
+    accepted = np.where(summary.predictions["accepted"], "true", "false")
+    return format_predictions(summary.predictions.assign(accepted=accepted)[columns])
 
 
 def _summary_table(results: Mapping[str, Any]) -> str:
@@ -163,12 +146,7 @@ def _run_table(results: Mapping[str, Any]) -> str:
 
 def class_table(pooled: Mapping[str, Any]) -> str:
     """Return recall, precision, F1 and support of every class, of a pooled set in results.json."""
-    rows = [["class", "recall", "precision", "F1", "support"]]
-    rows += [
-        [name, *(percent(one[key]) for key in ("recall", "precision", "f1")), str(one["support"])]
-        for name, one in pooled["all_seeds"]["per_class"].items()
-    ]
-    return table(rows)
+    return table(class_rows(pooled["all_seeds"]["per_class"]))
 
 
 def group_table(pooled: Mapping[str, Any]) -> str:

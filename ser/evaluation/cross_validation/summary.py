@@ -1,6 +1,6 @@
 """The scores of a cross-validation: by run, by seed over the folds, and pooled over all with intervals over actors."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,23 +8,15 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import confusion_matrix
 
-from ser.corpora.ravdess import CHANNELS, RecordingName
+from ser.corpora.ravdess import CHANNELS
 from ser.evaluation.calibration import log_loss
-from ser.evaluation.cross_validation.predictions import FoldModel, Predictions, ensemble, pooled, read_model
-from ser.evaluation.cross_validation.record import CrossValidation, Part
+from ser.evaluation.cross_validation.predictions import ENSEMBLE, calibrate, ensemble, read_run
+from ser.evaluation.cross_validation.record import CrossValidation
 from ser.evaluation.intervals import accuracy, actor_interval, confusions_by_actor, unweighted_average_recall
-from ser.evaluation.metrics import (
-    Metrics,
-    expected_calibration_error,
-    reliability_bins,
-)
+from ser.evaluation.metrics import classification_metrics, expected_calibration_error, group_metrics, reliability_bins
+from ser.evaluation.predictions import class_names_of, class_numbers, probabilities_of
 
-_GROUPS: dict[str, tuple[tuple[str, ...], Callable[[RecordingName], str]]] = {
-    "channel": (CHANNELS, lambda name: name.channel),
-    "gender": (("female", "male"), lambda name: name.gender),
-}
 _RESAMPLED = {"accuracy": accuracy, "uar": unweighted_average_recall}
-
 
 Spread = dict[str, float | None]
 """The mean and the sample standard deviation ("sd"); the deviation of one value is None, as is the mean of none."""
@@ -36,7 +28,8 @@ class Summary:
 
     Attributes
     ----------
-    models : one for each fold and seed, then, with more than one seed, an ensemble for each fold.
+    predictions : the calibrated predictions of one model for each fold and seed, then, with more than one seed, of an
+        ensemble for each fold; the columns are in `ser.evaluation.cross_validation.predictions`.
     results : the content of results.json: plain values that follow from the predictions and settings alone.
 
         - summary: part -> its scores: mean_over_folds (score -> spread over seeds), mean_over_folds_by_seed (seed or
@@ -45,11 +38,10 @@ class Summary:
           interval_95 (of the mean over seeds, from a bootstrap over actors), all_seeds (the metrics of all seeds
           together; each recording counts once a seed), by_group (as far as the groups occur) and reliability (bins of
           all seeds together, "network" without and "calibrated" with temperature).
-        - runs: one entry for each of `models`, in their order.
+        - runs: one entry for each model, in the same order.
     """
 
-    cross_validation: CrossValidation
-    models: tuple[FoldModel, ...]
+    predictions: pd.DataFrame
     results: dict[str, Any]
 
 
@@ -60,13 +52,13 @@ def summarise(cross_validation: CrossValidation) -> Summary:
     ------
     CorpusError : a file of predictions is damaged, or the runs of a fold scored different recordings.
     """
-    models = [read_model(run, cross_validation) for run in cross_validation.runs]
-    ensembles: list[FoldModel] = []
+    models = [read_run(run, cross_validation) for run in cross_validation.runs]
     if len(cross_validation.seeds) > 1:
-        target = cross_validation.target_selective_accuracy
-        by_fold = [[model for model in models if model.fold == fold] for fold in cross_validation.folds]
-        ensembles = [ensemble(of_fold, target_selective_accuracy=target) for of_fold in by_fold]
-    everyone = (*models, *ensembles)
+        n_folds = len(cross_validation.folds)
+        models += [ensemble(models[fold::n_folds]) for fold in range(n_folds)]
+    target = cross_validation.target_selective_accuracy
+    calibrated = [calibrate(model, accuracy=target) for model in models]
+    predictions = pd.concat([model for model, _ in calibrated], ignore_index=True)
     results = {
         "protocol": cross_validation.protocol,
         "keeps_last": cross_validation.keeps_last,
@@ -76,27 +68,27 @@ def summarise(cross_validation: CrossValidation) -> Summary:
         "class_names": list(cross_validation.class_names),
         "bootstrap": cross_validation.bootstrap(),
         "target_selective_accuracy": cross_validation.target_selective_accuracy,
-        "summary": {part: _part_summary(models, ensembles, part, cross_validation) for part in cross_validation.parts},
+        "summary": {
+            part: _part_summary(predictions[predictions["part"] == part], cross_validation)
+            for part in cross_validation.parts
+        },
         "runs": [
             {
-                "fold": model.fold,
-                "seed": seed_name(model.seed),
-                "temperature": model.temperature,
-                "rejection_threshold": model.rejection_threshold,
-                **{part: {"n_recordings": len(one.truth), **scores_of(one)} for part, one in model.parts.items()},
+                "fold": model["fold"].iloc[0],
+                "seed": model["seed"].iloc[0],
+                **chosen,
+                **{
+                    part: {"n_recordings": len(rows), **scores_of(rows)}
+                    for part, rows in model.groupby("part", sort=False)
+                },
             }
-            for model in everyone
+            for model, chosen in calibrated
         ],
     }
-    return Summary(cross_validation=cross_validation, models=everyone, results=results)
+    return Summary(predictions=predictions, results=results)
 
 
-def seed_name(seed: int | None) -> str:
-    """Return what a model is called in every table: its seed, or "ensemble"."""
-    return "ensemble" if seed is None else str(seed)
-
-
-def scores_of(predictions: Predictions) -> dict[str, float | None]:
+def scores_of(predictions: pd.DataFrame) -> dict[str, float | None]:
     """Return the scores of a set of recordings that is not empty: fractions in [0, 1], log-losses in nats.
 
     - accuracy, uar: as in `ser.evaluation.metrics.Metrics`.
@@ -105,17 +97,19 @@ def scores_of(predictions: Predictions) -> dict[str, float | None]:
     - coverage: the fraction of recordings whose confidence reaches the rejection threshold.
     - selective_accuracy: the accuracy on those; None where there are none.
     """
-    truth, predicted, accepted = predictions.truth, predictions.predicted, predictions.accepted
-    confusion = confusion_matrix(truth, predicted, labels=range(predictions.probabilities.shape[1]))
+    truth, accepted = class_numbers(predictions), predictions["accepted"]
+    probabilities, calibrated = (probabilities_of(predictions, prefix) for prefix in ("p", "c"))
+    correct = predictions["true"] == predictions["predicted"]
+    confusion = confusion_matrix(predictions["true"], predictions["predicted"], labels=class_names_of(predictions))
     return {
         "accuracy": float(accuracy(confusion)),
         "uar": float(unweighted_average_recall(confusion)),
-        "log_loss": log_loss(predictions.probabilities, truth),
-        "calibration_error": expected_calibration_error(predictions.probabilities, truth),
-        "calibrated_log_loss": log_loss(predictions.calibrated, truth),
-        "calibrated_calibration_error": expected_calibration_error(predictions.calibrated, truth),
+        "log_loss": log_loss(probabilities, truth),
+        "calibration_error": expected_calibration_error(probabilities, truth),
+        "calibrated_log_loss": log_loss(calibrated, truth),
+        "calibrated_calibration_error": expected_calibration_error(calibrated, truth),
         "coverage": float(accepted.mean()),
-        "selective_accuracy": float((truth == predicted)[accepted].mean()) if accepted.any() else None,
+        "selective_accuracy": float(correct[accepted].mean()) if accepted.any() else None,
     }
 
 
@@ -131,56 +125,47 @@ def spreads(scores: Sequence[Mapping[str, float | None]]) -> dict[str, Spread]:
     }
 
 
-def _part_summary(
-    models: Sequence[FoldModel], ensembles: Sequence[FoldModel], part: Part, cross_validation: CrossValidation
-) -> dict[str, Any]:
-    by_seed = [[model.parts[part] for model in models if model.seed == seed] for seed in cross_validation.seeds]
-    together = [model.parts[part] for model in ensembles]
-    means = {str(seed): _fold_means(folds) for seed, folds in zip(cross_validation.seeds, by_seed, strict=True)}
+def _part_summary(predictions: pd.DataFrame, cross_validation: CrossValidation) -> dict[str, Any]:
+    by_seed = dict(list(predictions.groupby("seed", sort=False)))
+    means = {seed: _fold_means(rows) for seed, rows in by_seed.items()}
+    together = by_seed.pop(ENSEMBLE, None)
     return {
-        "mean_over_folds": spreads(list(means.values())),
-        "mean_over_folds_by_seed": means | ({seed_name(None): _fold_means(together)} if together else {}),
-        "pooled": _pooled([pooled(folds) for folds in by_seed], cross_validation),
-        "ensemble_pooled": _pooled([pooled(together)], cross_validation) if together else None,
+        "mean_over_folds": spreads([means[seed] for seed in by_seed]),
+        "mean_over_folds_by_seed": means,
+        "pooled": _pooled(list(by_seed.values()), cross_validation),
+        "ensemble_pooled": None if together is None else _pooled([together], cross_validation),
     }
 
 
-def _fold_means(folds: Sequence[Predictions]) -> dict[str, float | None]:
-    return {name: spread["mean"] for name, spread in spreads([scores_of(fold) for fold in folds]).items()}
+def _fold_means(predictions: pd.DataFrame) -> dict[str, float | None]:
+    folds = [scores_of(rows) for _, rows in predictions.groupby("fold", sort=False)]
+    return {name: spread["mean"] for name, spread in spreads(folds).items()}
 
 
-def _pooled(by_seed: Sequence[Predictions], cross_validation: CrossValidation) -> dict[str, Any]:
-    class_names = cross_validation.class_names
-    everything = pooled(by_seed)
-    groups: dict[str, dict[str, Any]] = {}
-    for kind, (members, of) in _GROUPS.items():
-        kinds = np.array([of(name) for name in everything.names])
-        groups[kind] = {}
-        for member in members:
-            if (chosen := kinds == member).any():
-                metrics = _metrics(everything.where(chosen), class_names)
-                groups[kind][member] = {"n_recordings": metrics.n_recordings, **metrics.headline()}
+def _pooled(by_seed: Sequence[pd.DataFrame], cross_validation: CrossValidation) -> dict[str, Any]:
+    together = pd.concat(by_seed)
+    genders = np.where(together["actor"] % 2, "male", "female")
+    truth = class_numbers(together)
     by_actor = [
-        confusions_by_actor(one.truth, one.predicted, [name.actor for name in one.names], len(class_names))
-        for one in by_seed
+        confusions_by_actor(
+            class_numbers(rows), class_numbers(rows, "predicted"), rows["actor"], len(cross_validation.class_names)
+        )
+        for rows in by_seed
     ]
     confusions = np.array([list(of_actor.values()) for of_actor in by_actor])
-    resampling = {"resamples": cross_validation.bootstrap_resamples, "seed": cross_validation.bootstrap_seed}
-    kinds_of_probabilities = {"network": everything.probabilities, "calibrated": everything.calibrated}
     return {
-        **spreads([scores_of(one) for one in by_seed]),
+        **spreads([scores_of(rows) for rows in by_seed]),
         "interval_95": {
-            name: list(actor_interval(confusions, statistic, **resampling)) for name, statistic in _RESAMPLED.items()
+            name: list(actor_interval(confusions, statistic, **cross_validation.resampling))
+            for name, statistic in _RESAMPLED.items()
         },
-        "all_seeds": _metrics(everything, class_names).as_plain(),
-        "by_group": groups,
+        "all_seeds": classification_metrics(together),
+        "by_group": {
+            "channel": group_metrics(together, together["channel"], CHANNELS),
+            "gender": group_metrics(together, genders, ("female", "male")),
+        },
         "reliability": {
-            kind: [dict(vars(each)) for each in reliability_bins(probabilities, everything.truth)]
-            for kind, probabilities in kinds_of_probabilities.items()
+            kind: reliability_bins(probabilities_of(together, prefix), truth)
+            for kind, prefix in (("network", "p"), ("calibrated", "c"))
         },
     }
-
-
-def _metrics(predictions: Predictions, class_names: Sequence[str]) -> Metrics:
-    counts = confusion_matrix(predictions.truth, predictions.predicted, labels=range(len(class_names)))
-    return Metrics.from_confusion(counts, class_names)

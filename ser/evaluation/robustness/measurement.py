@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
@@ -14,10 +15,10 @@ from ser.corpora.manifest import Recording, find_recordings
 from ser.corpora.progress import track
 from ser.data.workers import map_in_workers
 from ser.errors import CheckpointError, CorpusError, SettingsError
-from ser.evaluation.cross_validation.predictions import Predictions, pooled, read_predictions
 from ser.evaluation.cross_validation.record import CrossValidation, FoldRun, Part, read_cross_validation
 from ser.evaluation.evaluate import corpus_of
 from ser.evaluation.intervals import actor_interval, confusions_by_actor, unweighted_average_recall
+from ser.evaluation.predictions import class_numbers, probabilities_of, read_predictions
 from ser.evaluation.robustness.sound_changes import CHANGES, TELEPHONE_HZ, load_changed_features
 from ser.inference.predictor import Predictor
 
@@ -64,30 +65,30 @@ def measure(folder: Path, *, part: Part = "validation", count: int | None = None
         raise SettingsError(f"features.sample_rate is {rate}, but a telephone band needs {2 * TELEPHONE_HZ[1]:.0f}.")
     root = corpus_of(metadata)
     recordings = {recording.stem: recording for recording in find_recordings(root)}
-    scored: list[Predictions] = []
+    scored: list[pd.DataFrame] = []
     predicted: list[NDArray[np.int64]] = []
     of_recordings = 0
     for fold in cross_validation.folds:
         runs = [run for run in cross_validation.runs if run.fold == fold]
         before = [read_predictions(run.predictions(part), cross_validation.class_names) for run in runs]
-        if any(one.names != before[0].names for one in before):
+        if any(list(one["file"]) != list(before[0]["file"]) for one in before):
             raise CorpusError(f"The runs of {fold} scored different {part} recordings.")
-        n = len(before[0].names)
+        n = len(before[0])
         of_recordings += n
         chosen = np.isin(np.arange(n), np.random.default_rng(0).permutation(n)[:count])  # [:None] is all of them
-        before = [one.where(chosen) for one in before]
-        stems = [name.stem for name in before[0].names]
+        before = [one[chosen] for one in before]
+        stems = list(before[0]["file"])
         if missing := [stem for stem in stems if stem not in recordings]:
             raise CorpusError(f"{root} lacks {len(missing)} recordings that the runs scored, such as {missing[0]}.")
         scored.append(before[0])
         predicted.append(_predict_fold(runs, before, [recordings[stem] for stem in stems], workers=workers))
-    everything = pooled(scored)
+    everything = pd.concat(scored)
     return {
         "protocol": cross_validation.protocol,
         "part": part,
         "folds": list(cross_validation.folds),
         "seeds": list(cross_validation.seeds),
-        "n_recordings": len(everything.names),
+        "n_recordings": len(everything),
         "of_recordings": of_recordings,
         "bootstrap": cross_validation.bootstrap(),
         "changes": _scores(everything, np.concatenate(predicted, axis=2), cross_validation),
@@ -95,7 +96,7 @@ def measure(folder: Path, *, part: Part = "validation", count: int | None = None
 
 
 def _predict_fold(
-    runs: Sequence[FoldRun], before: Sequence[Predictions], recordings: Sequence[Recording], *, workers: int
+    runs: Sequence[FoldRun], before: Sequence[pd.DataFrame], recordings: Sequence[Recording], *, workers: int
 ) -> NDArray[np.int64]:
     """Return the classes that the runs of one fold predict under every change, int64 [seeds, 1 + changes, n]."""
     predictors = [Predictor.load(run.folder) for run in runs]
@@ -120,36 +121,31 @@ def _predict_fold(
     return np.array(predicted)
 
 
-def _check_same_predictions(probabilities: NDArray[np.float32], before: Predictions, run: FoldRun) -> None:
+def _check_same_predictions(probabilities: NDArray[np.float32], before: pd.DataFrame, run: FoldRun) -> None:
     """Raise CheckpointError unless a run predicts unchanged recordings, float32 [n, classes], as it did before."""
-    differences = np.abs(probabilities - before.probabilities).max(axis=1)
+    differences = np.abs(probabilities - probabilities_of(before)).max(axis=1)
     worst = int(differences.argmax())
     if not differences[worst] <= TOLERANCE:
         raise CheckpointError(
-            f"{run.folder} predicts {before.names[worst].stem} differently from its predictions.csv, by "
+            f"{run.folder} predicts {before['file'].iloc[worst]} differently from its predictions.csv, by "
             f"{differences[worst]:.1e} in probability: the corpus, the checkpoint or the code have changed since; "
             "train it again."
         )
 
 
 def _scores(
-    scored: Predictions, predicted: NDArray[np.int64], cross_validation: CrossValidation
+    scored: pd.DataFrame, predicted: NDArray[np.int64], cross_validation: CrossValidation
 ) -> dict[str, dict[str, Any]]:
     """Return the entry "changes" from the recordings of all folds and `predicted`, int64 [seeds, 1 + changes, n]."""
-    actors, n_classes = [name.actor for name in scored.names], len(cross_validation.class_names)
+    truth, n_classes = class_numbers(scored), len(cross_validation.class_names)
     confusions = np.array(
         [
-            [list(confusions_by_actor(scored.truth, one, actors, n_classes).values()) for one in by_seed]
+            [list(confusions_by_actor(truth, one, scored["actor"], n_classes).values()) for one in by_seed]
             for by_seed in predicted.swapaxes(0, 1)
         ]
     )  # [1 + changes, seeds, actors, classes, classes]
     uars = unweighted_average_recall(confusions.sum(axis=2))  # [1 + changes, seeds]
-    interval = partial(
-        actor_interval,
-        statistic=unweighted_average_recall,
-        resamples=cross_validation.bootstrap_resamples,
-        seed=cross_validation.bootstrap_seed,
-    )
+    interval = partial(actor_interval, statistic=unweighted_average_recall, **cross_validation.resampling)
     labels = {UNCHANGED: UNCHANGED} | {name: label for name, (label, _) in CHANGES.items()}
     return {
         name: {

@@ -7,26 +7,24 @@ from ser.corpora.ravdess import CHANNELS, EMOTIONS, expected_names
 from ser.corpora.splits import FOLDS
 from ser.data.files import write_text_atomically
 from ser.evaluation.cross_validation.record import CrossValidation
-from ser.evaluation.report import Evaluation, ScoredRecording, format_predictions
+from ser.evaluation.predictions import format_predictions, prediction_table
 
 
-@pytest.fixture
-def cross_validation(tmp_path):
-    """Return a cross-validation of two folds with made-up predictions: more often correct than not, overconfident."""
+@pytest.fixture(scope="session")
+def cross_validation(tmp_path_factory):
+    """A function that makes a cross-validation of two folds: more often correct than not, overconfident."""
 
     def make(**settings):
-        values = {
-            "folder": tmp_path / "cross-validation",
-            "protocol": "Made up; on purpose.",
-            "folds": ("subject_wise_0", "subject_wise_4"),
-            "seeds": (0, 1),
-            "parts": ("validation", "test"),
-            "class_names": EMOTIONS,
-            "bootstrap_resamples": 2000,
-            "bootstrap_seed": 0,
-            "target_selective_accuracy": 0.8,
-        }
-        made = CrossValidation(**values | settings)
+        made = CrossValidation(
+            folder=tmp_path_factory.mktemp("cross-validation"),
+            protocol="Made up; on purpose.",
+            folds=("subject_wise_0", "subject_wise_4"),
+            class_names=EMOTIONS,
+            bootstrap_resamples=2000,
+            bootstrap_seed=0,
+            target_selective_accuracy=0.8,
+            **{"seeds": (0, 1), "parts": ("validation", "test")} | settings,
+        )
         for run in made.runs:
             rng = np.random.default_rng([run.seed, *map(ord, run.fold)])
             actors = {"validation": FOLDS[run.fold].validation, "test": FOLDS[run.fold].test}
@@ -36,18 +34,8 @@ def cross_validation(tmp_path):
                 logits[np.arange(len(names)), [EMOTIONS.index(name.emotion) for name in names]] += 5
                 probabilities = np.exp(logits - logits.max(axis=1, keepdims=True)).astype(np.float32)
                 probabilities /= probabilities.sum(axis=1, keepdims=True)
-                recordings = tuple(
-                    ScoredRecording(
-                        file=name.stem,
-                        actor=name.actor,
-                        channel=name.channel,
-                        true=name.emotion,
-                        probabilities=tuple(map(float, row)),
-                    )
-                    for name, row in zip(names, probabilities, strict=True)
-                )
-                evaluation = Evaluation(class_names=EMOTIONS, recordings=recordings, protocol="Made up.")
-                write_text_atomically(run.predictions(part), format_predictions(evaluation))
+                predictions = format_predictions(prediction_table(names, probabilities, EMOTIONS))
+                write_text_atomically(run.predictions(part), predictions)
         return made
 
     return make

@@ -8,28 +8,28 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score, confusion_m
 
 from ser.corpora.ravdess import EMOTIONS
 from ser.errors import CheckpointError, CorpusError
-from ser.evaluation.calibration import apply_temperature, fit_rejection_threshold, fit_temperature
-from ser.evaluation.cross_validation.predictions import ensemble, read_model
+from ser.evaluation.calibration import fit_rejection_threshold, fit_temperature
 from ser.evaluation.cross_validation.record import read_cross_validation
-from ser.evaluation.cross_validation.report import format_predictions, format_results, write_results
+from ser.evaluation.cross_validation.report import format_results, write_results
 from ser.evaluation.cross_validation.summary import spreads, summarise
-from ser.evaluation.metrics import expected_calibration_error
+from ser.evaluation.intervals import actor_interval, unweighted_average_recall
+from ser.evaluation.metrics import expected_calibration_error, reliability_bins
 
 FOLDS, SEEDS = ("subject_wise_0", "subject_wise_4"), (0, 1)
 COLUMNS = [f"p_{name}" for name in EMOTIONS]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def made(cross_validation):
     return cross_validation()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def summary(made):
     return summarise(made)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def tables(made):
     """The predictions of the runs, read by pandas: (fold, seed, part) -> a frame with the true class's number."""
     frames = {}
@@ -51,32 +51,28 @@ def test_each_run_has_the_scores_of_its_predictions(summary, tables):
     entries = {(entry["fold"], entry["seed"]): entry for entry in summary.results["runs"]}
     for (fold, seed, part), frame in tables.items():
         entry, validation = entries[fold, str(seed)], tables[fold, seed, "validation"]
-        got, probabilities = entry[part], frame[COLUMNS].to_numpy()
-        assert got["n_recordings"] == len(frame)
-        assert got["accuracy"] == pytest.approx(accuracy_score(frame.true, frame.predicted))
-        assert got["uar"] == pytest.approx(balanced_accuracy_score(frame.true, frame.predicted))
-        assert got["log_loss"] == pytest.approx(log_loss(frame.truth, probabilities, labels=range(8)), rel=1e-6)
-        assert got["calibration_error"] == pytest.approx(expected_calibration_error(probabilities, frame.truth))
         # Temperature and threshold come from validation, whichever part is scored.
-        assert entry["temperature"] == pytest.approx(fit_temperature(validation[COLUMNS], validation.truth))
-        scaled = tempered(frame, entry["temperature"])
-        assert got["calibrated_log_loss"] == pytest.approx(log_loss(frame.truth, scaled, labels=range(8)), rel=1e-6)
-        assert got["calibrated_calibration_error"] == pytest.approx(expected_calibration_error(scaled, frame.truth))
-        threshold = fit_rejection_threshold(
-            apply_temperature(validation[COLUMNS], entry["temperature"]), validation.truth, accuracy=0.8
-        )
+        temperature, probabilities = entry["temperature"], frame[COLUMNS].to_numpy()
+        assert temperature == pytest.approx(fit_temperature(validation[COLUMNS], validation.truth))
+        calibrated, scaled = tempered(validation, temperature), tempered(frame, temperature)
+        threshold = fit_rejection_threshold(calibrated, validation.truth, accuracy=0.8)
         assert entry["rejection_threshold"] == pytest.approx(threshold)
-        kept = scaled.max(axis=1) >= threshold - 1e-12
-        assert 0 < got["coverage"] < 1
-        assert got["coverage"] == pytest.approx(kept.mean())
-        assert got["selective_accuracy"] == pytest.approx((frame.true == frame.predicted)[kept].mean())
-
-
-def test_the_temperature_improves_overconfident_runs(summary):
-    for entry in summary.results["runs"]:
-        if entry["seed"] != "ensemble":
-            assert entry["temperature"] > 1.2
-            assert entry["test"]["calibrated_calibration_error"] < entry["test"]["calibration_error"]
+        accepted, labels = scaled.max(axis=1) >= threshold - 1e-12, range(8)
+        assert 0 < accepted.mean() < 1
+        expected = {
+            "n_recordings": len(frame),
+            "accuracy": accuracy_score(frame.true, frame.predicted),
+            "uar": balanced_accuracy_score(frame.true, frame.predicted),
+            "log_loss": log_loss(frame.truth, probabilities, labels=labels),
+            "calibration_error": expected_calibration_error(probabilities, frame.truth),
+            "calibrated_log_loss": log_loss(frame.truth, scaled, labels=labels),
+            "calibrated_calibration_error": expected_calibration_error(scaled, frame.truth),
+            "coverage": accepted.mean(),
+            "selective_accuracy": (frame.true == frame.predicted)[accepted].mean(),
+        }
+        assert entry[part] == pytest.approx(expected)
+        assert temperature > 1.2  # the runs are overconfident
+        assert part == "validation" or entry[part]["calibrated_calibration_error"] < entry[part]["calibration_error"]
 
 
 @pytest.mark.filterwarnings("ignore:y_pred contains classes not in y_true")
@@ -87,8 +83,8 @@ def test_the_means_over_folds_and_seeds(part, summary, tables):
         np.mean([balanced_accuracy_score(t.true, t.predicted) for t in (tables[f, seed, part] for f in FOLDS)])
         for seed in SEEDS
     ]
-    assert plain["mean_over_folds"]["uar"]["mean"] == pytest.approx(np.mean(by_seed))
-    assert plain["mean_over_folds"]["uar"]["sd"] == pytest.approx(abs(by_seed[0] - by_seed[1]) / np.sqrt(2))
+    spread = {"mean": pytest.approx(np.mean(by_seed)), "sd": pytest.approx(np.std(by_seed, ddof=1))}
+    assert plain["mean_over_folds"]["uar"] == spread
     assert [plain["mean_over_folds_by_seed"][str(seed)]["uar"] for seed in SEEDS] == pytest.approx(by_seed)
     pooled = [pd.concat([tables[f, seed, part] for f in FOLDS]) for seed in SEEDS]
     uars = [balanced_accuracy_score(frame.true, frame.predicted) for frame in pooled]
@@ -106,60 +102,38 @@ def test_the_means_over_folds_and_seeds(part, summary, tables):
         assert got["uar"] == pytest.approx(balanced_accuracy_score(frame.true, frame.predicted))
 
 
-def test_the_reliability_bins_are_the_calibration_error_taken_apart(summary, tables):
-    pooled = summary.results["summary"]["test"]["pooled"]
+def test_the_reliability_bins_hold_the_recordings_of_all_runs(summary, tables):
     everything = pd.concat([tables[fold, seed, "test"] for seed in SEEDS for fold in FOLDS])
-    bins = pooled["reliability"]["network"]
-    assert sum(each["n"] for each in bins) == len(everything)
-    right, confidence = everything.true == everything.predicted, everything[COLUMNS].max(axis=1)
-    for each in bins:
-        inside = (confidence > each["low"]) & (confidence <= each["high"])
-        assert each["n"] == inside.sum()
-        if each["n"]:
-            assert each["accuracy"] == pytest.approx(right[inside].mean())
-            assert each["confidence"] == pytest.approx(confidence[inside].mean())
-    gaps = [each["n"] * abs(each["accuracy"] - each["confidence"]) for each in bins if each["n"]]
-    expected = expected_calibration_error(everything[COLUMNS].to_numpy(), everything.truth)
-    assert sum(gaps) / len(everything) == pytest.approx(expected)
+    reliability = summary.results["summary"]["test"]["pooled"]["reliability"]
+    expected = reliability_bins(everything[COLUMNS], everything.truth)
+    assert [pytest.approx(each) for each in expected] == reliability["network"]
     # With the temperature they are less sure, and as often right.
-    calibrated = pooled["reliability"]["calibrated"]
-    hits = [sum(each["n"] * each["accuracy"] for each in of if each["n"]) for of in (bins, calibrated)]
-    assert hits[0] == pytest.approx(hits[1]) == pytest.approx(right.sum())
-    assert calibrated[-1]["n"] < bins[-1]["n"]
+    n_correct = sum(each["n"] * each["accuracy"] for each in reliability["calibrated"] if each["n"])
+    assert n_correct == pytest.approx((everything.true == everything.predicted).sum())
+    assert reliability["calibrated"][-1]["n"] < expected[-1]["n"]
 
 
 def test_the_interval_resamples_the_actors_that_were_scored(summary, tables):
-    """A plain bootstrap, one resample after the other, with random numbers of its own."""
     frames = [pd.concat([tables[fold, seed, "test"] for fold in FOLDS]) for seed in SEEDS]
     actors = sorted(set(frames[0].actor))
     assert len(actors) == 9
-    of_actor = [
-        {a: confusion_matrix(f[f.actor == a].true, f[f.actor == a].predicted, labels=EMOTIONS) for a in actors}
-        for f in frames
-    ]
-    rng, values = np.random.default_rng(99), []
-    for _ in range(3000):
-        drawn = rng.choice(actors, size=len(actors))
-        sums = [sum(matrices[actor] for actor in drawn) for matrices in of_actor]
-        values.append(np.mean([np.mean(s.diagonal() / s.sum(axis=1)) for s in sums]))
-    low, high = summary.results["summary"]["test"]["pooled"]["interval_95"]["uar"]
-    assert low < summary.results["summary"]["test"]["pooled"]["uar"]["mean"] < high
-    assert [low, high] == pytest.approx(np.quantile(values, [0.025, 0.975]), abs=0.003)
+    of_actors = [[frame[frame.actor == actor] for actor in actors] for frame in frames]
+    counts = [[confusion_matrix(f.true, f.predicted, labels=EMOTIONS) for f in row] for row in of_actors]
+    expected = actor_interval(counts, unweighted_average_recall, resamples=2000, seed=0)
+    assert summary.results["summary"]["test"]["pooled"]["interval_95"]["uar"] == pytest.approx(expected)
 
 
 def test_the_ensemble_averages_the_seeds_and_is_scored_as_one_model(summary, tables):
     plain = summary.results
-    entries = {entry["fold"]: entry for entry in plain["runs"] if entry["seed"] == "ensemble"}
+    entries = {entry["fold"]: entry["test"] for entry in plain["runs"] if entry["seed"] == "ensemble"}
     assert set(entries) == set(FOLDS)
     predicted, true = [], []
     for fold in FOLDS:
         first, second = (tables[fold, seed, "test"] for seed in SEEDS)
         mean = (first[COLUMNS].to_numpy() + second[COLUMNS].to_numpy()) / 2
         chosen = [EMOTIONS[k] for k in mean.argmax(axis=1)]
-        assert entries[fold]["test"]["accuracy"] == pytest.approx(accuracy_score(first.true, chosen))
-        assert entries[fold]["test"]["log_loss"] == pytest.approx(
-            log_loss(first.truth, mean, labels=range(8)), rel=1e-6
-        )
+        assert entries[fold]["accuracy"] == pytest.approx(accuracy_score(first.true, chosen))
+        assert entries[fold]["log_loss"] == pytest.approx(log_loss(first.truth, mean, labels=range(8)), rel=1e-6)
         predicted += chosen
         true += list(first.true)
     got = plain["summary"]["test"]["ensemble_pooled"]
@@ -168,75 +142,49 @@ def test_the_ensemble_averages_the_seeds_and_is_scored_as_one_model(summary, tab
     assert got["uar"]["mean"] > plain["summary"]["test"]["pooled"]["uar"]["mean"]
 
 
-def test_an_ensemble_of_different_recordings_is_refused(made):
+def test_an_ensemble_of_different_recordings_is_refused(cross_validation):
+    made = cross_validation()
     path = made.runs[2].predictions("test")
     path.write_text("\n".join(path.read_text().splitlines()[:-1]) + "\n")
-    models = [read_model(made.runs[place], made) for place in (0, 2)]
     with pytest.raises(CorpusError, match="subject_wise_0 scored different test recordings"):
-        ensemble(models, target_selective_accuracy=0.8)
-
-
-@pytest.mark.parametrize(
-    "text", ["", "file,true\n", "file,true\nhello,calm\n", "file,true\n03-01-01-01-01-01-01,calm\n"]
-)
-def test_a_foreign_file_is_refused_by_name(text, made):
-    made.runs[0].predictions("test").write_text(text)
-    with pytest.raises(CorpusError, match=r"test/predictions\.csv is not the predictions"):
         summarise(made)
 
 
-def test_a_single_seed_has_no_spread_and_no_ensemble(cross_validation):
-    summary = summarise(cross_validation(seeds=(3,)))
-    assert summary.results["summary"]["test"]["ensemble_pooled"] is None
-    assert summary.results["summary"]["test"]["mean_over_folds"]["uar"]["sd"] is None
-    text = format_results(summary.results)
-    assert "ensemble" not in text
-    assert "±" not in text
-
-
-def test_without_test_scores_there_are_validation_scores_only(cross_validation):
-    summary = summarise(cross_validation(parts=("validation",)))
-    assert list(summary.results["summary"]) == ["validation"]
-    text = format_results(summary.results)
-    assert "test" not in text
+def test_a_single_seed_of_validation_has_no_spread_no_ensemble_and_no_test_scores(cross_validation):
+    results = summarise(cross_validation(seeds=(3,), parts=("validation",))).results
+    assert list(results["summary"]) == ["validation"]
+    assert results["summary"]["validation"]["ensemble_pooled"] is None
+    assert results["summary"]["validation"]["mean_over_folds"]["uar"]["sd"] is None
+    text = format_results(results)
+    assert not any(word in text for word in ("ensemble", "±", "test"))
     assert "## Confusion matrix: validation recordings" in text
 
 
-@pytest.mark.parametrize("keeps_last", [False, True])
-def test_the_report_names_what_validation_recordings_chose(keeps_last, cross_validation):
-    summary = summarise(cross_validation(keeps_last=keeps_last))
-    assert summary.results["keeps_last"] is keeps_last
-    chosen = "temperature and threshold" if keeps_last else "checkpoint, temperature and threshold"
-    assert f"Validation recordings chose {chosen}:" in format_results(summary.results)
-
-
-def test_a_cross_validation_is_read_back_from_its_folder(summary, made, tmp_path):
-    write_results(summary, made.folder)
-    assert read_cross_validation(made.folder) == made
+def test_a_cross_validation_is_read_back_from_its_folder(cross_validation, tmp_path):
+    made = cross_validation(keeps_last=True, command="python cross_validate.py")
+    write_results(summarise(made), made.folder)
     moved = made.folder.rename(tmp_path / "moved")
     assert read_cross_validation(moved) == replace(made, folder=moved)
     (moved / "fold_subject_wise_4_seed_1" / "test" / "predictions.csv").unlink()
-    with pytest.raises(
-        CheckpointError, match=r"1 of 4 runs of .*moved are not finished \(fold_subject_wise_4_seed_1\)"
-    ):
+    unfinished = r"1 of 4 runs of .*moved are not finished \(fold_subject_wise_4_seed_1\)"
+    with pytest.raises(CheckpointError, match=unfinished):
         read_cross_validation(moved)
 
 
-@pytest.mark.parametrize("content", [None, "[]", "{}", '{"runs": []}', "no", "without protocol", "a list as summary"])
-def test_a_folder_without_complete_results_is_refused(content, summary, made):
-    write_results(summary, made.folder)
-    path = made.folder / "results.json"
-    values = json.loads(path.read_text())
-    path.unlink()
-    if content == "without protocol":
-        del values["protocol"]
-        content = json.dumps(values)
-    if content == "a list as summary":
-        content = json.dumps(values | {"summary": [1]})
+@pytest.mark.parametrize("change", [{"protocol": None}, {"summary": [1]}, {"summary": {"test": {}}}])
+def test_results_of_another_release_are_refused(change, summary, tmp_path):
+    values = {key: value for key, value in (summary.results | change).items() if value is not None}
+    (tmp_path / "results.json").write_text(json.dumps(values))
+    with pytest.raises(CheckpointError, match=r"results\.json lacks values that this release writes"):
+        read_cross_validation(tmp_path)
+
+
+@pytest.mark.parametrize("content", [None, "[]", "{}", '{"runs": []}', "no"])
+def test_a_folder_without_complete_results_is_refused(content, tmp_path):
     if content is not None:
-        path.write_text(content)
+        (tmp_path / "results.json").write_text(content)
     with pytest.raises(CheckpointError, match=r"results\.json"):
-        read_cross_validation(made.folder)
+        read_cross_validation(tmp_path)
 
 
 def test_a_spread_leaves_out_what_is_undefined():
@@ -248,79 +196,63 @@ def test_a_spread_leaves_out_what_is_undefined():
     assert spreads([{"uar": None}]) == {"uar": {"mean": None, "sd": None}}
 
 
-def test_a_run_that_rejects_everything_has_no_selective_accuracy(made):
+def test_a_run_that_rejects_everything_has_no_selective_accuracy(cross_validation):
+    made = cross_validation()
     path = made.runs[0].predictions("validation")
     frame = pd.read_csv(path)
-    frame["true"] = [EMOTIONS[(EMOTIONS.index(name) + 1) % 8] for name in frame.predicted]  # every prediction is wrong
+    frame[COLUMNS] = [np.eye(8)[(EMOTIONS.index(name) + 1) % 8] for name in frame.true]  # every prediction is wrong
     frame.to_csv(path, index=False)
-    summary = summarise(made)
-    first, second = summary.results["runs"][:2]
+    results = summarise(made).results
+    first, second = results["runs"][:2]
     assert first["rejection_threshold"] is None
     assert second["rejection_threshold"] is not None
     assert first["test"]["coverage"] == 0
     assert first["test"]["selective_accuracy"] is None
     # The other fold of that seed accepts some: the mean is its own.
-    means = summary.results["summary"]["test"]["mean_over_folds_by_seed"]["0"]
+    means = results["summary"]["test"]["mean_over_folds_by_seed"]["0"]
     assert means["selective_accuracy"] == second["test"]["selective_accuracy"]
-
-
-def markdown_tables(text):
-    """Return the tables of a Markdown text, each a list of rows of cells."""
-    tables, rows = [], []
-    for line in [*text.splitlines(), ""]:
-        if line.startswith("|"):
-            rows.append([cell.strip() for cell in line.strip("|").split("|")])
-        elif rows:
-            tables.append(rows)
-            rows = []
-    return tables
 
 
 def test_the_report_states_the_protocol_first_and_the_same_scores(summary):
     text, plain = format_results(summary.results), summary.results
     assert text.splitlines()[2] == "Made up; on purpose."
-    summed, by_run, by_class, by_group, matrix = markdown_tables(text)
+    blocks = [block.splitlines() for block in text.split("\n\n") if block.startswith("|")]
+    tables = [[[cell.strip() for cell in line.strip("|").split("|")] for line in lines] for lines in blocks]
+    summed, by_run, by_class, by_group, matrix = tables
     rows = {row[0]: row[1:] for row in summed[2:]}
     score = plain["summary"]["test"]["mean_over_folds"]["uar"]
     low, high = plain["summary"]["test"]["pooled"]["interval_95"]["uar"]
     assert rows["test UAR"][0] == f"{score['mean']:.2%} ± {score['sd']:.2%}"
     assert rows["test UAR"][2] == f"{low:.2%} to {high:.2%}"
-    assert rows["validation log-loss"][0].startswith(
-        f"{plain['summary']['validation']['mean_over_folds']['log_loss']['mean']:.3f}"
-    )
-    columns = by_run[0]
-    entry = plain["runs"][0]
-    assert by_run[2][columns.index("test ECE, T")] == f"{entry['test']['calibrated_calibration_error']:.2%}"
+    loss = plain["summary"]["validation"]["mean_over_folds"]["log_loss"]["mean"]
+    assert rows["validation log-loss"][0].startswith(f"{loss:.3f}")
+    error = plain["runs"][0]["test"]["calibrated_calibration_error"]
+    assert by_run[2][by_run[0].index("test ECE, T")] == f"{error:.2%}"
     assert [row[:2] for row in by_run[2:]] == [
-        *([fold, str(seed)] for seed in SEEDS for fold in FOLDS),
-        *([fold, "ensemble"] for fold in FOLDS),
+        *([fold, str(seed)] for seed in (*SEEDS, "ensemble") for fold in FOLDS),
         *(["mean over folds", name] for name in ("0", "1", "ensemble")),
     ]
     assert [row[0] for row in by_class[2:]] == list(EMOTIONS)
     assert [row[0] for row in by_group[2:]] == ["speech", "song", "female", "male"]
     counts = [[int(cell) for cell in row[1:]] for row in matrix[2:]]
     assert counts == plain["summary"]["test"]["pooled"]["all_seeds"]["confusion_matrix"]
+    assert "Validation recordings chose checkpoint, temperature and threshold:" in text
+    assert "Validation recordings chose temperature and threshold:" in format_results(plain | {"keeps_last": True})
 
 
-def test_everything_is_written(summary, tmp_path):
+def test_everything_is_written(summary, tables, tmp_path):
     folder = tmp_path / "results"
     text = write_results(summary, folder)
     assert (folder / "results.md").read_text() == text == format_results(summary.results)
     assert json.loads((folder / "results.json").read_text()) == summary.results
     assert (folder / "confusion_matrix.png").read_bytes().startswith(b"\x89PNG")
-    assert sorted(path.name for path in folder.iterdir()) == [
-        "confusion_matrix.png", "predictions.csv", "results.json", "results.md",
-    ]  # fmt: skip
-
-
-def test_all_predictions_are_pooled(summary, tables, tmp_path):
-    path = tmp_path / "predictions.csv"
-    path.write_text(format_predictions(summary))
-    pooled = pd.read_csv(path, dtype={"seed": str})
+    pooled = pd.read_csv(folder / "predictions.csv", dtype={"seed": str})
+    assert len(list(folder.iterdir())) == 4
     assert len(pooled) == 1.5 * sum(map(len, tables.values()))  # the ensemble of two seeds is half as many again
+    columns = ["file", "actor", "channel", "true", "predicted", *COLUMNS]
     for (fold, seed, part), frame in tables.items():
         ours = pooled[(pooled.fold == fold) & (pooled.seed == str(seed)) & (pooled.part == part)].reset_index(drop=True)
-        pd.testing.assert_frame_equal(
-            ours[["file", "true", "predicted", *COLUMNS]], frame[["file", "true", "predicted", *COLUMNS]]
-        )
+        pd.testing.assert_frame_equal(ours[columns], frame[columns])
         np.testing.assert_allclose(ours[[f"c_{name}" for name in EMOTIONS]].sum(axis=1), 1, rtol=1e-6)
+        entry = next(one for one in summary.results["runs"] if (one["fold"], one["seed"]) == (fold, str(seed)))
+        assert ours.accepted.mean() == pytest.approx(entry[part]["coverage"])
