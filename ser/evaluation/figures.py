@@ -45,19 +45,12 @@ def confusion_figure(confusion: ArrayLike, class_names: Sequence[str], *, title:
     axes = figure.subplots()
     # Cells need not be exactly square: only then does the layout fit axes, labels and colour bar to each other.
     image = axes.imshow(fractions, cmap="Blues", vmin=0, vmax=1, aspect="auto")
-    for row in places:
-        for column in places:
-            count, fraction = counts[row, column], fractions[row, column]
-            axes.text(
-                column,
-                row,
-                f"{count}\n{fraction:.0%}" if count else "0",
-                ha="center",
-                va="center",
-                fontsize=9,
-                fontweight="bold" if row == column else "normal",
-                color="white" if fraction > 0.7 else "black" if count else "0.6",
-            )
+    for (row, column), count in np.ndenumerate(counts):
+        fraction = fractions[row, column]
+        text = f"{count}\n{fraction:.0%}" if count else "0"
+        colour = "white" if fraction > 0.7 else "black" if count else "0.6"
+        weight = "bold" if row == column else "normal"
+        axes.text(column, row, text, ha="center", va="center", fontsize=9, fontweight=weight, color=colour)
     axes.set_xticks(places, class_names, rotation=35, ha="right", rotation_mode="anchor")
     axes.set_yticks(places, [f"{name} ({n})" for name, n in zip(class_names, support[:, 0], strict=True)])
     axes.tick_params(length=0)

@@ -1,7 +1,5 @@
 """The files of an evaluation: text for people, JSON and CSV for machines, a figure of the confusion matrix."""
 
-import csv
-import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -119,6 +117,4 @@ def format_confusion_matrix(results: Mapping[str, Any]) -> str:
 
 def failure_table(failures: Mapping[Path, str]) -> str:
     """Return the recordings that could not be read as CSV text with the columns file and reason."""
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([("file", "reason"), *failures.items()])
-    return text.getvalue()
+    return str(pd.DataFrame(failures.items(), columns=["file", "reason"]).to_csv(index=False, lineterminator="\n"))

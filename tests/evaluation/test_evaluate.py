@@ -52,8 +52,7 @@ def test_a_model_that_was_trained_on_everything_says_so(score, few, way):
 
 def test_a_model_of_speech_has_seen_the_speakers_of_the_songs(score, few):
     metrics = score(metadata={"configuration": {"data": {"channel": "speech"}}}, root=str(few))
-    sentence = "8 of these 12 recordings were trained on, and others of the same speakers."
-    assert sentence in metrics["protocol"]
+    assert "8 of these 12 recordings were trained on, and others of the same speakers." in metrics["protocol"]
     metrics = score(metadata={"configuration": {"data": {"channel": "speech"}}}, root=str(few), channel="speech")
     assert SEEN in metrics["protocol"]
 
@@ -79,8 +78,7 @@ def test_recordings_that_were_kept_out_and_are_gone_are_missed(score, few):
 
 def test_without_a_model_the_key_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr("ser.inference.pretrained.MODELS", tmp_path / "models")
-    with pytest.raises(
-        SettingsError, match=r"evaluate\.checkpoint is missing; .* no pretrained model ser-ravdess here"
-    ):
+    missing = r"evaluate\.checkpoint is missing; .* no pretrained model ser-ravdess here"
+    with pytest.raises(SettingsError, match=missing):
         evaluate(EvaluationSettings(output_dir=str(tmp_path / "out")))
     assert not (tmp_path / "out").exists()

@@ -104,10 +104,8 @@ def read_cross_validation(folder: Path) -> CrossValidation:
         keeps_last=values["keeps_last"],
         command=values["command"],
     )
-    runs = cross_validation.runs
-    missing = [
-        run.folder.name for run in runs if not all(run.predictions(part).is_file() for part in cross_validation.parts)
-    ]
+    runs, parts = cross_validation.runs, cross_validation.parts
+    missing = [run.folder.name for run in runs if not all(run.predictions(part).is_file() for part in parts)]
     if missing:
         raise CheckpointError(
             f"{len(missing)} of {len(runs)} runs of {folder} are not finished ({', '.join(missing)}); continue with: "
@@ -130,11 +128,11 @@ def read_results(folder: Path) -> dict[str, Any]:
         values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise CheckpointError(f"{path} is damaged: it is not JSON.") from error
-    needed = ("protocol", "keeps_last", "command", "folds", "seeds", "class_names", "bootstrap", "summary", "runs")
+    needed = {"protocol", "keeps_last", "command", "folds", "seeds", "class_names", "bootstrap", "summary", "runs"}
+    needed.add("target_selective_accuracy")
     try:
-        complete = {*needed, "target_selective_accuracy"} <= values.keys() and all(
-            "reliability" in part["pooled"] for part in values["summary"].values()
-        )
+        summaries = values["summary"].values()
+        complete = needed <= values.keys() and all("reliability" in part["pooled"] for part in summaries)
     except (AttributeError, KeyError, TypeError):
         complete = False
     if not complete:

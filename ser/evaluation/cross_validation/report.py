@@ -15,16 +15,16 @@ from ser.evaluation.tables import class_rows, confusion_rows, decimal, interval,
 
 RESULTS_TEXT, PICTURE = "results.md", "confusion_matrix.png"
 
-_FRACTIONS = {
-    "uar": "UAR",
-    "accuracy": "accuracy",
-    "calibration_error": "ECE",
-    "calibrated_calibration_error": "ECE, with temperature",
-    "coverage": "coverage",
-    "selective_accuracy": "selective accuracy",
+_SCORES = {
+    "uar": ("UAR", percent),
+    "accuracy": ("accuracy", percent),
+    "calibration_error": ("ECE", percent),
+    "calibrated_calibration_error": ("ECE, with temperature", percent),
+    "coverage": ("coverage", percent),
+    "selective_accuracy": ("selective accuracy", percent),
+    "log_loss": ("log-loss", decimal),
+    "calibrated_log_loss": ("log-loss, with temperature", decimal),
 }
-_SHORT: dict[Part, str] = {"validation": "val", "test": "test"}
-_NATS = {"log_loss": "log-loss", "calibrated_log_loss": "log-loss, with temperature"}
 
 
 def write_results(summary: Summary, folder: Path) -> str:
@@ -94,8 +94,7 @@ def _summary_table(results: Mapping[str, Any]) -> str:
     rows = [head + (["ensemble, pooled", "95% interval"] if len(results["seeds"]) > 1 else [])]
     for part, one in reversed(results["summary"].items()):  # test first
         pooled, ensemble = one["pooled"], one["ensemble_pooled"]
-        for name, label in (_FRACTIONS | _NATS).items():
-            form = percent if name in _FRACTIONS else decimal
+        for name, (label, form) in _SCORES.items():
             row = [f"{part} {label}", spread(one["mean_over_folds"][name], form), spread(pooled[name], form)]
             row.append(_interval(pooled, name))
             if ensemble:
@@ -117,30 +116,30 @@ def _notes(results: Mapping[str, Any]) -> str:
         "correct (without such a threshold, all are rejected). Coverage is the fraction that is not rejected, "
         "selective accuracy their accuracy.",
     ]
-    if n_seeds > 1:
-        lines.append(
-            "The ensemble averages the probabilities of all seeds and is scored as one model, with its own temperature."
-        )
+    ensemble = (
+        "The ensemble averages the probabilities of all seeds and is scored as one model, with its own temperature."
+    )
+    lines += [ensemble] if n_seeds > 1 else []
     chosen = "temperature and threshold" if results["keeps_last"] else "checkpoint, temperature and threshold"
     lines.append(f"Validation recordings chose {chosen}: validation scores that depend on these are optimistic.")
     return "\n".join(f"- {line}" for line in lines)
 
 
 def _run_table(results: Mapping[str, Any]) -> str:
-    columns = {"uar": "UAR", "accuracy": "accuracy", "calibration_error": "ECE", "log_loss": "log-loss"}
-    with_temperature = {"calibrated_calibration_error": "ECE, T", "calibrated_log_loss": "log-loss, T"}
-    chosen = {"coverage": "coverage", "selective_accuracy": "sel. acc."}
-    wanted: dict[Part, dict[str, str]] = {"validation": columns, "test": columns | with_temperature | chosen}
-    head = ["fold", "seed", "T", "threshold"]
-    head += [f"{_SHORT[part]} {label}" for part in results["summary"] for label in wanted[part].values()]
-    rows = [head]
+    labels = {"uar": "UAR", "accuracy": "accuracy", "calibration_error": "ECE", "log_loss": "log-loss"}
+    columns = [("validation", name, f"val {label}") for name, label in labels.items()]
+    if "test" in results["summary"]:
+        labels |= {"calibrated_calibration_error": "ECE, T", "calibrated_log_loss": "log-loss, T"}
+        labels |= {"coverage": "coverage", "selective_accuracy": "sel. acc."}
+        columns += [("test", name, f"test {label}") for name, label in labels.items()]
+    rows = [["fold", "seed", "T", "threshold", *(label for _, _, label in columns)]]
     for run in results["runs"]:
         row = [run["fold"], run["seed"], f"{run['temperature']:.2f}", decimal(run["rejection_threshold"])]
-        rows.append(row + [_cell(name, run[part][name]) for part in results["summary"] for name in wanted[part]])
+        rows.append(row + [_SCORES[name][1](run[part][name]) for part, name, _ in columns])
     means = {part: one["mean_over_folds_by_seed"] for part, one in results["summary"].items()}
     for seed in means["validation"]:
         row = ["mean over folds", seed, "", ""]
-        rows.append(row + [_cell(name, means[part][seed][name]) for part in means for name in wanted[part]])
+        rows.append(row + [_SCORES[name][1](means[part][seed][name]) for part, name, _ in columns])
     return table(rows, left=2)
 
 
@@ -152,21 +151,15 @@ def class_table(pooled: Mapping[str, Any]) -> str:
 def group_table(pooled: Mapping[str, Any]) -> str:
     """Return UAR and accuracy of speech and song, women and men, as far as they occur in a pooled set."""
     rows = [["group", "UAR", "accuracy", "recordings"]]
-    rows += [
-        [member, percent(one["uar"]), percent(one["accuracy"]), str(one["n_recordings"])]
-        for members in pooled["by_group"].values()
-        for member, one in members.items()
-    ]
+    for members in pooled["by_group"].values():
+        for member, one in members.items():
+            rows.append([member, percent(one["uar"]), percent(one["accuracy"]), str(one["n_recordings"])])
     return table(rows)
 
 
 def _pool(results: Mapping[str, Any], part: Part) -> str:
     seeds = len(results["seeds"])
     return f"{part} recordings of all folds" + (f", each counted for {seeds} seeds" if seeds > 1 else "")
-
-
-def _cell(name: str, value: float | None) -> str:
-    return percent(value) if name in _FRACTIONS else decimal(value)
 
 
 def _interval(pooled: Mapping[str, Any], name: str) -> str:

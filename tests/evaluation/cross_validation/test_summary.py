@@ -8,15 +8,16 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score, confusion_m
 
 from ser.corpora.ravdess import EMOTIONS
 from ser.errors import CheckpointError, CorpusError
-from ser.evaluation.calibration import fit_rejection_threshold, fit_temperature
+from ser.evaluation.calibration import apply_temperature, fit_rejection_threshold, fit_temperature
 from ser.evaluation.cross_validation.record import read_cross_validation
 from ser.evaluation.cross_validation.report import format_results, write_results
 from ser.evaluation.cross_validation.summary import spreads, summarise
 from ser.evaluation.intervals import actor_interval, unweighted_average_recall
 from ser.evaluation.metrics import expected_calibration_error, reliability_bins
 
-FOLDS, SEEDS = ("subject_wise_0", "subject_wise_4"), (0, 1)
+FOLDS = ["subject_wise_0", "subject_wise_4"]
 COLUMNS = [f"p_{name}" for name in EMOTIONS]
+RUN = ["fold", "seed", "part"]
 
 
 @pytest.fixture(scope="module")
@@ -30,45 +31,42 @@ def summary(made):
 
 
 @pytest.fixture(scope="module")
-def tables(made):
-    """The predictions of the runs, read by pandas: (fold, seed, part) -> a frame with the true class's number."""
-    frames = {}
-    for run in made.runs:
-        for part in made.parts:
-            frame = pd.read_csv(run.predictions(part))
-            frame[COLUMNS] = frame[COLUMNS].div(frame[COLUMNS].sum(axis=1), axis=0)  # nine digits do not sum to 1
-            frame["truth"] = frame.true.map(EMOTIONS.index)
-            frames[run.fold, run.seed, part] = frame
-    return frames
+def predictions(made):
+    """The predictions of the runs, read by pandas, with the true class's number."""
+    runs = [(run.predictions(part), (run.fold, str(run.seed), part)) for run in made.runs for part in made.parts]
+    table = pd.concat([pd.read_csv(path).assign(**dict(zip(RUN, run, strict=True))) for path, run in runs])
+    table[COLUMNS] = table[COLUMNS].div(table[COLUMNS].sum(axis=1), axis=0)  # nine digits do not sum to 1
+    return table.assign(truth=table.true.map(EMOTIONS.index), correct=table.true == table.predicted)
 
 
-def tempered(frame, temperature):
-    powers = frame[COLUMNS].to_numpy() ** (1 / temperature)
-    return powers / powers.sum(axis=1, keepdims=True)
+def uar(table):
+    return balanced_accuracy_score(table.true, table.predicted)
 
 
-def test_each_run_has_the_scores_of_its_predictions(summary, tables):
+def test_each_run_has_the_scores_of_its_predictions(summary, predictions):
     entries = {(entry["fold"], entry["seed"]): entry for entry in summary.results["runs"]}
-    for (fold, seed, part), frame in tables.items():
-        entry, validation = entries[fold, str(seed)], tables[fold, seed, "validation"]
+    runs = dict(list(predictions.groupby(RUN)))
+    for (fold, seed, part), run in runs.items():
+        entry, validation = entries[fold, seed], runs[fold, seed, "validation"]
         # Temperature and threshold come from validation, whichever part is scored.
-        temperature, probabilities = entry["temperature"], frame[COLUMNS].to_numpy()
+        temperature = entry["temperature"]
         assert temperature == pytest.approx(fit_temperature(validation[COLUMNS], validation.truth))
-        calibrated, scaled = tempered(validation, temperature), tempered(frame, temperature)
-        threshold = fit_rejection_threshold(calibrated, validation.truth, accuracy=0.8)
+        scaled = apply_temperature(validation[COLUMNS], temperature)
+        threshold = fit_rejection_threshold(scaled, validation.truth, accuracy=0.8)
         assert entry["rejection_threshold"] == pytest.approx(threshold)
-        accepted, labels = scaled.max(axis=1) >= threshold - 1e-12, range(8)
+        probabilities, scaled = run[COLUMNS].to_numpy(), apply_temperature(run[COLUMNS], temperature)
+        accepted = scaled.max(axis=1) >= threshold - 1e-12
         assert 0 < accepted.mean() < 1
         expected = {
-            "n_recordings": len(frame),
-            "accuracy": accuracy_score(frame.true, frame.predicted),
-            "uar": balanced_accuracy_score(frame.true, frame.predicted),
-            "log_loss": log_loss(frame.truth, probabilities, labels=labels),
-            "calibration_error": expected_calibration_error(probabilities, frame.truth),
-            "calibrated_log_loss": log_loss(frame.truth, scaled, labels=labels),
-            "calibrated_calibration_error": expected_calibration_error(scaled, frame.truth),
+            "n_recordings": len(run),
+            "accuracy": accuracy_score(run.true, run.predicted),
+            "uar": uar(run),
+            "log_loss": log_loss(run.truth, probabilities, labels=range(8)),
+            "calibration_error": expected_calibration_error(probabilities, run.truth),
+            "calibrated_log_loss": log_loss(run.truth, scaled, labels=range(8)),
+            "calibrated_calibration_error": expected_calibration_error(scaled, run.truth),
             "coverage": accepted.mean(),
-            "selective_accuracy": (frame.true == frame.predicted)[accepted].mean(),
+            "selective_accuracy": run.correct[accepted].mean(),
         }
         assert entry[part] == pytest.approx(expected)
         assert temperature > 1.2  # the runs are overconfident
@@ -77,69 +75,57 @@ def test_each_run_has_the_scores_of_its_predictions(summary, tables):
 
 @pytest.mark.filterwarnings("ignore:y_pred contains classes not in y_true")
 @pytest.mark.parametrize("part", ["validation", "test"])
-def test_the_means_over_folds_and_seeds(part, summary, tables):
-    plain = summary.results["summary"][part]
-    by_seed = [
-        np.mean([balanced_accuracy_score(t.true, t.predicted) for t in (tables[f, seed, part] for f in FOLDS)])
-        for seed in SEEDS
-    ]
-    spread = {"mean": pytest.approx(np.mean(by_seed)), "sd": pytest.approx(np.std(by_seed, ddof=1))}
-    assert plain["mean_over_folds"]["uar"] == spread
-    assert [plain["mean_over_folds_by_seed"][str(seed)]["uar"] for seed in SEEDS] == pytest.approx(by_seed)
-    pooled = [pd.concat([tables[f, seed, part] for f in FOLDS]) for seed in SEEDS]
-    uars = [balanced_accuracy_score(frame.true, frame.predicted) for frame in pooled]
-    assert plain["pooled"]["uar"]["mean"] == pytest.approx(np.mean(uars))
-    everything = pd.concat(pooled)
-    expected = confusion_matrix(everything.true, everything.predicted, labels=EMOTIONS)
-    np.testing.assert_array_equal(plain["pooled"]["all_seeds"]["confusion_matrix"], expected)
-    for kind, group, chosen in (
-        ("channel", "song", everything.channel == "song"),
-        ("gender", "female", everything.actor % 2 == 0),
-        ("gender", "male", everything.actor % 2 == 1),
-    ):
-        got, frame = plain["pooled"]["by_group"][kind][group], everything[chosen]
-        assert got["n_recordings"] == len(frame)
-        assert got["uar"] == pytest.approx(balanced_accuracy_score(frame.true, frame.predicted))
+def test_the_means_over_folds_and_seeds(part, summary, predictions):
+    plain, of_part = summary.results["summary"][part], predictions[predictions.part == part]
+    by_seed = {seed: np.mean([uar(run) for _, run in runs.groupby("fold")]) for seed, runs in of_part.groupby("seed")}
+    mean, sd = np.mean(list(by_seed.values())), np.std(list(by_seed.values()), ddof=1)
+    assert plain["mean_over_folds"]["uar"] == pytest.approx({"mean": mean, "sd": sd})
+    found = {seed: one["uar"] for seed, one in plain["mean_over_folds_by_seed"].items() if seed != "ensemble"}
+    assert found == pytest.approx(by_seed)
+    pooled = plain["pooled"]
+    assert pooled["uar"]["mean"] == pytest.approx(np.mean([uar(runs) for _, runs in of_part.groupby("seed")]))
+    counts = confusion_matrix(of_part.true, of_part.predicted, labels=EMOTIONS)
+    assert pooled["all_seeds"]["confusion_matrix"] == counts.tolist()
+    genders = np.where(of_part.actor % 2, "male", "female")
+    for kind, groups in (("channel", of_part.channel), ("gender", genders)):
+        expected = {group: (len(rows), pytest.approx(uar(rows))) for group, rows in of_part.groupby(groups)}
+        found = {group: (one["n_recordings"], one["uar"]) for group, one in pooled["by_group"][kind].items()}
+        assert found == expected
 
 
-def test_the_reliability_bins_hold_the_recordings_of_all_runs(summary, tables):
-    everything = pd.concat([tables[fold, seed, "test"] for seed in SEEDS for fold in FOLDS])
+def test_the_reliability_bins_hold_the_recordings_of_all_runs(summary, predictions):
+    tested = predictions[predictions.part == "test"]
     reliability = summary.results["summary"]["test"]["pooled"]["reliability"]
-    expected = reliability_bins(everything[COLUMNS], everything.truth)
+    expected = reliability_bins(tested[COLUMNS], tested.truth)
     assert [pytest.approx(each) for each in expected] == reliability["network"]
     # With the temperature they are less sure, and as often right.
     n_correct = sum(each["n"] * each["accuracy"] for each in reliability["calibrated"] if each["n"])
-    assert n_correct == pytest.approx((everything.true == everything.predicted).sum())
+    assert n_correct == pytest.approx(tested.correct.sum())
     assert reliability["calibrated"][-1]["n"] < expected[-1]["n"]
 
 
-def test_the_interval_resamples_the_actors_that_were_scored(summary, tables):
-    frames = [pd.concat([tables[fold, seed, "test"] for fold in FOLDS]) for seed in SEEDS]
-    actors = sorted(set(frames[0].actor))
-    assert len(actors) == 9
-    of_actors = [[frame[frame.actor == actor] for actor in actors] for frame in frames]
-    counts = [[confusion_matrix(f.true, f.predicted, labels=EMOTIONS) for f in row] for row in of_actors]
+def test_the_interval_resamples_the_actors_that_were_scored(summary, predictions):
+    counts = [
+        [confusion_matrix(rows.true, rows.predicted, labels=EMOTIONS) for _, rows in runs.groupby("actor")]
+        for _, runs in predictions[predictions.part == "test"].groupby("seed")
+    ]
+    assert np.shape(counts) == (2, 9, 8, 8)
     expected = actor_interval(counts, unweighted_average_recall, resamples=2000, seed=0)
     assert summary.results["summary"]["test"]["pooled"]["interval_95"]["uar"] == pytest.approx(expected)
 
 
-def test_the_ensemble_averages_the_seeds_and_is_scored_as_one_model(summary, tables):
-    plain = summary.results
-    entries = {entry["fold"]: entry["test"] for entry in plain["runs"] if entry["seed"] == "ensemble"}
-    assert set(entries) == set(FOLDS)
-    predicted, true = [], []
-    for fold in FOLDS:
-        first, second = (tables[fold, seed, "test"] for seed in SEEDS)
-        mean = (first[COLUMNS].to_numpy() + second[COLUMNS].to_numpy()) / 2
-        chosen = [EMOTIONS[k] for k in mean.argmax(axis=1)]
-        assert entries[fold]["accuracy"] == pytest.approx(accuracy_score(first.true, chosen))
-        assert entries[fold]["log_loss"] == pytest.approx(log_loss(first.truth, mean, labels=range(8)), rel=1e-6)
-        predicted += chosen
-        true += list(first.true)
-    got = plain["summary"]["test"]["ensemble_pooled"]
-    assert got["uar"] == {"mean": pytest.approx(balanced_accuracy_score(true, predicted)), "sd": None}
+def test_the_ensemble_averages_the_seeds_and_is_scored_as_one_model(summary, predictions):
+    mean = predictions[predictions.part == "test"].groupby(["fold", "file", "true", "truth"])[COLUMNS].mean()
+    table = mean.assign(predicted=mean.idxmax(axis=1).str.removeprefix("p_")).reset_index()
+    entries = {entry["fold"]: entry["test"] for entry in summary.results["runs"] if entry["seed"] == "ensemble"}
+    assert list(entries) == FOLDS
+    for fold, rows in table.groupby("fold"):
+        assert entries[fold]["accuracy"] == pytest.approx(accuracy_score(rows.true, rows.predicted))
+        assert entries[fold]["log_loss"] == pytest.approx(log_loss(rows.truth, rows[COLUMNS], labels=range(8)))
+    tested = summary.results["summary"]["test"]
+    assert tested["ensemble_pooled"]["uar"] == {"mean": pytest.approx(uar(table)), "sd": None}
     # Independent errors: two heads are better than one.
-    assert got["uar"]["mean"] > plain["summary"]["test"]["pooled"]["uar"]["mean"]
+    assert tested["ensemble_pooled"]["uar"]["mean"] > tested["pooled"]["uar"]["mean"]
 
 
 def test_an_ensemble_of_different_recordings_is_refused(cross_validation):
@@ -171,19 +157,23 @@ def test_a_cross_validation_is_read_back_from_its_folder(cross_validation, tmp_p
         read_cross_validation(moved)
 
 
-@pytest.mark.parametrize("change", [{"protocol": None}, {"summary": [1]}, {"summary": {"test": {}}}])
-def test_results_of_another_release_are_refused(change, summary, tmp_path):
-    values = {key: value for key, value in (summary.results | change).items() if value is not None}
-    (tmp_path / "results.json").write_text(json.dumps(values))
-    with pytest.raises(CheckpointError, match=r"results\.json lacks values that this release writes"):
-        read_cross_validation(tmp_path)
-
-
-@pytest.mark.parametrize("content", [None, "[]", "{}", '{"runs": []}', "no"])
-def test_a_folder_without_complete_results_is_refused(content, tmp_path):
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (None, "holds no results.json"),
+        ("no", "results.json is damaged"),
+        *((content, "results.json lacks values") for content in ("[]", "{}", '{"runs": []}')),
+        *(({"summary": summary}, "results.json lacks values") for summary in ([1], {"test": {}})),
+        ({"protocol": None}, "results.json lacks values"),
+    ],
+)
+def test_a_folder_without_complete_results_is_refused(content, complaint, summary, tmp_path):
+    if isinstance(content, dict):
+        changed = summary.results | content
+        content = json.dumps({key: value for key, value in changed.items() if key != "protocol" or value})
     if content is not None:
         (tmp_path / "results.json").write_text(content)
-    with pytest.raises(CheckpointError, match=r"results\.json"):
+    with pytest.raises(CheckpointError, match=complaint):
         read_cross_validation(tmp_path)
 
 
@@ -206,8 +196,7 @@ def test_a_run_that_rejects_everything_has_no_selective_accuracy(cross_validatio
     first, second = results["runs"][:2]
     assert first["rejection_threshold"] is None
     assert second["rejection_threshold"] is not None
-    assert first["test"]["coverage"] == 0
-    assert first["test"]["selective_accuracy"] is None
+    assert (first["test"]["coverage"], first["test"]["selective_accuracy"]) == (0, None)
     # The other fold of that seed accepts some: the mean is its own.
     means = results["summary"]["test"]["mean_over_folds_by_seed"]["0"]
     assert means["selective_accuracy"] == second["test"]["selective_accuracy"]
@@ -228,10 +217,8 @@ def test_the_report_states_the_protocol_first_and_the_same_scores(summary):
     assert rows["validation log-loss"][0].startswith(f"{loss:.3f}")
     error = plain["runs"][0]["test"]["calibrated_calibration_error"]
     assert by_run[2][by_run[0].index("test ECE, T")] == f"{error:.2%}"
-    assert [row[:2] for row in by_run[2:]] == [
-        *([fold, str(seed)] for seed in (*SEEDS, "ensemble") for fold in FOLDS),
-        *(["mean over folds", name] for name in ("0", "1", "ensemble")),
-    ]
+    runs = [[fold, seed] for seed in ("0", "1", "ensemble") for fold in FOLDS]
+    assert [row[:2] for row in by_run[2:]] == runs + [["mean over folds", seed] for seed in ("0", "1", "ensemble")]
     assert [row[0] for row in by_class[2:]] == list(EMOTIONS)
     assert [row[0] for row in by_group[2:]] == ["speech", "song", "female", "male"]
     counts = [[int(cell) for cell in row[1:]] for row in matrix[2:]]
@@ -240,19 +227,19 @@ def test_the_report_states_the_protocol_first_and_the_same_scores(summary):
     assert "Validation recordings chose temperature and threshold:" in format_results(plain | {"keeps_last": True})
 
 
-def test_everything_is_written(summary, tables, tmp_path):
+def test_everything_is_written(summary, predictions, tmp_path):
     folder = tmp_path / "results"
     text = write_results(summary, folder)
+    assert len(list(folder.iterdir())) == 4
     assert (folder / "results.md").read_text() == text == format_results(summary.results)
     assert json.loads((folder / "results.json").read_text()) == summary.results
     assert (folder / "confusion_matrix.png").read_bytes().startswith(b"\x89PNG")
     pooled = pd.read_csv(folder / "predictions.csv", dtype={"seed": str})
-    assert len(list(folder.iterdir())) == 4
-    assert len(pooled) == 1.5 * sum(map(len, tables.values()))  # the ensemble of two seeds is half as many again
-    columns = ["file", "actor", "channel", "true", "predicted", *COLUMNS]
-    for (fold, seed, part), frame in tables.items():
-        ours = pooled[(pooled.fold == fold) & (pooled.seed == str(seed)) & (pooled.part == part)].reset_index(drop=True)
-        pd.testing.assert_frame_equal(ours[columns], frame[columns])
-        np.testing.assert_allclose(ours[[f"c_{name}" for name in EMOTIONS]].sum(axis=1), 1, rtol=1e-6)
-        entry = next(one for one in summary.results["runs"] if (one["fold"], one["seed"]) == (fold, str(seed)))
-        assert ours.accepted.mean() == pytest.approx(entry[part]["coverage"])
+    of_runs = pooled[pooled.seed != "ensemble"]
+    assert len(pooled) == 1.5 * len(of_runs)  # the ensemble of two seeds is half as many again
+    columns = [*RUN, "file", "actor", "channel", "true", "predicted", *COLUMNS]
+    pd.testing.assert_frame_equal(of_runs[columns], predictions[columns].reset_index(drop=True))
+    np.testing.assert_allclose(pooled[[f"c_{name}" for name in EMOTIONS]].sum(axis=1), 1, rtol=1e-6)
+    accepted = [rows.accepted.mean() for _, rows in pooled.groupby(RUN, sort=False)]
+    parts = ("validation", "test")
+    assert accepted == pytest.approx([run[part]["coverage"] for run in summary.results["runs"] for part in parts])
