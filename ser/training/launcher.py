@@ -107,7 +107,8 @@ def run_jobs(jobs: Sequence[Job], *, at_once: int, folder: Path, resume: str) ->
                     waiting.append(job)
                     continue
                 seconds.append(time.monotonic() - started)
-                result = f"{outcome['metric']} {outcome['value']:.4f}" if outcome else "done"
+                value = outcome.get("value")  # None, too, without an optimized_metric
+                result = "done" if value is None else f"{outcome['metric']} {value:.4f}"
                 if status:
                     failed.append(name)
                     printed = (job.folder / OUTPUT).read_text(encoding="utf-8", errors="replace").strip().split("\n")

@@ -139,5 +139,13 @@ def test_no_job_outlives_its_parent_and_the_folder_is_free_then(number, parent, 
         pass
 
 
+@pytest.mark.parametrize(("value", "result"), [(0.5, "val/loss 0.5000"), (None, "done")])
+def test_progress_shows_the_metric_of_a_job(value, result, job, caplog):
+    outcome = json.dumps({"overrides": [], "metric": "val/loss", "value": value})
+    with caplog.at_level("INFO"):
+        run(job("good", f"(folder / 'job.json').write_text({outcome!r})"))
+    assert f"[1/1] good: {result}; " in caplog.text
+
+
 def test_a_path_is_quoted_for_hydra():
     assert quoted(Path("a 'b'=\\c")) == r"'a \'b\'=\\c'"
