@@ -1,6 +1,7 @@
 """One run from configuration to report: data, module, fit, evaluation of the best checkpoint."""
 
 import logging
+import math
 import platform
 import warnings
 from collections import Counter
@@ -163,8 +164,9 @@ def _best_epoch(history: Sequence[dict[str, float]], settings: RunSettings) -> d
     best = settings.callbacks.checkpoint
     if best.monitor is None:
         return history[-1]
-    monitor, choose = best.monitor, min if best.mode == "min" else max
-    return choose(history, key=lambda row: row[monitor])
+    monitor, sign = best.monitor, 1 if best.mode == "min" else -1
+    # Lightning takes a metric that is not a number for infinitely bad.
+    return min(history, key=lambda row: math.inf if math.isnan(row[monitor]) else sign * row[monitor])
 
 
 def _report(
