@@ -73,37 +73,30 @@ def evaluate(settings: EvaluationSettings) -> Evaluation:
 
 def _recordings_to_score(settings: EvaluationSettings, metadata: ModelMetadata) -> tuple[list[Recording], str]:
     """Return the recordings, and the sentence on what they are."""
-    folder = None if settings.test_dir is None else Path(settings.test_dir)
-    if folder is None and not metadata.scored_recordings:  # there is nothing but what it was trained on
-        folder = corpus_of(metadata, root=settings.root)
-    if folder is not None:
-        found = of_channel(find_recordings(folder), settings.channel)
-        kept = [recording for recording in found if recording.name.emotion in metadata.class_names]
-        if not kept:
-            raise CorpusError(f"{folder} holds no recording of the checkpoint's classes in channel {settings.channel}.")
-        if len(kept) < len(found):
-            log.warning("%d recordings of classes that the model does not know are left out", len(found) - len(kept))
-        overlap = _overlap_with_training(metadata, kept)
-        return kept, f"Recordings in {folder}, {settings.channel} channel(s). {overlap}"
-    found = of_channel(find_recordings(corpus_of(metadata, root=settings.root)), settings.channel)
+    folder = corpus_of(metadata, root=settings.root) if settings.test_dir is None else Path(settings.test_dir)
+    found = of_channel(find_recordings(folder), settings.channel)
     scored = set(metadata.scored_recordings)
-    kept = [recording for recording in found if recording.stem in scored]
+    if settings.test_dir is None and scored:  # otherwise there is nothing but what it was trained on
+        kept = [recording for recording in found if recording.stem in scored]
+        if not kept:
+            raise CorpusError("None of the recordings that the run kept from training is there; give test_dir or root.")
+        n_missing = len(scored) - len(kept)
+        if settings.channel == "both" and n_missing:
+            log.warning("%d of the %d recordings that the run kept from training are missing", n_missing, len(scored))
+        return kept, metadata.protocol
+    kept = [recording for recording in found if recording.name.emotion in metadata.class_names]
     if not kept:
-        raise CorpusError("None of the recordings that the run kept from training is there; give test_dir or root.")
-    if settings.channel == "both" and len(kept) < len(scored):
-        log.warning(
-            "%d of the %d recordings that the run kept from training are missing", len(scored) - len(kept), len(scored)
-        )
-    return kept, metadata.protocol
+        raise CorpusError(f"{folder} holds no recording of the checkpoint's classes in channel {settings.channel}.")
+    if len(kept) < len(found):
+        log.warning("%d recordings of classes that the model does not know are left out", len(found) - len(kept))
+    overlap = _overlap_with_training(metadata, kept)
+    return kept, f"Recordings in {folder}, {settings.channel} channel(s). {overlap}"
 
 
 def corpus_of(metadata: ModelMetadata, *, root: str | None = None) -> Path:
     """Return the folder of a model's corpus: `root`, else where it was at training, else where `train.py` looks."""
-    if root is not None:
-        return Path(root)
-    at_training = Path(metadata.corpus_root)
-    found = metadata.corpus_root and at_training.is_dir()
-    return at_training if found else corpus_root(None, default=Path("data/ravdess"))[0]
+    at_training = metadata.corpus_root if Path(metadata.corpus_root).is_dir() else None
+    return corpus_root(root or at_training, default=Path("data/ravdess"))[0]
 
 
 def _overlap_with_training(metadata: ModelMetadata, recordings: Collection[Recording]) -> str:

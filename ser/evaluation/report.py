@@ -58,11 +58,11 @@ def score_predictions(
     return Evaluation(predictions=predictions, results=results)
 
 
-def write_evaluation(evaluation: Evaluation, folder: Path, *, prefix: str) -> list[Path]:
-    """Write the report of an evaluation into `folder` (created if need be) and return the paths of its files.
+def write_evaluation(evaluation: Evaluation, folder: Path, *, prefix: str) -> None:
+    """Write the report of an evaluation into `folder` (created if need be).
 
-    They are `<prefix>_metrics.txt`, `<prefix>_confusion_matrix.txt`, `<prefix>_confusion_matrix.png`, `metrics.json`
-    (the results) and `predictions.csv` (the predictions, sorted by file). Each is written whole or not at all.
+    Its files are `<prefix>_metrics.txt`, `<prefix>_confusion_matrix.txt`, `<prefix>_confusion_matrix.png`,
+    `metrics.json` (the results) and `predictions.csv` (the predictions, sorted by file), each written whole or not at all.
 
     Parameters
     ----------
@@ -84,9 +84,8 @@ def write_evaluation(evaluation: Evaluation, folder: Path, *, prefix: str) -> li
     for name, text in texts.items():
         write_text_atomically(folder / name, text)
     title = f"{results['protocol']}\naccuracy {overall['accuracy']:.2%}, UAR {overall['uar']:.2%}"
-    picture = folder / f"{prefix}_confusion_matrix.png"
-    save_figure(confusion_figure(results["confusion_matrix"], results["class_names"], title=title), picture)
-    return [*(folder / name for name in texts), picture]
+    figure = confusion_figure(results["confusion_matrix"], results["class_names"], title=title)
+    save_figure(figure, folder / f"{prefix}_confusion_matrix.png")
 
 
 def format_metrics(results: Mapping[str, Any]) -> str:

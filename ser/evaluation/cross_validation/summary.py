@@ -91,7 +91,7 @@ def summarise(cross_validation: CrossValidation) -> Summary:
 def scores_of(predictions: pd.DataFrame) -> dict[str, float | None]:
     """Return the scores of a set of recordings that is not empty: fractions in [0, 1], log-losses in nats.
 
-    - accuracy, uar: as in `ser.evaluation.metrics.Metrics`.
+    - accuracy, uar: as in `ser.evaluation.metrics.classification_metrics`.
     - log_loss, calibration_error: of the probabilities without temperature; the error has 15 bins of equal width.
     - calibrated_log_loss, calibrated_calibration_error: the same with the temperature.
     - coverage: the fraction of recordings whose confidence reaches the rejection threshold.
