@@ -62,7 +62,8 @@ def write_evaluation(evaluation: Evaluation, folder: Path, *, prefix: str) -> No
     """Write the report of an evaluation into `folder` (created if need be).
 
     Its files are `<prefix>_metrics.txt`, `<prefix>_confusion_matrix.txt`, `<prefix>_confusion_matrix.png`,
-    `metrics.json` (the results) and `predictions.csv` (the predictions, sorted by file), each written whole or not at all.
+    `metrics.json` (the results) and `predictions.csv` (the predictions, sorted by file). Each is written whole or not
+    at all.
 
     Parameters
     ----------

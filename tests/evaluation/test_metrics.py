@@ -1,7 +1,5 @@
 import json
 import math
-import subprocess
-import sys
 
 import numpy as np
 import pandas as pd
@@ -119,9 +117,3 @@ def test_calibration_error_agrees_with_its_definition():
 def test_calibration_error_refuses_what_is_no_distribution(probabilities, truth, bins, complaint):
     with pytest.raises(ValueError, match=complaint):
         expected_calibration_error(probabilities, truth, bins)
-
-
-@pytest.mark.parametrize(("module", "forbidden"), [("metrics", {"torch", "matplotlib"}), ("report", {"matplotlib"})])
-def test_importing_a_module_loads_no_more_than_it_needs(module, forbidden):
-    code = f"import sys, ser.evaluation.{module}; sys.exit(bool({forbidden} & set(sys.modules)))"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 
 import pytest
 from matplotlib.image import imread
@@ -32,13 +34,6 @@ def scored(files):
 @pytest.fixture
 def small():
     return scored(RECORDINGS)
-
-
-@pytest.fixture
-def written(small, tmp_path):
-    """The folder of the report of that evaluation."""
-    write_evaluation(small, tmp_path / "runs" / "one", prefix="val")
-    return tmp_path / "runs" / "one"
 
 
 def test_the_text_gives_the_protocol_first_and_then_the_metrics(small):
@@ -87,17 +82,14 @@ def test_the_text_gives_the_confusion_matrix(small):
     )
 
 
-def test_every_file_is_written_and_named(small, written):
-    assert {path.name for path in written.iterdir()} == {
-        "val_metrics.txt", "val_confusion_matrix.txt", "val_confusion_matrix.png", "metrics.json", "predictions.csv",
-    }  # fmt: skip
-    assert (written / "val_metrics.txt").read_text() == format_metrics(small.results)
-    assert (written / "val_confusion_matrix.txt").read_text() == format_confusion_matrix(small.results)
-    assert imread(written / "val_confusion_matrix.png").std() > 0
-
-
-def test_metrics_json_holds_the_same_facts(small, written):
-    facts = json.loads((written / "metrics.json").read_text())
+def test_every_file_holds_the_same_facts(small, tmp_path):
+    write_evaluation(small, tmp_path / "runs" / "one", prefix="val")
+    texts = {path.name: path.read_text() for path in tmp_path.rglob("*.*") if path.suffix != ".png"}
+    assert imread(tmp_path / "runs" / "one" / "val_confusion_matrix.png").std() > 0
+    assert set(texts) == {"val_metrics.txt", "val_confusion_matrix.txt", "metrics.json", "predictions.csv"}
+    assert texts["val_metrics.txt"] == format_metrics(small.results)
+    assert texts["val_confusion_matrix.txt"] == format_confusion_matrix(small.results)
+    facts = json.loads(texts["metrics.json"])
     assert facts == small.results
     assert (facts["protocol"], facts["n_recordings"], facts["class_names"]) == (PROTOCOL, 5, list(CLASSES))
     assert facts["overall"] == pytest.approx({"accuracy": 0.6, "uar": 2 / 3, "weighted_f1": 0.6, "macro_f1": 11 / 18})
@@ -107,10 +99,7 @@ def test_metrics_json_holds_the_same_facts(small, written):
     assert facts["by_channel"]["song"]["uar"] == 0.5
     assert facts["expected_calibration_error"] == pytest.approx(0.44)
     assert facts["confusion_matrix"] == [[1, 0, 1], [1, 1, 0], [0, 0, 1]]
-
-
-def test_predictions_are_sorted_and_complete(written):
-    lines = (written / "predictions.csv").read_text().splitlines()
+    lines = texts["predictions.csv"].splitlines()
     assert lines[0] == "file,actor,channel,true,predicted,confidence,p_neutral,p_calm,p_happy"
     assert lines[1] == "03-01-01-01-01-01-01,1,speech,neutral,neutral,0.8,0.8,0.1,0.1"
     assert lines[4] == "03-02-01-01-01-01-02,2,song,neutral,happy,0.6,0.3,0.1,0.6"
@@ -126,3 +115,16 @@ def test_a_folder_that_cannot_be_written_is_an_error_naming_it(small, tmp_path):
 def test_failures_are_written_as_csv(tmp_path):
     path = tmp_path / "a,b.wav"
     assert failure_table({path: 'it says "no"'}) == f'file,reason\n"{path}","it says ""no"""\n'
+
+
+@pytest.mark.parametrize(
+    ("module", "use", "forbidden"),
+    [
+        ("metrics", "pass", {"torch", "matplotlib"}),
+        ("report", "pass", {"matplotlib"}),
+        ("figures", "confusion_figure([[1]], ['calm'], title='').canvas.draw()", {"matplotlib.pyplot"}),
+    ],
+)
+def test_a_module_loads_no_more_than_it_needs(module, use, forbidden):
+    code = f"import sys; from ser.evaluation.{module} import *; {use}; sys.exit(bool({forbidden} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
