@@ -10,7 +10,6 @@ from ser.errors import CheckpointError, SettingsError
 from ser.evaluation.cross_validation.record import read_results, run_folder
 from ser.evaluation.cross_validation.report import class_table, group_table, last_part
 from ser.evaluation.figures import confusion_figure, reliability_figure, save_figure
-from ser.evaluation.metrics import ReliabilityBin
 from ser.evaluation.robustness.report import read_robustness, robustness_table
 from ser.evaluation.tables import decimal, interval, percent, spread, table
 from ser.inference.checkpoint import load_recogniser
@@ -56,10 +55,7 @@ def write_card(
     summary = results["summary"][part]
     pooled = summary["pooled"]
     title = f"{results['protocol'].partition(';')[0]}.\n{part.capitalize()} recordings of all folds"
-    bins = {
-        label: [ReliabilityBin(**each) for each in pooled["reliability"][kind]]
-        for kind, label in _PROBABILITIES.items()
-    }
+    bins = {label: pooled["reliability"][kind] for kind, label in _PROBABILITIES.items()}
     matrix = confusion_figure(pooled["all_seeds"]["confusion_matrix"], results["class_names"], title=title)
     pictures = [output.parent / path for path in PICTURES]
     for figure, path in zip((matrix, reliability_figure(bins, title=title)), pictures, strict=True):

@@ -145,7 +145,12 @@ def _scores(
         ]
     )  # [1 + changes, seeds, actors, classes, classes]
     uars = unweighted_average_recall(confusions.sum(axis=2))  # [1 + changes, seeds]
-    interval = partial(actor_interval, statistic=unweighted_average_recall, **cross_validation.resampling)
+    interval = partial(
+        actor_interval,
+        statistic=unweighted_average_recall,
+        resamples=cross_validation.bootstrap_resamples,
+        seed=cross_validation.bootstrap_seed,
+    )
     labels = {UNCHANGED: UNCHANGED} | {name: label for name, (label, _) in CHANGES.items()}
     return {
         name: {
