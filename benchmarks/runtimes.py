@@ -24,11 +24,12 @@ from recordings import SAMPLE_RATE, load_waveforms
 from ser.corpora.ravdess import EMOTIONS
 from ser.features.settings import FeatureSettings
 from ser.features.validation import as_plain
-from ser.inference.checkpoint import PREFIX, fresh_recogniser, save_atomically
+from ser.inference.checkpoint import PREFIX, save_atomically
 from ser.inference.export import export_onnx
 from ser.inference.metadata_file import ONNX, SAFETENSORS
 from ser.inference.pretrained import find_model
 from ser.models.metadata import ModelMetadata
+from ser.models.registry import build_recogniser
 
 SECONDS = 4
 LARGEST_DIFFERENCE = 1e-5
@@ -88,7 +89,7 @@ def write_fresh_checkpoint(path: Path) -> Path:
         features=FeatureSettings(),
         protocol="Random weights: nothing was learnt.",
     )
-    state = {PREFIX + name: tensor for name, tensor in fresh_recogniser(metadata).state_dict().items()}
+    state = {PREFIX + name: tensor for name, tensor in build_recogniser(metadata).state_dict().items()}
     save_atomically({"state_dict": state, "ser": as_plain(metadata)}, path)
     return path
 

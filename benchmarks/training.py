@@ -22,8 +22,8 @@ from torch.utils.data import DataLoader, Sampler, TensorDataset
 from ser.corpora.ravdess import EMOTIONS
 from ser.data.samplers import EpochOrder, TensorBatches, epoch_seed
 from ser.features.settings import FeatureSettings
-from ser.inference.checkpoint import fresh_recogniser
 from ser.models.metadata import ModelMetadata
+from ser.models.registry import build_recogniser
 from ser.training.module import EmotionClassifier, ModelSettings
 
 Data = tuple[Tensor, Tensor, Tensor]
@@ -108,7 +108,7 @@ def measure(*, samples: int, repeats: int) -> list[dict[str, float | str]]:
         protocol="benchmark",
     )
     torch.manual_seed(SEED)
-    fresh = fresh_recogniser(metadata)
+    fresh = build_recogniser(metadata)
     seconds: dict[str, list[float]] = {"plain loop": [], "ser": []}
     for _ in range(repeats + 1):
         plain, ours = copy.deepcopy(fresh), copy.deepcopy(fresh)

@@ -7,17 +7,18 @@ from typing import Any
 import torch
 
 from ser.features.validation import as_plain
-from ser.inference.checkpoint import ENTRY, PREFIX, fresh_recogniser, save_atomically
+from ser.inference.checkpoint import ENTRY, PREFIX, save_atomically
 from ser.inference.metadata_file import DIGEST, METADATA, digest_of, metadata_path
 from ser.models.metadata import ModelMetadata
 from ser.models.recogniser import Recogniser
+from ser.models.registry import build_recogniser
 
 
 def random_recogniser(metadata: ModelMetadata, *, seed: int = 0) -> Recogniser:
     """Return the recogniser of the metadata with random weights and statistics, the same ones for the same seed."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        recogniser = fresh_recogniser(metadata)
+        recogniser = build_recogniser(metadata)
         shape = recogniser.normalisation.mean.shape
         recogniser.normalisation.set_statistics(torch.randn(shape), 1 + torch.rand(shape))
     return recogniser

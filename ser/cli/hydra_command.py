@@ -31,14 +31,18 @@ def hydra_command(task: Callable[[DictConfig], Any], config_name: str, arguments
     What `task` returns is the metric that a sweep optimises. `arguments` are the overrides; None takes those of the
     command line.
     """
+    given = list(sys.argv)
     if arguments is not None:
         sys.argv[1:] = arguments
+    if str(Path.cwd()) not in sys.path:
+        sys.path.append(str(Path.cwd()))  # where a user's own classes may lie
     Plugins.instance().register(ProcessLauncher)  # by itself, Hydra does not find it in an editable installation
     OmegaConf.register_new_resolver("run_folder", _run_folder, replace=True)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here unprinted, without a traceback
 
     @functools.wraps(task)  # Hydra's launchers take the module of the command from it
     def job(configuration: DictConfig) -> Any:
+        sys.argv[:] = given  # Lightning starts the processes of further devices by the command that was given
         returned = []
         # An exit, unlike an error, is not printed by Hydra once more.
         if status := _status(lambda: returned.append(task(configuration))):

@@ -1,30 +1,47 @@
 """Train a recogniser: `python train.py`, with any setting of `conf/train.yaml` as `key=value`."""
 
+import logging
 from functools import partial
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from ser.cli.hydra_command import hydra_command
-from ser.errors import SerError
+from ser.errors import SerError, SettingsError
 
 
 def _task(configuration: DictConfig) -> float:
     """Check the settings, train, report; return the metric that a sweep optimises."""
     # Imported here, so that `--help` and the refusal of a misspelt key are quick.
-    from ser.training.config import read_run_settings
-    from ser.training.configuration import discard_unused, plain, resumed, write_configuration
+    from lightning.pytorch.utilities import rank_zero_only
 
+    from ser.training.config import read_run_settings
+    from ser.training.configuration import discard_unused, fit_to_targets, plain, resumed, write_configuration
+
+    is_first = getattr(rank_zero_only, "rank", 0) == 0  # of the processes of several devices
+    if not is_first:
+        logging.getLogger().setLevel(logging.WARNING)
+    hydra = HydraConfig.get()
     try:
         if configuration.ckpt_path is not None:
-            configuration = resumed(configuration, HydraConfig.get().overrides.task)
+            configuration = resumed(configuration, hydra.overrides.task)
+        else:
+            fit_to_targets(configuration, hydra.overrides.task)
         resolved = plain(configuration)
         settings = read_run_settings(resolved)
+        if hydra.mode is RunMode.MULTIRUN and settings.trainer.get("devices", 1) not in (1, "auto"):
+            raise SettingsError(
+                f"trainer.devices is {settings.trainer['devices']!r}: in a sweep, several devices need a process for "
+                "each job; give hydra/launcher=processes."
+            )
     except SerError:
-        discard_unused(Path(HydraConfig.get().runtime.output_dir))
+        if is_first:
+            discard_unused(Path(hydra.runtime.output_dir))
         raise
-    write_configuration(settings.run_dir, resolved)
+    if is_first:
+        write_configuration(settings.run_dir, resolved)
 
     from ser.training.run import train
 

@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -33,6 +33,7 @@ class DataSettings:
     """The group `data`; every key is explained in `conf/data/ravdess.yaml`."""
 
     corpus: Literal["ravdess", "synthetic"] = "ravdess"
+    reader: Any = None
     root: str | None = None
     download: bool = True
     channel: Channel = "both"

@@ -9,13 +9,17 @@ import functools
 import hashlib
 import json
 import logging
+import pickle
+import pickletools
 import struct
+import sys
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +30,7 @@ from ser.corpora.manifest import Recording, content_digest
 from ser.corpora.progress import track
 from ser.data.files import replace_when_complete
 from ser.data.workers import core_count, map_in_workers
-from ser.errors import AudioError
+from ser.errors import AudioError, SettingsError
 from ser.features.extract import extract, fit_length
 from ser.features.pipeline import preprocess
 from ser.features.settings import FeatureSettings
@@ -55,14 +59,16 @@ class Sample:
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """The settings that the features of a sample depend on.
+    """What the features of a sample depend on.
 
-    `augment_seed` seeds the augmentation of a copy together with the recording's name and the copy's number, so results
-    do not depend on the number of workers or the order of the work.
+    `augment` changes a copy's waveform: settings of `ser.augment.waveform.augment`, or something of one's own that is
+    called with a waveform, float32 [samples], `sample_rate` and `rng`, and returns another. `augment_seed` seeds the
+    augmentation of a copy together with the recording's name and the copy's number, so results do not depend on the
+    number of workers or the order of the work.
     """
 
     features: FeatureSettings
-    augment: AugmentSettings
+    augment: AugmentSettings | Callable[..., NDArray[np.float32]]
     augment_seed: int
 
 
@@ -142,7 +148,10 @@ def _make_entries(task: tuple[Recording, list[tuple[int, Path]]], *, recipe: Rec
         changed = waveform
         if copy:
             rng = recording_rng(seed=recipe.augment_seed, name=recording.stem, copy=copy)
-            changed = augment(waveform, recipe.augment, sample_rate=rate, rng=rng)
+            if isinstance(recipe.augment, AugmentSettings):
+                changed = augment(waveform, recipe.augment, sample_rate=rate, rng=rng)
+            else:
+                changed = recipe.augment(waveform, sample_rate=rate, rng=rng)
         write_entry(path, extract(preprocess(changed, recipe.features)[0], recipe.features))
     return None
 
@@ -182,16 +191,43 @@ def _entry_keys(samples: Sequence[Sample], recipe: Recipe) -> list[str]:
     """Return a key for each sample that changes with the sound, the settings and the code and libraries behind it."""
     settings = as_plain(recipe.features)
     del settings["max_length"]  # entries are whole recordings: runs of any length share them
-    base = json.dumps([settings, _versions(recipe.features)], sort_keys=True)
+    own = {name: _fingerprint(group) for name, group in recipe.features.own_groups.items()}
+    base = json.dumps([settings, own, _versions(recipe.features)], sort_keys=True)
     sounds = list(dict.fromkeys(sample.recording.path for sample in samples))  # copies share their recording's
     with ThreadPoolExecutor(core_count()) as pool:
         digests = dict(zip(sounds, pool.map(content_digest, sounds), strict=True))
-    augmentation = [json.dumps(as_plain(recipe.augment), sort_keys=True), str(recipe.augment_seed)]
+    is_ours = isinstance(recipe.augment, AugmentSettings)
+    changes = json.dumps(as_plain(recipe.augment), sort_keys=True) if is_ours else _fingerprint(recipe.augment)
+    augmentation = [changes, str(recipe.augment_seed)]
     keys = []
     for sample in samples:
         of_copy = [*augmentation, sample.recording.stem, str(sample.copy)] if sample.copy else []
         keys.append(hashlib.sha256("\n".join([base, digests[sample.recording.path], *of_copy]).encode()).hexdigest())
     return keys
+
+
+def _fingerprint(component: Any) -> str:
+    """Return a digest of a component of one's own: its values, and the sources of the modules that it is made of.
+
+    Raises
+    ------
+    SettingsError : worker processes could not be given it.
+    """
+    try:
+        pickled = pickle.dumps(component)
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        raise SettingsError(
+            f"{component!r} cannot be sent to worker processes ({error}); make it of functions and classes that stand "
+            "at the top of a module, not of lambdas."
+        ) from error
+    digest = hashlib.sha256(pickled)
+    # Pickle names each module that it would import.
+    named = {text for _, text, _ in pickletools.genops(pickled) if isinstance(text, str) and text in sys.modules}
+    for module in sorted(named):
+        source = getattr(sys.modules[module], "__file__", None)
+        if source and module.partition(".")[0] not in ("ser", "builtins"):
+            digest.update(Path(source).read_bytes())
+    return digest.hexdigest()
 
 
 def _versions(settings: FeatureSettings) -> dict[str, str]:

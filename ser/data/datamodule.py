@@ -3,21 +3,26 @@
 import csv
 import io
 import logging
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import lightning as L
 import torch
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
+from torch.utils.data import DataLoader
 
 from ser.augment.waveform import AugmentSettings
 from ser.corpora.manifest import Recording, find_recordings
 from ser.corpora.selection import DataSettings, augmented_copies, locate_corpus, of_channel, select
 from ser.corpora.splits import Split
 from ser.data.cache import Prepared, Recipe, Sample, prepare
+from ser.data.files import waiting_lock
 from ser.data.normalisation import fit_per_band, fit_per_coefficient
-from ser.data.samplers import EpochOrder, TensorBatches
+from ser.data.samplers import Batch, EpochBatchSampler, FeatureDataset, feature_loader
+from ser.errors import SettingsError
 from ser.features.settings import FeatureSettings
 
 log = logging.getLogger(__name__)
@@ -52,7 +57,7 @@ class EmotionData(L.LightningDataModule):
         data: DataSettings,
         *,
         features: FeatureSettings,
-        augment: AugmentSettings,
+        augment: AugmentSettings | Callable[..., Any],
         data_dir: Path,
         cache_dir: Path,
         seed: int,
@@ -67,12 +72,24 @@ class EmotionData(L.LightningDataModule):
         self.seed = seed
         self._ready = False
 
+    def prepare_data(self) -> None:
+        """Find or download the corpus and fill the feature cache: the first process of a machine does it."""
+        self.setup()
+
     def setup(self, stage: str | None = None) -> None:
         """Load the data into memory; a second call, such as Lightning's own, does nothing."""
         if self._ready:
             return
+        if "LOCAL_RANK" in os.environ:  # of several processes, the first fills the cache and the others read it
+            with waiting_lock(self.cache_dir / ".lock"):
+                self._load()
+        else:
+            self._load()
+        self._ready = True
+
+    def _load(self) -> None:
         self.root = locate_corpus(self.data, data_dir=self.data_dir).resolve()
-        recordings = find_recordings(self.root)
+        recordings = list((self.data.reader or find_recordings)(self.root))
         log.info("Corpus: %d recordings in %s", len(recordings), self.root)
         self.split = select(recordings, self.data)
         # Augmented copies are made after the split, so that they stay in the part of their recording.
@@ -87,7 +104,6 @@ class EmotionData(L.LightningDataModule):
         self.scaler = (
             fit_per_band(train.features, train.lengths) if self.per_band else fit_per_coefficient(train.features)
         )
-        self._ready = True
         log.info(
             "Split: %d recordings to train on (%d samples with augmented copies), %d to validate on, %d to test on",
             len(self.split.train),
@@ -96,16 +112,38 @@ class EmotionData(L.LightningDataModule):
             len(self.split.test),
         )
 
-    def train_dataloader(self) -> TensorBatches:
-        tensors = self.tensors("train")
-        order = EpochOrder(len(tensors[0]), seed=self.seed)
-        return TensorBatches(*tensors, batch_size=self.data.batch_size, order=order, by_length=self.per_band)
+    def train_dataloader(self) -> "DataLoader[Batch]":
+        return self._loader("train", batch_size=self.data.batch_size, seed=self.seed)
 
-    def val_dataloader(self) -> TensorBatches:
+    def val_dataloader(self) -> "DataLoader[Batch]":
         # Larger than in training: the sums are the same, and fewer calls are faster.
-        return TensorBatches(
-            *self.tensors("validation"), batch_size=max(64, self.data.batch_size), by_length=self.per_band
+        return self._loader("validation", batch_size=max(64, self.data.batch_size))
+
+    def test_dataloader(self) -> "DataLoader[Batch]":
+        """Return the batches of the test part; where there is none, of the validation part."""
+        part = "test" if "test" in self.prepared else "validation"
+        return self._loader(part, batch_size=max(64, self.data.batch_size))
+
+    def predict_dataloader(self) -> "DataLoader[Batch]":
+        """Return the batches of `test_dataloader`."""
+        return self.test_dataloader()
+
+    def _loader(self, part: str, *, batch_size: int, seed: int | None = None) -> "DataLoader[Batch]":
+        trainer, lengths = self.trainer, torch.from_numpy(self.prepared[part].lengths)
+        n_processes = trainer.world_size if trainer else 1
+        if len(lengths) < n_processes:
+            raise SettingsError(f"trainer.devices is {n_processes}, but the {part} part has {len(lengths)} samples.")
+        batches = EpochBatchSampler(
+            lengths,
+            batch_size=batch_size,
+            seed=seed,
+            by_length=self.per_band,
+            # A run that overfits a few batches sees the same ones in each epoch.
+            is_fixed=bool(getattr(trainer, "overfit_batches", 0)),
+            rank=trainer.global_rank if trainer else 0,
+            world_size=n_processes,
         )
+        return feature_loader(FeatureDataset(*self.tensors(part), crop=self.per_band), batches)
 
     def tensors(self, part: str) -> tuple[Tensor, Tensor, Tensor]:
         """Return features float32 [samples, features, frames], lengths and labels int64 [samples].

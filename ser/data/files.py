@@ -1,10 +1,15 @@
-"""Atomic writes: a file is written under a temporary name and then moved into place."""
+"""Atomic writes, by a temporary name from which a file is moved into place, and locks."""
 
 import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 
 @contextmanager
@@ -52,3 +57,16 @@ def write_bytes_atomically(path: Path, content: bytes | memoryview) -> None:
     """Write `content` to `path`, whole or not at all; see `replace_when_complete`."""
     with replace_when_complete(path) as temporary:
         temporary.write_bytes(content)
+
+
+@contextmanager
+def waiting_lock(path: Path) -> Iterator[None]:
+    """Hold the file `path`, which is made where it is missing, for this process; wait while another process holds it.
+
+    On Windows nothing is locked.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        if fcntl is not None:
+            fcntl.flock(file, fcntl.LOCK_EX)  # the kernel frees it, however the process ends
+        yield

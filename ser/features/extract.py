@@ -10,7 +10,7 @@ from ser.errors import SettingsError
 from ser.features._analysis import Analysis
 from ser.features._filterbanks import DELTA_WIDTH
 from ser.features._stft import count_frames
-from ser.features.groups import GROUPS, LibrosaAnalysis
+from ser.features.groups import LibrosaAnalysis
 from ser.features.settings import FeatureSettings, rows_of
 
 _LIBROSA_WARNINGS = r"n_fft=\d+ is too large for input signal|Trying to estimate tuning from empty frequency set"
@@ -58,7 +58,7 @@ def extract(waveform: NDArray[np.float32], settings: FeatureSettings) -> NDArray
     analysis = Analysis(waveform, settings)
     by_librosa = LibrosaAnalysis(_import_librosa(settings), waveform, settings) if settings.needs_librosa else None
     for name, rows in rows_of(settings).items():
-        group = GROUPS[name]
+        group = settings.known_groups[name]
         if group.fast and settings.backend == "fast":
             features[rows] = group.fast(analysis)
         else:
@@ -74,7 +74,7 @@ def _import_librosa(settings: FeatureSettings) -> ModuleType:
     try:
         import librosa  # seconds, and only some settings need it
     except ImportError as error:
-        names = [name for name in settings.groups if GROUPS[name].fast is None]
+        names = [name for name in settings.groups if settings.known_groups[name].fast is None]
         asked = f"groups has {names[0]!r}" if names else f"backend is {settings.backend!r}"
         raise SettingsError(f"features.{asked}, which needs librosa: install librosa, or choose others.") from error
     return librosa

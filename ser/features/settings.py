@@ -1,13 +1,14 @@
 """The settings of the group `features`, and what follows from them: names and places of the rows."""
 
+from dataclasses import field
 from itertools import accumulate
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from ser.errors import SettingsError
 from ser.features._analysis import FrameSettings
-from ser.features.groups import GROUPS
+from ser.features.groups import GROUPS, FeatureGroup
 from ser.features.validation import ListOf, settings_dataclass, suggestion
 
 _Names = Annotated[ListOf[str], Field(min_length=1)]
@@ -25,7 +26,8 @@ class FeatureSettings(FrameSettings):
     n_bands : octave bands of the spectral contrast above the lowest, so that it has `n_bands + 1` rows.
     tuning : deviation from A440 in chroma steps, -0.5 to 0.5, or "estimate" to find it in each recording.
     max_length : frames that the network takes: longer recordings are cut, shorter ones padded with zeros.
-    groups : names of `ser.features.groups.GROUPS`, in the order of the rows.
+    groups : names of `ser.features.groups.GROUPS` and of `own_groups`, in the order of the rows.
+    own_groups : further groups, by name. They are no part of a model's metadata: who loads a model hands its own in.
     trim, level_db : what `ser.audio.trim` does to a waveform beforehand: whether the silence around the voice is cut
         off, and the level that the voice is brought to, in dB below full scale; None: no change.
     backend : "fast" computes with numpy alone what it can, "librosa" calls librosa for every group. The values agree
@@ -34,26 +36,39 @@ class FeatureSettings(FrameSettings):
 
     max_length: Annotated[int, Field(ge=1, le=30_000)] = 216  # at most ten minutes
     groups: _Names = ("mfcc", "delta", "delta2", "chroma", "mel", "zcr", "contrast")
+    own_groups: Annotated[dict[str, Any], Field(exclude=True)] = field(default_factory=dict)
     trim: bool = False
     level_db: Annotated[float, Field(ge=-60, le=0)] | None = None
     backend: Literal["fast", "librosa"] = "fast"
 
     def __post_init__(self) -> None:
+        for name, own in self.own_groups.items():
+            if name in GROUPS or not isinstance(own, FeatureGroup):
+                wrong = "the name of a group of this package" if name in GROUPS else f"{own!r} and no FeatureGroup"
+                raise SettingsError(f"own_groups.{name} is {wrong}; give another.")
         for name in self.groups:
-            if name not in GROUPS:
-                raise SettingsError(f"groups has {name!r}; {suggestion(name, GROUPS)}.")
+            if name not in self.known_groups:
+                raise SettingsError(
+                    f"groups has {name!r}; {suggestion(name, self.known_groups)}. A group of your own is handed in: "
+                    f"feature_groups={{{name!r}: <its FeatureGroup>}}, in a configuration features.own_groups.{name}."
+                )
             if self.groups.count(name) > 1:
                 raise SettingsError(f"groups names {name!r} more than once.")
-            group = GROUPS[name]
+            group = self.known_groups[name]
             if group.check:
                 group.check(self)
             if self.backend == "librosa" and not group.librosa:
                 raise SettingsError(f"backend is 'librosa', which has no {name!r}: set backend=fast or leave it out.")
 
     @property
+    def known_groups(self) -> dict[str, FeatureGroup]:
+        """The groups by name: ours and `own_groups`."""
+        return {**GROUPS, **self.own_groups}
+
+    @property
     def n_features(self) -> int:
         """Rows of the features: 187 by default, 188 with "rms"."""
-        return sum(GROUPS[name].n_rows(self) for name in self.groups)
+        return sum(self.known_groups[name].n_rows(self) for name in self.groups)
 
     @property
     def duration(self) -> float:
@@ -62,7 +77,7 @@ class FeatureSettings(FrameSettings):
 
     @property
     def needs_librosa(self) -> bool:
-        return self.backend == "librosa" or any(GROUPS[name].fast is None for name in self.groups)
+        return self.backend == "librosa" or any(self.known_groups[name].fast is None for name in self.groups)
 
 
 def rows_of(settings: FeatureSettings) -> dict[str, slice]:
@@ -71,7 +86,7 @@ def rows_of(settings: FeatureSettings) -> dict[str, slice]:
     >>> rows_of(FeatureSettings())["chroma"]
     slice(39, 51, None)
     """
-    sizes = {name: GROUPS[name].n_rows(settings) for name in settings.groups}
+    sizes = {name: settings.known_groups[name].n_rows(settings) for name in settings.groups}
     stops = accumulate(sizes.values())
     return {name: slice(stop - size, stop) for (name, size), stop in zip(sizes.items(), stops, strict=True)}
 
@@ -84,6 +99,6 @@ def feature_names(settings: FeatureSettings) -> tuple[str, ...]:
     """
     names: list[str] = []
     for name in settings.groups:
-        group = GROUPS[name]
+        group = settings.known_groups[name]
         names += [f"{name}_{row}" for row in range(group.n_rows(settings))] if group.rows else [name]
     return tuple(names)

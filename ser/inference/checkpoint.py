@@ -13,20 +13,25 @@ from textwrap import shorten
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ser.data.files import write_bytes_atomically
 from ser.errors import CheckpointError, SettingsError
+from ser.features.groups import FeatureGroup
 from ser.inference.metadata_file import SAFETENSORS, metadata_path
 from ser.inference.run_folder import find_checkpoint
 from ser.models.metadata import ModelMetadata, read_metadata
 from ser.models.recogniser import Recogniser
 from ser.models.registry import build_recogniser
 
+Networks = Mapping[str, type[nn.Module]]
+
 ENTRY = "ser"
 """The key of the metadata in a checkpoint."""
 PREFIX = "recogniser."
 """Prefix of the recogniser's weights in a checkpoint: it is this attribute of the Lightning module."""
+
+HYPER_PARAMETERS = "hyper_parameters"
 
 
 def save_atomically(content: Mapping[str, Any], path: Path) -> None:
@@ -39,17 +44,6 @@ def save_atomically(content: Mapping[str, Any], path: Path) -> None:
     whole = io.BytesIO()  # torch's own writer turns a full disk into a RuntimeError about positions
     torch.save(dict(content), whole)
     write_bytes_atomically(path, whole.getbuffer())
-
-
-def fresh_recogniser(metadata: ModelMetadata) -> Recogniser:
-    """Build the recogniser of the metadata with fresh weights; SettingsError for a bad architecture or network."""
-    return build_recogniser(
-        metadata.architecture,
-        metadata.network,
-        n_features=metadata.features.n_features,
-        max_length=metadata.features.max_length,
-        n_classes=len(metadata.class_names),
-    )
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
@@ -76,15 +70,24 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         raise CheckpointError(f"{path} is damaged or not a checkpoint (its checksums do not fit).")
     if not isinstance(content, dict) or not isinstance(content.get(ENTRY), Mapping):
         raise CheckpointError(f"{path} is not a checkpoint of this project; train one with `python train.py`.")
-    if "hyper_parameters" in content:  # from which Lightning's own loader would build what they name
+    if HYPER_PARAMETERS in content:  # from which Lightning's own loader would build what they name
         raise CheckpointError(
-            f"{path} was refused: it holds hyper_parameters, which no checkpoint of this project has."
+            f"{path} was refused: it holds {HYPER_PARAMETERS}, which no checkpoint of this project has."
         )
     return content
 
 
-def load_recogniser(path: Path) -> tuple[Recogniser, ModelMetadata]:
+def load_recogniser(
+    path: Path,
+    *,
+    networks: Networks | None = None,
+    feature_groups: Mapping[str, FeatureGroup] | None = None,
+) -> tuple[Recogniser, ModelMetadata]:
     """Return the recogniser of a checkpoint, or a run's best one, in evaluation mode on the CPU, and its metadata.
+
+    Parameters
+    ----------
+    networks, feature_groups : those of one's own that the model was trained with, by name.
 
     Raises
     ------
@@ -92,12 +95,18 @@ def load_recogniser(path: Path) -> tuple[Recogniser, ModelMetadata]:
     """
     path = find_checkpoint(path)
     content = read_checkpoint(path)
-    metadata = read_metadata(content[ENTRY], path)
-    return recogniser_with(_weights(content, path), metadata, path), metadata
+    metadata = read_metadata(content[ENTRY], path, feature_groups)
+    return recogniser_with(_weights(content, path), metadata, path, networks), metadata
 
 
-def recogniser_with(weights: Mapping[str, Any], metadata: ModelMetadata, path: Path) -> Recogniser:
+def recogniser_with(
+    weights: Mapping[str, Any], metadata: ModelMetadata, path: Path, networks: Networks | None = None
+) -> Recogniser:
     """Return the recogniser of the metadata with the weights of the file `path`, in evaluation mode on the CPU.
+
+    Parameters
+    ----------
+    networks : those of one's own, by name.
 
     Raises
     ------
@@ -107,9 +116,9 @@ def recogniser_with(weights: Mapping[str, Any], metadata: ModelMetadata, path: P
     try:
         # First on "meta", where there are shapes and no memory: metadata of a network of any size cost nothing.
         with torch.device("meta"):
-            expected = fresh_recogniser(metadata).state_dict()
+            expected = build_recogniser(metadata, networks).state_dict()
         _check_weights(weights, expected, path)
-        recogniser = fresh_recogniser(metadata)
+        recogniser = build_recogniser(metadata, networks)
         recogniser.load_state_dict(weights)
     except (SettingsError, RuntimeError, TypeError) as error:  # torch's, for sizes beyond 64 bits and odd tensors
         described_in = metadata_path(path) if path.suffix == SAFETENSORS else path

@@ -4,14 +4,22 @@ from collections.abc import Mapping
 from dataclasses import field
 from pathlib import Path
 from textwrap import shorten
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from ser.corpora.ravdess import EMOTIONS
 from ser.errors import CheckpointError, SettingsError
+from ser.features.groups import FeatureGroup
 from ser.features.settings import FeatureSettings
-from ser.features.validation import Fraction, ListOf, PositiveNumber, read_settings, settings_dataclass
+from ser.features.validation import (
+    Fraction,
+    FractionBelowOne,
+    ListOf,
+    PositiveNumber,
+    read_settings,
+    settings_dataclass,
+)
 
 FORMAT = 1
 
@@ -25,7 +33,10 @@ class ModelMetadata:
 
     Attributes
     ----------
-    architecture, network : a name of `ser.models.registry.ARCHITECTURES` and its settings.
+    architecture, network : the name of a network (`ser.models.registry.network_name`) and its settings.
+    utterance_head : a second classifier of statistics of the whole utterance (`ser.models.utterance_heads`): "linear",
+        or "kernel", a kernel machine over training utterances, for seen speakers; None: there is none.
+    fusion_weight : of that head in the late fusion, in [0, 1).
     class_names : in the order of the outputs.
     features : the settings of sound and features.
     protocol : one sentence on the speakers of the training part and on what chose this checkpoint.
@@ -39,6 +50,8 @@ class ModelMetadata:
 
     architecture: str
     network: dict[str, Any]
+    utterance_head: Literal["linear", "kernel"] | None = None
+    fusion_weight: FractionBelowOne = 0.0
     class_names: Annotated[ListOf[str], Field(min_length=2)]
     features: FeatureSettings
     protocol: str
@@ -58,8 +71,14 @@ class ModelMetadata:
             raise SettingsError("class_names holds a name twice.")
 
 
-def read_metadata(values: Mapping[str, Any], path: Path) -> ModelMetadata:
+def read_metadata(
+    values: Mapping[str, Any], path: Path, feature_groups: Mapping[str, FeatureGroup] | None = None
+) -> ModelMetadata:
     """Return the metadata from plain values of the file `path`.
+
+    Parameters
+    ----------
+    feature_groups : those of one's own that the model was trained with, by name.
 
     Raises
     ------
@@ -68,6 +87,8 @@ def read_metadata(values: Mapping[str, Any], path: Path) -> ModelMetadata:
     _check_plain(values, path)
     if values.get("format", FORMAT) != FORMAT:
         raise CheckpointError(f"{path} has format {values['format']!r}; this release of ser reads {FORMAT}.")
+    if feature_groups and isinstance(features := values.get("features"), Mapping):
+        values = {**values, "features": {**features, "own_groups": dict(feature_groups)}}
     try:
         return read_settings(ModelMetadata, values, where="checkpoint")
     except SettingsError as error:

@@ -12,7 +12,7 @@ class Recogniser(nn.Module):
 
     Parameters
     ----------
-    network : maps normalised features and lengths to logits and attention weights.
+    network : maps normalised features and lengths to logits, alone or with attention weights (`ser.models.networks`).
     utterance_head : another classifier of the same features, which then end with the rows of `ser.features.pitch`;
         the network gets the rows before them.
     fusion_weight : of the utterance-level head in the result, 0 to 1.
@@ -51,7 +51,14 @@ class Recogniser(nn.Module):
 
     def network_logits(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Return logits and attention weights of the network alone; shapes as of `forward`."""
-        logits, weights = self.network(self.normalisation(self.network_features(features), lengths), lengths)
+        return self.normalised_logits(self.normalisation(self.network_features(features), lengths), lengths)
+
+    def normalised_logits(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what the network makes of features that are normalised already."""
+        output = self.network(features, lengths)
+        if isinstance(output, Tensor):  # a network without attention: every frame counts alike
+            return output, features.new_full((len(features), features.shape[2]), 1 / features.shape[2])
+        logits, weights = output
         return logits, weights
 
     def network_features(self, features: Tensor) -> Tensor:

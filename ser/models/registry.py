@@ -1,72 +1,107 @@
-"""The architectures by name.
+"""The networks by name, and the recogniser that is built of one.
 
-A configuration or a checkpoint names an architecture; only the files of `ser.models.networks` mean anything, so nothing
-that a stranger wrote into a file decides what is built.
+A checkpoint names a network; only the files of `ser.models.networks`, and the classes that a caller hands in, mean
+anything, so nothing that a stranger wrote into a file decides what is built.
 """
 
 import pkgutil
 from collections.abc import Mapping
 from importlib import import_module
-from typing import Any
+
+from torch import nn
 
 from ser.errors import SettingsError
-from ser.features.validation import read_settings, suggestion
+from ser.features.signatures import check_arguments
+from ser.features.validation import suggestion
 from ser.models import networks
 from ser.models.functionals import N_GROUPS, N_PITCH
-from ser.models.networks import Architecture
+from ser.models.metadata import ModelMetadata
 from ser.models.normalisation import Normalisation
 from ser.models.recogniser import Recogniser
 from ser.models.utterance_heads import FunctionalsHead, KernelHead
 
-ARCHITECTURES: dict[str, Architecture] = {
-    file.name: import_module(f"{networks.__name__}.{file.name}").ARCHITECTURE
+NETWORKS: dict[str, type[nn.Module]] = {
+    file.name: import_module(f"{networks.__name__}.{file.name}").NETWORK
     for file in pkgutil.iter_modules(networks.__path__)
     if not file.name.startswith("_")
 }
-"""Name -> architecture."""
+"""Name -> class."""
+
+GIVEN = ("n_features", "n_classes")
+"""The arguments of a network that follow from features and classes."""
 
 
-def check_architecture(name: str, settings: Mapping[str, Any], *, n_features: int, max_length: int) -> float:
-    """Check the arguments of `build_recogniser`; return the fusion weight of the utterance-level head, 0 without one.
+def network_name(network: type[nn.Module]) -> str:
+    """Return the name of a network in metadata: its file's, of a class from outside the name of the class."""
+    return next((name for name, known in NETWORKS.items() if known is network), network.__name__)
+
+
+def is_per_band(network: type[nn.Module]) -> bool:
+    """Whether the network takes features that are normalised per band."""
+    return bool(getattr(network, "per_band", False))
+
+
+def check_network(network: type[nn.Module], metadata: ModelMetadata) -> None:
+    """Check the arguments of `build_recogniser` without building anything.
 
     Raises
     ------
-    SettingsError : an unknown name, an unknown or bad setting, fewer frames than the network can take, or bands that
-        its utterance-level head cannot group.
+    SettingsError : an unknown or bad setting, fewer frames than the network can take, or bands that the utterance-level
+        head cannot group.
     """
-    if name not in ARCHITECTURES:
-        raise SettingsError(f"model.name is {name!r}; {suggestion(name, ARCHITECTURES)}.")
-    architecture = ARCHITECTURES[name]
-    weight = getattr(read_settings(architecture.settings, settings, where="model.network"), "fusion_weight", 0.0)
-    least = architecture.min_frames
-    if max_length < least:
-        raise SettingsError(f"features.max_length is {max_length}, but model {name} needs at least {least} frames.")
-    n_bands = n_features - N_PITCH
-    if weight and (n_bands < N_GROUPS or n_bands % N_GROUPS):
+    check_arguments(network, metadata.network, where="model.network", given=GIVEN)
+    features, least = metadata.features, getattr(network, "min_frames", 1)
+    if features.max_length < least:
         raise SettingsError(
-            f"model.network.fusion_weight needs features.groups=[logmel,pitch] and a multiple of {N_GROUPS} bands "
-            f"(features.n_mels), but the features have {n_features} rows; model.network.fusion_weight=0 does without."
+            f"features.max_length is {features.max_length}, but {network_name(network)} needs at least {least} frames."
         )
-    return float(weight)
+    if metadata.utterance_head is None:
+        return
+    if not is_per_band(network):
+        raise SettingsError(f"model.utterance_head is not for {network_name(network)}; give model.utterance_head=null.")
+    n_bands = features.n_features - N_PITCH
+    if n_bands < N_GROUPS or n_bands % N_GROUPS:
+        raise SettingsError(
+            f"model.utterance_head needs features.groups=[logmel,pitch] and a multiple of {N_GROUPS} bands "
+            f"(features.n_mels), but the features have {features.n_features} rows; model.utterance_head=null does "
+            "without."
+        )
 
 
-def build_recogniser(
-    name: str, settings: Mapping[str, Any], *, n_features: int, max_length: int, n_classes: int
-) -> Recogniser:
-    """Build the recogniser of an architecture, with fresh weights and a normalisation that changes nothing yet.
+def find_network(name: str, own: Mapping[str, type[nn.Module]] | None = None) -> type[nn.Module]:
+    """Return the network of a name in metadata: one of ours, or of a caller's own.
 
     Raises
     ------
-    SettingsError : as `check_architecture`.
+    SettingsError : there is none.
     """
-    weight = check_architecture(name, settings, n_features=n_features, max_length=max_length)
-    architecture = ARCHITECTURES[name]
-    network_settings = read_settings(architecture.settings, settings, where="model.network")
-    n_rows = n_features - N_PITCH if weight else n_features
-    head = KernelHead if getattr(network_settings, "kernel", False) else FunctionalsHead
+    known = {**(own or {}), **NETWORKS}
+    if name not in known:
+        raise SettingsError(
+            f"architecture is {name!r}, which this package does not have; {suggestion(name, known)}. A network of your "
+            f"own is handed in: networks={{{name!r}: <its class>}}."
+        )
+    return known[name]
+
+
+def build_recogniser(metadata: ModelMetadata, own: Mapping[str, type[nn.Module]] | None = None) -> Recogniser:
+    """Build the recogniser of the metadata, with fresh weights and a normalisation that changes nothing yet.
+
+    Raises
+    ------
+    SettingsError : as `find_network` and `check_network`.
+    """
+    network = find_network(metadata.architecture, own)
+    check_network(network, metadata)
+    settings = check_arguments(network, metadata.network, where="model.network", given=GIVEN)
+    n_classes, n_features = len(metadata.class_names), metadata.features.n_features
+    n_rows = n_features if metadata.utterance_head is None else n_features - N_PITCH
+    head: type[FunctionalsHead] | type[KernelHead] | None = None
+    if metadata.utterance_head is not None:
+        head = KernelHead if metadata.utterance_head == "kernel" else FunctionalsHead
     return Recogniser(
-        Normalisation(n_rows, max_length=None if architecture.per_band else max_length),
-        architecture.network(network_settings, n_features=n_rows, n_classes=n_classes),
-        utterance_head=head(n_bands=n_rows, n_classes=n_classes) if weight else None,
-        fusion_weight=weight,
+        Normalisation(n_rows, max_length=None if is_per_band(network) else metadata.features.max_length),
+        network(n_features=n_rows, n_classes=n_classes, **settings),
+        utterance_head=head(n_bands=n_rows, n_classes=n_classes) if head else None,
+        fusion_weight=metadata.fusion_weight if head else 0.0,
     )

@@ -3,15 +3,16 @@
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import EarlyStopping, WeightAveraging
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, WeightAveraging
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch import Tensor
 
-from ser.inference.checkpoint import read_checkpoint, save_atomically
+from ser.features.validation import InnerFraction, NaturalNumber, Positive
+from ser.inference.checkpoint import HYPER_PARAMETERS, read_checkpoint, save_atomically
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -22,7 +23,10 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None) -> None:
-        save_atomically(checkpoint, Path(path))
+        # Hyper-parameters that a module of one's own has saved: no checkpoint of ours is built from them, and they may
+        # be objects that a file of plain values cannot hold.
+        kept = {key: value for key, value in checkpoint.items() if HYPER_PARAMETERS not in key and "hparams" not in key}
+        save_atomically(kept, Path(path))
 
     def load_checkpoint(
         self, path: str | Path, map_location: Any | None = None, weights_only: bool | None = None
@@ -30,8 +34,62 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         return read_checkpoint(Path(path))
 
 
+class RunCheckpoint(ModelCheckpoint):
+    """Keep one checkpoint of a run, replaced in place after each epoch.
+
+    Parameters
+    ----------
+    dirpath, filename : its folder, and its name without the suffix.
+    monitor, mode : the metric that chooses the epoch, and whether its "min" or its "max" is best. None, or an epoch
+        without that metric, because nothing was validated: the last epoch is kept.
+    """
+
+    def __init__(
+        self,
+        dirpath: str | Path,
+        filename: str,
+        monitor: str | None = "val/loss",
+        mode: Literal["min", "max"] = "min",
+    ) -> None:
+        # A fixed name: Lightning's default would write best-v1, best-v2, ... After the last hook of the epoch, so that
+        # a resumed run begins a new epoch rather than finishing an old one.
+        super().__init__(
+            dirpath,
+            filename,
+            monitor=monitor,
+            mode=mode,
+            enable_version_counter=False,
+            save_on_train_epoch_end=True,
+        )
+
+    @property
+    def state_key(self) -> str:
+        return self._generate_state_key(filename=self.filename, monitor=self.monitor, mode=self.mode)
+
+    def _save_topk_checkpoint(self, trainer: L.Trainer, monitor_candidates: dict[str, Tensor]) -> None:
+        if self.monitor is not None and self.monitor not in monitor_candidates:
+            self._save_none_monitor_checkpoint(trainer, monitor_candidates)
+        else:
+            super()._save_topk_checkpoint(trainer, monitor_candidates)
+
+
 class ResumableEarlyStopping(EarlyStopping):
-    """Early stopping that, resumed from a run that had stopped, trains no further epoch."""
+    """Early stopping that, resumed from a run that had stopped, trains no further epoch.
+
+    Parameters
+    ----------
+    monitor, mode : the metric, and whether its "min" or its "max" is best. Epochs without it do not count.
+    patience, min_delta : the run stops after `patience` epochs without a gain of more than `min_delta`.
+    """
+
+    def __init__(
+        self,
+        monitor: str = "val/loss",
+        mode: Literal["min", "max"] = "min",
+        patience: Positive = 10,
+        min_delta: NaturalNumber = 0.0,
+    ) -> None:
+        super().__init__(monitor, min_delta, patience, mode=mode, strict=False)
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if self.wait_count >= self.patience:
@@ -51,7 +109,7 @@ class EmaWeightAveraging(WeightAveraging):
     decay : the highest decay, in (0, 1).
     """
 
-    def __init__(self, decay: float) -> None:
+    def __init__(self, decay: InnerFraction) -> None:
         super().__init__(multi_avg_fn=partial(move_average, decay=decay))
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:

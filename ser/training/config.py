@@ -1,62 +1,45 @@
 """All settings of a training run, checked together before any data is touched."""
 
-import inspect
 from collections.abc import Mapping
 from dataclasses import field
 from pathlib import Path
 from typing import Any, Literal
 
+from torch import nn
+
 from ser.augment.spectrogram import SpectrogramAugmentSettings
 from ser.augment.waveform import AugmentSettings
 from ser.corpora.selection import DataSettings
+from ser.data.datamodule import EmotionData
 from ser.errors import SettingsError
 from ser.features import validation
 from ser.features.settings import FeatureSettings
-from ser.features.validation import NaturalNumber, Positive, Seed, settings_dataclass, suggestion
-from ser.models.registry import ARCHITECTURES, check_architecture
-from ser.training.module import MONITORED, ModelSettings
+from ser.features.signatures import check_keys
+from ser.features.validation import FractionBelowOne, PositiveNumber, Seed, settings_dataclass, suggestion
+from ser.models.metadata import ModelMetadata
+from ser.models.registry import check_network, is_per_band, network_name
+from ser.training.components import TARGET, arguments_of, build, check_component, find_target
+from ser.training.metrics import METRICS
+from ser.training.module import EmotionClassifier
+
+Component = dict[str, Any]
+"""A class or function by `_target_`, and its arguments."""
 
 
 @settings_dataclass
-class MonitorSettings:
-    """What the choice of the best checkpoint looks at; None chooses the last epoch."""
+class ModelSettings:
+    """The group `model`: what is trained and how; every key is explained in `conf/model`."""
 
-    monitor: str | None = "val/loss"
-    mode: Literal["min", "max"] = "min"
-
-    def __post_init__(self) -> None:
-        if self.monitor is None:
-            return
-        _check_monitored("monitor", self.monitor)
-        better = "min" if self.monitor.endswith("loss") else "max"
-        if self.mode != better:
-            raise SettingsError(f"mode is {self.mode!r}, but {self.monitor} is best the other way: {better!r}.")
-
-
-def _check_monitored(key: str, value: str) -> None:
-    if value not in MONITORED:
-        raise SettingsError(f"{key} is {value!r}, which is never logged; {suggestion(value, MONITORED)}.")
-
-
-@settings_dataclass
-class EarlyStoppingSettings(MonitorSettings):
-    """What stops a run early, after `patience` epochs without a gain of `min_delta`; `monitor` None never does."""
-
-    patience: Positive = 10
-    min_delta: NaturalNumber = 0.0
-
-
-@settings_dataclass
-class CallbackSettings:
-    early_stopping: EarlyStoppingSettings = field(default_factory=EarlyStoppingSettings)
-    checkpoint: MonitorSettings = field(default_factory=MonitorSettings)
-    progress: bool = True
-
-
-@settings_dataclass
-class LoggerSettings:
-    tensorboard: bool = True
-    csv: bool = True
+    network: Component
+    loss: Component
+    optimiser: Component
+    scheduler: Component | None = None
+    scheduler_interval: Literal["epoch", "step"] = "epoch"
+    scheduler_monitor: str = "val/loss"
+    lr: PositiveNumber = 1e-4
+    utterance_head: Literal["linear", "kernel"] | None = None
+    fusion_weight: FractionBelowOne = 0.5
+    metrics: dict[str, Component] = field(default_factory=dict)
 
 
 @settings_dataclass
@@ -78,9 +61,9 @@ class RunSettings:
     augment: AugmentSettings
     spectrogram: SpectrogramAugmentSettings = field(default_factory=SpectrogramAugmentSettings)
     model: ModelSettings
-    trainer: dict[str, Any]
-    callbacks: CallbackSettings
-    logger: LoggerSettings
+    trainer: Component
+    callbacks: dict[str, Component | None] = field(default_factory=dict)
+    logger: dict[str, Component | None] = field(default_factory=dict)
     paths: PathSettings
     seed: Seed
     run_name: str
@@ -88,23 +71,44 @@ class RunSettings:
     ckpt_path: str | None = None
     score_test: bool = True
     reference_files: bool = True
+    # What `_target_` names in the groups data and model and in model.network, and what it makes in the group augment.
+    data_class: Any = EmotionData
+    module_class: Any = EmotionClassifier
+    network_class: Any = nn.Module
+    own_augment: Any = None
 
-    def __post_init__(self) -> None:
-        _check_monitored("optimized_metric", self.optimized_metric)
+    @property
+    def best_epoch_by(self) -> tuple[str | None, str]:
+        """The metric that chooses `checkpoints/best.ckpt`, None for the last epoch, and "min" or "max"."""
+        chosen = self.callbacks.get("checkpoint") or {}
+        return chosen.get("monitor"), chosen.get("mode", "min")
+
+    @property
+    def per_band(self) -> bool:
+        return is_per_band(self.network_class)
 
     def describe_protocol(self) -> str:
         """Return one sentence on who was held out and what chose the checkpoint."""
-        return self.data.describe_split(keeps_last=self.callbacks.checkpoint.monitor is None)
+        return self.data.describe_split(keeps_last=self.best_epoch_by[0] is None)
 
     @property
     def run_dir(self) -> Path:
         return Path(self.paths.run_dir)
 
+    def metadata(self) -> ModelMetadata:
+        """Return the metadata of the model that this run trains, without the entries that only the run knows."""
+        return ModelMetadata(
+            architecture=network_name(self.network_class),
+            network=arguments_of(self.model.network),
+            utterance_head=self.model.utterance_head,
+            fusion_weight=self.model.fusion_weight if self.model.utterance_head else 0.0,
+            class_names=self.data.classes,
+            features=self.features,
+            protocol=self.describe_protocol(),
+        )
 
-_SET_BY_US = {
-    "self", "logger", "callbacks", "default_root_dir", "plugins", "strategy", "profiler", "num_nodes",
-    "enable_progress_bar",
-}  # fmt: skip
+
+_SET_BY_US = ("self", "logger", "callbacks", "default_root_dir", "enable_progress_bar")
 
 
 def read_run_settings(configuration: Mapping[str, Any]) -> RunSettings:
@@ -114,38 +118,90 @@ def read_run_settings(configuration: Mapping[str, Any]) -> RunSettings:
     ------
     SettingsError : the first thing wrong with it, in one sentence.
     """
-    settings = validation.read_settings(RunSettings, configuration, where="")
-    _check_trainer(settings.trainer)
+    values = dict(configuration)
+    for group, key in (("data", "data_class"), ("model", "module_class")):
+        if isinstance(values.get(group), Mapping) and TARGET in values[group]:
+            values[key] = find_target(values[group], where=group)
+            values[group] = arguments_of(values[group])
+    if isinstance(values.get("model"), Mapping) and "network" in values["model"]:
+        values["network_class"] = find_target(values["model"]["network"], where="model.network")
+    if isinstance(values.get("augment"), Mapping) and TARGET in values["augment"]:
+        check_component(values["augment"], where="augment", given=("waveform", "sample_rate", "rng"))
+        values["own_augment"] = build(values.pop("augment"), where="augment")
+        values["augment"] = {}
+    if isinstance(values.get("data"), Mapping) and values["data"].get("reader") is not None:
+        reader = values["data"]["reader"]
+        check_component(reader, where="data.reader", given=("root",))
+        values["data"] = {**values["data"], "reader": build({**reader, "_partial_": True}, where="data.reader")}
+    values["features"] = _with_own_groups(values.get("features"))
+    settings = validation.read_settings(RunSettings, values, where="")
     features, model = settings.features, settings.model
-    sizes = {"n_features": features.n_features, "max_length": features.max_length}
-    is_fused = check_architecture(model.name, model.network, **sizes) > 0
-    if is_fused and features.groups != ("logmel", "pitch"):
+    check_component(model.loss, where="model.loss", given=("class_counts", "n_classes"))
+    check_component(model.optimiser, where="model.optimiser", given=("params",))
+    if model.scheduler is not None:
+        check_component(model.scheduler, where="model.scheduler", given=("optimizer", "optimiser", "n_steps"))
+    for name, metric in model.metrics.items():
+        check_component(metric, where=f"model.metrics.{name}", given=("n_classes", "num_classes"))
+    check_network(settings.network_class, settings.metadata())
+    if model.utterance_head and features.groups != ("logmel", "pitch"):
         raise SettingsError(
-            f"model.network.fusion_weight needs features.groups=[logmel,pitch], but it is {list(features.groups)}: "
-            "give these groups, or model.network.fusion_weight=0."
+            f"model.utterance_head needs features.groups=[logmel,pitch], but it is {list(features.groups)}: give these "
+            "groups, or model.utterance_head=null."
         )
-    takes_logmel = ARCHITECTURES[model.name].per_band and (is_fused or features.groups == ("logmel",))
+    takes_logmel = settings.per_band and (model.utterance_head or features.groups == ("logmel",))
     if settings.spectrogram.changes_anything and not takes_logmel:
         raise SettingsError(
             f"spectrogram changes log-mel features of a network that normalises per band, but features.groups is "
-            f"{list(features.groups)} and model.name {model.name}: give features=logmel model=residual_bilstm, or "
-            "spectrogram=none."
+            f"{list(features.groups)} and the network {network_name(settings.network_class)}: give features=logmel "
+            "model=residual_bilstm, or spectrogram=none."
         )
+    _check_trainer(settings.trainer)
+    _check_monitored(settings)
     return settings
+
+
+def _with_own_groups(features: Any) -> Any:
+    """Return the group `features` with its `own_groups` built."""
+    if not isinstance(features, Mapping) or not isinstance(own := features.get("own_groups"), Mapping):
+        return features
+    where = "features.own_groups"
+    return {**features, "own_groups": {name: build(one, where=f"{where}.{name}") for name, one in own.items()}}
 
 
 def _check_trainer(values: Mapping[str, Any]) -> None:
     """Bind the group `trainer` to the signature of Lightning's Trainer, so that a misspelt key stops here."""
-    from lightning import Trainer
-
-    known = set(inspect.signature(Trainer).parameters) - _SET_BY_US
-    for key in values:
-        if key not in known:
-            raise SettingsError(f"trainer.{key} is not a setting; {suggestion(key, known)}.")
-    epochs = values.get("max_epochs")
-    if not isinstance(epochs, int) or epochs < 1:
+    check_keys([key for key in values if key in _SET_BY_US], (), where="trainer")
+    check_component(values, where="trainer", given=_SET_BY_US)
+    epochs = values.get("max_epochs", 1)
+    if epochs is not None and (not isinstance(epochs, int) or epochs < 1):
         raise SettingsError(f"trainer.max_epochs is {epochs!r}, but should be at least 1.")
-    if (every := values.get("check_val_every_n_epoch", 1)) != 1:
-        raise SettingsError(
-            f"trainer.check_val_every_n_epoch is {every!r}, but the schedule needs validation in each (1)."
-        )
+    if values.get("limit_train_batches") == 0:
+        raise SettingsError("trainer.limit_train_batches is 0, so nothing would be trained; give 1 or more.")
+
+
+def _check_monitored(settings: RunSettings) -> None:
+    """Check the names of all components, and of the metrics that they and a sweep look at."""
+    monitors = [("optimized_metric", settings.optimized_metric, None)]
+    scheduler = settings.model.scheduler or {}
+    if str(scheduler.get(TARGET, "")).endswith("ReduceLROnPlateau"):
+        monitors.append(("model.scheduler_monitor", settings.model.scheduler_monitor, scheduler.get("mode", "min")))
+    only_ours = settings.module_class is EmotionClassifier
+    for group in ("callbacks", "logger"):
+        for name, values in getattr(settings, group).items():
+            if values is None:
+                continue
+            target = check_component(values, where=f"{group}.{name}")
+            only_ours &= target.__module__.startswith(("ser.", "lightning."))
+            if isinstance(values.get("monitor"), str):
+                monitors.append((f"{group}.{name}.monitor", values["monitor"], values.get("mode", "min")))
+    names = [f"{part}/{name}" for part in ("val", "train") for name in (*METRICS, *settings.model.metrics)]
+    for key, monitor, mode in monitors:
+        if monitor not in names:
+            if only_ours:  # a module or callback of one's own may log anything
+                raise SettingsError(f"{key} is {monitor!r}, which is never logged; {suggestion(monitor, names)}.")
+            continue
+        metric = monitor.partition("/")[2]
+        better = "min" if metric == "loss" else "max"
+        if mode not in (None, better) and metric in METRICS:
+            group = "model.scheduler" if key == "model.scheduler_monitor" else key.rpartition(".")[0]
+            raise SettingsError(f"{group}.mode is {mode!r}, but {monitor} is best the other way: {better!r}.")

@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any, cast
 
 import yaml
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from ser.data.files import write_text_atomically
 from ser.errors import CheckpointError, SettingsError
+from ser.features.signatures import accepted
 from ser.inference.run_folder import CONFIGURATION, run_of
+from ser.training.components import TARGET, arguments_of, find_target
 
 _MAX_BYTES, _MAX_DEPTH = 2**20, 32
 """Of a run's configuration; that of `logmel_resbilstm` has 3 kB and is 4 deep."""
@@ -21,6 +23,24 @@ def plain(configuration: DictConfig) -> dict[str, Any]:
     """Return the configuration with every interpolation resolved, as plain values."""
     values = OmegaConf.to_container(configuration, resolve=True, throw_on_missing=True)
     return cast(dict[str, Any], values)
+
+
+def fit_to_targets(configuration: DictConfig, overrides: Sequence[str]) -> None:
+    """Where an override names another `_target_`, drop the settings of the class before, which the new one lacks.
+
+    So `model.network._target_=my_package.MyNet` is all that it takes. Settings that the overrides give stay, to be
+    checked like any other.
+    """
+    given = {override.partition("=")[0].lstrip("+~") for override in overrides}
+    for key in given:
+        node = OmegaConf.select(configuration, key.removesuffix(f".{TARGET}")) if key.endswith(f".{TARGET}") else None
+        if isinstance(node, DictConfig):
+            where = key.removesuffix(f".{TARGET}")
+            target = find_target({TARGET: node[TARGET]}, where=where)
+            arguments = [name for name in arguments_of(node) if f"{where}.{name}" not in given]
+            with open_dict(node):
+                for name in set(arguments) - set(accepted(target, dict.fromkeys(arguments))):
+                    del node[name]
 
 
 def resumed(configuration: DictConfig, overrides: Sequence[str]) -> DictConfig:

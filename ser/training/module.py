@@ -1,112 +1,129 @@
 """The Lightning module: loss, metrics, optimiser, learning rate; all of training and nothing of the network."""
 
+import inspect
 import logging
-from collections.abc import Sequence
-from dataclasses import field
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import lightning as L
 import torch
-from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
-from torch import Tensor
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
-from torchmetrics import MetricCollection
+from torchmetrics import Metric, MetricCollection
 
 from ser.augment.specaugment import mask_spectrogram, mix
 from ser.augment.spectrogram import SpectrogramAugmentSettings, change_sound
-from ser.data.samplers import epoch_seed
-from ser.features.validation import Fraction, FractionBelowOne, PositiveNumber, as_plain, settings_dataclass
-from ser.inference.checkpoint import ENTRY
+from ser.data.samplers import Batch, epoch_seed
+from ser.features.groups import FeatureGroup
+from ser.features.validation import as_plain
+from ser.inference.checkpoint import ENTRY, load_recogniser
 from ser.models.metadata import ModelMetadata
 from ser.models.recogniser import Recogniser
+from ser.training.loss import CrossEntropy, total_weight
 from ser.training.metrics import METRICS, epoch_metrics
-from ser.training.optimiser import OptimiserSettings, SchedulerSettings, build_optimiser, build_schedule
+from ser.training.optimiser import adam
 
 log = logging.getLogger(__name__)
 
-MONITORED = tuple(f"{part}/{name}" for part in ("val", "train") for name in METRICS)
-"""What is logged once an epoch, and can be monitored."""
-
-
-@settings_dataclass
-class ModelSettings:
-    """The group `model`: an architecture by name, its settings, and how it is trained.
-
-    Attributes
-    ----------
-    lr : the learning rate, of a one-cycle schedule the highest.
-    label_smoothing : fraction of the target that is spread over all classes, in [0, 1) (Szegedy et al. 2016,
-        arXiv:1512.00567).
-    class_weight_power : the loss of a class is weighted by (mean count / its count) to this power, in [0, 1]; the
-        counts are those of the training part. 0: all classes weigh the same.
-    """
-
-    name: str = "cnn_bilstm_luong"
-    network: dict[str, Any] = field(default_factory=dict)
-    lr: PositiveNumber = 1e-4
-    label_smoothing: FractionBelowOne = 0.0
-    class_weight_power: Fraction = 0.0
-    optimiser: OptimiserSettings = field(default_factory=OptimiserSettings)
-    scheduler: SchedulerSettings = field(default_factory=SchedulerSettings)
-
 
 class EmotionClassifier(L.LightningModule):
-    """Train a recogniser's network with cross-entropy; its utterance-level head, if it has one, is fitted already.
+    """Train a recogniser's network; its utterance-level head, if it has one, is fitted already.
 
     Parameters
     ----------
+    loss : of a batch (`ser.training.loss`); None: `CrossEntropy`.
+    optimiser : makes the optimiser of the weights it is called with; None: Adam with a learning rate of 1e-4.
+    scheduler : makes a schedule of the optimiser it is called with, and, where it has a parameter `n_steps`, of the
+        optimiser steps of the whole training; None: the learning rate stays.
+    scheduler_interval : "epoch" or "step", after which the schedule steps.
+    scheduler_monitor : the metric that ReduceLROnPlateau looks at, after each epoch that was validated.
+    metrics : of one's own, by the names that they are logged under, after "train/", "val/" and "test/"; updated with
+        logits and labels.
     spectrogram : how training batches are augmented; for log-mel features and networks with per-band normalisation.
-    class_counts : training samples of each class, for `settings.class_weight_power`.
+    seed : of dropout and augmentation.
 
     Attributes
     ----------
     recogniser : the online model in training steps. Where `EmaWeightAveraging` is among the callbacks, it has the EMA
         weights in validation, in checkpoints and after training.
     history : one row an epoch, name -> value: the learning curve. It is in the checkpoint, so a resumed run goes on
-        with it.
+        with it. An epoch that was not validated has no "val/..." in its row.
     """
 
-    class_weights: Tensor
     draws: torch.Generator
 
     def __init__(
         self,
         recogniser: Recogniser,
-        *,
         metadata: ModelMetadata,
-        settings: ModelSettings,
-        seed: int,
+        *,
+        loss: nn.Module | None = None,
+        optimiser: Callable[[Iterable[nn.Parameter]], Optimizer] | None = None,
+        scheduler: Callable[..., LRScheduler | ReduceLROnPlateau] | None = None,
+        scheduler_interval: str = "epoch",
+        scheduler_monitor: str = "val/loss",
+        metrics: Mapping[str, Metric] | None = None,
         spectrogram: SpectrogramAugmentSettings | None = None,
-        class_counts: Sequence[int] | None = None,
+        seed: int = 42,
     ) -> None:
         super().__init__()
         self.recogniser = recogniser
         self.metadata = metadata
-        self.settings = settings
+        self.loss = loss or CrossEntropy()
+        self.make_optimiser = optimiser or partial(adam, lr=1e-4)
+        self.make_scheduler = scheduler
+        self.scheduler_interval, self.scheduler_monitor = scheduler_interval, scheduler_monitor
         self.spectrogram = spectrogram or SpectrogramAugmentSettings()
         self.seed = seed
         self.history: list[dict[str, float]] = []
+        self._validated: dict[str, float] = {}
         n_classes = len(metadata.class_names)
-        counts = torch.tensor(class_counts or [1] * n_classes, dtype=torch.float32)
-        weights = (counts[counts > 0].mean() / counts) ** settings.class_weight_power
-        # A class without training samples has no weight: smoothed targets would train it too.
-        self.register_buffer("class_weights", weights.where(counts > 0, 0), persistent=False)
-        self.train_metrics, self.val_metrics = epoch_metrics(n_classes), epoch_metrics(n_classes)
+        self.train_metrics, self.val_metrics, self.test_metrics = (epoch_metrics(n_classes, metrics) for _ in range(3))
+
+    @classmethod
+    def load_from_checkpoint(  # type: ignore[override]  # no file decides what is built: no hyper-parameters
+        cls,
+        checkpoint_path: str | Path,
+        *,
+        networks: Mapping[str, type[nn.Module]] | None = None,
+        feature_groups: Mapping[str, FeatureGroup] | None = None,
+    ) -> "EmotionClassifier":
+        """Read a checkpoint, or the best one of a run's folder, for `trainer.validate`, `test` and `predict`.
+
+        Parameters
+        ----------
+        networks, feature_groups : those of one's own that the model was trained with, by name.
+
+        Raises
+        ------
+        CheckpointError : it is missing, damaged or foreign, or needs a network or group that was not handed in.
+        """
+        return cls(*load_recogniser(Path(checkpoint_path), networks=networks, feature_groups=feature_groups))
 
     def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Map features and lengths to logits [batch, classes] and attention weights [batch, frames']."""
         result: tuple[Tensor, Tensor] = self.recogniser(features, lengths)
         return result
 
-    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        settings, lr = self.settings, self.settings.lr
-        optimiser = build_optimiser(self.recogniser, settings.optimiser, lr=lr, on_gpu=self.device.type == "cuda")
-        n_steps = int(self.trainer.estimated_stepping_batches)
-        schedule = build_schedule(optimiser, settings.scheduler, lr=lr, n_steps=n_steps)
-        if isinstance(schedule, ReduceLROnPlateau):
-            return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "monitor": "val/loss"}}
-        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        optimiser = self.make_optimiser(self.recogniser.parameters())
+        if self.make_scheduler is None:
+            return optimiser
+        arguments = {}
+        if "n_steps" in inspect.signature(self.make_scheduler).parameters:
+            arguments["n_steps"] = int(self.trainer.estimated_stepping_batches)
+        scheduler = self.make_scheduler(optimiser, **arguments)
+        if isinstance(scheduler, ReduceLROnPlateau):
+            # Not strict: an epoch may go without validation.
+            how: Any = {"scheduler": scheduler, "monitor": self.scheduler_monitor, "strict": False}
+        else:
+            how = {"scheduler": scheduler, "interval": self.scheduler_interval}
+        return {"optimizer": optimiser, "lr_scheduler": how}
 
     def lr_scheduler_step(self, scheduler: LRScheduler | ReduceLROnPlateau, metric: float | None) -> None:
         """Step, but not on a plateau: Lightning would step after the checkpoint, which would lack it."""
@@ -116,41 +133,64 @@ class EmotionClassifier(L.LightningModule):
     def on_train_epoch_start(self) -> None:
         # The random numbers of dropout and augmentation follow from the epoch, as the order of the samples does, so
         # that a resumed run draws what an unbroken one draws.
-        seed = epoch_seed(self.seed, self.current_epoch)
+        seed = epoch_seed(self.seed, self.current_epoch, self.global_rank)
         torch.manual_seed(seed)
         self.draws = torch.Generator().manual_seed(seed)
+        self._validated = {}
 
-    def training_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> Tensor:
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         features, lengths, labels = batch
+        targets = labels
         if self.spectrogram.changes_anything:
             one_hot = F.one_hot(labels, len(self.metadata.class_names)).float()
             logits, targets = self._augmented(features, lengths, one_hot)
         else:
-            logits, targets = self.recogniser.network_logits(features, lengths)[0], labels
-        weight = self.class_weights if self.settings.class_weight_power else None
-        loss = F.cross_entropy(logits, targets, weight=weight, label_smoothing=self.settings.label_smoothing)
-        _update(self.train_metrics, loss, logits, labels)
+            logits, _ = self.recogniser.network_logits(features, lengths)
+        loss: Tensor = self.loss(logits, targets)
+        of_batch = loss.detach()
+        if self.trainer.world_size > 1:
+            # Gradients are averaged over processes: so that they are of the mean over the batch that these share.
+            weight, reduce = total_weight(self.loss, targets), self.trainer.strategy.reduce
+            loss = loss * weight / reduce(weight.clone(), reduce_op="mean")
+            of_batch = reduce(loss.detach().clone(), reduce_op="mean")
+        _update(self.train_metrics, of_batch, logits, labels)
+        if self.trainer.progress_bar_callback is not None:
+            self.log("loss", of_batch, prog_bar=True, logger=False)
         return loss
 
-    def validation_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> None:
-        features, lengths, labels = batch
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        self._score(batch, self.val_metrics)
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        self._score(batch, self.test_metrics)
+
+    def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Return probabilities, float32 [batch, classes]."""
+        features, lengths, _ = batch
         logits, _ = self.recogniser(features, lengths)
-        _update(self.val_metrics, F.cross_entropy(logits, labels), logits, labels)
+        return torch.softmax(logits / self.metadata.temperature, dim=1)
 
     def on_validation_epoch_end(self) -> None:
-        self.log_dict(_read("val", self.val_metrics))
+        values = _read("val", self.val_metrics)
+        if not self.trainer.sanity_checking:
+            self._validated = values
+        for name, value in values.items():
+            self.log(name, value, prog_bar=name == "val/uar")
+
+    def on_test_epoch_end(self) -> None:
+        self.log_dict(_read("test", self.test_metrics))
 
     def on_train_epoch_end(self) -> None:
         row = _read("train", self.train_metrics)
         self.log_dict(row)
-        row |= {name: float(self.trainer.callback_metrics[name]) for name in MONITORED if name.startswith("val/")}
+        row |= self._validated
         lr = self.trainer.optimizers[0].param_groups[0]["lr"]
         self.history.append({"epoch": self.current_epoch, "lr": lr, **row})
         log.info("Epoch %d: %s", self.current_epoch, ", ".join(f"{name} {value:.4f}" for name, value in row.items()))
         # Here, before the checkpoints of this epoch are written: they must hold the scheduler's step.
-        schedule = self.lr_schedulers()
-        if isinstance(schedule, ReduceLROnPlateau):
-            schedule.step(row["val/loss"])
+        scheduler = self.lr_schedulers()
+        if isinstance(scheduler, ReduceLROnPlateau) and self.scheduler_monitor in row:
+            scheduler.step(row[self.scheduler_monitor])
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint[ENTRY] = as_plain(self.metadata)
@@ -162,6 +202,12 @@ class EmotionClassifier(L.LightningModule):
         for schedule in checkpoint["lr_schedulers"]:
             for name in ("total_steps", "_schedule_phases"):
                 schedule.pop(name, None)
+
+    def _score(self, batch: Batch, metrics: MetricCollection) -> None:
+        features, lengths, labels = batch
+        logits, _ = self.recogniser(features, lengths)
+        loss = getattr(self.loss, "validation", self.loss)(logits, labels)
+        _update(metrics, loss, logits, labels)
 
     def _augmented(self, features: Tensor, lengths: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Return the logits of a batch augmented at random, and its targets, both float32 [batch, classes]."""
@@ -178,7 +224,7 @@ class EmotionClassifier(L.LightningModule):
         features = self.recogniser.normalisation(features, lengths)
         features = mask_spectrogram(features, lengths, self.spectrogram, generator=self.draws)
         features, lengths, targets = mix(features, lengths, targets, self.spectrogram, generator=self.draws)
-        logits, _ = self.recogniser.network(features, lengths)
+        logits, _ = self.recogniser.normalised_logits(features, lengths)
         return logits, targets
 
 
@@ -192,4 +238,5 @@ def _read(part: str, metrics: MetricCollection) -> dict[str, float]:
     """Return the metrics of an epoch of "train" or "val", by the names they are logged under, and reset them."""
     values = metrics.compute()
     metrics.reset()
-    return {f"{part}/{name}": values[name].item() for name in METRICS}
+    names = [*METRICS, *(name for name in values if name not in METRICS)]  # torchmetrics sorts them
+    return {f"{part}/{name}": values[name].item() for name in names}

@@ -1,5 +1,6 @@
 """One run from configuration to report: data, module, fit, evaluation of the best checkpoint."""
 
+import dataclasses
 import logging
 import math
 import platform
@@ -21,13 +22,14 @@ from ser.data.files import write_text_atomically
 from ser.data.workers import keep_freed_memory
 from ser.errors import CheckpointError, CorpusError
 from ser.evaluation.report import Evaluation, failure_table, format_metrics, score_predictions, write_evaluation
-from ser.inference.checkpoint import fresh_recogniser, load_recogniser
+from ser.inference.checkpoint import load_recogniser
 from ser.inference.predictor import Predictor
-from ser.inference.run_folder import BEST, CHECKPOINTS, LAST, find_checkpoint
+from ser.inference.run_folder import LAST, find_checkpoint
 from ser.inference.torch_backend import TorchScorer
 from ser.models.metadata import ModelMetadata
-from ser.models.registry import ARCHITECTURES
+from ser.models.registry import build_recogniser, network_name
 from ser.models.utterance_heads import KernelHead
+from ser.training.components import build
 from ser.training.config import RunSettings
 from ser.training.module import EmotionClassifier
 from ser.training.reference_files import write_reference_files
@@ -48,23 +50,27 @@ def train(settings: RunSettings, configuration: Mapping[str, Any]) -> dict[str, 
 
     Returns
     -------
-    The row of the best epoch in the learning curve: "epoch", "lr" and the names of `ser.training.module.MONITORED`.
+    The row of the best epoch in the learning curve: "epoch", "lr" and the metrics, such as "val/uar".
 
     Raises
     ------
     SerError : bad data, a trainer that cannot be set up, or a checkpoint that cannot be resumed.
     """
     # Lightning announces hardware and gives tips at the level below; its warnings are kept.
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     # Lightning 2.6 calls what torch 2.13 has renamed; nothing that a user could do about it.
     warnings.filterwarnings("ignore", message=r"`isinstance\(treespec, LeafSpec\)` is deprecated")
+    # The metrics that are logged are those of all processes already.
+    warnings.filterwarnings("ignore", message=r"It is recommended to use `self.log\(.*sync_dist=True")
     keep_freed_memory()
     checkpoint = _checkpoint_to_resume(settings)
     trainer = build_trainer(settings)  # before the data, because it refuses hardware that is not there
     L.seed_everything(settings.seed, verbose=False)
     data = build_data(settings)
     data.setup()
-    _write_data_tables(settings.run_dir, data, resumes=checkpoint is not None)
+    if trainer.is_global_zero:
+        _write_data_tables(settings.run_dir, data, resumes=checkpoint is not None)
     module = _build_module(settings, data, configuration)
     try:
         trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
@@ -72,7 +78,10 @@ def train(settings: RunSettings, configuration: Mapping[str, Any]) -> dict[str, 
         log.warning("Interrupted; go on with: python train.py ckpt_path=%s", settings.run_dir)
         raise
     best = _best_epoch(module.history, settings)
-    _report(settings, data, module.history, trainer, best_epoch=int(best["epoch"]))
+    if getattr(trainer, "fast_dev_run", False):
+        log.info("A batch of training and one of validation went through (trainer.fast_dev_run); nothing is kept")
+    elif trainer.is_global_zero:
+        _report(settings, data, module.history, trainer, best_epoch=int(best["epoch"]))
     return best
 
 
@@ -90,15 +99,16 @@ def _checkpoint_to_resume(settings: RunSettings) -> Path | None:
 def build_data(settings: RunSettings) -> EmotionData:
     """Return the data of a run, not yet set up."""
     data_dir, cache_dir = Path(settings.paths.data_dir), Path(settings.paths.cache_dir)
-    return EmotionData(
+    data: EmotionData = settings.data_class(
         settings.data,
         features=settings.features,
-        augment=settings.augment,
+        augment=settings.own_augment or settings.augment,
         data_dir=data_dir,
         cache_dir=cache_dir,
         seed=settings.seed,
-        per_band=ARCHITECTURES[settings.model.name].per_band,
+        per_band=settings.per_band,
     )
+    return data
 
 
 def _write_data_tables(run_dir: Path, data: EmotionData, *, resumes: bool) -> None:
@@ -116,18 +126,14 @@ def _write_data_tables(run_dir: Path, data: EmotionData, *, resumes: bool) -> No
 def _build_module(settings: RunSettings, data: EmotionData, configuration: Mapping[str, Any]) -> EmotionClassifier:
     """Return the Lightning module, its normalisation and utterance-level head fitted on the training part."""
     scored = () if settings.data.split == "all" else data.split.test or data.split.validation
-    metadata = ModelMetadata(
-        architecture=settings.model.name,
-        network=settings.model.network,
-        class_names=settings.data.classes,
-        features=settings.features,
-        protocol=settings.describe_protocol(),
+    metadata = dataclasses.replace(
+        settings.metadata(),
         scored_recordings=tuple(recording.stem for recording in scored),
         corpus_root=str(data.root),
         configuration=dict(configuration),
         versions={"ser": ser.__version__, "python": platform.python_version(), **{n: version(n) for n in _LIBRARIES}},
     )
-    recogniser = fresh_recogniser(metadata)
+    recogniser = build_recogniser(metadata, {metadata.architecture: settings.network_class})
     shape = recogniser.normalisation.mean.shape
     mean, scale = (torch.from_numpy(column[: shape.numel()]) for column in (data.scaler.mean_, data.scaler.scale_))
     recogniser.normalisation.set_statistics(mean.reshape(shape), scale.reshape(shape))
@@ -149,24 +155,34 @@ def _build_module(settings: RunSettings, data: EmotionData, configuration: Mappi
             )
     counts = Counter(sample.recording.name.emotion for sample in data.prepared["train"].samples)
     class_counts = [counts[name] for name in settings.data.classes]
-    return EmotionClassifier(
+    model, n_classes = settings.model, len(settings.data.classes)
+    given = {"n_classes": n_classes, "num_classes": n_classes}
+    module: EmotionClassifier = settings.module_class(
         recogniser,
-        metadata=metadata,
-        settings=settings.model,
-        seed=seed,
+        metadata,
+        loss=build(model.loss, where="model.loss", given={**given, "class_counts": class_counts}),
+        optimiser=build(model.optimiser, where="model.optimiser"),
+        scheduler=build(model.scheduler, where="model.scheduler") if model.scheduler else None,
+        scheduler_interval=model.scheduler_interval,
+        scheduler_monitor=model.scheduler_monitor,
+        metrics={
+            name: build(values, where=f"model.metrics.{name}", given=given) for name, values in model.metrics.items()
+        },
         spectrogram=settings.spectrogram,
-        class_counts=class_counts,
+        seed=seed,
     )
+    return module
 
 
 def _best_epoch(history: Sequence[dict[str, float]], settings: RunSettings) -> dict[str, float]:
     """Return the row of the epoch that `checkpoints/best.ckpt` has: the first of equals, without a monitor the last."""
-    best = settings.callbacks.checkpoint
-    if best.monitor is None:
+    monitor, mode = settings.best_epoch_by
+    rows = [row for row in history if monitor in row]
+    if monitor is None or not rows:
         return history[-1]
-    monitor, sign = best.monitor, 1 if best.mode == "min" else -1
+    sign = 1 if mode == "min" else -1
     # Lightning takes a metric that is not a number for infinitely bad.
-    return min(history, key=lambda row: math.inf if math.isnan(row[monitor]) else sign * row[monitor])
+    return min(rows, key=lambda row: math.inf if math.isnan(row[monitor]) else sign * row[monitor])
 
 
 def _report(
@@ -182,7 +198,10 @@ def _report(
 
     run_dir = settings.run_dir
     # The file is scored, read as its users will read it, not the module in memory.
-    recogniser, metadata = load_recogniser(run_dir / CHECKPOINTS / BEST)
+    own_network = {network_name(settings.network_class): settings.network_class}
+    recogniser, metadata = load_recogniser(
+        find_checkpoint(run_dir), networks=own_network, feature_groups=settings.features.own_groups
+    )
     predictor = Predictor(TorchScorer(recogniser, temperature=metadata.temperature), metadata)
     validation = _evaluate(predictor, data.prepared["validation"])
     write_evaluation(validation, run_dir, prefix="val")
@@ -192,7 +211,7 @@ def _report(
         write_evaluation(test, run_dir / "test", prefix="test")
         log.info("Test\n%s", format_metrics(test.results))
     save_figure(learning_curve_figure(history), run_dir / "learning_curve.png")
-    if settings.reference_files and not ARCHITECTURES[settings.model.name].per_band:
+    if settings.reference_files and not settings.per_band:
         write_reference_files(run_dir, recogniser, data.scaler, class_names=metadata.class_names)
     for logger in trainer.loggers:
         if isinstance(logger, TensorBoardLogger):

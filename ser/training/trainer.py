@@ -1,15 +1,17 @@
 """Lightning's trainer with the callbacks and loggers of a run."""
 
+import logging
 import sys
+from typing import cast
 
 import lightning as L
-from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.callbacks import Callback, LearningRateMonitor, ModelCheckpoint, RichProgressBar
-from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
+from lightning.pytorch.callbacks import Callback, LearningRateMonitor, ProgressBar
+from lightning.pytorch.loggers import Logger
 
 from ser.errors import SettingsError
-from ser.inference.run_folder import BEST, CHECKPOINTS, LAST
-from ser.training.callbacks import AtomicCheckpointIO, EmaWeightAveraging, ResumableEarlyStopping
+from ser.inference.run_folder import CHECKPOINTS, LAST
+from ser.training.callbacks import AtomicCheckpointIO, RunCheckpoint
+from ser.training.components import build
 from ser.training.config import RunSettings
 
 
@@ -18,59 +20,44 @@ def build_trainer(settings: RunSettings) -> L.Trainer:
 
     Raises
     ------
-    SettingsError : Lightning refuses the group `trainer`, such as a GPU that is not there.
+    SettingsError : Lightning refuses a value, such as a GPU that is not there; batch statistics shared on a CPU.
     """
-    callbacks = _callbacks(settings)
-    try:
-        return L.Trainer(
-            **settings.trainer,
-            callbacks=callbacks,
-            logger=_loggers(settings),
-            plugins=[AtomicCheckpointIO()],
-            default_root_dir=settings.run_dir,
-            enable_progress_bar=any(isinstance(one, RichProgressBar) for one in callbacks),
-        )
-    except (MisconfigurationException, ValueError, TypeError) as error:
-        raise SettingsError(f"trainer cannot be set up so: {' '.join(str(error).split())}") from error
+    loggers = _build_loggers(settings)
+    callbacks = _build_callbacks(settings, has_logger=bool(loggers))
+    if settings.trainer.get("profiler"):
+        # A profiler writes its table into the log; Lightning's other messages of this level are left out.
+        logging.getLogger("lightning.pytorch.profilers").setLevel(logging.INFO)
+    values = dict(settings.trainer)
+    plugins = values.pop("plugins", None) or []
+    given = {
+        "callbacks": callbacks,
+        "logger": loggers,
+        "plugins": [*(plugins if isinstance(plugins, list) else [plugins]), AtomicCheckpointIO()],
+        "default_root_dir": settings.run_dir,
+        "enable_progress_bar": any(isinstance(one, ProgressBar) for one in callbacks),
+        "use_distributed_sampler": False,  # the datamodule's own sampler shares batches out
+    }
+    trainer = cast(L.Trainer, build(values, where="trainer", given=given))
+    if settings.trainer.get("sync_batchnorm") and trainer.strategy.root_device.type == "cpu":
+        raise SettingsError("trainer.sync_batchnorm is true, which is for GPUs; leave it out on a CPU.")
+    return trainer
 
 
-def _callbacks(settings: RunSettings) -> list[Callback]:
-    stopping, best = settings.callbacks.early_stopping, settings.callbacks.checkpoint
-    folder = settings.run_dir / CHECKPOINTS
-
-    def checkpoint(name: str, *, monitor: str | None, mode: str = "min") -> ModelCheckpoint:
-        # A fixed name, replaced atomically: Lightning's default would write best-v1, best-v2, ... After the last hook
-        # of the epoch, so that a resumed run begins a new epoch rather than finishing an old one.
-        return ModelCheckpoint(
-            folder,
-            name.removesuffix(".ckpt"),
-            monitor=monitor,
-            mode=mode,
-            enable_version_counter=False,
-            save_on_train_epoch_end=True,
-        )
-
-    callbacks: list[Callback] = [
-        # The number of the epoch always rises, so without a monitor the last epoch is the best.
-        checkpoint(BEST, monitor=best.monitor or "epoch", mode=best.mode if best.monitor else "max"),
-        checkpoint(LAST, monitor=None),  # after the best, whose state it has
-    ]
-    if stopping.monitor is not None:
-        early = ResumableEarlyStopping(stopping.monitor, stopping.min_delta, stopping.patience, mode=stopping.mode)
-        callbacks.append(early)
-    if settings.model.optimiser.ema_decay:
-        callbacks.append(EmaWeightAveraging(settings.model.optimiser.ema_decay))
-    if settings.logger.tensorboard or settings.logger.csv:
-        callbacks.append(LearningRateMonitor(logging_interval="epoch"))
-    if settings.callbacks.progress and sys.stdout.isatty():
-        callbacks.append(RichProgressBar())
+def _build_callbacks(settings: RunSettings, *, has_logger: bool) -> list[Callback]:
+    callbacks = []
+    for name, values in settings.callbacks.items():
+        if values is None:
+            continue
+        callback = build(values, where=f"callbacks.{name}")
+        if isinstance(callback, ProgressBar) and not sys.stdout.isatty():
+            continue
+        if isinstance(callback, LearningRateMonitor) and not has_logger:
+            continue
+        callbacks.append(callback)
+    # After the best, whose state it has.
+    callbacks.append(RunCheckpoint(settings.run_dir / CHECKPOINTS, LAST.removesuffix(".ckpt"), monitor=None))
     return callbacks
 
 
-def _loggers(settings: RunSettings) -> list[Logger]:
-    loggers: list[Logger] = []
-    if settings.logger.tensorboard:
-        loggers.append(TensorBoardLogger(settings.run_dir, name="tensorboard", version="", default_hp_metric=False))
-    if settings.logger.csv:
-        loggers.append(CSVLogger(settings.run_dir, name="csv"))
-    return loggers
+def _build_loggers(settings: RunSettings) -> list[Logger]:
+    return [build(values, where=f"logger.{name}") for name, values in settings.logger.items() if values is not None]

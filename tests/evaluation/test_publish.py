@@ -8,10 +8,10 @@ import pytest
 from ser.cli.publish import main
 from ser.evaluation.publish import publish
 from ser.features.settings import FeatureSettings
-from ser.inference.checkpoint import fresh_recogniser
 from ser.inference.metadata_file import digest_of
 from ser.inference.onnx_backend import OnnxScorer
 from ser.inference.predictor import Predictor
+from ser.models.registry import build_recogniser
 from tests.checkpoints import write_checkpoint
 from tests.command_line import is_one_sentence
 
@@ -48,7 +48,7 @@ def test_the_command_writes_a_model_that_its_name_loads(tmp_path, monkeypatch, c
 def test_the_baseline_network_stays_below_10_mb(tmp_path, tiny_metadata):
     scored = ("03-01-01-01-01-01-01",) * 491
     metadata = replace(tiny_metadata, network={}, features=FeatureSettings(), scored_recordings=scored)
-    recogniser = fresh_recogniser(metadata)
+    recogniser = build_recogniser(metadata)
     checkpoint = write_checkpoint(recogniser, metadata, tmp_path / "full.ckpt")
     paths = publish(checkpoint, tmp_path / "models" / "full.safetensors")
     assert [path.suffix for path in paths] == [".safetensors", ".json", ".onnx"]

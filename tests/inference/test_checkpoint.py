@@ -10,10 +10,11 @@ import torch
 
 from ser.corpora.ravdess import EMOTIONS
 from ser.errors import CheckpointError
-from ser.inference.checkpoint import PREFIX, fresh_recogniser, load_recogniser, read_checkpoint, save_atomically
+from ser.inference.checkpoint import PREFIX, load_recogniser, read_checkpoint, save_atomically
 from ser.inference.predictor import Predictor
 from ser.inference.run_folder import CHECKPOINTS, find_checkpoint
 from ser.models.metadata import read_metadata
+from ser.models.registry import build_recogniser
 from tests.checkpoints import checkpoint_of, random_recogniser
 
 BIAS = "network.classify.bias"
@@ -226,7 +227,7 @@ def test_a_number_that_claims_to_be_many_is_refused(path, content):
     metadata = read_metadata(content["ser"], path)
     content["state_dict"] = {
         PREFIX + name: torch.zeros((), dtype=value.dtype).expand(value.shape)
-        for name, value in fresh_recogniser(metadata).state_dict().items()
+        for name, value in build_recogniser(metadata).state_dict().items()
     }
     refuse(path, "claims weights of [0-9,]+ bytes", content=content)
     assert path.stat().st_size < 100_000

@@ -7,8 +7,8 @@ import torch
 
 from ser.corpora.ravdess import EMOTIONS
 from ser.features.settings import FeatureSettings
-from ser.inference.checkpoint import fresh_recogniser
 from ser.models.metadata import ModelMetadata
+from ser.models.registry import build_recogniser
 from ser.training.module import EmotionClassifier, ModelSettings
 
 Classifier = Callable[..., EmotionClassifier]
@@ -27,7 +27,7 @@ def classifier():
     def make(*, counts=(4, 8, 12), spectrogram=None, **settings):
         torch.manual_seed(0)
         made = EmotionClassifier(
-            fresh_recogniser(METADATA),
+            build_recogniser(METADATA),
             metadata=METADATA,
             settings=ModelSettings(name="residual_bilstm", **settings),
             seed=0,

@@ -6,42 +6,39 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from ser.features.validation import FractionBelowOne, ListOf, Positive, settings_dataclass
+from ser.features.validation import FractionBelowOne, ListOf, Positive
 from ser.models.attention import LuongDotAttention
-from ser.models.networks import Architecture
-
-
-@settings_dataclass
-class CnnBiLstmLuongSettings:
-    """Sizes and dropouts; the defaults are those of the reference implementation.
-
-    Attributes
-    ----------
-    conv_channels : output channels of the two convolutions.
-    lstm_hidden : units of each direction; lstm_layers : stacked layers.
-    lstm_dropout : between the LSTM's layers; dropout : before the last linear layer. In [0, 1).
-    """
-
-    conv_channels: Annotated[ListOf[Positive], Field(min_length=2, max_length=2)] = (64, 128)
-    lstm_hidden: Positive = 128
-    # A stranger's file may hold any number; a network of a billion layers would be built for ever.
-    lstm_layers: Annotated[int, Field(ge=1, le=16)] = 2
-    lstm_dropout: FractionBelowOne = 0.5
-    dropout: FractionBelowOne = 0.5
 
 
 class CnnBiLstmLuong(nn.Module):
-    """CNN-BiLSTM with Luong attention.
+    """CNN-BiLSTM with Luong attention; the defaults are those of the reference implementation.
 
     Parameters
     ----------
     n_features : rows of the input (187 in the baseline recipe).
     n_classes : columns of the output.
+    conv_channels : output channels of the two convolutions.
+    lstm_hidden : units of each direction; lstm_layers : stacked layers.
+    lstm_dropout : between the LSTM's layers; dropout : before the last linear layer. In [0, 1).
     """
 
-    def __init__(self, settings: CnnBiLstmLuongSettings, *, n_features: int, n_classes: int) -> None:
+    per_band = False
+    min_frames = 2  # the pooling halves the frames, and one must be left
+
+    def __init__(
+        self,
+        n_features: int,
+        n_classes: int,
+        *,
+        conv_channels: Annotated[ListOf[Positive], Field(min_length=2, max_length=2)] = (64, 128),
+        lstm_hidden: Positive = 128,
+        # A stranger's file may hold any number; a network of a billion layers would be built for ever.
+        lstm_layers: Annotated[int, Field(ge=1, le=16)] = 2,
+        lstm_dropout: FractionBelowOne = 0.5,
+        dropout: FractionBelowOne = 0.5,
+    ) -> None:
         super().__init__()
-        first, second = settings.conv_channels
+        first, second = conv_channels
         self.convolutions = nn.Sequential(
             nn.Conv1d(n_features, first, kernel_size=3, padding=1),
             nn.BatchNorm1d(first),
@@ -51,13 +48,12 @@ class CnnBiLstmLuong(nn.Module):
             nn.ReLU(),
             nn.MaxPool1d(2),
         )
-        n_layers, hidden = settings.lstm_layers, settings.lstm_hidden
         # One layer has nothing between layers to drop, and PyTorch warns about it.
-        dropout = settings.lstm_dropout if n_layers > 1 else 0.0
-        self.lstm = nn.LSTM(second, hidden, n_layers, batch_first=True, bidirectional=True, dropout=dropout)
+        between = lstm_dropout if lstm_layers > 1 else 0.0
+        self.lstm = nn.LSTM(second, lstm_hidden, lstm_layers, batch_first=True, bidirectional=True, dropout=between)
         self.attention = LuongDotAttention()
-        self.dropout = nn.Dropout(settings.dropout)
-        self.classify = nn.Linear(4 * hidden, n_classes)
+        self.dropout = nn.Dropout(dropout)
+        self.classify = nn.Linear(4 * lstm_hidden, n_classes)
 
     def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Return logits and attention weights.
@@ -80,5 +76,4 @@ class CnnBiLstmLuong(nn.Module):
         return self.classify(self.dropout(embedding)), weights  # [b, 8], [b, 108]
 
 
-# The pooling halves the frames, and one must be left.
-ARCHITECTURE = Architecture(network=CnnBiLstmLuong, settings=CnnBiLstmLuongSettings, per_band=False, min_frames=2)
+NETWORK = CnnBiLstmLuong

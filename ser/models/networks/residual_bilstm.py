@@ -10,10 +10,8 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ser.errors import SettingsError
-from ser.features.validation import FractionBelowOne, ListOf, Positive, settings_dataclass
+from ser.features.validation import FractionBelowOne, ListOf, Positive
 from ser.models.attention import AttentivePooling
-from ser.models.networks import Architecture
 from ser.models.normalisation import frame_mask
 
 _STEM_STRIDE = (4, 2)
@@ -24,33 +22,6 @@ _FRAMES_PER_STATE = 4
 """Frames that one state of the LSTM stands for: the product of the strides in time."""
 
 
-@settings_dataclass
-class ResidualBiLstmSettings:
-    """Sizes and dropouts.
-
-    Attributes
-    ----------
-    channels : of the stem and the first block, and of the second block.
-    lstm_hidden : units of each direction of the LSTM.
-    attention_hidden : units of the layer that scores a frame.
-    block_dropout : within a block; dropout : before the LSTM and before the last linear layer. In [0, 1).
-    fusion_weight : weight of the utterance-level head (`ser.models.utterance_heads`), in [0, 1); 0: there is none.
-    kernel : that head is a `KernelHead` instead of a `FunctionalsHead`.
-    """
-
-    channels: Annotated[ListOf[Positive], Field(min_length=2, max_length=2)] = (32, 64)
-    lstm_hidden: Positive = 64
-    attention_hidden: Positive = 64
-    block_dropout: FractionBelowOne = 0.1
-    dropout: FractionBelowOne = 0.3
-    fusion_weight: FractionBelowOne = 0.0
-    kernel: bool = False
-
-    def __post_init__(self) -> None:
-        if self.kernel and not self.fusion_weight:
-            raise SettingsError("kernel is true, but fusion_weight is 0; give fusion_weight above 0, or kernel=false.")
-
-
 class ResidualBiLstm(nn.Module):
     """Residual convolutions in time and frequency, a bidirectional LSTM, attentive mean and deviation.
 
@@ -58,25 +29,42 @@ class ResidualBiLstm(nn.Module):
     ----------
     n_features : bands of the spectrogram, neighbours in frequency (64 in the recipe `logmel_resbilstm`).
     n_classes : columns of the output.
+    channels : of the stem and the first block, and of the second block.
+    lstm_hidden : units of each direction of the LSTM.
+    attention_hidden : units of the layer that scores a frame.
+    block_dropout : within a block; dropout : before the LSTM and before the last linear layer. In [0, 1).
     """
 
-    def __init__(self, settings: ResidualBiLstmSettings, *, n_features: int, n_classes: int) -> None:
+    per_band = True
+    min_frames = 2 * _FRAMES_PER_STATE
+
+    def __init__(
+        self,
+        n_features: int,
+        n_classes: int,
+        *,
+        channels: Annotated[ListOf[Positive], Field(min_length=2, max_length=2)] = (32, 64),
+        lstm_hidden: Positive = 64,
+        attention_hidden: Positive = 64,
+        block_dropout: FractionBelowOne = 0.1,
+        dropout: FractionBelowOne = 0.3,
+    ) -> None:
         super().__init__()
-        first, second = settings.channels
+        first, second = channels
         rows = -(-n_features // _BANDS_PER_ROW)
-        hidden = settings.lstm_hidden
+        hidden = lstm_hidden
         self.stem = nn.Conv2d(1, first, kernel_size=(7, 5), stride=_STEM_STRIDE, padding=(3, 2), bias=False)
         self.stem_norm = nn.BatchNorm2d(first)
         self.blocks = nn.ModuleList(
-            ResidualBlock(first, n_out, stride=stride, dropout=settings.block_dropout)
-            for n_out, stride in zip(settings.channels, _BLOCK_STRIDES, strict=True)
+            ResidualBlock(first, n_out, stride=stride, dropout=block_dropout)
+            for n_out, stride in zip(channels, _BLOCK_STRIDES, strict=True)
         )
         self.project = nn.Conv1d(second * rows, 2 * hidden, kernel_size=1, bias=False)
         self.project_norm = nn.BatchNorm1d(2 * hidden)
         self.forwards = nn.LSTM(2 * hidden, hidden, batch_first=True)
         self.backwards = nn.LSTM(2 * hidden, hidden, batch_first=True)
-        self.pooling = AttentivePooling(2 * hidden, settings.attention_hidden)
-        self.dropout = nn.Dropout(settings.dropout)
+        self.pooling = AttentivePooling(2 * hidden, attention_hidden)
+        self.dropout = nn.Dropout(dropout)
         self.classify = nn.Linear(4 * hidden, n_classes)
         # Half as fast again on a CPU.
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # documented, but in no stub
@@ -147,6 +135,4 @@ class ResidualBlock(nn.Module):
         return F.relu(inner + self.shortcut_norm(self.shortcut(outer))) * mask
 
 
-ARCHITECTURE = Architecture(
-    network=ResidualBiLstm, settings=ResidualBiLstmSettings, per_band=True, min_frames=2 * _FRAMES_PER_STATE
-)
+NETWORK = ResidualBiLstm

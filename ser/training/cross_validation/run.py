@@ -60,7 +60,7 @@ def describe(settings: CrossValidationSettings, run: PlannedRun, *, folder: Path
         bootstrap_resamples=settings.bootstrap_resamples,
         bootstrap_seed=settings.bootstrap_seed,
         target_selective_accuracy=settings.target_selective_accuracy,
-        keeps_last=run.settings.callbacks.checkpoint.monitor is None,
+        keeps_last=run.settings.best_epoch_by[0] is None,
         command=begun_by(folder, settings),
     )
 

@@ -69,7 +69,7 @@ def describe_protocol(settings: CrossValidationSettings, run: RunSettings, *, sc
     run : the settings of any one of the runs.
     scored : the parts that have metrics.
     """
-    data, last = run.data, run.callbacks.checkpoint.monitor is None
+    data, last = run.data, run.best_epoch_by[0] is None
     channels = {"both": "speech and song", "speech": "speech", "song": "song"}
     seeds = f"seed{'s' * (len(settings.seeds) > 1)} {', '.join(map(str, settings.seeds))}"
     trained = f"{len(data.classes)} classes, trained on {channels[data.channel]}, {seeds}."

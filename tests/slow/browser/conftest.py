@@ -16,10 +16,11 @@ from ser.corpora.ravdess import EMOTIONS
 from ser.features.pipeline import load_features
 from ser.features.settings import FeatureSettings
 from ser.features.validation import as_plain
-from ser.inference.checkpoint import PREFIX, fresh_recogniser, save_atomically
+from ser.inference.checkpoint import PREFIX, save_atomically
 from ser.inference.export import export_onnx
 from ser.inference.predictor import Predictor, Timeline
 from ser.models.metadata import ModelMetadata
+from ser.models.registry import build_recogniser
 
 
 @pytest.fixture(scope="session")
@@ -46,7 +47,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory, voice_wav: Callable[...
     lengths = torch.tensor([voice.length for voice in voices])
     with torch.random.fork_rng(), torch.no_grad():
         torch.manual_seed(0)
-        recogniser = fresh_recogniser(metadata).eval()
+        recogniser = build_recogniser(metadata).eval()
         mean, scale = features.mean(dim=(0, 2))[:, None], features.std(dim=(0, 2))[:, None] + 1e-6
         shape = recogniser.normalisation.mean.shape
         recogniser.normalisation.set_statistics(mean.expand(shape), scale.expand(shape))
