@@ -30,6 +30,9 @@ NETWORKS: dict[str, type[nn.Module]] = {
 GIVEN = ("n_features", "n_classes")
 """The arguments of a network that follow from features and classes."""
 
+HEAD_GROUPS = ("logmel", "pitch")
+"""The groups of features that an utterance-level head takes, in this order."""
+
 
 def network_name(network: type[nn.Module]) -> str:
     """Return the name of a network in metadata: its file's, of a class from outside the name of the class."""
@@ -59,8 +62,12 @@ def check_network(network: type[nn.Module], metadata: ModelMetadata) -> None:
         return
     if not is_per_band(network):
         raise SettingsError(f"model.utterance_head is not for {network_name(network)}; give model.utterance_head=null.")
-    n_bands = features.n_features - N_PITCH
-    if n_bands < N_GROUPS or n_bands % N_GROUPS:
+    if features.groups != HEAD_GROUPS:
+        raise SettingsError(
+            f"model.utterance_head needs features.groups=[{','.join(HEAD_GROUPS)}], but it is {list(features.groups)}: "
+            "give these groups, or model.utterance_head=null."
+        )
+    if features.n_mels % N_GROUPS:
         raise SettingsError(
             f"model.utterance_head needs features.groups=[logmel,pitch] and a multiple of {N_GROUPS} bands "
             f"(features.n_mels), but the features have {features.n_features} rows; model.utterance_head=null does "

@@ -143,11 +143,6 @@ def read_run_settings(configuration: Mapping[str, Any]) -> RunSettings:
     for name, metric in model.metrics.items():
         check_component(metric, where=f"model.metrics.{name}", given=("n_classes", "num_classes"))
     check_network(settings.network_class, settings.metadata())
-    if model.utterance_head and features.groups != ("logmel", "pitch"):
-        raise SettingsError(
-            f"model.utterance_head needs features.groups=[logmel,pitch], but it is {list(features.groups)}: give these "
-            "groups, or model.utterance_head=null."
-        )
     takes_logmel = settings.per_band and (model.utterance_head or features.groups == ("logmel",))
     if settings.spectrogram.changes_anything and not takes_logmel:
         raise SettingsError(
