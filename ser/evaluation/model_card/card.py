@@ -116,7 +116,7 @@ def _check_recipe(model: Path, metadata: ModelMetadata, results: Mapping[str, An
     recipe = load_recogniser(find_checkpoint(run))[1]
     if any(one.configuration.get("data", {}).get("corpus") == "synthetic" for one in (metadata, recipe)):
         raise CheckpointError(f"{model} or {folder} is of synthetic voices; a model card reports RAVDESS.")
-    keys = ("architecture", "network", "features", "class_names")
+    keys = ("architecture", "network", "utterance_head", "fusion_weight", "features", "class_names")
     if different := [key for key in keys if getattr(metadata, key) != getattr(recipe, key)]:
         raise CheckpointError(
             f"{model} and the networks of {folder} differ in {', '.join(different)}: its scores are of another recipe."

@@ -198,6 +198,10 @@ def test_the_model_must_be_of_the_recipe_and_of_ravdess(write, tiny_checkpoint, 
     write(model=tiny_checkpoint, status=1)
     assert "differ in features: its scores are of another recipe." in capsys.readouterr().err
     recogniser, metadata = load_pretrained(model)
+    path = tmp_path / "fused.safetensors"
+    write_pretrained(path, recogniser, replace(metadata, fusion_weight=0.5))
+    write(model=path, status=1)
+    assert "differ in fusion_weight: its scores are of another recipe." in capsys.readouterr().err
     path = tmp_path / "synthetic.safetensors"
     write_pretrained(path, recogniser, replace(metadata, configuration={"data": {"corpus": "synthetic"}}))
     write(model=path, status=1)
