@@ -125,7 +125,11 @@ def scored_cross_validation(tiny_metadata, tmp_path_factory):
         {
             "data": {"root": str(folder / "voices"), "channel": "speech"},
             "features": {"groups": ["logmel", "zcr"], "n_mels": 32, "max_length": 48},
-            "model": {"network": tiny_metadata.network},
+            "model": {
+                "network": {"_target_": "ser.models.networks.cnn_bilstm_luong.CnnBiLstmLuong"} | tiny_metadata.network,
+                "loss": {"_target_": "ser.training.loss.CrossEntropy"},
+                "optimiser": {"_target_": "ser.training.optimiser.adam", "_partial_": True, "lr": 1e-4},
+            },
             "trainer": {"max_epochs": 1},
             "paths": {"output_dir": "o", "run_dir": str(folder), "cache_dir": "o/cache", "data_dir": "data"},
             **{"augment": {}, "callbacks": {}, "logger": {}},

@@ -186,8 +186,8 @@ def test_random_damage_raises_nothing_but_checkpoint_errors(path, tiny_checkpoin
 @pytest.mark.parametrize(
     ("keys", "value", "complaint"),
     [
-        (["architecture"], "resnet", "model.name is 'resnet'"),
-        (["architecture"], "os.system", "model.name is 'os.system'"),
+        (["architecture"], "resnet", "architecture is 'resnet'"),
+        (["architecture"], "os.system", "architecture is 'os.system'"),
         (["network", "_target_"], "os.system", "model.network._target_ is not a setting"),
         (["network", "lstm_hiden"], 4, "did you mean 'lstm_hidden'"),
         # 16 TB of weights: torch could not even ask for them.

@@ -36,21 +36,23 @@ def full_checkpoint(tiny_metadata, tmp_path_factory):
     return write_checkpoint(recogniser, metadata, tmp_path_factory.mktemp("full") / "full.ckpt")
 
 
-@pytest.mark.parametrize("kernel", [False, True])
-def test_the_utterance_level_head_is_in_the_graph(tiny_metadata, tmp_path, kernel):
+@pytest.mark.parametrize("kind", ["linear", "kernel"])
+def test_the_utterance_level_head_is_in_the_graph(tiny_metadata, tmp_path, kind):
     """On inputs of one frame to full length; what lies in the padding has no part in the outputs."""
     metadata = replace(
         tiny_metadata,
         architecture="residual_bilstm",
-        network={"channels": [16, 16], "lstm_hidden": 8, "attention_hidden": 8, "fusion_weight": 0.5, "kernel": kernel},
+        network={"channels": [16, 16], "lstm_hidden": 8, "attention_hidden": 8},
+        utterance_head=kind,
+        fusion_weight=0.5,
         features=FeatureSettings(n_fft=1024, hop_length=441, n_mels=32, max_length=96, groups=("logmel", "pitch")),
     )
     recogniser, draws = random_recogniser(metadata, seed=1), torch.Generator().manual_seed(1)
     recogniser.normalisation.set_statistics(torch.full((32, 1), -40.0), torch.full((32, 1), 12.0))
     head = recogniser.utterance_head
     head.mean.normal_(std=3, generator=draws)
-    head.weight.normal_(std=0.05 if kernel else 0.3, generator=draws)
-    if kernel:
+    head.weight.normal_(std=0.05 if kind == "kernel" else 0.3, generator=draws)
+    if kind == "kernel":
         head.whitening.div_(20)
         head.landmarks.normal_(generator=draws)
     else:

@@ -95,7 +95,7 @@ def test_tensors_that_do_not_fit_are_refused(model, name, other, message):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"architecture": "os.system"}, r"small\.json cannot be used: model\.name is 'os\.system'"),
+        ({"architecture": "os.system"}, r"small\.json cannot be used: architecture is 'os\.system'"),
         ({"network": {"conv_channels": [4, 4], "lstm_hidden": 10**30}}, r"small\.json cannot be used"),
         ({"network": {"conv_channels": [4, 4], "lstm_hidden": 10**12}}, r"small\.json cannot be used"),
         # 600 GB of weights, were they made before they are compared.

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from ser.models.networks.cnn_bilstm_luong import CnnBiLstmLuong, CnnBiLstmLuongSettings
+from ser.models.networks.cnn_bilstm_luong import CnnBiLstmLuong
 
 HIDDEN = 128
 IGNORED = torch.zeros(1)  # lengths: this network treats padding as sound
@@ -68,8 +68,7 @@ def reference(parameters, features, *, training):
 def baseline(*, dropout=0.5, dtype=torch.float32):
     """The network at the sizes of the reference implementation, after its batch normalisation has seen a batch."""
     torch.manual_seed(1)
-    settings = CnnBiLstmLuongSettings(dropout=dropout, lstm_dropout=dropout)
-    network = CnnBiLstmLuong(settings, n_features=187, n_classes=8).to(dtype)
+    network = CnnBiLstmLuong(187, 8, dropout=dropout, lstm_dropout=dropout).to(dtype)
     with torch.no_grad():
         for layer in (1, 4):
             network.convolutions[layer].weight.uniform_(0.5, 1.5)
@@ -123,7 +122,6 @@ def test_dropout_is_the_references_and_only_in_training():
 
 
 def test_one_layer_gives_no_warning_about_dropout(recwarn):
-    settings = CnnBiLstmLuongSettings(conv_channels=(3, 5), lstm_hidden=4, lstm_layers=1)
-    network = CnnBiLstmLuong(settings, n_features=6, n_classes=2)
+    network = CnnBiLstmLuong(n_features=6, n_classes=2, conv_channels=(3, 5), lstm_hidden=4, lstm_layers=1)
     assert network(torch.randn(2, 6, 9), IGNORED)[0].shape == (2, 2)
     assert not recwarn.list

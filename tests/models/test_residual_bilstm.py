@@ -1,12 +1,12 @@
 import pytest
 import torch
 
-from ser.models.networks.residual_bilstm import ResidualBiLstm, ResidualBiLstmSettings
+from ser.models.networks.residual_bilstm import ResidualBiLstm
 
 
 def network():
     torch.manual_seed(0)
-    net = ResidualBiLstm(ResidualBiLstmSettings(channels=(4, 6), lstm_hidden=5), n_features=20, n_classes=3)
+    net = ResidualBiLstm(n_features=20, n_classes=3, channels=(4, 6), lstm_hidden=5)
     for module in net.modules():  # as after training: statistics that padding would upset
         if isinstance(module, (torch.nn.BatchNorm1d, torch.nn.BatchNorm2d)):
             torch.nn.init.normal_(module.running_mean)

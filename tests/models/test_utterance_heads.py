@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from ser.features.settings import FeatureSettings
 from ser.models.functionals import N_CONTOUR, N_FUNCTIONALS, functionals
+from ser.models.metadata import ModelMetadata
 from ser.models.registry import build_recogniser
 from ser.models.utterance_heads import N_LANDMARKS, FunctionalsHead, KernelHead, gaussian_kernel
 from tests.models.utterances import N_BANDS, utterance
@@ -17,15 +19,23 @@ BUFFERS = {
 }
 
 
-def build(**settings):
+def build(kind=None):
     torch.manual_seed(0)
-    sizes = {"n_features": N_BANDS + 2, "max_length": 64, "n_classes": 4}
-    return build_recogniser("residual_bilstm", SETTINGS | settings, **sizes).eval()
+    metadata = ModelMetadata(
+        architecture="residual_bilstm",
+        network=SETTINGS,
+        utterance_head=kind,
+        fusion_weight=0.3,
+        class_names=("neutral", "calm", "happy", "sad"),
+        features=FeatureSettings(n_mels=N_BANDS, groups=("logmel", "pitch"), max_length=64),
+        protocol="Random weights.",
+    )
+    return build_recogniser(metadata).eval()
 
 
 @pytest.mark.parametrize("head", BUFFERS)
 def test_an_unfitted_head_prefers_nothing_is_not_trained_and_is_kept(head):
-    recogniser = build(fusion_weight=0.3, kernel=head is KernelHead)
+    recogniser = build("kernel" if head is KernelHead else "linear")
     assert type(recogniser.utterance_head) is head
     logits = recogniser.utterance_head(utterance(50), LENGTHS)
     torch.testing.assert_close(logits.softmax(dim=1), torch.full((1, 4), 0.25))
@@ -52,7 +62,7 @@ def test_the_statistics_of_a_kernel_are_the_functionals_the_bands_and_the_contou
 
 
 def test_late_fusion_weighs_the_log_probabilities():
-    recogniser, features = build(fusion_weight=0.3), utterance(50)
+    recogniser, features = build("linear"), utterance(50)
     recogniser.utterance_head.weight.normal_(std=0.1)
     logits, weights = recogniser.network_logits(features, LENGTHS)
     fused, fused_weights = recogniser(features, LENGTHS)
@@ -63,7 +73,7 @@ def test_late_fusion_weighs_the_log_probabilities():
 
 
 def test_the_network_does_not_get_the_rows_of_the_pitch():
-    recogniser, other = build(fusion_weight=0.3), utterance(50)
+    recogniser, other = build("linear"), utterance(50)
     other[:, N_BANDS:] += 1
     expected = recogniser.network_logits(utterance(50), LENGTHS)
     torch.testing.assert_close(recogniser.network_logits(other, LENGTHS), expected)
