@@ -130,7 +130,7 @@ def scored_cross_validation(tiny_metadata, tmp_path_factory):
                 "loss": {"_target_": "ser.training.loss.CrossEntropy"},
                 "optimiser": {"_target_": "ser.training.optimiser.adam", "_partial_": True, "lr": 1e-4},
             },
-            "trainer": {"max_epochs": 1},
+            "trainer": {"_target_": "lightning.Trainer", "max_epochs": 1},
             "paths": {"output_dir": "o", "run_dir": str(folder), "cache_dir": "o/cache", "data_dir": "data"},
             **{"augment": {}, "callbacks": {}, "logger": {}},
             **{"seed": 0, "run_name": "test", "ckpt_path": None, "optimized_metric": "val/loss"},

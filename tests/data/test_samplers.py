@@ -1,60 +1,110 @@
+"""Batches of an epoch: their order against an independent formula, and how they are shared over processes."""
+
+from itertools import chain
+
+import numpy as np
+import pytest
 import torch
 
-from ser.data.samplers import EpochOrder, TensorBatches, epoch_seed
+from ser.data.samplers import EpochBatchSampler, FeatureDataset, epoch_seed, feature_loader
+
+SIZES = [(n, batch_size, world) for world in (1, 2, 3, 4) for batch_size in (4, 7) for n in range(world, 40)]
+"""Samples, batch size, processes."""
 
 
-def test_each_epoch_goes_through_every_sample_once_in_another_order():
-    order = EpochOrder(100, seed=3)
-    orders = []
-    for epoch in range(4):
-        order.set_epoch(epoch)
-        orders.append(tuple(order.indices().tolist()))
-        assert sorted(orders[-1]) == list(range(100))
-    assert len({*orders, tuple(range(100))}) == 5
+def lengths_of(n_samples):
+    return torch.randint(1, 100, (n_samples,), generator=torch.Generator().manual_seed(0))
 
 
-def test_the_order_follows_from_seed_and_epoch_alone():
-    def indices(seed, epoch):
-        order = EpochOrder(50, seed=seed)
-        order.set_epoch(epoch)
-        return order.indices().tolist()
+def batches_of(n_samples, *, epoch=0, **settings):
+    sampler = EpochBatchSampler(lengths_of(n_samples), **({"batch_size": 4, "seed": 3} | settings))
+    sampler.set_epoch(epoch)
+    batches = list(sampler)
+    assert len(sampler) == len(batches)
+    return batches
 
-    expected = indices(3, 7)
-    torch.manual_seed(99)
-    torch.randperm(10)
-    assert indices(3, 7) == expected
-    assert indices(0, 0) != indices(1, 0)
-    assert len({tuple(indices(seed, epoch)) for seed in range(4) for epoch in range(4)}) == 16
+
+def chunks(values, size):
+    return [list(values[at : at + size]) for at in range(0, len(values), size)]
+
+
+def flat(batches):
+    return sorted(chain.from_iterable(batches))
+
+
+def order_of(n_samples, *, seed, epoch):
+    """The permutation that PyTorch draws from the first 64 bits of numpy's SeedSequence, without the lowest one."""
+    first = int(np.random.SeedSequence([seed, epoch]).generate_state(1, np.uint64)[0]) // 2
+    return torch.randperm(n_samples, generator=torch.Generator().manual_seed(first)).tolist(), first
+
+
+@pytest.mark.parametrize(("seed", "epoch"), [(0, 0), (3, 0), (3, 7), (2**32 - 1, 2)])
+@pytest.mark.parametrize("n_samples", [1, 4, 11, 97])
+def test_the_order_is_a_permutation_that_follows_from_seed_and_epoch(n_samples, seed, epoch):
+    torch.manual_seed(99)  # PyTorch's global generator has no part in it
+    expected, _ = order_of(n_samples, seed=seed, epoch=epoch)
+    assert batches_of(n_samples, seed=seed, epoch=epoch) == chunks(expected, 4)
+
+
+@pytest.mark.parametrize("n_samples", [3, 31, 32, 33, 97])
+def test_the_order_by_length_is_that_of_the_formula(n_samples):
+    """Pools of eight batches, sorted by length and up to ten frames either way; then the batches are shuffled."""
+    order, first = order_of(n_samples, seed=3, epoch=5)
+    draws = torch.Generator().manual_seed(first)
+    blurred = lengths_of(n_samples) + 10 * (2 * torch.rand(n_samples, generator=draws) - 1)
+    rows = [row for pool in chunks(order, 32) for row in sorted(pool, key=blurred.tolist().__getitem__)]
+    batches = chunks(rows, 4)
+    shuffled = [batches[place] for place in torch.randperm(len(batches), generator=draws).tolist()]
+    assert batches_of(n_samples, epoch=5, by_length=True) == shuffled
+
+
+@pytest.mark.parametrize("by_length", [False, True])
+def test_epochs_and_seeds_differ_and_a_fixed_sampler_repeats_the_first(by_length):
+    epochs = [batches_of(97, epoch=epoch, by_length=by_length) for epoch in range(4)]
+    assert all(flat(batches) == list(range(97)) for batches in epochs)
+    assert all(epochs[0] != other for other in (*epochs[1:], batches_of(97, seed=4, by_length=by_length)))
+    assert batches_of(97, epoch=3, by_length=by_length, is_fixed=True) == epochs[0]
+
+
+def test_without_a_seed_the_samples_keep_their_order_in_every_epoch():
+    assert batches_of(9, seed=None, epoch=2) == [[0, 1, 2, 3], [4, 5, 6, 7], [8]]
 
 
 def test_epoch_seeds_are_all_different_and_fit_torch():
-    seeds = {epoch_seed(seed, epoch) for seed in range(30) for epoch in range(30)}
-    assert len(seeds) == 900
+    seeds = {epoch_seed(seed, epoch, rank) for seed in range(12) for epoch in range(12) for rank in range(4)}
+    assert len(seeds) == 12 * 12 * 4
     assert all(0 <= seed < 2**63 for seed in seeds)
+    assert epoch_seed(3, 7) == order_of(1, seed=3, epoch=7)[1]  # runs of one process stay what they were
 
 
-def test_batches_without_an_order_go_through_the_samples_as_they_stand():
-    samples = torch.arange(66.0).reshape(11, 2, 3), torch.arange(11) % 3 + 1, torch.arange(11)
-    batches = TensorBatches(*samples, batch_size=4)
-    assert [len(labels) for _, _, labels in batches] == [4, 4, 3]
-    assert len(batches) == 3
-    for found, expected in zip(zip(*batches, strict=True), samples, strict=True):
-        assert torch.equal(torch.cat(found), expected)
+@pytest.mark.parametrize("settings", [{}, {"by_length": True}, {"seed": None}])
+def test_every_process_has_its_share_of_every_batch(settings):
+    for n_samples, batch_size, world_size in SIZES:
+        chosen = {"batch_size": batch_size, "epoch": 1, **settings}
+        whole = batches_of(n_samples, **chosen)
+        shares = [batches_of(n_samples, rank=rank, world_size=world_size, **chosen) for rank in range(world_size)]
+        size = f"{n_samples} samples, batches of {batch_size}, {world_size} processes"
+        assert flat(chain.from_iterable(shares)) == list(range(n_samples)), size
+        assert len({len(share) for share in shares}) == 1, size
+        together = list(zip(*shares, strict=True))  # the shares of each batch
+        assert all(1 <= len(share) and max(map(len, of)) - len(share) <= 1 for of in together for share in of), size
+        if min(map(len, whole)) >= world_size:
+            assert [flat(of) for of in together] == [sorted(batch) for batch in whole], size
+        else:
+            assert len(together) == len(whole) - 1, size
 
 
-def test_batches_keep_a_sample_together_in_the_epochs_order():
-    labels = torch.arange(11)
-    features = labels[:, None, None] * torch.ones(11, 2, 3)
-    batches = TensorBatches(features, 20 + labels, labels, batch_size=4, order=EpochOrder(11, seed=5))
-    seen = list(batches)
-    assert [len(label) for _, _, label in seen] == [4, 4, 3]
-    for feature, length, label in seen:
-        assert torch.equal(feature[:, 0, 0].long(), label)
-        assert torch.equal(length, 20 + label)
-    expected = EpochOrder(11, seed=5).indices()
-    assert torch.equal(torch.cat([label for _, _, label in seen]), expected)
-    batches.sampler.set_epoch(1)
-    assert not torch.equal(torch.cat([label for _, _, label in batches]), expected)
+def test_a_last_batch_with_fewer_samples_than_processes_joins_the_one_before():
+    shares = [batches_of(10, seed=None, rank=rank, world_size=3) for rank in range(3)]
+    assert shares == [[[0, 3], [4, 7]], [[1], [5, 8]], [[2], [6, 9]]]
+    shares = [batches_of(9, seed=None, rank=rank, world_size=3) for rank in range(3)]
+    assert shares == [[[0, 3], [4, 7]], [[1], [5, 8]], [[2], [6]]]
+    assert batches_of(9, seed=None)[-1] == [8]  # one process has a batch of one sample
+
+
+def test_fewer_samples_than_processes_are_refused():
+    with pytest.raises(ValueError, match="2 samples are fewer than the 3 processes"):
+        batches_of(2, world_size=3)
 
 
 def padded_samples(lengths, *, frames):
@@ -64,21 +114,44 @@ def padded_samples(lengths, *, frames):
     return features
 
 
-def test_samples_of_like_length_share_a_batch_no_longer_than_its_longest():
-    lengths = torch.randint(1, 100, (97,), generator=torch.Generator().manual_seed(0))
-    features, order = padded_samples(lengths, frames=100), EpochOrder(97, seed=1)
-    batches = TensorBatches(features, lengths, torch.arange(97), batch_size=4, order=order, by_length=True)
+def loader(n_samples, *, crop=False, **settings):
+    lengths = lengths_of(n_samples)
+    dataset = FeatureDataset(padded_samples(lengths, frames=100), lengths, torch.arange(n_samples), crop=crop)
+    return dataset, feature_loader(dataset, EpochBatchSampler(lengths, **({"batch_size": 4, "seed": 1} | settings)))
+
+
+@pytest.mark.parametrize("crop", [False, True])
+def test_a_loader_gives_the_batches_of_the_sampler_and_keeps_a_sample_together(crop):
+    dataset, batches = loader(97, crop=crop, by_length=crop)
     seen = list(batches)
     assert len(seen) == len(batches) == 25
-    assert sorted(torch.cat([rows for _, _, rows in seen]).tolist()) == list(range(97))
-    for batch, of_batch, rows in seen:
-        assert torch.equal(of_batch, lengths[rows])
-        assert batch.shape[2] == lengths[rows].max()
-        assert torch.equal(batch[:, 0, 0], rows + 1.0)
+    assert [rows.tolist() for *_, rows in seen] == list(batches.batch_sampler)
+    for features, lengths, rows in seen:
+        assert torch.equal(lengths, dataset.lengths[rows])
+        assert features.shape == (len(rows), 2, lengths.max() if crop else 100)
+        assert torch.equal(features, dataset.features[rows, :, : features.shape[2]])
+        assert (features.dtype, lengths.dtype, rows.dtype) == (torch.float32, torch.int64, torch.int64)
+    assert [rows.tolist() for *_, rows in batches] == [rows.tolist() for *_, rows in seen]
+    batches.batch_sampler.set_epoch(1)
+    assert [rows.tolist() for *_, rows in batches] != [rows.tolist() for *_, rows in seen]
+
+
+def test_samples_of_like_length_share_a_batch():
+    seen = list(loader(97, crop=True, by_length=True)[1])
     padding = 1 - sum(int(found.sum()) for _, found, _ in seen) / sum(batch[:, 0].numel() for batch, _, _ in seen)
     assert padding < 0.15  # a batch of random ones would be 37% padding
     longest = [batch.shape[2] for batch, _, _ in seen]
     assert longest != sorted(longest)
-    assert [rows.tolist() for _, _, rows in batches] == [rows.tolist() for _, _, rows in seen]
-    batches.sampler.set_epoch(1)
-    assert [rows.tolist() for _, _, rows in batches] != [rows.tolist() for _, _, rows in seen]
+
+
+def test_a_loader_draws_nothing_from_the_global_generator():
+    before = torch.get_rng_state()
+    list(loader(20)[1])
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_data_set_gives_single_samples_too():
+    dataset, _ = loader(5)
+    features, length, label = dataset[3]
+    assert (len(dataset), features.shape, int(label), int(length)) == (5, (2, 100), 3, int(dataset.lengths[3]))
+    assert int((features[0] == 4).sum()) == length
