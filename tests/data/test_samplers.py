@@ -87,7 +87,7 @@ def test_every_process_has_its_share_of_every_batch(settings):
         assert flat(chain.from_iterable(shares)) == list(range(n_samples)), size
         assert len({len(share) for share in shares}) == 1, size
         together = list(zip(*shares, strict=True))  # the shares of each batch
-        assert all(1 <= len(share) and max(map(len, of)) - len(share) <= 1 for of in together for share in of), size
+        assert all(len(share) >= 1 and max(map(len, of)) - len(share) <= 1 for of in together for share in of), size
         if min(map(len, whole)) >= world_size:
             assert [flat(of) for of in together] == [sorted(batch) for batch in whole], size
         else:
