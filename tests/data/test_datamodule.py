@@ -1,4 +1,7 @@
 from collections import Counter
+from contextlib import contextmanager
+from itertools import chain
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -6,11 +9,12 @@ import torch
 from sklearn.preprocessing import StandardScaler
 
 from ser.augment.waveform import AugmentSettings
+from ser.corpora.manifest import find_recordings
 from ser.corpora.ravdess import EMOTIONS
 from ser.corpora.selection import DataSettings
 from ser.data.datamodule import EmotionData
-from ser.data.samplers import EpochOrder
-from ser.errors import AudioError
+from ser.data.samplers import EpochBatchSampler
+from ser.errors import AudioError, SettingsError
 from ser.features.settings import FeatureSettings
 
 FEATURES = FeatureSettings(groups=("zcr", "rms"), max_length=40)
@@ -21,11 +25,11 @@ def build(tiny_corpus, tmp_path_factory):
     """Return a function from keys of the group data to an EmotionData of the tiny corpus; all share a cache."""
     folder = tmp_path_factory.mktemp("data")
 
-    def build(*, root=tiny_corpus, seed=0, **data):
+    def build(*, root=tiny_corpus, seed=0, augment=None, **data):
         return EmotionData(
             DataSettings(root=str(root), workers=1, **data),
             features=FEATURES,
-            augment=AugmentSettings(),
+            augment=augment or AugmentSettings(),
             data_dir=folder / "data",
             cache_dir=folder / "cache",
             seed=seed,
@@ -90,7 +94,7 @@ def test_batches_of_an_epoch_hold_the_training_part(build):
     data = build(**RANDOM, batch_size=7)
     data.setup()
     features, lengths, labels = map(torch.cat, zip(*data.train_dataloader(), strict=True))
-    order = EpochOrder(len(labels), seed=0).indices()
+    order = list(chain.from_iterable(EpochBatchSampler(lengths, batch_size=7, seed=0)))
     for found, expected in zip((features, lengths, labels), data.tensors("train"), strict=True):
         assert torch.equal(found, expected[order])
     other = build(**RANDOM, batch_size=7, seed=1)
@@ -111,12 +115,106 @@ def test_per_band_statistics_leave_out_the_padding_and_batches_end_with_it(build
         assert all(features.shape[2] == lengths.max() for features, lengths, _ in loader)
 
 
-def test_a_second_setup_changes_nothing(build):
+@pytest.mark.parametrize("first", ["setup", "prepare_data"])
+def test_a_second_setup_changes_nothing(build, first):
     data = build(**RANDOM)
-    data.setup()
+    getattr(data, first)()
     prepared = data.prepared
     data.setup("fit")
     assert data.prepared is prepared
+
+
+@pytest.mark.parametrize(("split", "part"), [(SPEAKER, "test"), (RANDOM, "validation")])
+def test_without_a_test_part_the_validation_part_is_scored(build, split, part):
+    data = build(**split)
+    data.setup()
+    for loader in (data.test_dataloader(), data.predict_dataloader()):
+        for found, expected in zip(map(torch.cat, zip(*loader, strict=True)), data.tensors(part), strict=True):
+            assert torch.equal(found, expected)
+
+
+def trainer_of(*, rank=0, world_size=1, overfit_batches=0.0):
+    """What the data ask a trainer for."""
+    return SimpleNamespace(
+        global_rank=rank,
+        world_size=world_size,
+        overfit_batches=overfit_batches,
+        strategy=SimpleNamespace(root_device=torch.device("cpu")),
+    )
+
+
+def batches_of_epochs(data, part="train"):
+    """Return the batches of two epochs; a sample is known by the sum of its features."""
+    loader, epochs = getattr(data, f"{part}_dataloader")(), []
+    for epoch in range(2):
+        loader.batch_sampler.set_epoch(epoch)
+        epochs.append([features.sum(dim=(1, 2)).tolist() for features, *_ in loader])
+    return epochs
+
+
+def test_processes_share_the_samples_of_every_part(build):
+    data = build(**RANDOM, batch_size=7)
+    data.setup()
+    for part in ("train", "val"):
+        data.trainer = None
+        (whole, _), shares = batches_of_epochs(data, part), []
+        for rank in range(2):
+            data.trainer = trainer_of(rank=rank, world_size=2)
+            shares.append(batches_of_epochs(data, part)[0])
+        assert [len(batch) for batch in whole] == [len(a) + len(b) for a, b in zip(*shares, strict=True)]
+        assert sorted(chain(*whole)) == sorted(chain(*chain(*shares)))
+    data.trainer = trainer_of(world_size=20)  # the validation part has 18 samples
+    with pytest.raises(SettingsError, match=r"^trainer\.devices is 20, but the validation part has 18 samples"):
+        data.val_dataloader()
+
+
+@pytest.mark.parametrize("overfit_batches", [0.0, 2])
+def test_a_run_that_overfits_sees_the_same_batches_in_each_epoch(build, overfit_batches):
+    data = build(**RANDOM, batch_size=7)
+    data.setup()
+    data.trainer = trainer_of(overfit_batches=overfit_batches)
+    first, second = batches_of_epochs(data)
+    assert (first == second) == bool(overfit_batches)
+
+
+def test_processes_of_one_machine_fill_the_cache_one_after_another(build, monkeypatch):
+    locked = []
+
+    @contextmanager
+    def lock(path):
+        locked.append(path)
+        yield
+
+    monkeypatch.setattr("ser.data.datamodule.waiting_lock", lock)
+    build(**RANDOM).setup()
+    assert locked == []  # one process alone waits for nobody
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    data = build(**RANDOM)
+    data.setup()
+    assert [path.parent for path in locked] == [data.cache_dir]
+
+
+def read_two_emotions(root):
+    """Read a corpus of one's own."""
+    return (one for one in find_recordings(root) if one.name.emotion in ("calm", "sad"))
+
+
+def test_a_corpus_of_ones_own_is_read_by_its_reader(build):
+    data = build(**RANDOM, reader=read_two_emotions)
+    data.setup()
+    emotions = {one.name.emotion for part in (data.split.train, data.split.validation) for one in part}
+    assert emotions == {"calm", "sad"}
+
+
+def halve(waveform, *, sample_rate, rng):
+    return waveform / 2
+
+
+def test_an_augmentation_of_ones_own_makes_the_copies(build):
+    data = build(**RANDOM, augment=halve)
+    data.setup()
+    features, n = data.prepared["train"].features, len(data.split.train)
+    np.testing.assert_allclose(features[n:, 1], features[:n, 1] / 2, rtol=1e-5)  # the root mean square
 
 
 def test_recordings_that_cannot_be_read_are_listed(build, tiny_corpus, tmp_path):

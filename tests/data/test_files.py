@@ -1,8 +1,10 @@
 import os
+import subprocess
+import sys
 
 import pytest
 
-from ser.data.files import replace_when_complete, write_text_atomically
+from ser.data.files import replace_when_complete, waiting_lock, write_text_atomically
 
 
 def test_text_arrives_byte_for_byte_in_a_new_folder(tmp_path):
@@ -95,3 +97,30 @@ def test_an_error_about_another_file_keeps_its_name(tmp_path):
     with pytest.raises(FileNotFoundError) as caught, replace_when_complete(tmp_path / "copy.txt") as temporary:
         temporary.write_bytes(missing.read_bytes())
     assert caught.value.filename == str(missing)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="nothing is locked on Windows")
+def test_a_lock_lets_one_process_in_at_a_time(tmp_path):
+    """Another process waits until this one is done, and the lock of a killed one is free."""
+    lock, done = tmp_path / "new" / ".lock", tmp_path / "done"
+    code = f"""
+import os
+from pathlib import Path
+from ser.data.files import waiting_lock
+print("waits", flush=True)
+with waiting_lock(Path({str(lock)!r})):
+    Path({str(done)!r}).write_text("in")
+    print("in", flush=True)
+    os.kill(os.getpid(), 9)
+"""
+    with waiting_lock(lock):
+        other = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+        assert other.stdout.readline() == "waits\n"
+        with pytest.raises(subprocess.TimeoutExpired):
+            other.wait(timeout=0.5)
+        assert not done.exists()
+    assert other.stdout.readline() == "in\n"
+    assert other.wait(timeout=60) == -9
+    other.stdout.close()
+    with waiting_lock(lock):
+        pass
