@@ -1,10 +1,24 @@
 """The settings of features: what is refused, and the names and places of the rows."""
 
+from dataclasses import replace
+
 import pytest
 
 from ser.errors import SettingsError
-from ser.features.groups import GROUPS
+from ser.features.groups import GROUPS, FeatureGroup
 from ser.features.settings import FeatureSettings, feature_names, rows_of
+from ser.features.validation import as_plain, read_settings
+
+
+def refuse_all(settings):
+    raise SettingsError(f"n_mels is {settings.n_mels}, but should be 7.")
+
+
+OWN = {
+    "bins": FeatureGroup("power", lambda settings: settings.n_mels // 2, fast=lambda analysis: analysis.power.T),
+    "picky": FeatureGroup("1", check=refuse_all, fast=lambda analysis: analysis.power[:, 0]),
+    "librosas": FeatureGroup("1", librosa=lambda analysis: analysis.mel[0]),
+}
 
 
 def test_default_rows():
@@ -26,6 +40,24 @@ def test_every_group_names_its_rows(group):
     assert len(set(names)) == len(names) == settings.n_features == rows.stop
     assert all(name == group or name.startswith(f"{group}_") for name in names[rows])
     assert GROUPS[group].unit
+
+
+def test_groups_of_ones_own_have_rows_and_names():
+    settings = FeatureSettings(groups=("zcr", "bins", "rms"), n_mels=6, own_groups=OWN)
+    assert feature_names(settings) == ("zcr", "bins_0", "bins_1", "bins_2", "rms")
+    assert rows_of(settings)["rms"] == slice(4, 5)
+    assert (settings.n_features, settings.needs_librosa) == (5, False)
+    assert replace(settings, groups=("librosas",)).needs_librosa
+    assert replace(settings, n_mels=8).n_features == 6  # a changed copy knows them too
+
+
+def test_groups_of_ones_own_are_in_no_file():
+    settings = FeatureSettings(groups=("zcr", "bins"), own_groups=OWN)
+    plain = as_plain(settings)
+    assert "own_groups" not in plain
+    with pytest.raises(SettingsError, match=r"groups has 'bins'; .*feature_groups=\{'bins': <its FeatureGroup>\}"):
+        read_settings(FeatureSettings, plain, where="features")
+    assert read_settings(FeatureSettings, plain | {"own_groups": OWN}, where="features") == settings
 
 
 @pytest.mark.parametrize(
@@ -50,6 +82,11 @@ def test_every_group_names_its_rows(group):
             {"n_fft": 512, "groups": ("pitch",)},
             "n_fft is 512, but a pitch of 60 Hz needs two periods: give 735 or more",
         ),
+        ({"own_groups": {"mel": OWN["bins"]}}, "own_groups.mel is the name of a group of this package; give another"),
+        ({"own_groups": {"bins": print}}, "own_groups.bins is <built-in function print> and no FeatureGroup"),
+        ({"own_groups": OWN, "groups": ("bin",)}, "groups has 'bin'; did you mean 'bins'.*features.own_groups.bin"),
+        ({"own_groups": OWN, "groups": ("picky",)}, "n_mels is 128, but should be 7"),
+        ({"own_groups": OWN, "groups": ("bins",), "backend": "librosa"}, "backend is 'librosa', which has no 'bins'"),
         # A stranger's model could fill the memory with these, or not come to an end.
         ({"sample_rate": 192_001}, "sample_rate is 192001, but should be at most 192000"),
         ({"n_fft": 2**40}, "n_fft is 1099511627776, but should be at most 65536"),
