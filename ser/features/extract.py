@@ -46,7 +46,7 @@ def extract(waveform: NDArray[np.float32], settings: FeatureSettings) -> NDArray
 
     Raises
     ------
-    ValueError : the waveform is not one-dimensional, or is empty.
+    ValueError : the waveform is not one-dimensional, or is empty; or a group of one's own gives another shape.
     SettingsError : the settings need librosa, which is not installed.
     """
     if waveform.ndim != 1 or not waveform.size:
@@ -60,13 +60,18 @@ def extract(waveform: NDArray[np.float32], settings: FeatureSettings) -> NDArray
     for name, rows in rows_of(settings).items():
         group = settings.known_groups[name]
         if group.fast and settings.backend == "fast":
-            features[rows] = group.fast(analysis)
+            values = group.fast(analysis)
         else:
             assert group.librosa, name
             assert by_librosa, name
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", _LIBROSA_WARNINGS, UserWarning)
-                features[rows] = group.librosa(by_librosa)
+                values = group.librosa(by_librosa)
+        # Numpy would repeat a single row or frame without a word.
+        if values.shape != features[rows].shape and (group.rows or values.shape != (n_frames,)):
+            given, right = list(values.shape), list(features[rows].shape)
+            raise ValueError(f"The feature group {name!r} gave values of shape {given}, but should give {right}.")
+        features[rows] = values
     return features
 
 

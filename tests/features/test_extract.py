@@ -12,6 +12,7 @@ import pytest
 from ser.audio.io import find_sound_files, read_sound
 from ser.features._tuning import estimate_tuning
 from ser.features.extract import extract, fit_length
+from ser.features.groups import FeatureGroup
 from ser.features.settings import FeatureSettings, feature_names, rows_of
 
 RATE = 22050
@@ -157,3 +158,40 @@ def test_importing_features_needs_no_librosa():
     code = f"import sys, ser.features.extract, ser.augment.waveform; print({heavy} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def peaks(analysis):
+    return np.abs(analysis.waveform).max() * np.ones(len(analysis.power))
+
+
+OWN = {
+    "bins": FeatureGroup("power", lambda settings: 3, fast=lambda analysis: analysis.power[:, 4:7].T),
+    "peak": FeatureGroup("full scale: 1", fast=peaks),
+    "by_librosa": FeatureGroup("Hz", librosa=lambda analysis: analysis.feature.spectral_centroid(**analysis.spectrum)),
+}
+
+
+def test_groups_of_ones_own_lie_between_ours():
+    y = chord()
+    own = FeatureSettings(groups=("zcr", "bins", "rms", "peak", "by_librosa"), own_groups=OWN)
+    features, ours = extract(y, own), extract(y, FeatureSettings(groups=("zcr", "rms", "spectral_centroid")))
+    np.testing.assert_array_equal(features[[0, 4, 6]], ours)
+    power = np.abs(librosa.stft(y)) ** 2
+    np.testing.assert_allclose(features[1:4], power[4:7], rtol=1e-3, atol=1e-5 * power.max())
+    np.testing.assert_allclose(features[5], np.abs(y).max(), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("group", "shape"),
+    [
+        # Each of these numpy would repeat over the rows or the frames, without a word.
+        (FeatureGroup("1", lambda settings: 3, fast=peaks), r"\[65\]"),
+        (FeatureGroup("1", lambda settings: 3, fast=lambda analysis: peaks(analysis)[np.newaxis]), r"\[1, 65\]"),
+        (FeatureGroup("1", fast=lambda analysis: np.array(0.5)), r"\[\]"),
+        (FeatureGroup("1", lambda settings: 3, fast=lambda analysis: np.ones((3, 1))), r"\[3, 1\]"),
+    ],
+)
+def test_a_group_that_gives_another_shape_than_it_says_is_an_error(group, shape):
+    settings = FeatureSettings(groups=("zcr", "odd"), own_groups={"odd": group})
+    with pytest.raises(ValueError, match=rf"feature group 'odd' gave values of shape {shape}"):
+        extract(chord(), settings)
