@@ -49,8 +49,9 @@ class FeatureSettings(FrameSettings):
         for name in self.groups:
             if name not in self.known_groups:
                 raise SettingsError(
-                    f"groups has {name!r}; {suggestion(name, self.known_groups)}. A group of your own is handed in: "
-                    f"feature_groups={{{name!r}: <its FeatureGroup>}}, in a configuration features.own_groups.{name}."
+                    f"groups has {name!r}; a group of your own is handed in as feature_groups={{{name!r}: <its "
+                    f"FeatureGroup>}}, in a configuration as features.own_groups.{name}; "
+                    f"{suggestion(name, self.known_groups)}."  # last, because a list of them all may be cut
                 )
             if self.groups.count(name) > 1:
                 raise SettingsError(f"groups names {name!r} more than once.")

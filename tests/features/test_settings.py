@@ -67,9 +67,9 @@ def test_groups_of_ones_own_are_in_no_file():
         ({"n_fft": 2047}, "n_fft is 2047"),
         ({"n_mfcc": 129}, "n_mfcc is 129"),
         ({"groups": ()}, r"groups is \(\), but should be a list of at least 1"),
-        ({"groups": ("mfcc", "croma")}, "groups has 'croma'; did you mean 'chroma'"),
+        ({"groups": ("mfcc", "croma")}, "groups has 'croma'; .*; did you mean 'chroma'"),
         ({"groups": ("mel", "mel")}, "groups names 'mel' more than once"),
-        ({"groups": ("stft",)}, "groups has 'stft'; known are mfcc, delta"),  # librosa's, but no group
+        ({"groups": ("stft",)}, "groups has 'stft'; .*; known are mfcc, delta"),  # librosa's, but no group
         ({"tuning": 0.6}, "tuning is 0.6"),
         ({"level_db": 6.0}, "level_db is 6.0, but should be at most 0"),
         ({"backend": "numpy"}, "backend is 'numpy'; known are fast, librosa"),
@@ -84,7 +84,7 @@ def test_groups_of_ones_own_are_in_no_file():
         ),
         ({"own_groups": {"mel": OWN["bins"]}}, "own_groups.mel is the name of a group of this package; give another"),
         ({"own_groups": {"bins": print}}, "own_groups.bins is <built-in function print> and no FeatureGroup"),
-        ({"own_groups": OWN, "groups": ("bin",)}, "groups has 'bin'; did you mean 'bins'.*features.own_groups.bin"),
+        ({"own_groups": OWN, "groups": ("bin",)}, "groups has 'bin'; .*features.own_groups.bin; did you mean 'bins'"),
         ({"own_groups": OWN, "groups": ("picky",)}, "n_mels is 128, but should be 7"),
         ({"own_groups": OWN, "groups": ("bins",), "backend": "librosa"}, "backend is 'librosa', which has no 'bins'"),
         # A stranger's model could fill the memory with these, or not come to an end.

@@ -10,6 +10,7 @@ import torch
 
 from ser.corpora.ravdess import EMOTIONS
 from ser.errors import CheckpointError
+from ser.features.groups import FeatureGroup
 from ser.inference.checkpoint import PREFIX, load_recogniser, read_checkpoint, save_atomically
 from ser.inference.predictor import Predictor
 from ser.inference.run_folder import CHECKPOINTS, find_checkpoint
@@ -195,6 +196,7 @@ def test_random_damage_raises_nothing_but_checkpoint_errors(path, tiny_checkpoin
         (["network", "lstm_hidden"], 10**12, "cannot be used"),
         (["network", "lstm_hidden"], 2**62, "cannot be used"),
         (["network", "lstm_hidden"], {"_target_": "os.getcwd"}, "model.network.lstm_hidden is"),
+        (["features", "own_groups"], {"zcr2": 1}, "own_groups.zcr2 is 1 and no FeatureGroup"),
         (["_target_"], "os.system", "checkpoint._target_ is not a setting"),
         (["_instantiator"], "os.system", "checkpoint._instantiator is not a setting"),
         (["features", "_target_"], "os.system", "checkpoint.features._target_ is not a setting"),
@@ -285,3 +287,35 @@ def test_a_write_that_fails_leaves_the_last_checkpoint(path, content, monkeypatc
         save_atomically({"cannot be pickled": lambda: 0}, path)
     assert path.read_bytes() == before
     assert list(path.parent.iterdir()) == [path]
+
+
+class Mean(torch.nn.Module):
+    """A network of one's own."""
+
+    def __init__(self, n_features, n_classes, width=4):
+        super().__init__()
+        self.layers = torch.nn.Sequential(torch.nn.Linear(n_features, width), torch.nn.Linear(width, n_classes))
+
+    def forward(self, features, lengths):
+        return self.layers(features.mean(dim=2))
+
+
+def test_a_model_of_ones_own_is_loaded_with_its_classes_handed_in(tiny_metadata, path):
+    own = {"peak": FeatureGroup("full scale: 1", fast=lambda analysis: analysis.power.max(axis=1))}
+    networks = {"Mean": Mean}
+    features = replace(tiny_metadata.features, groups=("zcr", "peak"), own_groups=own)
+    metadata = replace(tiny_metadata, architecture="Mean", network={"width": 5}, features=features)
+    recogniser = build_recogniser(metadata, networks).eval()
+    recogniser.normalisation.set_statistics(torch.randn(2, 64), 1 + torch.rand(2, 64))
+    save_atomically(checkpoint_of(recogniser, metadata), path)
+
+    refuse(path, r"groups has 'peak'.*feature_groups=\{'peak': <its FeatureGroup>\}")
+    with pytest.raises(CheckpointError, match=r"architecture is 'Mean', .*networks=\{'Mean': <its class>\}"):
+        load_recogniser(path, feature_groups=own)
+    with pytest.raises(CheckpointError, match=r"architecture is 'Mean', .*did you mean 'Man'"):
+        load_recogniser(path, feature_groups=own, networks={"Man": Mean})
+    loaded, described = load_recogniser(path, feature_groups=own, networks=networks)
+    assert described == metadata
+    inputs = torch.randn(3, 2, 64), torch.full((3,), 64)
+    for ours, theirs in zip(loaded(*inputs), recogniser(*inputs), strict=True):
+        assert torch.equal(ours, theirs)

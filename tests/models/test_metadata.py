@@ -1,11 +1,14 @@
 """What a stranger may write into the metadata of a model, and what comes of it: one short sentence."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from ser.errors import CheckpointError
+from ser.features.groups import FeatureGroup
+from ser.features.settings import FeatureSettings
 from ser.features.validation import as_plain
 from ser.models.metadata import read_metadata
 
@@ -74,3 +77,27 @@ def test_what_a_description_may_hold_is_read(tiny_metadata):
         "configuration": {"seed": 2**63 - 1, "lowest": -(2**63), "text": "x" * 10_000, "deep": nested(25)},
     }
     assert read_metadata(values, PATH).configuration == values["configuration"]
+
+
+def test_groups_of_ones_own_are_handed_in_and_never_read(tiny_metadata):
+    own = {"peak": FeatureGroup("full scale: 1", fast=lambda analysis: analysis.waveform[:1])}
+    features = FeatureSettings(groups=("zcr", "peak"), own_groups=own)
+    metadata = replace(tiny_metadata, features=features)
+    values = as_plain(metadata)
+    assert "own_groups" not in values["features"]
+    assert read_metadata(values, PATH, own) == metadata
+    assert "groups has 'peak'" in refuse(values)
+    strangers = values | {"features": values["features"] | {"own_groups": {"peak": {"unit": "1"}}}}
+    assert "own_groups.peak is {'unit': '1'} and no FeatureGroup" in refuse(strangers)
+    assert read_metadata(strangers, PATH, own) == metadata  # what is handed in counts
+
+
+@pytest.mark.parametrize(
+    ("entry", "value", "message"),
+    [
+        ("utterance_head", "forest", "utterance_head is 'forest'; known are linear, kernel"),
+        ("fusion_weight", 1.0, "fusion_weight is 1.0, but should be below 1"),
+    ],
+)
+def test_a_bad_head_is_refused(tiny_metadata, entry, value, message):
+    assert message in refuse(as_plain(tiny_metadata) | {entry: value})
