@@ -62,7 +62,7 @@ def train(settings: RunSettings, configuration: Mapping[str, Any]) -> dict[str, 
     # Lightning 2.6 calls what torch 2.13 has renamed; nothing that a user could do about it.
     warnings.filterwarnings("ignore", message=r"`isinstance\(treespec, LeafSpec\)` is deprecated")
     # The metrics that are logged are those of all processes already.
-    warnings.filterwarnings("ignore", message=r"It is recommended to use `self.log\(.*sync_dist=True")
+    warnings.filterwarnings("ignore", message=r"It is .* to use `self.log\(.*sync_dist=True")
     keep_freed_memory()
     checkpoint = _checkpoint_to_resume(settings)
     trainer = build_trainer(settings)  # before the data, because it refuses hardware that is not there
