@@ -18,11 +18,11 @@ from tests.command_line import ROOT
 from tests.slow.attacks import Attack, attacks_by
 
 OVERRIDES = (
-    "+model._target_=os.mkdir +model.path=CANARY", "+model.network._target_=os.mkdir +model.network.path=CANARY",
-    "+features._target_=os.mkdir", "+trainer._target_=os.mkdir", "+logger.mine._target_=os.mkdir",
-    "+callbacks.mine._target_=os.mkdir +callbacks.mine.path=CANARY", "+model._partial_=true +model._args_=[CANARY]",
-    "+data._convert_=all +data._recursive_=true", "model.name=os.system", "model.name=../../os",
-    "+trainer.callbacks=[os.mkdir]", "+trainer.plugins=[os.mkdir]", "+trainer.strategy=os.mkdir", "+evil.key=1",
+    "model._target_=os.mkdir +model.path=CANARY", "model.network._target_=os.mkdir +model.network.path=CANARY",
+    "+features._target_=os.mkdir", "trainer._target_=os.mkdir", "+logger.mine._target_=os.mkdir",
+    "+callbacks.mine._target_=os.mkdir", "+model._partial_=true +model._args_=[CANARY]",
+    "model.network._target_=os.system", "model.loss._target_=os.system", "model.optimiser._target_=os",
+    "+trainer.callbacks=[os.mkdir]", "+trainer.plugin=[os.mkdir]", "+evil.key=1",
     "+model.lrr=1", "model.lr='__import__(\"os\")'", "model.lr=nan", "model.lr=inf", f"model.lr={'9' * 400}",
     f"features.max_length={10**12}", "model.network.lstm_layers=1000000000", "+features.groups=[[[[[[1]]]]]]",
 )  # fmt: skip
