@@ -54,6 +54,8 @@ class DataSettings:
     synthetic: SyntheticSettings = field(default_factory=SyntheticSettings)
 
     def __post_init__(self) -> None:
+        if self.reader is not None and self.root is None:
+            raise SettingsError("root is needed with data.reader: the folder of your own corpus.")
         for key in ("classes", "oversample"):
             for emotion in getattr(self, key):
                 if emotion not in EMOTIONS:
