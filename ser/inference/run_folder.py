@@ -6,28 +6,44 @@ from ser.errors import CheckpointError
 
 CONFIGURATION = "config.yaml"
 """The resolved configuration."""
+OUTCOME = "job.json"
+"""What a finished run leaves; `ser.training.outcome` says what is in it."""
 CHECKPOINTS = "checkpoints"
 BEST, LAST = "best.ckpt", "last.ckpt"
 
 
 def find_checkpoint(path: Path, *, which: str = BEST) -> Path:
-    """Return `path`, or the checkpoint `which` of it where it is a run's folder.
+    """Return `path`, or the checkpoint `which` of it where it is a run's folder, or of its newest run.
 
     Raises
     ------
     CheckpointError : there is none.
     """
     if path.is_dir():
-        candidates = [path / CHECKPOINTS / which, path / which]
+        run = newest_run(path) or path
+        candidates = [run / CHECKPOINTS / which, run / which]
         for candidate in candidates:
             if candidate.is_file():
                 return candidate
         raise CheckpointError(
-            f"{path} holds no checkpoint ({candidates[0]} is missing); give a run's folder or a file."
+            f"{path} holds no checkpoint ({candidates[0]} is missing) and no finished run; "
+            "give a run's folder, a folder of runs or a file."
         )
     if not path.is_file():
         raise CheckpointError(f"{path}: there is no such checkpoint; give a .ckpt file or a run's folder.")
     return path
+
+
+def newest_run(folder: Path) -> Path | None:
+    """Return the run in a folder of runs, such as `outputs/train`, that was finished last.
+
+    None where there is none, and where `folder` is a run itself, or a cross-validation, whose runs are no versions of
+    one model.
+    """
+    if (folder / CONFIGURATION).exists() or (folder / CHECKPOINTS).exists():
+        return None
+    finished = sorted(folder.glob(f"*/{OUTCOME}"), key=lambda path: path.stat().st_mtime_ns)
+    return finished[-1].parent if finished else None
 
 
 def run_of(path: Path) -> Path:

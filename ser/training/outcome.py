@@ -5,12 +5,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-OUTCOME = "job.json"
-"""By `ser.training.sweep.SweepTable`: the job's overrides, its metric with the value, and the settings of its run."""
+from ser.inference.run_folder import OUTCOME as OUTCOME
 
 
 def read_outcome(folder: Path) -> dict[str, Any]:
-    """Return the content of job.json in the folder of a job; empty where there is none."""
+    """Return the content of job.json in the folder of a job; empty where there is none.
+
+    `ser.training.sweep.SweepTable` writes it: the job's overrides, its metric with the value, and its run's settings.
+    """
     path = folder / OUTCOME
     outcome: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     return outcome

@@ -13,7 +13,7 @@ from ser.errors import CheckpointError
 from ser.features.groups import FeatureGroup
 from ser.inference.checkpoint import PREFIX, load_recogniser, read_checkpoint, save_atomically
 from ser.inference.predictor import Predictor
-from ser.inference.run_folder import CHECKPOINTS, find_checkpoint
+from ser.inference.run_folder import CHECKPOINTS, CONFIGURATION, OUTCOME, find_checkpoint
 from ser.models.metadata import read_metadata
 from ser.models.registry import build_recogniser
 from tests.checkpoints import checkpoint_of, random_recogniser
@@ -90,6 +90,18 @@ def test_the_checkpoint_of_a_run_is_found_and_a_missing_one_refused(tiny_checkpo
     assert Predictor.load(run).class_names == EMOTIONS
     refuse(tmp_path / "missing.ckpt", "no such checkpoint")
     refuse(tmp_path, "holds no checkpoint")
+
+
+def test_a_folder_of_runs_means_the_one_that_was_finished_last(tmp_path):
+    for name, finished in {"2026-01-02": 2, "2026-01-01": 3, "2026-01-03": None}.items():
+        (tmp_path / name / CHECKPOINTS).mkdir(parents=True)
+        (tmp_path / name / CHECKPOINTS / "best.ckpt").touch()
+        if finished:
+            (tmp_path / name / OUTCOME).touch()
+            os.utime(tmp_path / name / OUTCOME, (finished, finished))
+    assert find_checkpoint(tmp_path) == tmp_path / "2026-01-01" / CHECKPOINTS / "best.ckpt"
+    (tmp_path / CONFIGURATION).touch()  # a cross-validation has no newest run that stood for it
+    refuse(tmp_path, f"{tmp_path} holds no checkpoint .* and no finished run; give a run's folder, ")
 
 
 class Payload:
