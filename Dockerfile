@@ -16,7 +16,6 @@ COPY app/requirements.txt app/requirements.txt
 RUN pip install --no-cache-dir --only-binary :all: --requirement app/requirements.txt
 
 COPY LICENSE LICENSE
-COPY .streamlit/config.toml .streamlit/config.toml
 COPY ser ser
 COPY app app
 

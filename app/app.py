@@ -1,4 +1,4 @@
-"""What Streamlit runs: `streamlit run app/app.py [-- checkpoint=<a run's folder, a checkpoint or an .onnx file>]`."""
+"""What Streamlit runs: `ser app [--model <model>]`, or `streamlit run app/app.py [-- --model <model>]`."""
 
 import sys
 from pathlib import Path

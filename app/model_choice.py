@@ -12,7 +12,7 @@ from ser.inference.predictor import Predictor
 from ser.inference.pretrained import find_model, find_pretrained, is_pretrained, pretrained_names
 from ser.inference.run_folder import BEST, CHECKPOINTS, find_checkpoint
 
-ARGUMENT = "checkpoint="
+OPTION = "--model"
 VARIABLE = "SER_CHECKPOINT"
 
 _RUN_TIME = re.compile(r"(\d{4}-\d\d-\d\d)_(\d\d)-(\d\d)-\d\d")
@@ -48,25 +48,30 @@ class ModelFile:
 
 
 def named_model(arguments: Sequence[str], environment: Mapping[str, str]) -> Path | None:
-    """Return the model that the command line (`checkpoint=<path>`) or else `SER_CHECKPOINT` names, or None.
+    """Return the model that the command line (`--model <path>`) or else `SER_CHECKPOINT` names, or None.
 
     Parameters
     ----------
-    arguments : what follows `--` in `streamlit run app/app.py -- checkpoint=<path>`.
+    arguments : what follows `--` in `streamlit run app/app.py -- --model <path>`.
 
     Raises
     ------
     SettingsError : an argument that is none.
     """
-    for argument in arguments:
-        if not argument.startswith(ARGUMENT):
-            raise SettingsError(f"{argument} is not an argument of the app; the only one is {ARGUMENT}<path>.")
-    named = [argument.removeprefix(ARGUMENT) for argument in arguments] or [environment.get(VARIABLE, "")]
-    return Path(named[-1]) if named[-1] else None
+    words = [*arguments[0].split("=", 1), *arguments[1:]] if arguments else []
+    if words and (words[0] != OPTION or len(words) != 2):
+        raise SettingsError(f"{' '.join(arguments)} is not an argument of the app; the only one is {OPTION} <path>.")
+    named = words[1] if words else environment.get(VARIABLE, "")
+    return Path(named) if named else None
 
 
 def open_model(path: Path) -> ModelFile:
-    """Return the model at `path`: a run's folder, a checkpoint, an .onnx or .safetensors file, or a pretrained name.
+    """Return the model at `path`.
+
+    Parameters
+    ----------
+    path : a run's folder, a folder of runs (the newest is taken), a checkpoint, an .onnx or .safetensors file, or the
+        name of a pretrained model.
 
     Raises
     ------

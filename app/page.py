@@ -21,7 +21,7 @@ from app.capacity import (
 from app.facts_section import show_facts
 from app.markdown import plain
 from app.model_choice import (
-    ARGUMENT,
+    OPTION,
     VARIABLE,
     ModelFile,
     find_models,
@@ -47,27 +47,28 @@ There is no model yet: none is named, none is pretrained, and there is none belo
 runs, in minutes on synthetic voices, to see how it all works:
 
 ```sh
-python train.py experiment=demo
+ser train experiment=demo
 ```
 
 Or train on real ones, with the 430 MB of RAVDESS from Zenodo:
 
 ```sh
-python -m ser corpus --download
-python train.py
+ser corpus --download
+ser train
 ```
 
 Then reload this page: what is below `{OUTPUTS}/` can be chosen here. To run a model without PyTorch, export it:
 
 ```sh
-python -m ser export checkpoint=outputs/train/<run> format=onnx
+ser export outputs/train --format onnx
 ```
 
-Or name the model, a run's folder, a checkpoint, an `.onnx` or `.safetensors` file, in either of two ways:
+Or name the model: a run's folder, a folder of runs (the newest is taken), a checkpoint, an `.onnx` or `.safetensors`
+file. There are two ways:
 
 ```sh
-streamlit run app/app.py -- {ARGUMENT}outputs/train/<run>
-{VARIABLE}=outputs/train/<run>/model.onnx streamlit run app/app.py
+ser app {OPTION} outputs/train
+{VARIABLE}=outputs/train/<run>/model.onnx ser app
 ```
 """
 

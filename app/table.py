@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from app.reading import Outcome, Reading, Upload
-from ser.cli.predict import as_csv
+from ser.inference.formats import as_csv
 
 
 def summary_table(uploads: Sequence[Upload], outcomes: Sequence[Outcome], class_names: Sequence[str]) -> pd.DataFrame:
@@ -43,7 +43,7 @@ def _row(upload: Upload, outcome: Outcome) -> dict[str, object]:
 
 
 def summary_csv(readings: Sequence[Reading]) -> str:
-    """Return the readings as `python -m ser predict --csv` writes them, and two more columns: uncertain and true.
+    """Return the readings as `ser predict --csv` writes them, and two more columns: uncertain and true.
 
     Parameters
     ----------

@@ -119,7 +119,7 @@ def measure(model: Path, uploads: list[dict[str, bytes]], folder: Path) -> tuple
     """Return the memory of a server with one page open, and its peak while all visitors are at work."""
     expected = [expected_answer(Predictor.load(model), files) for files in uploads]
     with (
-        running_app(folder / "server.log", arguments=[f"checkpoint={model}"]) as server,
+        running_app(folder / "server.log", arguments=[f"--model={model}"]) as server,
         launch_chromium() as browser,
     ):
         pages = [visit(browser.new_context(), server.url) for _ in uploads]

@@ -48,7 +48,7 @@ def running_app(
     Parameters
     ----------
     log : file to write what the server prints to.
-    arguments : of the app, such as `checkpoint=<path>`.
+    arguments : of the app, such as `--model=<path>`.
     variables : of the environment, beside those of this process.
     python : the interpreter; root : the folder that the command is run in, which holds app/.
 

@@ -64,6 +64,18 @@ def test_the_citation_is_of_this_version_and_licence() -> None:
     assert [one["doi"] for one in citation["references"]] == ["10.1371/journal.pone.0196391"]
 
 
+def test_a_wheel_holds_every_package_and_every_configuration() -> None:
+    setuptools = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
+    files = [path.relative_to(ROOT) for room in ("app", "hydra_plugins", "ser") for path in (ROOT / room).rglob("*.py")]
+    expected = {".".join(path.parent.parts) for path in files} | {"ser.conf", "ser.pretrained"}
+    assert setuptools["packages"] == sorted(expected)
+    assert setuptools["package-dir"] == {"ser.conf": "conf"}
+    data = setuptools["package-data"]
+    for package, folder in (("ser.conf", "conf"), ("app", "app"), ("ser.evaluation", "ser/evaluation")):
+        kept = {path for pattern in data[package] for path in (ROOT / folder).glob(pattern)}
+        assert kept == {path for path in (ROOT / folder).rglob("*.*") if path.suffix in (".yaml", ".toml", ".md")}
+
+
 def test_the_model_card_names_the_files_of_the_pretrained_model() -> None:
     card = (ROOT / "MODEL_CARD.md").read_text(encoding="utf-8")
     files = list((ROOT / "ser" / "pretrained").glob("ser-ravdess.*"))

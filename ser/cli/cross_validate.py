@@ -1,4 +1,4 @@
-"""Cross-validate a recipe: `python cross_validate.py folds=subject_wise seeds=[42,43,44]`; train.py's keys too."""
+"""Cross-validate a recipe: `ser cross-validate folds=subject_wise seeds=[42,43,44]`; the keys of `ser train` too."""
 
 from functools import partial
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`python -m ser eda [plot_emotions | table]`: explore the corpus; any setting of `conf/eda.yaml` as `key=value`."""
+"""`ser eda [plot_emotions | table]`: explore the corpus; any setting of `conf/eda.yaml` as `key=value`."""
 
 import sys
 from collections.abc import Sequence

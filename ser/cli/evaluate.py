@@ -1,4 +1,4 @@
-"""Evaluate a model: `python evaluate.py [checkpoint=<run folder, file or name>] [test_dir=<RAVDESS-named files>]`."""
+"""Evaluate a model: `ser evaluate [checkpoint=<run folder, file or name>] [test_dir=<RAVDESS-named files>]`."""
 
 from functools import partial
 

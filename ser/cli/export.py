@@ -1,37 +1,42 @@
-"""`python -m ser export checkpoint=<run folder or file> format=onnx [output=<file.onnx>]`: a model without PyTorch.
+"""`ser export <run> [--format onnx] [--output <file.onnx>]`: a model without PyTorch."""
 
-Writes `model.onnx`, with the normalisation and the softmax inside, and beside it `model.json`, the metadata. Keep
-the two together; `python -m ser predict checkpoint=<model.onnx>` reads them.
-"""
-
-from functools import partial
+import logging
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from ser.cli.command import key_value_command
+import typer
+
 from ser.errors import SettingsError
-from ser.features.validation import settings_dataclass
+from ser.features.validation import read_settings, settings_dataclass
 from ser.inference.metadata_file import ONNX
 
 
 @settings_dataclass
 class ExportSettings:
-    """The settings of the command: `checkpoint`, the `format` to write, and where (`output`; empty: beside the run)."""
+    """The format to write, and where (`output`; None: beside the run)."""
 
-    checkpoint: str
-    format: Literal["onnx"] = "onnx"
-    output: str = ""
+    format: Literal["onnx"]
+    output: str | None
 
     def __post_init__(self) -> None:
-        if self.output and Path(self.output).suffix != ONNX:
+        if self.output is not None and Path(self.output).suffix != ONNX:
             raise SettingsError(f"output is {self.output}, but should end in {ONNX}.")
 
 
-def _export(settings: ExportSettings) -> str:
-    """Return the path of the model."""
+def export(
+    run: Annotated[Path, typer.Argument(help="a run's folder, a folder of runs, or a checkpoint")],
+    format: Annotated[str, typer.Option(help="onnx")] = "onnx",
+    output: Annotated[str | None, typer.Option(help="the .onnx file to write; beside the run if left out")] = None,
+) -> int:
+    """Write a model that needs no PyTorch.
+
+    Writes model.onnx, with the normalisation and the softmax inside, and beside it model.json, the metadata. Keep the
+    two together; `ser predict --model <model.onnx>` reads them.
+    """
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    settings = read_settings(ExportSettings, {"format": format, "output": output}, where="export")
+
     from ser.inference.export import export_onnx  # torch, only once it is needed
 
-    return str(export_onnx(Path(settings.checkpoint), Path(settings.output) if settings.output else None))
-
-
-main = partial(key_value_command, _export, ExportSettings, name="export", description=__doc__)
+    print(export_onnx(run, None if settings.output is None else Path(settings.output)))
+    return 0

@@ -21,8 +21,11 @@ from ser.inference.run_folder import run_of
 
 log = logging.getLogger(__name__)
 
-CONF = str(Path(__file__).parents[2] / "conf")
-"""The folder of the configurations."""
+_INSTALLED, _CHECKOUT = Path(__file__).parents[1] / "conf", Path(__file__).parents[2] / "conf"
+CONF_FOLDER = _INSTALLED if _INSTALLED.is_dir() else _CHECKOUT
+"""The folder of the configurations: in `ser` where a wheel was installed, beside it in a checkout."""
+CONF = "pkg://ser.conf" if CONF_FOLDER == _INSTALLED else str(_CHECKOUT)
+"""The same for Hydra. Not the package in a checkout: an editable installation would find that of another one."""
 
 
 def hydra_command(task: Callable[[DictConfig], Any], config_name: str, arguments: Sequence[str] | None = None) -> int:

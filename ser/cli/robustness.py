@@ -1,40 +1,44 @@
-"""`python -m ser robustness cross_validation=<folder>`: how much UAR its runs lose when the sound changes.
-
-Changes the recordings that the runs of a finished cross-validation have scored (`part=validation`, or `part=test`) in
-level, with noise, by a telephone's band and a small room, and predicts them again with the runs. It writes
-`robustness.md` and `robustness.json` into the folder, for the test part into `test/` in it. `count=<n>` takes n
-recordings of each fold, `workers=<n>` as many processes.
-"""
+"""`ser robustness <cross-validation>`: how much UAR its runs lose when the sound changes."""
 
 import logging
-from functools import partial
+import sys
 from pathlib import Path
+from typing import Annotated
 
-from ser.cli.command import key_value_command
+import typer
+
 from ser.evaluation.cross_validation.record import Part
-from ser.features.validation import Natural, Positive, settings_dataclass
+from ser.features.validation import Natural, Positive, read_settings, settings_dataclass
 
 
 @settings_dataclass
 class RobustnessSettings:
-    """The settings of the command; `count` recordings of each fold (None: all), `workers` processes (0: all cores)."""
+    """The part to score, `count` recordings of each fold (None: all), `workers` processes (0: all cores)."""
 
-    cross_validation: str
-    part: Part = "validation"
-    count: Positive | None = None
-    workers: Natural = 0
+    part: Part
+    count: Positive | None
+    workers: Natural
 
 
-def _measure(settings: RobustnessSettings) -> str:
-    """Return the table, which is also written."""
+def robustness(
+    cross_validation: Annotated[Path, typer.Argument(help="the folder of a finished cross-validation")],
+    part: Annotated[str, typer.Option(help="the recordings to change: validation or test")] = "validation",
+    count: Annotated[int | None, typer.Option(help="recordings of each fold; all if left out")] = None,
+    workers: Annotated[int, typer.Option(help="worker processes; 0 takes all cores")] = 0,
+) -> int:
+    """Measure how much UAR the runs of a cross-validation lose when the sound changes.
+
+    Changes the recordings that the runs have scored in level, with noise, by a telephone's band and a small room, and
+    predicts them again with the runs. Writes robustness.md and robustness.json into the folder, for the test part into
+    test/ in it.
+    """
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    given = {"part": part, "count": count, "workers": workers}
+    settings = read_settings(RobustnessSettings, given, where="robustness")
+
     from ser.evaluation.robustness.measurement import measure  # torch, only once it is needed
     from ser.evaluation.robustness.report import write_robustness
 
-    folder = Path(settings.cross_validation)
-    values = measure(folder, part=settings.part, count=settings.count, workers=settings.workers)
-    return write_robustness(values, folder)
-
-
-main = partial(
-    key_value_command, _measure, RobustnessSettings, name="robustness", description=__doc__, log_level=logging.INFO
-)
+    values = measure(cross_validation, part=settings.part, count=settings.count, workers=settings.workers)
+    sys.stdout.write(write_robustness(values, cross_validation))
+    return 0

@@ -1,4 +1,4 @@
-"""The three tasks of `python -m ser eda`: the whole analysis, the plot of emotions alone, the feature table."""
+"""The three tasks of `ser eda`: the whole analysis, the plot of emotions alone, the feature table."""
 
 import logging
 import os
@@ -31,7 +31,7 @@ _LISTED_EFFECTS = 15
 
 @settings_dataclass
 class EdaSettings:
-    """The configuration of `python -m ser eda`; every key is explained in `conf/eda.yaml`."""
+    """The configuration of `ser eda`; every key is explained in `conf/eda.yaml`."""
 
     task: Literal["report", "plot_emotions", "table"]
     data: DataSettings

@@ -55,7 +55,7 @@ def load_onnx_scorer(path: Path) -> tuple[OnnxScorer, ModelMetadata]:
         not installed.
     """
     if not path.is_file():
-        command = "python -m ser export checkpoint=<run>"
+        command = "ser export <run>"
         raise CheckpointError(f"{path}: there is no such model; write one with `{command}`.")
     model = path.read_bytes()
     metadata = read_metadata_of(path, model)

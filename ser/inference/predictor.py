@@ -124,9 +124,9 @@ class Predictor:
             # torch takes a second to import, and need not be installed.
             from ser.inference.torch_backend import load_torch_scorer
         except ModuleNotFoundError as error:
-            export = f"export checkpoint={path} format=onnx"
-            command = "publish checkpoint=<run> name=<name>" if path.suffix == SAFETENSORS else export
-            remedy = f"where it is, write a model that does without: `python -m ser {command}`"
+            export = f"export {path} --format onnx"
+            command = "publish <run> --name <name>" if path.suffix == SAFETENSORS else export
+            remedy = f"where it is, write a model that does without: `ser {command}`"
             raise CheckpointError(f"{path} needs {error.name}, which is not installed here; {remedy}.") from error
         return cls(*load_torch_scorer(path))
 

@@ -114,7 +114,7 @@ def load_pretrained(path: Path) -> "tuple[Recogniser, ModelMetadata]":
     from ser.inference.checkpoint import recogniser_with
 
     if not path.is_file():
-        raise CheckpointError(f"{path}: there is no such model; write one with `python -m ser publish`.")
+        raise CheckpointError(f"{path}: there is no such model; write one with `ser publish`.")
     content = read_up_to(path, MAX_BYTES)
     metadata = read_metadata_of(path, content)
     try:

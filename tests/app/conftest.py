@@ -8,7 +8,7 @@ import pytest
 import soundfile
 from streamlit.testing.v1 import AppTest
 
-from app.model_choice import ARGUMENT, VARIABLE
+from app.model_choice import OPTION, VARIABLE
 from app.reading import Upload, read
 
 APP = Path(__file__).parents[2] / "app" / "app.py"
@@ -57,7 +57,7 @@ def open_app(monkeypatch, tmp_path):
 @pytest.fixture
 def app(open_app, tiny_checkpoint):
     """The app with that model."""
-    return open_app(f"{ARGUMENT}{tiny_checkpoint}")
+    return open_app(f"{OPTION}={tiny_checkpoint}")
 
 
 def wav(waveform, rate=22050):

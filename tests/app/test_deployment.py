@@ -104,7 +104,7 @@ def test_the_image_and_its_packages_alone_are_enough_to_predict(tmp_path):
 
 
 def test_the_server_keeps_uploads_small_and_visitors_private():
-    settings = tomllib.loads((ROOT / ".streamlit" / "config.toml").read_text())
+    settings = tomllib.loads((ROOT / "app" / ".streamlit" / "config.toml").read_text())
     assert settings["server"].items() >= {"maxUploadSize": 20, "enableXsrfProtection": True}.items()
     assert not settings["browser"]["gatherUsageStats"]
     assert "serverAddress" in settings["browser"]  # else the server asks another for its address when it starts
@@ -127,5 +127,5 @@ def test_image_is_of_exact_packages_and_no_root():
 def test_image_holds_neither_secrets_nor_models(tmp_path):
     image = copy_image(tmp_path)
     files = {path.relative_to(image).as_posix() for path in image.rglob("*") if path.is_file()}
-    assert {"app/app.py", "ser/inference/predictor.py", ".streamlit/config.toml", "LICENSE"} <= files
+    assert {"app/app.py", "ser/inference/predictor.py", "app/.streamlit/config.toml", "LICENSE"} <= files
     assert not [file for file in files if file.endswith((".ckpt", ".wav", ".flac", ".pyc", "secrets.toml"))]

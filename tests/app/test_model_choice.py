@@ -11,11 +11,13 @@ from ser.inference.pretrained import DEFAULT_MODEL, write_pretrained
 
 def test_the_command_line_goes_before_the_environment():
     environment = {"SER_CHECKPOINT": "from/environment"}
-    assert named_model(["checkpoint=from/line"], environment) == Path("from/line")
+    assert named_model(["--model", "from=line"], environment) == Path("from=line")
+    assert named_model(["--model=from/a=b"], environment) == Path("from/a=b")
     assert named_model([], environment) == Path("from/environment")
     assert named_model([], {"SER_CHECKPOINT": ""}) is named_model([], {}) is None
-    with pytest.raises(SettingsError, match="chekpoint=x is not an argument"):
-        named_model(["chekpoint=x"], {})
+    for arguments in (["--modl", "x"], ["--model"], ["--model", "x", "y"], ["x"]):
+        with pytest.raises(SettingsError, match=f"^{' '.join(arguments)} is not an argument of the app; "):
+            named_model(arguments, {})
 
 
 def test_a_run_is_opened_as_its_best_checkpoint(runs):

@@ -7,8 +7,8 @@ import pytest
 
 from app.reading import Upload
 from app.table import segments_table, summary_csv, summary_table
-from ser.cli.predict import as_csv
 from ser.corpora.ravdess import EMOTIONS
+from ser.inference.formats import as_csv
 
 
 def uncertain(reading):

@@ -1,29 +1,17 @@
-"""What the commands share: output, exit status, one sentence for an error; and the list of them all."""
+"""The `ser` command: its list, its exit status, one sentence for an error, completion."""
+
+import os
+import subprocess
+import sys
+from types import SimpleNamespace
 
 import pytest
 
-from ser.__main__ import main
-from ser.cli import COMMANDS
-from ser.cli.command import key_value_command
+from ser.cli import main as command_line
+from ser.cli.command import exit_status
+from ser.cli.main import COMMANDS, HYDRA_COMMANDS, main
 from ser.errors import SerError
-from ser.features.validation import settings_dataclass
-from tests.command_line import is_one_sentence
-
-
-@settings_dataclass
-class Settings:
-    name: str
-    count: int = 1
-
-
-def run(act, arguments):
-    return key_value_command(act, Settings, arguments, name="test", description="A test.")
-
-
-@pytest.mark.parametrize("end", ["", "\n"])
-def test_the_text_is_printed_with_one_newline(capsys, end):
-    assert run(lambda settings: f"{settings.name} {settings.count + 1}{end}", ["name=7", "count=2"]) == 0
-    assert capsys.readouterr().out == "7 3\n"
+from tests.command_line import ROOT, is_one_sentence, users_environment
 
 
 @pytest.mark.parametrize(
@@ -31,43 +19,94 @@ def test_the_text_is_printed_with_one_newline(capsys, end):
     [
         (SerError("This is wrong."), 1, "error: This is wrong."),
         (FileNotFoundError("no such file"), 1, "error: no such file"),
+        (ModuleNotFoundError(name="torch"), 1, "error: this needs torch; install it with: pip install 'ser[train]'"),
         (KeyboardInterrupt(), 130, "interrupted"),
     ],
 )
-def test_an_error_for_people_is_one_line(capsys, error, status, line):
-    def act(settings):
+@pytest.mark.parametrize("command", ["predict", "train"])
+def test_an_error_for_people_is_one_line(monkeypatch, capsys, command, error, status, line):
+    def act():
         raise error
 
-    assert run(act, ["name=a"]) == status
+    # As the commands are: the function of an ordinary one, and the `main` of one of Hydra's, which has a status.
+    module = SimpleNamespace(predict=act, main=lambda arguments: exit_status(act))
+    monkeypatch.setattr(command_line, "_module", lambda name: module)
+    assert main([command]) == status
     assert capsys.readouterr() == ("", f"{line}\n")
 
 
-def test_what_is_no_error_for_people_passes():
-    with pytest.raises(ZeroDivisionError):
-        run(lambda settings: str(1 / 0), ["name=a"])
+@pytest.mark.parametrize("error", [ZeroDivisionError(), ModuleNotFoundError(name="of_the_users_own")])
+def test_what_is_no_error_for_people_passes(error):
+    def act():
+        raise error
+
+    with pytest.raises(type(error)):
+        exit_status(act)
 
 
 @pytest.mark.parametrize(
-    ("argument", "sentence"),
+    ("arguments", "sentence"),
     [
-        ("nam=a", "test.nam is not a setting; did you mean 'name'"),
-        ("name", "'name' is not understood; give settings as key=value."),
-        ("count=ten", "test.count is 'ten', but should be a whole number."),
+        ("nonsense", "there is no command 'nonsense'; known are train, evaluate, "),
+        ("trian", "there is no command 'trian'; did you mean 'train'."),
+        ("predict", "Missing argument"),
+        ("predict a.wav --jsn", "No such option: --jsn (Possible options: "),
+        ("predict a.wav --json --csv", "give one of --json and --csv, not both."),
+        ("predict a.wav --workers two", "Invalid value for '--workers'"),
+        ("publish run", "Missing option '--name'"),
     ],
 )
-def test_a_bad_argument_is_one_sentence(capsys, argument, sentence):
-    assert run(lambda settings: "", ["name=a", argument]) == 1
-    assert is_one_sentence(capsys.readouterr().err, sentence)
+def test_a_command_line_that_is_not_understood_is_one_sentence(capsys, arguments, sentence):
+    assert main(arguments.split()) == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert is_one_sentence(shown.err, sentence), shown.err
 
 
-@pytest.mark.parametrize("arguments", [[], ["--help"]])
-def test_without_a_command_all_are_listed(monkeypatch, capsys, arguments):
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"]])
+def test_without_a_command_all_are_listed_with_a_line_each(monkeypatch, capsys, arguments):
     monkeypatch.setattr("sys.argv", ["ser", *arguments])
     assert main() == 0
-    listed = [line.split()[0] for line in capsys.readouterr().out.splitlines()[2:]]
-    assert listed == list(COMMANDS)
+    _, _, listed = capsys.readouterr().out.partition("Commands:\n")
+    assert dict(line.split(maxsplit=1) for line in listed.splitlines()) == HYDRA_COMMANDS | COMMANDS
 
 
-def test_a_command_that_does_not_exist_is_one_sentence(capsys):
-    assert main(["nonsense"]) == 2
-    assert is_one_sentence(capsys.readouterr().err, "there is no command 'nonsense'; known are train, ")
+@pytest.mark.parametrize("name", COMMANDS)
+def test_an_ordinary_command_explains_each_of_its_options(capsys, name):
+    assert main([name, "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith(f"Usage: ser {name} ")
+    assert "-h, --help" in shown
+
+
+def test_the_list_brings_in_no_library_of_the_commands():
+    heavy = {"torch", "lightning", "hydra", "numpy", "pandas", "streamlit", "pydantic"}
+    code = f"import sys; from ser.cli.main import main; main(['--help']); assert not {heavy} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, stdout=subprocess.PIPE)
+
+
+@pytest.mark.parametrize(
+    ("words", "completed"),
+    [
+        ("ser c", {"cross-validate", "compare", "corpus", "card"}),
+        ("ser predict --", {"--model", "--json", "--csv", "--workers", "--help"}),
+        ("ser export run --o", {"--output"}),
+        ("ser train experiment=d", {"experiment=debug", "experiment=demo"}),
+        ("ser train seed=1 trainer", {"trainer=default"}),
+    ],
+)
+def test_shells_complete_commands_options_and_choices(words, completed):
+    variables = {"_SER_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(len(words.split()) - 1)}
+    done = subprocess.run(
+        [sys.executable, "-m", "ser"], env=users_environment() | variables, cwd=os.sep, capture_output=True, text=True
+    )
+    assert set(done.stdout.split()) == completed, done.stderr
+
+
+def test_a_hydra_command_is_given_all_that_stands_behind_its_name(monkeypatch):
+    given = []
+    module = SimpleNamespace(main=lambda arguments: given.extend(arguments) or 7)
+    monkeypatch.setattr(command_line, "_module", {"cross-validate": module}.get)
+    line = ["-m", "a=1,2", "--cfg", "job", "--config-dir=x", "-cn", "y", "--info", "--help", "+b.c=[1, 2]", "~d"]
+    assert main(["cross-validate", *line]) == 7
+    assert given == line

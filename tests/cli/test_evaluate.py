@@ -1,4 +1,4 @@
-"""`evaluate.py` and `python -m ser predict`, as their users type them."""
+"""`ser evaluate` and `ser predict`, as their users type them."""
 
 import csv
 import json
@@ -58,7 +58,7 @@ def test_wrong_settings_are_one_sentence(overrides, sentence, command, debug_run
 
 def test_predict_prints_every_probability_in_class_order(command, debug_run, voices):
     files = [str(path) for path in sorted(voices.rglob("*.wav"))[:2]]
-    predict = ("-m", "ser", "predict", *files, f"checkpoint={debug_run}")
+    predict = ("-m", "ser", "predict", *files, f"--model={debug_run}")
     shown = json.loads(command(*predict, "--json").stdout)
     assert [row["file"] for row in shown] == files
     for row in shown:
@@ -77,7 +77,7 @@ def test_predict_takes_folders_rates_and_channels_and_names_what_it_cannot_read(
     soundfile.write(tmp_path / "stereo.wav", noise, 48000)
     soundfile.write(tmp_path / "low.flac", noise[:16000, 0], 8000)
     (tmp_path / "text.wav").write_text("hello")
-    done = process("-m", "ser", "predict", str(tmp_path), f"checkpoint={debug_run}", "--json", status=1)
+    done = process("-m", "ser", "predict", str(tmp_path), f"--model={debug_run}", "--json", status=1)
     assert [Path(row["file"]).name for row in json.loads(done.stdout)] == ["low.flac", "stereo.wav"]
     assert is_one_sentence(done.stderr, f"error: {tmp_path}/text.wav cannot be read as sound")
 

@@ -3,7 +3,8 @@ import json
 import numpy as np
 import pytest
 
-from ser.cli.predict import expand_folders, main
+from ser.cli.main import main
+from ser.cli.predict import expand_folders
 from ser.errors import AudioError
 from ser.inference.checkpoint import load_recogniser
 from ser.inference.predictor import Predictor
@@ -19,10 +20,10 @@ def box(tmp_path, monkeypatch):
     return tmp_path / "models"
 
 
-@pytest.mark.parametrize("arguments", [[], [f"checkpoint={DEFAULT_MODEL}"]])
+@pytest.mark.parametrize("arguments", [[], ["--model", DEFAULT_MODEL]])
 def test_the_default_is_the_pretrained_model(box, tiny_checkpoint, voice_file, capsys, arguments):
     write_pretrained(box / f"{DEFAULT_MODEL}.safetensors", *load_recogniser(tiny_checkpoint))
-    assert main([str(voice_file), *arguments, "--json", "--workers", "1"]) == 0
+    assert main(["predict", *arguments, "--json", str(voice_file), "--workers", "1"]) == 0
     (shown,) = json.loads(capsys.readouterr().out)
     expected = Predictor.load(tiny_checkpoint).predict(voice_file).probabilities
     np.testing.assert_allclose(list(shown["probabilities"].values()), expected, rtol=1e-6)
@@ -31,16 +32,14 @@ def test_the_default_is_the_pretrained_model(box, tiny_checkpoint, voice_file, c
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ("VOICE", "is needed, once; train a model with `python train.py`. There is no pretrained model ser-ravdess"),
-        ("VOICE checkpoint=a checkpoint=b", "checkpoint=<run folder or file> is needed, once"),
-        ("VOICE checkpoint=../x", "../x: there is no such file or folder, and no pretrained model of that name; none"),
-        ("checkpoint=a", "no recording was given"),
+        ("VOICE", "--model is needed; train one with `ser train`. There is no pretrained model ser-ravdess"),
+        ("VOICE --model ../x", "../x: there is no such file or folder, and no pretrained model of that name; none"),
     ],
 )
 def test_what_is_missing_is_one_sentence(box, voice_file, capsys, monkeypatch, tmp_path, arguments, message):
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")  # in which `../x` is nothing
-    assert main(arguments.replace("VOICE", str(voice_file)).split()) == 1
+    assert main(["predict", *arguments.replace("VOICE", str(voice_file)).split()]) == 1
     shown = capsys.readouterr()
     assert shown.out == ""
     assert is_one_sentence(shown.err, message), shown.err

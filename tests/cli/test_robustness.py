@@ -1,4 +1,4 @@
-"""`python -m ser robustness`, on a cross-validation of random networks: two folds, two seeds."""
+"""`ser robustness`, on a cross-validation of random networks: two folds, two seeds."""
 
 import json
 import shutil
@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import balanced_accuracy_score
 
-from ser.cli.robustness import main
+from ser.cli.main import main
 from ser.corpora.manifest import find_recordings
 from ser.corpora.ravdess import EMOTIONS
 from ser.evaluation.robustness.sound_changes import CHANGES, load_changed_features
@@ -21,7 +21,7 @@ COLUMNS = [f"p_{name}" for name in EMOTIONS]
 
 @pytest.fixture(scope="module")
 def measured(moved_cross_validation):
-    assert main([f"cross_validation={moved_cross_validation}", "part=test", "workers=1"]) == 0
+    assert main(["robustness", str(moved_cross_validation), "--part=test", "--workers=1"]) == 0
     return json.loads((moved_cross_validation / "test" / "robustness.json").read_text())
 
 
@@ -76,13 +76,13 @@ def test_the_table_says_what_the_json_says(measured, moved_cross_validation):
 
 
 def test_some_recordings_of_the_validation_part_by_two_workers(moved_cross_validation, capsys):
-    assert main([f"cross_validation={moved_cross_validation}", "count=10", "workers=2"]) == 0
+    assert main(["robustness", str(moved_cross_validation), "--count=10", "--workers=2"]) == 0
     first = (moved_cross_validation / "robustness.json").read_bytes()
     assert (moved_cross_validation / "robustness.md").read_text() == capsys.readouterr().out
     scored = "Scored: 20 of 60, drawn by chance, validation recordings"
     assert scored in (moved_cross_validation / "robustness.md").read_text()
     assert json.loads(first)["n_recordings"] == 20
-    assert main([f"cross_validation={moved_cross_validation}", "count=10", "workers=1"]) == 0
+    assert main(["robustness", str(moved_cross_validation), "--count=10", "--workers=1"]) == 0
     assert (moved_cross_validation / "robustness.json").read_bytes() == first
 
 
@@ -93,7 +93,7 @@ def test_a_run_that_predicts_differently_than_before_is_an_error(moved_cross_val
     table = pd.read_csv(path)
     table.loc[3, COLUMNS] = table.loc[3, COLUMNS].to_numpy() * 0.999 + 0.001 / 8
     table.to_csv(path, index=False)
-    assert main([f"cross_validation={copy}", "part=test", "workers=1"]) == 1
+    assert main(["robustness", str(copy), "--part=test", "--workers=1"]) == 1
     sentence = f"fold_subject_wise_4_seed_1 predicts {table.file[3]} differently from its predictions.csv"
     assert is_one_sentence(capsys.readouterr().err, sentence)
 
@@ -101,11 +101,11 @@ def test_a_run_that_predicts_differently_than_before_is_an_error(moved_cross_val
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ("cross_validation={0}/nowhere", "nowhere holds no results.json; give the folder of a finished cross-"),
-        ("cross_validation={0} part=training", "robustness.part is 'training'; known are validation, test."),
-        ("cross_validation={0} count=0", "robustness.count is 0, but should be at least 1."),
+        ("{0}/nowhere", "nowhere holds no results.json; give the folder of a finished cross-"),
+        ("{0} --part training", "robustness.part is 'training'; known are validation, test."),
+        ("{0} --count 0", "robustness.count is 0, but should be at least 1."),
     ],
 )
 def test_wrong_settings_are_one_sentence(arguments, sentence, moved_cross_validation, capsys):
-    assert main(arguments.format(moved_cross_validation).split()) == 1
+    assert main(["robustness", *arguments.format(moved_cross_validation).split()]) == 1
     assert is_one_sentence(capsys.readouterr().err, sentence)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ser.cli.publish import main
+from ser.cli.main import main
 from ser.evaluation.publish import publish
 from ser.features.settings import FeatureSettings
 from ser.inference.metadata_file import digest_of
@@ -31,7 +31,7 @@ def test_the_command_writes_a_model_that_its_name_loads(tmp_path, monkeypatch, c
     folder = tmp_path / "models"  # in place of the package
     monkeypatch.setattr("ser.cli.publish.MODELS", folder)
     monkeypatch.setattr("ser.inference.pretrained.MODELS", folder)
-    assert main([f"checkpoint={tiny_checkpoint}", "name=small"]) == 0
+    assert main(["publish", str(tiny_checkpoint), "--name", "small"]) == 0
     weights, beside, graph = paths = [folder / f"small{suffix}" for suffix in (".safetensors", ".json", ".onnx")]
     assert capsys.readouterr() == ("".join(f"{path}\n" for path in paths), "")
     content = json.loads(beside.read_text(encoding="utf-8"))
@@ -68,18 +68,15 @@ def test_without_the_export_extra_the_graph_is_left_out(tiny_checkpoint, tmp_pat
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ("checkpoint=run", "publish.name is missing."),
-        ("name=small", "publish.checkpoint is missing."),
-        ("checkpoint=run name=../x", "publish.name is '../x', but should be text that matches ^[a-z0-9]"),
-        ("checkpoint=run name=Small.1", "publish.name is 'Small.1'"),
-        ("checkpoint=run name=", "publish.name is ''"),
-        ("checkpoint=run name=x foldr=y", "publish.foldr is not a setting; did you mean 'folder'."),
-        ("checkpoint=missing.ckpt name=x", "missing.ckpt: there is no such checkpoint"),
+        ("run --name ../x", "publish.name is '../x', but should be text that matches ^[a-z0-9]"),
+        ("--name Small.1 run", "publish.name is 'Small.1'"),
+        ("run --name=", "publish.name is ''"),
+        ("missing.ckpt --name x", "missing.ckpt: there is no such checkpoint"),
     ],
 )
 def test_what_the_command_cannot_do_is_said_in_one_sentence(tmp_path, monkeypatch, capsys, arguments, message):
     monkeypatch.chdir(tmp_path)
-    assert main(arguments.split()) == 1
+    assert main(["publish", *arguments.split()]) == 1
     printed = capsys.readouterr()
     assert printed.out == ""
     assert is_one_sentence(printed.err, f"error: {message}")
@@ -94,8 +91,8 @@ def test_a_cross_validation_gives_temperature_and_threshold(tmp_path, tiny_check
         {"seed": "ensemble", "temperature": 9.0, "rejection_threshold": 0.1},
     ]
     (tmp_path / "results.json").write_text(json.dumps(RESULTS | {"runs": runs}), encoding="utf-8")
-    arguments = [f"checkpoint={tiny_checkpoint}", "name=warm", f"folder={tmp_path}", f"cross_validation={tmp_path}"]
-    assert main(arguments) == 0
+    to = ["--name=warm", f"--folder={tmp_path}", f"--cross-validation={tmp_path}"]
+    assert main(["publish", str(tiny_checkpoint), *to]) == 0
     cold = Predictor.load(tiny_checkpoint).predict(voice_file).probabilities.astype(np.float64)
     expected = np.sqrt(cold) / np.sqrt(cold).sum()  # temperature 2
     for suffix in ("safetensors", "onnx"):
@@ -108,7 +105,7 @@ def test_a_cross_validation_gives_temperature_and_threshold(tmp_path, tiny_check
 @pytest.mark.parametrize("runs", [[], [{"seed": "1"}], [{"seed": "1", "temperature": "x", "rejection_threshold": 0}]])
 def test_what_is_no_cross_validation_calibrates_nothing(tiny_checkpoint, tmp_path, capsys, runs):
     (tmp_path / "results.json").write_text(json.dumps(RESULTS | {"runs": runs}), encoding="utf-8")
-    arguments = [f"checkpoint={tiny_checkpoint}", "name=warm", f"folder={tmp_path}", f"cross_validation={tmp_path}"]
-    assert main(arguments) == 1
+    to = ["--name=warm", f"--folder={tmp_path}", f"--cross-validation={tmp_path}"]
+    assert main(["publish", str(tiny_checkpoint), *to]) == 1
     assert "results.json holds no run with its calibration" in capsys.readouterr().err
     assert not list(tmp_path.glob("warm.*"))

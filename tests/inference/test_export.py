@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from ser.cli.export import main
+from ser.cli.main import main
 from ser.errors import CheckpointError, SettingsError
 from ser.features.settings import FeatureSettings
 from ser.features.validation import as_plain
@@ -143,7 +143,7 @@ def test_a_missing_package_is_named(tmp_path, tiny_checkpoint, monkeypatch, pack
 
 def test_the_command_prints_the_path_of_the_model(tmp_path, tiny_checkpoint, tiny_metadata, capsys):
     output = tmp_path / "new" / "small.onnx"
-    assert main([f"checkpoint={tiny_checkpoint}", "format=onnx", f"output={output}"]) == 0
+    assert main(["export", "--format", "onnx", str(tiny_checkpoint), f"--output={output}"]) == 0
     assert capsys.readouterr() == (f"{output}\n", "")
     content = json.loads(output.with_suffix(".json").read_text(encoding="utf-8"))
     assert content["sha256"] == hashlib.sha256(output.read_bytes()).hexdigest()
@@ -154,17 +154,14 @@ def test_the_command_prints_the_path_of_the_model(tmp_path, tiny_checkpoint, tin
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["format=onnx"], "export.checkpoint is missing."),
-        (["run"], "'run' is not understood; give settings as key=value."),
-        (["checkpoint=run", "fromat=onnx"], "export.fromat is not a setting; did you mean 'format'."),
-        (["checkpoint=run", "format=tflite"], "export.format is 'tflite'; known are onnx."),
-        (["checkpoint=run", "output=model.bin"], "export.output is model.bin, but should end in .onnx."),
-        (["checkpoint=missing.ckpt"], "missing.ckpt: there is no such checkpoint"),
+        (["run", "--format=tflite"], "export.format is 'tflite'; known are onnx."),
+        (["run", "--output", "model.bin"], "export.output is model.bin, but should end in .onnx."),
+        (["missing.ckpt"], "missing.ckpt: there is no such checkpoint"),
     ],
 )
 def test_what_the_command_cannot_do_is_refused_in_one_sentence(tmp_path, monkeypatch, capsys, arguments, message):
     monkeypatch.chdir(tmp_path)
-    assert main(arguments) == 1
+    assert main(["export", *arguments]) == 1
     printed = capsys.readouterr()
     assert printed.out == ""
     assert printed.err.startswith(f"error: {message}")

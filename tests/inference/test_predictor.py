@@ -160,5 +160,5 @@ def test_without_pytorch_onnx_is_used_or_the_remedy_named(predictor, box, voice_
     np.testing.assert_allclose(ours.probabilities, theirs.probabilities, rtol=0, atol=1e-5)
     with pytest.raises(CheckpointError, match=r"tiny\.ckpt needs torch, which is not installed here.*ser export"):
         Predictor.load(tiny_checkpoint)
-    with pytest.raises(CheckpointError, match=r"small\.safetensors needs torch, .*ser publish checkpoint=<run>"):
+    with pytest.raises(CheckpointError, match=r"small\.safetensors needs torch, .*ser publish <run>"):
         Predictor.load(box / "small.safetensors")

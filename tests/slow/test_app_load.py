@@ -152,7 +152,7 @@ def test_everybody_gets_the_right_answer_and_the_server_lives(tmp_path, voice_wa
     # The last expects another's answer, to show that a wrong one is noticed.
     false = next(one.answer for one in requests if one.hostile is None and one.answer != requests[-1].answer)
     requests[-1] = requests[-1]._replace(answer=false)
-    with running_app(tmp_path / "server.log", arguments=[f"checkpoint={MODEL}"]) as server:
+    with running_app(tmp_path / "server.log", arguments=[f"--model={MODEL}"]) as server:
         if not is_short:
             serve_all(server, for_at_least(15 * times, requests[:-1]), 50)
         done = serve_all(server, for_at_least(0 if is_short else 45 * times, requests), 8 if is_short else 50)

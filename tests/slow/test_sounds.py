@@ -73,7 +73,7 @@ def test_every_kind_is_made_again_and_what_is_not_spoilt_can_be_read():
 
 
 def predict(folder: Path) -> tuple[dict[str, list[float]], list[str]]:
-    """Run `python -m ser predict` on a folder under 1 GiB of memory; return name -> probabilities, and the errors."""
+    """Run `ser predict` on a folder under 1 GiB of memory; return name -> probabilities, and the errors."""
     done = subprocess.run(
         typed("-m", "ser", "predict", str(folder), "--json"), env=users_environment(), capture_output=True, text=True,
         timeout=300, check=False, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_DATA, (2**30, 2**30)),

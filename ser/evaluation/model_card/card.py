@@ -111,7 +111,7 @@ def _read_model(source: str) -> tuple[list[Path], int, ModelMetadata]:
 
 def _check_recipe(model: Path, metadata: ModelMetadata, results: Mapping[str, Any], folder: Path) -> None:
     if results["folds"] == ["random"]:
-        raise SettingsError(f"cross_validation is {folder}, of a random split; give it as random_split instead.")
+        raise SettingsError(f"--cross-validation is {folder}, of a random split; give it as --random-split instead.")
     run = run_folder(folder, results["folds"][0], results["seeds"][0])
     recipe = load_recogniser(find_checkpoint(run))[1]
     if any(one.configuration.get("data", {}).get("corpus") == "synthetic" for one in (metadata, recipe)):
@@ -163,7 +163,7 @@ def _robustness(template: str, values: Mapping[str, Any]) -> str:
     return template.format(
         **values,
         recordings=f"{count:,} of {total:,}" if some else f"{count:,}",
-        count=" count=<n>" if some else "",
+        count=" --count <n>" if some else "",
         table=robustness_table(values),
     )
 
@@ -198,5 +198,5 @@ def _training(metadata: ModelMetadata) -> list[str]:
 def _publishing(model: Path, metadata: ModelMetadata) -> list[str]:
     if model.suffix != SAFETENSORS:
         return []
-    folder = " cross_validation=<its folder>" if _is_calibrated(metadata) else ""
-    return [f"Published by `python -m ser publish checkpoint=<run> name={model.stem}{folder}`."]
+    folder = " --cross-validation <its folder>" if _is_calibrated(metadata) else ""
+    return [f"Published by `ser publish <run> --name {model.stem}{folder}`."]

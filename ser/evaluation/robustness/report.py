@@ -67,7 +67,7 @@ def read_robustness(folder: Path, results: Mapping[str, Any]) -> dict[str, Any] 
         if summary is None or not math.isclose(values["changes"][UNCHANGED]["uar"], summary["pooled"]["uar"]["mean"]):
             raise CheckpointError(
                 f"The {RESULTS} of {folder} is not of its results.json; measure again: "
-                f"python -m ser robustness cross_validation={folder} part={values['part']}"
+                f"ser robustness {folder} --part {values['part']}"
             )
     return values
 

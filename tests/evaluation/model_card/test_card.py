@@ -1,4 +1,4 @@
-"""`python -m ser card`, on the cross-validation of random networks: what it says is what the JSON says."""
+"""`ser card`, on the cross-validation of random networks: what it says is what the JSON says."""
 
 import json
 import re
@@ -8,8 +8,7 @@ from dataclasses import replace
 import pytest
 from PIL import Image
 
-from ser.cli.card import main
-from ser.cli.robustness import main as measure_robustness
+from ser.cli.main import main
 from ser.evaluation.robustness.report import robustness_table
 from ser.evaluation.tables import interval, percent, spread
 from ser.inference.checkpoint import load_recogniser
@@ -37,7 +36,8 @@ def write(model, moved_cross_validation, tmp_path_factory):
     def run(*, status=0, **settings):
         output = tmp_path_factory.mktemp("card") / "MODEL_CARD.md"
         settings = {"model": model, "cross_validation": moved_cross_validation, "output": output} | settings
-        assert main([f"{key}={value}" for key, value in settings.items() if value]) == status
+        options = [f"--{key.replace('_', '-')}={value}" for key, value in settings.items() if value]
+        assert main(["card", *options]) == status
         assert output.exists() == (status == 0)
         return output
 
@@ -114,7 +114,7 @@ def test_the_model_is_described(bare, model):
         f"It is a network of {n_parameters:,} parameters (`cnn_bilstm_luong`) on 33 features",
         metadata.protocol,
         "`train.py` with `seed=7`, `trainer.max_epochs=3`; its metadata holds all",
-        "Versions: ser 0.1, torch 2.13. Published by `python -m ser publish checkpoint=<run> name=tiny cross_",
+        "Versions: ser 0.1, torch 2.13. Published by `ser publish <run> --name tiny --cross-",
     ):
         assert sentence in given
     assert bare.startswith("# Model card: tiny\n")
@@ -136,14 +136,14 @@ def test_sections_without_results_are_left_out_and_every_score_has_its_command(b
 def test_a_card_of_a_run_with_robustness_and_another_protocol(write, copy, tmp_path):
     text = (copy / "results.json").read_text().replace('"protocol": "Speaker-independent', '"protocol": "Sung, made up')
     (tmp_path / "results.json").write_text(text)
-    assert measure_robustness([f"cross_validation={copy}", "part=test", "count=4", "workers=1"]) == 0
+    assert main(["robustness", str(copy), "--part=test", "--count=4", "--workers=1"]) == 0
     card = write(model=copy / "fold_subject_wise_0_seed_0", cross_validation=copy, song=tmp_path).read_text()
     assert robustness_table(json.loads((copy / "test" / "robustness.json").read_text())) in card
     assert "Scored: 8 of 60 test recordings" in card
-    assert "part=test count=<n>`" in card
+    assert "--part test --count <n>`" in card
     assert tables(card)[5:7] == tables(card)[:2]
     assert "is sung\n\nSung, made up" in card
-    assert "song=<folder>" in card
+    assert "--song <folder>" in card
     assert str(tmp_path) not in card
     assert "This model has no temperature and rejects no prediction." in card
     assert not re.search("Trained by|Published by", card)
@@ -184,7 +184,7 @@ def test_the_same_again_to_the_byte_with_small_pictures(write, bare):
     [
         (lambda values: values.pop("command"), INCOMPLETE),
         (lambda values: values["summary"]["test"]["pooled"].pop("reliability"), INCOMPLETE),
-        (lambda values: values.update(folds=["random"]), "of a random split; give it as random_split instead."),
+        (lambda values: values.update(folds=["random"]), "of a random split; give it as --random-split instead."),
     ],
 )
 def test_incomplete_results_are_refused(spoil, sentence, write, results, tmp_path, capsys):
@@ -219,14 +219,14 @@ def test_robustness_of_other_predictions_is_refused(write, copy, results, capsys
 
 
 @pytest.mark.parametrize(
-    ("settings", "sentence"),
+    ("settings", "sentence", "status"),
     [
-        ({"model": ""}, "card.model is missing."),
-        ({"cross_validation": "nowhere"}, "nowhere holds no results.json"),
-        ({"model": "nobody"}, "no pretrained model of that name"),
-        ({"cross_validaton": "x"}, "did you mean 'cross_validation'"),
+        ({"model": ""}, "Missing option '--model'", 2),
+        ({"cross_validation": "nowhere"}, "nowhere holds no results.json", 1),
+        ({"model": "nobody"}, "no pretrained model of that name", 1),
+        ({"cross_validaton": "x"}, "No such option: --cross-validaton (Possible options: --cross-validation", 2),
     ],
 )
-def test_wrong_settings_are_one_sentence(settings, sentence, write, capsys):
-    write(status=1, **settings)
+def test_wrong_settings_are_one_sentence(settings, sentence, status, write, capsys):
+    write(status=status, **settings)
     assert is_one_sentence(capsys.readouterr().err, sentence)

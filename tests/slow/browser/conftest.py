@@ -83,7 +83,7 @@ def timeline_of(model: Path) -> Callable[[bytes], Timeline]:
 @pytest.fixture(scope="session")
 def server(model: Path, screenshots: Path, worker_id: str) -> Iterator[AppServer]:
     """The app, with the .onnx model."""
-    with running_app(screenshots / f"server-{worker_id}.log", arguments=[f"checkpoint={model}"]) as running:
+    with running_app(screenshots / f"server-{worker_id}.log", arguments=[f"--model={model}"]) as running:
         yield running
 
 
