@@ -12,11 +12,10 @@ RUN = Path("outputs/demo")
 def main() -> None:
     """Run the three commands that a user would type, and print where everything is."""
     shutil.rmtree(ROOT / RUN, ignore_errors=True)  # a demonstration begins at the beginning
-    checkpoint = f"checkpoint={RUN}"
-    _show("train.py", "experiment=demo", f"hydra.run.dir={RUN}")
-    _show("evaluate.py", checkpoint, f"hydra.run.dir={RUN}/evaluation")
+    _show("train", "experiment=demo", f"hydra.run.dir={RUN}")
+    _show("evaluate", f"checkpoint={RUN}", f"hydra.run.dir={RUN}/evaluation")
     recording = next(Path("data").glob("synthetic-*/*/Actor_01/03-01-05-02-01-01-01.wav"))
-    _show("-m", "ser", "predict", str(recording), checkpoint)
+    _show("predict", str(recording), "--model", str(RUN))
     print(
         f"\nDone. The run: {RUN}\n  its checkpoint: {RUN}/checkpoints/best.ckpt\n  its scores: {RUN}/val_metrics.txt, "
         f"{RUN}/learning_curve.png\n  its evaluation: {RUN}/evaluation/test_metrics.txt\nThe synthetic corpus: "
@@ -25,8 +24,9 @@ def main() -> None:
 
 
 def _show(*arguments: str) -> None:
-    print(f"\n$ python {' '.join(arguments)}", flush=True)
-    status = subprocess.run([sys.executable, *arguments], cwd=ROOT, check=False).returncode  # noqa: S603 - our own scripts
+    print(f"\n$ ser {' '.join(arguments)}", flush=True)
+    command = [sys.executable, "-m", "ser", *arguments]
+    status = subprocess.run(command, cwd=ROOT, check=False).returncode  # noqa: S603 - our own command
     if status:
         sys.exit(status)
 

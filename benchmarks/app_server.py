@@ -56,18 +56,22 @@ def running_app(
     ------
     RuntimeError : it ended, or is not healthy after 90 s; the message holds the log.
     """
-    port = _free_port()
-    url = f"http://127.0.0.1:{port}"
+    url = f"http://127.0.0.1:{(port := free_port())}"
     # Unwatched: sources that are edited meanwhile would be unloaded under the visitors' feet.
     options = [f"--server.port={port}", "--server.address=127.0.0.1", "--server.fileWatcherType=none"]
+    command = [python, "-m", "streamlit", "run", "app/app.py", *options, "--", *arguments]
+    with serving(command, url, log, folder=root, environment={**os.environ, **(variables or {})}) as server:
+        yield server
+
+
+@contextmanager
+def serving(
+    command: Sequence[str], url: str, log: Path, *, folder: Path, environment: Mapping[str, str]
+) -> Iterator[AppServer]:
+    """Run a command in `folder` that serves the app at `url`; wait, stop and raise as `running_app` does."""
     with log.open("wb") as output:
         process = subprocess.Popen(  # noqa: S603 - our own command
-            [python, "-m", "streamlit", "run", "app/app.py", *options, "--", *arguments],
-            cwd=root,
-            env={**os.environ, **(variables or {})},
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
+            command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
         )
     try:
         _wait_until_healthy(url, process, log)
@@ -98,7 +102,8 @@ def _wait_until_healthy(url: str, process: subprocess.Popen[bytes], log: Path) -
         time.sleep(0.1)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port of this machine that nothing listens at."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]

@@ -2,9 +2,14 @@
 
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 from ser.errors import SerError
 
+_PACKAGE = Path(__file__).parents[1]
+IS_INSTALLED = (_PACKAGE / "conf").is_dir()
+"""Whether this is no checkout, but what a wheel has installed."""
+CONF_FOLDER = (_PACKAGE if IS_INSTALLED else _PACKAGE.parent) / "conf"
 EXTRA_OF = {"streamlit": "app", "onnx": "export"} | dict.fromkeys(
     ("hydra", "lightning", "matplotlib", "omegaconf", "pandas", "scipy", "sklearn", "tabulate", "torch"), "train"
 )

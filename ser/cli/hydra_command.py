@@ -15,17 +15,14 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from hydra_plugins.ser_processes import ProcessLauncher
-from ser.cli.command import exit_status
+from ser.cli.command import CONF_FOLDER, IS_INSTALLED, exit_status
 from ser.errors import CheckpointError, SettingsError
 from ser.inference.run_folder import run_of
 
 log = logging.getLogger(__name__)
 
-_INSTALLED, _CHECKOUT = Path(__file__).parents[1] / "conf", Path(__file__).parents[2] / "conf"
-CONF_FOLDER = _INSTALLED if _INSTALLED.is_dir() else _CHECKOUT
-"""The folder of the configurations: in `ser` where a wheel was installed, beside it in a checkout."""
-CONF = "pkg://ser.conf" if CONF_FOLDER == _INSTALLED else str(_CHECKOUT)
-"""The same for Hydra. Not the package in a checkout: an editable installation would find that of another one."""
+CONF = "pkg://ser.conf" if IS_INSTALLED else str(CONF_FOLDER)
+"""The configurations. No package in a checkout: by an editable installation, it could be that of another one."""
 
 
 def hydra_command(task: Callable[[DictConfig], Any], config_name: str, arguments: Sequence[str] | None = None) -> int:
@@ -35,8 +32,8 @@ def hydra_command(task: Callable[[DictConfig], Any], config_name: str, arguments
     command line.
     """
     given = list(sys.argv)
-    if arguments is not None:
-        sys.argv[1:] = arguments
+    # Overrides last: argparse refuses those that flags stand between.
+    sys.argv[1:] = sorted(sys.argv[1:] if arguments is None else arguments, key=_is_override)
     if str(Path.cwd()) not in sys.path:
         sys.path.append(str(Path.cwd()))  # where a user's own classes may lie
     Plugins.instance().register(ProcessLauncher)  # by itself, Hydra does not find it in an editable installation
@@ -55,6 +52,10 @@ def hydra_command(task: Callable[[DictConfig], Any], config_name: str, arguments
     return _status(hydra.main(version_base="1.3", config_path=CONF, config_name=config_name)(job))
 
 
+def _is_override(word: str) -> bool:
+    return word.startswith("~") or ("=" in word and not word.startswith("-"))
+
+
 def _status(act: Callable[[], object]) -> int:
     def run() -> int:
         try:
@@ -63,6 +64,10 @@ def _status(act: Callable[[], object]) -> int:
             # Hydra's messages name the key or group first, and go on over several lines with where it looked.
             message, _, _ = str(error).partition("Config search path")
             raise SettingsError(" ".join(message.split())) from error
+        except ValueError as error:
+            if not str(error).startswith("Only one of --"):  # Hydra's flags that exclude each other
+                raise
+            raise SettingsError(f"{error}.") from error
         return 0
 
     return exit_status(run)

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from ser.cli.command import exit_status
+from ser.cli.command import CONF_FOLDER, exit_status
 
 HYDRA_COMMANDS = {
     "train": "train a recogniser",
@@ -65,8 +65,6 @@ def _with_exit_status(act: Callable[..., int]) -> Callable[..., int]:
 
 def _complete_override(incomplete: str) -> list[str]:
     """Return the choices of the configuration's groups that begin so, such as `experiment=debug`."""
-    from ser.cli.hydra_command import CONF_FOLDER
-
     files = CONF_FOLDER.glob("*/**/*.yaml")
     choices = (f"{file.parent.relative_to(CONF_FOLDER).as_posix()}={file.stem}" for file in files)
     return sorted(choice for choice in choices if choice.startswith(incomplete))

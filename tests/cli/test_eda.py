@@ -1,4 +1,4 @@
-"""`python -m ser eda` as people type it, on the tiny synthetic corpus."""
+"""`ser eda` as people type it, on the tiny synthetic corpus."""
 
 import re
 import subprocess

@@ -15,12 +15,12 @@ BLOCKS = re.findall(r"^```sh\n(.*?)^```", (ROOT / "README.md").read_text(encodin
 LINES = [line.split("  #")[0].strip() for block in BLOCKS for line in block.splitlines()]
 COMMANDS = [line for line in LINES if line]
 """The command lines of the README's `sh` blocks, without their comments."""
-EXPERIMENT_ALONE = re.compile(r"python train\.py experiment=(\w+)")
+EXPERIMENT_ALONE = re.compile(r"ser train experiment=(\w+)")
 """What tests/cli/test_train.py runs for every experiment that there is, and looks at what comes of it."""
 
 
 def test_the_readme_shows_the_commands_that_matter():
-    for command in ("make demo", "make test", "python train.py", "python evaluate.py", "python -m ser predict"):
+    for command in ("make demo", "make test", "ser train", "ser evaluate", "ser predict", "ser compare"):
         assert any(line.startswith(command) for line in COMMANDS), command
 
 
@@ -37,21 +37,31 @@ def test_experiments_that_need_nothing_else_are_there():
     assert set(named) <= {path.stem for path in (ROOT / "conf" / "experiment").glob("*.yaml")}
 
 
+@pytest.fixture(scope="module")
+def outputs(debug_run, folder):
+    """The folder of runs that the README names; two runs of one kind, so that they can be compared."""
+    for name in ("run", "other"):
+        shutil.copytree(debug_run, folder / "outputs" / "train" / name)
+    return folder / "outputs"
+
+
 @pytest.mark.parametrize(
-    "line", [line for line in COMMANDS if line.startswith("python ") and not EXPERIMENT_ALONE.fullmatch(line)]
+    "line", [line for line in COMMANDS if line.startswith("ser ") and not EXPERIMENT_ALONE.fullmatch(line)]
 )
-def test_a_command_runs(line, command, debug_run, voices, tiny, tiny_voices, folder):
-    line = line.replace("outputs/train/<run>", str(debug_run)).replace("<RAVDESS-named files>", str(voices))
+def test_a_command_runs(line, command, outputs, voices, tiny, tiny_voices, folder, monkeypatch):
+    line = line.replace("<run>", "run").replace("<other run>", "other").replace("<RAVDESS-named files>", str(voices))
     line = line.replace("folds=subject_wise seeds=[42,43,44]", "folds=[0] seeds=[42] bootstrap_resamples=2000")
     line = re.sub(r"(=[\w.]+),[\w.,]+ ", r"\1 ", line)  # of the lists of a sweep the last one alone
     line = line.replace("hello.wav folder/", str(sorted(voices.rglob("*.wav"))[0])).replace("=gpu", "=cpu")
-    arguments = shlex.split(line)[1:]
-    if arguments[:4] == ["-m", "ser", "corpus", "--download"]:
+    _, name, *arguments = shlex.split(line)
+    if [name, *arguments] == ["corpus", "--download"]:
         pytest.skip("430 MB; tests/corpora/test_download.py runs it against a local server")
-    if arguments[:3] == ["-m", "ser", "eda"]:
+    if name == "app":
+        monkeypatch.setattr("streamlit.web.cli.main", lambda prog_name: None)  # which would serve for ever
+    if name == "eda":
         arguments += [*tiny_voices, f"paths.output_dir={folder}", f"paths.data_dir={folder}/data"]
-    if arguments[0] in ("train.py", "cross_validate.py") and "ckpt_path=" not in line:
+    if name in ("train", "cross-validate") and "ckpt_path=" not in line:
         small = (*tiny, *tiny_voices, f"paths.output_dir={folder}", f"paths.data_dir={folder}/data")
         own = {text.split("=")[0] for text in arguments}
         arguments += [override for override in small if override.split("=")[0] not in own]  # what the line sets stays
-    command(*arguments)
+    command("-m", "ser", name, *arguments)
