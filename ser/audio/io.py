@@ -1,16 +1,19 @@
-"""Reading sound: a path or bytes to a mono float32 waveform at the wanted sample rate, or one clear error."""
+"""Reading sound: a path, bytes, file or array to a mono float32 waveform at the wanted rate, or one clear error."""
 
 import io
 import math
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import soundfile
 import soxr
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
+from ser.audio.array import MAX_CHANNELS, ArraySound
 from ser.audio.wav import BareWav, BinaryFile, read_wav
 from ser.errors import AudioError
 
@@ -18,7 +21,6 @@ SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
 MIN_SECONDS = 0.2
 """Shorter sounds hold no syllable, and fewer frames than a delta of width nine needs."""
 MAX_SECONDS = 600.0
-MAX_CHANNELS = 8
 MIN_RATE, MAX_RATE = 4_000, 192_000
 SILENCE_PEAK = 1e-4
 """About three steps of 16-bit sound (-80 dBFS): below it there is nothing but the converter's own noise."""
@@ -29,6 +31,18 @@ _SIGNATURES = (b"fLaC", b"OggS", b"ID3")
 _FULL_SCALE = 0.999
 _CLIPPED_FRACTION = 1e-3
 _BLOCK_FRAMES = 1 << 17
+
+
+@runtime_checkable
+class Readable(Protocol):
+    """A file that was opened as binary; it is read from where it stands to its end."""
+
+    def read(self) -> bytes:
+        """Return the bytes that are left."""
+
+
+Source = str | Path | bytes | Readable | tuple[ArrayLike, float]
+"""A sound file by its path, its content, or itself; or `(samples, rate)`, see `ser.audio.array.ArraySound`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,28 +65,30 @@ class Sound:
     clipped: bool
 
 
-def read_sound(source: Path | bytes, *, sample_rate: int, name: str | None = None) -> Sound:
+def name_of(source: Source) -> str:
+    """Return what to call a sound in messages: the path, where it is or has one."""
+    path = source if isinstance(source, str | Path) else getattr(source, "name", None)
+    return str(path) if isinstance(path, str | Path) else "the sound"
+
+
+def read_sound(source: Source, *, sample_rate: int, name: str | None = None) -> Sound:
     """Decode, mix to mono by the mean of the channels, and resample once (soxr HQ, as `librosa.load` does).
 
     Parameters
     ----------
-    source : a file, or the bytes of one, in a format that libsndfile reads (WAV, FLAC, OGG, MP3).
+    source : a path, the bytes of a file, a file opened as binary, in a format that libsndfile reads (WAV, FLAC, OGG,
+        MP3); or (samples, rate), an array and Hz.
     sample_rate : Hz of the waveform returned.
-    name : what to call the recording in messages; the path by default.
+    name : what to call the recording in messages; `name_of` it by default.
 
     Raises
     ------
     AudioError : missing, empty, not sound, damaged, shorter than 0.2 s, longer than ten minutes, silent, not finite,
         or of a rate or number of channels that no microphone has. The message names the recording.
     """
-    name = name or (str(source) if isinstance(source, Path) else "the uploaded sound")
-    if isinstance(source, Path) and not source.is_file():
-        raise AudioError(f"{name}: there is no such file.")
+    name = name or name_of(source)
     try:
-        with (
-            io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as raw,
-            soundfile.SoundFile(_for_decoder(raw, name)) as file,
-        ):
+        with _opened(source, name) as file:
             _check_format(file.samplerate, file.channels, name)
             tally = _Tally()
             waveform = resample(_mono_blocks(file, tally, name), file.samplerate, sample_rate)
@@ -90,6 +106,28 @@ def read_sound(source: Path | bytes, *, sample_rate: int, name: str | None = Non
     if peak < SILENCE_PEAK:
         raise AudioError(f"{name} is silent (its peak is below {SILENCE_PEAK:g} of full scale).")
     return Sound(waveform=waveform, sample_rate=sample_rate, duration=duration, peak=peak, clipped=clipped)
+
+
+@contextmanager
+def _opened(source: Source, name: str) -> "Iterator[soundfile.SoundFile | ArraySound]":
+    if isinstance(source, tuple):
+        yield ArraySound(source, name)
+        return
+    if isinstance(source, str | Path) and not Path(source).is_file():
+        raise AudioError(f"{name}: there is no such file.")
+    with (
+        Path(source).open("rb") if isinstance(source, str | Path) else io.BytesIO(_content(source, name)) as raw,
+        soundfile.SoundFile(_for_decoder(raw, name)) as file,
+    ):
+        yield file
+
+
+def _content(source: bytes | Readable, name: str) -> bytes:
+    content = source.read() if isinstance(source, Readable) else source
+    if not isinstance(content, bytes | bytearray | memoryview):
+        given = f"{name} is given as {type(source).__name__}"
+        raise AudioError(f"{given}; give a path, bytes, a file opened as binary, or (samples, rate).")
+    return bytes(content)
 
 
 def resample(blocks: Iterable[NDArray[np.float32]], source_rate: int, target_rate: int) -> NDArray[np.float32]:
@@ -182,7 +220,7 @@ class _Tally:
     clipped: int = 0
 
 
-def _mono_blocks(file: soundfile.SoundFile, tally: _Tally, name: str) -> Iterator[NDArray[np.float32]]:
+def _mono_blocks(file: "soundfile.SoundFile | ArraySound", tally: _Tally, name: str) -> Iterator[NDArray[np.float32]]:
     """Yield the mean of the channels, float32 [samples], a block at a time.
 
     A header may claim any length, and ten minutes in eight channels at 192 kHz would be 3.7 GB.
