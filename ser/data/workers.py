@@ -5,10 +5,12 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from itertools import chain, islice
 from typing import TypeVar
 
 import numpy as np
@@ -21,6 +23,9 @@ log = logging.getLogger(__name__)
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 """Set to 1 before they are loaded, these hold numerical libraries to one thread each."""
 
+_CHUNKS_AHEAD = 4
+"""Of each worker: what it may have done before the first of it is taken."""
+
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
@@ -31,28 +36,37 @@ def core_count() -> int:
 
 
 def map_in_workers(
-    function: Callable[[Task], Result], tasks: Sequence[Task], *, workers: int, chunk: int = 8
+    function: Callable[[Task], Result], tasks: Iterable[Task], *, workers: int, chunk: int = 8
 ) -> Iterator[Result]:
     """Yield `function(task)` for each of `tasks`, in order, computed by `workers` processes (0: by all cores).
 
     `function` and the tasks are pickled, so `function` stands at the top of a module. With one worker, or little to
     do, the work is done here, held to one thread just the same, so that results never depend on the number of workers.
+    Tasks are taken, and results held, only some chunks ahead, so that memory is bounded for any number of tasks.
 
     Raises
     ------
     SerError : a worker died (out of memory, mostly). Exceptions of `function` pass through.
     """
-    workers = min(workers or core_count(), -(-len(tasks) // chunk))
-    if workers <= 1:
+    workers, waiting = workers or core_count(), iter(tasks)
+    first = list(islice(waiting, chunk + 1))
+    waiting = chain(first, waiting)
+    if workers == 1 or len(first) <= chunk:
         with threadpool_limits(1):
-            yield from map(function, tasks)
+            yield from map(function, waiting)
         return
-    # Spawned, not forked: a fork of a process with running threads (torch's, BLAS's) may lock up.
+    # Spawned, not forked: a fork of a process with running threads (torch's, BLAS's) may lock up. Each is started with
+    # the first chunk that no other is free for.
     pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"), initializer=start_worker)
+    pending: deque[Future[list[Result]]] = deque()
     try:
-        with _interrupts_held_back():
-            results = pool.map(function, tasks, chunksize=chunk)
-        yield from results
+        while tasks_of_chunk := list(islice(waiting, chunk)):
+            with _interrupts_held_back():
+                pending.append(pool.submit(_map_chunk, function, tasks_of_chunk))
+            if len(pending) > _CHUNKS_AHEAD * workers:
+                yield from pending.popleft().result()
+        while pending:
+            yield from pending.popleft().result()
     except BrokenProcessPool as error:
         raise SerError(
             f"One of {workers} worker processes died, most likely because memory ran out; start again to go on where "
@@ -60,6 +74,10 @@ def map_in_workers(
         ) from error
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _map_chunk(function: Callable[[Task], Result], tasks: Sequence[Task]) -> list[Result]:
+    return list(map(function, tasks))
 
 
 def keep_freed_memory() -> None:

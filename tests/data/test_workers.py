@@ -83,3 +83,12 @@ def test_workers_end_when_their_parent_is_killed():
 
 def test_there_is_a_core():
     assert 1 <= core_count() <= os.cpu_count()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_tasks_are_taken_only_some_chunks_ahead(workers):
+    taken = []
+    results = map_in_workers(math.sqrt, (taken.append(n) or n for n in range(1000)), workers=workers, chunk=2)
+    assert [next(results) for _ in range(5)] == [n**0.5 for n in range(5)]
+    assert len(taken) < 40
+    assert list(results) == [n**0.5 for n in range(5, 1000)]
