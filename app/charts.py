@@ -9,7 +9,8 @@ import numpy as np
 import pyarrow as pa
 
 from ser.eda.palette import EMOTION_COLOURS
-from ser.inference.predictor import Prediction, Timeline
+from ser.inference.predictor import Timeline
+from ser.inference.results import Prediction
 
 ChartSpec = dict[str, Any]
 """A chart or a part of one as Vega-Lite specifies it, for `st.vega_lite_chart`; its tables are under `datasets`, in the

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, Route, expect, sync_playwright
 
-from ser.inference.predictor import Prediction
+from ser.inference.results import Prediction
 
 CHROMIUM = "/usr/bin/chromium"
 PATIENCE_MS = 120_000

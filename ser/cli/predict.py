@@ -13,6 +13,7 @@ from ser.errors import AudioError, SettingsError
 from ser.inference.pretrained import NO_DEFAULT, default_model
 
 
+
 def predict(
     paths: Annotated[list[Path], typer.Argument(help="sound files, and folders of them")],
     model: Annotated[
@@ -21,6 +22,10 @@ def predict(
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="print JSON, one object per recording")] = False,
     csv: Annotated[bool, typer.Option("--csv", help="print CSV, one line per recording")] = False,
+    results: Annotated[
+        Path | None,
+        typer.Option(help="add each result to this file, one JSON object a line; what it already holds is left out"),
+    ] = None,
     workers: Annotated[int, typer.Option(help="worker processes; 0 takes all cores")] = 0,
 ) -> int:
     """Predict the emotion of recordings; print a table, JSON or CSV.
@@ -37,9 +42,12 @@ def predict(
     from ser.inference.formats import as_csv, as_json, as_table
     from ser.inference.predictor import Predictor  # onnxruntime or torch, only once it is needed
 
-    predictions, failures = Predictor.load(source).predict_files(expand_folders(paths), workers=workers)
+    predictor, files = Predictor.load(source), expand_folders(paths)
+    predictions, failures = predictor.predict_files(files, workers=workers, results=results)
     write = as_json if json else as_csv if csv else as_table
-    if predictions:
+    if results is not None:
+        print(f"{len(predictions)} predictions added to {results}")
+    elif predictions:
         sys.stdout.write(write(predictions))
     for reason in failures.values():
         print(f"error: {reason}", file=sys.stderr)

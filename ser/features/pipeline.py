@@ -1,13 +1,12 @@
-"""The one way from a file, bytes or a waveform to the input of a network. Light: worker processes import it."""
+"""The one way from a file, bytes or an array to the input of a network. Light: worker processes import it."""
 
 import math
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ser.audio.io import Sound, read_sound
+from ser.audio.io import Sound, Source, read_sound
 from ser.audio.trim import trim_and_level
 from ser.errors import AudioError
 from ser.features.extract import extract, fit_length
@@ -37,7 +36,7 @@ class ModelInput:
     warnings: tuple[str, ...]
 
 
-def load_features(source: Path | bytes, *, settings: FeatureSettings, name: str | None = None) -> ModelInput:
+def load_features(source: Source, *, settings: FeatureSettings, name: str | None = None) -> ModelInput:
     """Decode a recording, preprocess it and extract its features.
 
     Raises
@@ -67,12 +66,16 @@ def network_input(waveform: NDArray[np.float32], settings: FeatureSettings) -> t
     return fit_length(features, settings.max_length), min(features.shape[1], settings.max_length)
 
 
-def try_load_features(path: Path, *, settings: FeatureSettings) -> ModelInput | str:
-    """Return what `load_features` does, or the reason where it raises: an exception would end a whole map."""
+def try_load_features(task: tuple[str, Source], *, settings: FeatureSettings) -> tuple[str, ModelInput | str]:
+    """Return the name of a named source, and what `load_features` does or the reason where it raises AudioError.
+
+    An exception would end a whole map.
+    """
+    name, source = task
     try:
-        return load_features(path, settings=settings)
+        return name, load_features(source, settings=settings, name=name)
     except AudioError as error:
-        return str(error)
+        return name, str(error)
 
 
 def warnings_of_level(sound: Sound) -> tuple[str, ...]:

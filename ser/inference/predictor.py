@@ -1,6 +1,6 @@
 """A model and a recording in, probabilities with names out. Imports torch only where a torch model is loaded."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -10,15 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from ser.audio.io import SILENCE_PEAK, Sound
+from ser.audio.io import SILENCE_PEAK, Readable, Sound, Source, name_of
 from ser.corpora.progress import track
 from ser.data.workers import map_in_workers
-from ser.errors import CheckpointError
+from ser.errors import CheckpointError, SettingsError
 from ser.features import pipeline
 from ser.features.pipeline import ModelInput
 from ser.inference.metadata_file import ONNX, SAFETENSORS
 from ser.inference.onnx_backend import load_onnx_scorer
 from ser.inference.pretrained import find_model
+from ser.inference.results import Failure, Prediction, append_results, read_finished
 from ser.inference.segments import Segment, attention_over_time, cut_segments
 from ser.models.metadata import ModelMetadata
 
@@ -31,47 +32,6 @@ Scorer = Callable[[NDArray[np.float32], NDArray[np.int64]], tuple[NDArray[np.flo
 frames of each recording before the padding, to probabilities float32 [batch, classes] and attention weights float32
 [batch, weights].
 """
-
-
-@dataclass(frozen=True, kw_only=True)
-class Prediction:
-    """The prediction for one recording.
-
-    Attributes
-    ----------
-    source : the file, or the name of the sound.
-    class_names : in the order of `probabilities`.
-    probabilities : float32 [classes], not negative, summing to 1.
-    attention : float32 [weights], the attention weights, evenly over `max_length` frames, summing to 1.
-    offset : seconds into the recording at which those frames begin.
-    duration : seconds of the recording.
-    warnings : doubts about the sound, in sentences; mostly empty.
-    rejection_threshold : a prediction of less confidence is uncertain.
-    """
-
-    source: str
-    class_names: tuple[str, ...]
-    probabilities: NDArray[np.float32]
-    attention: NDArray[np.float32]
-    duration: float
-    offset: float = 0.0
-    warnings: tuple[str, ...] = ()
-    rejection_threshold: float = 0.0
-
-    @property
-    def is_uncertain(self) -> bool:
-        """Whether the confidence lies below the rejection threshold."""
-        return self.confidence < self.rejection_threshold
-
-    @property
-    def emotion(self) -> str:
-        """The most probable class."""
-        return self.class_names[int(np.argmax(self.probabilities))]
-
-    @property
-    def confidence(self) -> float:
-        """The probability of that class."""
-        return float(np.max(self.probabilities))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,9 +54,13 @@ class Timeline:
 class Predictor:
     """A recogniser ready to use.
 
-    >>> predictor = Predictor.load(Path("outputs/train/2026-01-31_12-00-00"))  # doctest: +SKIP
-    >>> predictor.predict(Path("hello.wav")).emotion  # doctest: +SKIP
-    'happy'
+    >>> import numpy as np
+    >>> from ser import Predictor
+    >>> predictor = Predictor.load("ser-ravdess")
+    >>> hum = 0.1 * np.sin(2 * np.pi * 220 * np.arange(32_000) / 16_000)
+    >>> prediction = predictor.predict((hum, 16_000))  # or "voice.wav", or the bytes of a file
+    >>> prediction.emotion in predictor.class_names, len(prediction.top(3)), prediction.duration
+    (True, 3, 2.0)
     """
 
     def __init__(self, scorer: Scorer, metadata: ModelMetadata) -> None:
@@ -134,15 +98,69 @@ class Predictor:
     def class_names(self) -> tuple[str, ...]:
         return self.metadata.class_names
 
-    def predict(self, source: Path | bytes, *, name: str | None = None) -> Prediction:
-        """Predict the emotion of one recording, at any rate, mono or stereo.
+    def predict(self, source: Source, *, name: str | None = None) -> Prediction:
+        """Predict the emotion of one recording, at any rate, of one to eight channels.
+
+        Parameters
+        ----------
+        source : the path of a sound file (WAV, FLAC, OGG, MP3), its bytes, a file opened as binary, or (samples, rate):
+            an array [samples], [samples, channels] or [channels, samples], floats of full scale 1.0, or int8, int16,
+            int32 or uint8; and Hz.
+        name : becomes `source` of the prediction; the path, where there is one, by default.
 
         Raises
         ------
         AudioError : as `ser.audio.io.read_sound`.
         """
+        name = name or name_of(source)
         recording = pipeline.load_features(source, settings=self.metadata.features, name=name)
-        return self._predict_batch([(name or str(source if isinstance(source, Path) else "sound"), recording)])[0]
+        return self._predict_batch([(name, recording)])[0]
+
+    def predict_many(
+        self, sources: Iterable[Source], *, workers: int = 1, results: Path | str | None = None
+    ) -> Iterator[Prediction | Failure]:
+        """Predict any number of recordings, in order, and yield each result as it comes; memory is bounded.
+
+        A recording that cannot be read yields a `Failure`, and the others go on.
+
+        Parameters
+        ----------
+        sources : as of `predict`; they are taken a few batches ahead.
+        workers : processes that decode and extract features; 0: one a core. With more than one, a script of yours needs
+            `if __name__ == "__main__":`, as every use of `multiprocessing` does.
+        results : a file to which every result is added as one line of JSON (`to_dict`). Where it exists, the sources
+            (here paths) that it has a prediction of are left out: so a run that was stopped goes on, and tries once
+            more what failed. For another model, name another file.
+
+        Raises
+        ------
+        SettingsError : `results` is some other file, or a source is no path, which could not be found again.
+        SerError : a worker died.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from ser import Failure, Predictor
+        >>> hum = 0.1 * np.sin(2 * np.pi * 220 * np.arange(32_000) / 16_000)
+        >>> for result in Predictor.load("ser-ravdess").predict_many([(hum, 16_000), "missing.wav"]):
+        ...     print(result.reason if isinstance(result, Failure) else result.duration)
+        2.0
+        missing.wav: there is no such file.
+        """
+        results = None if results is None else Path(results)
+        finished = set() if results is None else read_finished(results)
+        tasks = _named(sources, finished, only_paths=results is not None)
+        attempt = partial(pipeline.try_load_features, settings=self.metadata.features)
+        outcomes = map_in_workers(attempt, tasks, workers=workers)
+        while batch := list(islice(outcomes, _BATCH)):
+            # One thread for the network: the workers use the cores, and waiting threads only spin.
+            with threadpool_limits(1):
+                read = [(name, outcome) for name, outcome in batch if not isinstance(outcome, str)]
+                predictions = iter(self._predict_batch(read))
+            done = [Failure(source=n, reason=each) if isinstance(each, str) else next(predictions) for n, each in batch]
+            if results is not None:
+                append_results(results, (result.to_dict() for result in done))
+            yield from done
 
     def predict_long(self, sound: Sound, *, name: str) -> Timeline:
         """Predict over a recording of any length: as `predict` where one segment holds it, else by several.
@@ -170,25 +188,24 @@ class Predictor:
         )
         return Timeline(overall=overall, attention_seconds=seconds, segments=tuple(segments))
 
-    def predict_files(self, paths: Sequence[Path], *, workers: int = 0) -> tuple[list[Prediction], dict[Path, str]]:
-        """Predict the emotion of many recordings, by all cores (`workers` 0) and with progress.
+    def predict_files(
+        self, paths: Sequence[Path], *, workers: int = 0, results: Path | None = None
+    ) -> tuple[list[Prediction], dict[Path, str]]:
+        """Collect what `predict_many` yields, by all cores (`workers` 0) and with progress.
 
         Returns
         -------
         predictions : of those that could be read, in the order of `paths`.
         failures : path -> why it could not be read.
         """
-        attempt = partial(pipeline.try_load_features, settings=self.metadata.features)
-        attempts = map_in_workers(attempt, paths, workers=workers)
-        tracked = track(attempts, total=len(paths), description="Scoring", unit="recordings")
-        outcomes = zip(paths, tracked, strict=True)
+        many = self.predict_many(paths, workers=workers, results=results)
         predictions: list[Prediction] = []
         failures: dict[Path, str] = {}
-        # One thread for the network: the workers use the cores, and waiting threads only spin.
-        with threadpool_limits(1):
-            while batch := list(islice(outcomes, _BATCH)):
-                failures |= {path: outcome for path, outcome in batch if isinstance(outcome, str)}
-                predictions += self._predict_batch([(str(p), each) for p, each in batch if not isinstance(each, str)])
+        for result in track(many, total=len(paths), description="Scoring", unit="recordings"):
+            if isinstance(result, Failure):
+                failures[Path(result.source)] = result.reason
+            else:
+                predictions.append(result)
         return predictions, failures
 
     def score(self, features: NDArray[np.float32], lengths: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -247,3 +264,14 @@ class Predictor:
             return []
         features, lengths = zip(*inputs, strict=True)
         return list(zip(*self.scorer(np.stack(features), np.array(lengths, dtype=np.int64)), strict=True))
+
+
+def _named(sources: Iterable[Source], finished: set[str], *, only_paths: bool) -> Iterator[tuple[str, Source]]:
+    """Yield the sources that are not finished with their names, as worker processes can take them."""
+    for source in sources:
+        if only_paths and not isinstance(source, str | Path):
+            kind = type(source).__name__
+            raise SettingsError(f"A source is given as {kind}, but with a results file all should be paths.")
+        name = name_of(source)
+        if name not in finished:
+            yield name, source.read() if isinstance(source, Readable) else source

@@ -77,4 +77,4 @@ def test_without_librosa_one_sentence_names_what_needs_it(settings, message, mon
     monkeypatch.setitem(sys.modules, "librosa", None)  # as if it were not installed
     extract(tone(440.0), FeatureSettings())
     with pytest.raises(SettingsError, match=message):
-        try_load_features(voice_file, settings=settings)
+        try_load_features(("voice", voice_file), settings=settings)

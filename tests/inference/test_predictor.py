@@ -1,3 +1,4 @@
+import json
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +10,7 @@ import torch
 
 from ser.audio.io import read_sound
 from ser.corpora.ravdess import EMOTIONS
-from ser.errors import AudioError, CheckpointError
+from ser.errors import AudioError, CheckpointError, SettingsError
 from ser.evaluation.publish import publish
 from ser.features.extract import extract
 from ser.features.pipeline import load_features
@@ -17,6 +18,7 @@ from ser.features.settings import FeatureSettings
 from ser.inference.checkpoint import load_recogniser
 from ser.inference.onnx_backend import OnnxScorer
 from ser.inference.predictor import Predictor
+from ser.inference.results import Failure, Prediction
 from ser.inference.torch_backend import TorchScorer
 from tests.checkpoints import random_recogniser
 
@@ -97,6 +99,93 @@ def test_a_bad_file_among_good_ones_is_named(predictor, voices, tmp_path):
         predictor.predict(bad)
     assert predictor.predict_files([bad], workers=1)[0] == []
     assert predictor.predict_files([], workers=1) == ([], {})
+
+
+def test_a_prediction_has_plain_values_and_its_most_probable_classes(predictor, voice_file):
+    prediction = predictor.predict(voice_file)
+    values = prediction.to_dict()
+    assert json.loads(json.dumps(values)) == values
+    assert list(values) == ["file", "emotion", "confidence", "uncertain", "probabilities", "duration", "warnings"]
+    assert values["file"] == str(voice_file)
+    assert values["probabilities"] == dict(zip(EMOTIONS, prediction.probabilities.tolist(), strict=True))
+    assert values["warnings"] == [CUT]
+    ranked = sorted(values["probabilities"].items(), key=lambda item: -item[1])
+    assert prediction.top(3) == ranked[:3]
+    assert prediction.top(99) == ranked
+    assert prediction.top(1) == [(prediction.emotion, prediction.confidence)]
+    assert not prediction.is_uncertain
+    assert not values["uncertain"]
+    doubtful = replace(prediction, rejection_threshold=prediction.confidence + 0.01)
+    assert doubtful.is_uncertain
+    assert doubtful.to_dict()["uncertain"]
+
+
+def test_every_kind_of_source_is_predicted_equally(predictor, voice_file):
+    expected = predictor.predict(voice_file)
+    samples, rate = soundfile.read(voice_file, dtype="int16")
+    with voice_file.open("rb") as file:
+        for source in (str(voice_file), voice_file.read_bytes(), file, (samples, rate)):
+            np.testing.assert_array_equal(predictor.predict(source).probabilities, expected.probabilities)
+    assert predictor.predict((samples, rate)).source == "the sound"
+    assert predictor.predict(str(voice_file)).source == str(voice_file)
+    with voice_file.open("rb") as file:
+        one, other, gone = predictor.predict_many([file, (samples, rate), (rate, samples)])
+    for result in (one, other):
+        np.testing.assert_allclose(result.probabilities, expected.probabilities, rtol=0, atol=1e-6)
+    assert one.source == str(voice_file)
+    assert gone == Failure(
+        source="the sound", reason="the sound is a tuple (int, ndarray); give (samples, rate), an array and a whole "
+        "number of Hz."
+    )  # fmt: skip
+
+
+def test_results_come_while_sources_are_taken(predictor, voice_file):
+    taken = []
+    results = predictor.predict_many(taken.append(path) or path for path in [voice_file] * 200)
+    assert isinstance(next(results), Prediction)
+    assert len(taken) < 150
+    assert len(list(results)) == 199
+
+
+def test_a_stopped_run_goes_on_from_its_results(predictor, voices, tmp_path):
+    bad, results = tmp_path / "bad.wav", tmp_path / "results.jsonl"
+    bad.write_text("words")
+    first = list(predictor.predict_many([voices[0], bad, voices[1]], results=results))
+    lines = results.read_text().splitlines()
+    assert [json.loads(line) for line in lines] == [result.to_dict() for result in first]
+    assert json.loads(lines[1]) == {"file": str(bad), "error": first[1].reason}
+
+    results.write_text("\n".join([*lines[:2], lines[2][: len(lines[2]) // 2]]))  # killed while it wrote the third
+    soundfile.write(bad, np.ones(22050) * 0.1, 22050)
+    rest = list(predictor.predict_many(map(str, [voices[0], bad, *voices[1:]]), results=str(results)))
+    assert [result.source for result in rest] == list(map(str, [bad, *voices[1:]]))
+    assert all(isinstance(result, Prediction) for result in rest)
+    written = [json.loads(line) for line in results.read_text().splitlines()]
+    assert written == [*map(json.loads, lines[:2]), *(result.to_dict() for result in rest)]
+    assert list(predictor.predict_many([*voices, bad], results=results)) == []
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"words\n", r"notes\.txt is no results file \(see its line 1\); name another\.$"),
+        (b'{"file": "a.wav"}\n{"name": 1}\n', r"see its line 2"),
+        (b'{"file": "a.wav"}\n[1]\n', r"see its line 2"),
+        (b"words", r"notes\.txt is no results file; name another"),
+        (b"\xff\xfe\n", r"see its line 1"),
+    ],
+)
+def test_another_file_is_not_taken_for_results(predictor, voices, tmp_path, content, message):
+    path = tmp_path / "notes.txt"
+    path.write_bytes(content)
+    with pytest.raises(SettingsError, match=message):
+        next(predictor.predict_many(voices, results=path))
+    assert path.read_bytes() == content
+
+
+def test_only_paths_are_found_again_in_results(predictor, voice_file, tmp_path):
+    with pytest.raises(SettingsError, match=r"A source is given as bytes, but with a results file all should be paths"):
+        list(predictor.predict_many([voice_file, voice_file.read_bytes()], results=tmp_path / "results.jsonl"))
 
 
 def test_all_features_are_scored_a_batch_at_a_time(predictor):
