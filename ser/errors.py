@@ -23,3 +23,18 @@ class DownloadError(SerError):
 
 class CheckpointError(SerError):
     """A checkpoint that is missing, damaged, or not written by this project."""
+
+
+_EXTRAS = {"streamlit": "app", "onnx": "export", "optuna": "tune", "submitit": "launchers", "ray": "launchers"}
+_EXTRAS |= {"wandb": "loggers", "mlflow": "loggers"}
+"""Package, as it is imported -> the extra that brings it, where that is not `train`."""
+
+
+def missing_package(error: ImportError, what: str) -> str:
+    """Return the sentence on `what` needs a package that is not installed, without its full stop.
+
+    >>> missing_package(ModuleNotFoundError(name="torch.nn"), "tiny.ckpt")
+    'tiny.ckpt needs torch, which is not installed: pip install "ser[train]"'
+    """
+    package = str(error.name).partition(".")[0]
+    return f'{what} needs {package}, which is not installed: pip install "ser[{_EXTRAS.get(package, "train")}]"'

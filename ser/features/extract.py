@@ -6,7 +6,7 @@ from types import ModuleType
 import numpy as np
 from numpy.typing import NDArray
 
-from ser.errors import SettingsError
+from ser.errors import SettingsError, missing_package
 from ser.features._analysis import Analysis
 from ser.features._filterbanks import DELTA_WIDTH
 from ser.features._stft import count_frames
@@ -81,5 +81,5 @@ def _import_librosa(settings: FeatureSettings) -> ModuleType:
     except ImportError as error:
         names = [name for name in settings.groups if settings.known_groups[name].fast is None]
         asked = f"groups has {names[0]!r}" if names else f"backend is {settings.backend!r}"
-        raise SettingsError(f"features.{asked}, which needs librosa: install librosa, or choose others.") from error
+        raise SettingsError(f"{missing_package(error, f'features.{asked}, which')}; or choose others.") from error
     return librosa

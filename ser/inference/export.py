@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ser.data.files import write_bytes_atomically
-from ser.errors import CheckpointError, SettingsError
+from ser.errors import CheckpointError, SettingsError, missing_package
 from ser.features.settings import FeatureSettings
 from ser.inference.checkpoint import load_recogniser
 from ser.inference.metadata_file import ONNX, write_metadata
@@ -75,14 +75,12 @@ def onnx_model(recogniser: Recogniser, metadata: ModelMetadata, source: Path) ->
     Raises
     ------
     CheckpointError : the graph's outputs differ from PyTorch's.
-    SettingsError : onnx or onnxruntime is not installed.
+    SettingsError : onnx is not installed.
     """
-    for package in ("onnx", "onnxruntime"):
-        try:
-            importlib.import_module(package)
-        except ImportError as error:
-            needed = f"format=onnx needs {package}, which is not installed"
-            raise SettingsError(f"{needed}: pip install 'ser[export]'.") from error
+    try:
+        importlib.import_module("onnx")  # which torch needs for it
+    except ImportError as error:
+        raise SettingsError(f"{missing_package(error, 'format=onnx')}.") from error
     names = (FEATURES, LENGTHS, PROBABILITIES, ATTENTION)
     settings = metadata.features
     example = torch.zeros(1, settings.n_features, settings.max_length), torch.tensor([settings.max_length])

@@ -5,7 +5,7 @@ import io
 import json
 from collections.abc import Sequence
 
-from ser.inference.predictor import Prediction
+from ser.inference.results import Prediction
 
 
 def as_table(predictions: Sequence[Prediction]) -> str:
@@ -22,19 +22,8 @@ def as_table(predictions: Sequence[Prediction]) -> str:
 
 
 def as_json(predictions: Sequence[Prediction]) -> str:
-    """Return a JSON list of objects: file, emotion, confidence, probabilities by class, duration, warnings."""
-    listed = [
-        {
-            "file": p.source,
-            "emotion": p.emotion,
-            "confidence": p.confidence,
-            "probabilities": dict(zip(p.class_names, map(float, p.probabilities), strict=True)),
-            "duration": p.duration,
-            "warnings": list(p.warnings),
-        }
-        for p in predictions
-    ]
-    return json.dumps(listed, indent=2, ensure_ascii=False) + "\n"
+    """Return a JSON list of `Prediction.to_dict`."""
+    return json.dumps([prediction.to_dict() for prediction in predictions], indent=2, ensure_ascii=False) + "\n"
 
 
 def as_csv(predictions: Sequence[Prediction]) -> str:

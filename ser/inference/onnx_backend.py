@@ -32,7 +32,7 @@ class OnnxScorer:
     """
 
     def __init__(self, model: bytes) -> None:
-        import onnxruntime  # an optional extra; the metadata can be read without it
+        import onnxruntime  # a tenth of a second, and only where a model is of ONNX
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1  # as of torch: many predictions run side by side
@@ -62,7 +62,7 @@ def load_onnx_scorer(path: Path) -> tuple[OnnxScorer, ModelMetadata]:
     try:
         scorer = OnnxScorer(model)
     except ImportError as error:
-        raise CheckpointError(f"{path} needs onnxruntime; install it with `pip install 'ser[onnx]'`.") from error
+        raise CheckpointError(f"{path} needs onnxruntime, which is missing here: pip install onnxruntime.") from error
     except Exception as error:  # onnxruntime's errors have no class in common
         raise CheckpointError(f"{path} is damaged or not an ONNX model ({type(error).__name__}).") from error
     _check_shapes(scorer, metadata, path)

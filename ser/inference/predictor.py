@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits
 from ser.audio.io import SILENCE_PEAK, Readable, Sound, Source, name_of
 from ser.corpora.progress import track
 from ser.data.workers import map_in_workers
-from ser.errors import CheckpointError, SettingsError
+from ser.errors import CheckpointError, SettingsError, missing_package
 from ser.features import pipeline
 from ser.features.pipeline import ModelInput
 from ser.inference.metadata_file import ONNX, SAFETENSORS
@@ -86,12 +86,14 @@ class Predictor:
             return cls(*load_onnx_scorer(path))
         try:
             # torch takes a second to import, and need not be installed.
+            import safetensors.torch  # noqa: F401 - of which the next reads its files
+
             from ser.inference.torch_backend import load_torch_scorer
         except ModuleNotFoundError as error:
             export = f"export {path} --format onnx"
             command = "publish <run> --name <name>" if path.suffix == SAFETENSORS else export
             remedy = f"where it is, write a model that does without: `ser {command}`"
-            raise CheckpointError(f"{path} needs {error.name}, which is not installed here; {remedy}.") from error
+            raise CheckpointError(f"{missing_package(error, str(path))}; or, {remedy}.") from error
         return cls(*load_torch_scorer(path))
 
     @property

@@ -127,7 +127,7 @@ def load_pretrained(path: Path) -> "tuple[Recogniser, ModelMetadata]":
 def _weights_of(name: str) -> list[Path]:
     """Return the files of a model's weights, the one to run first."""
     try:
-        has_torch = importlib.util.find_spec("torch") is not None
+        has_torch = all(importlib.util.find_spec(name) is not None for name in ("torch", "safetensors"))
     except ImportError:  # by a finder that forbids it
         has_torch = False
     paths = [MODELS / f"{name}{suffix}" for suffix in ((SAFETENSORS, ONNX) if has_torch else (ONNX, SAFETENSORS))]
