@@ -1,8 +1,10 @@
 """What `import ser` gives, and what a base install needs for it."""
 
 import json
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from ser.inference.predictor import Predictor
 from ser.inference.pretrained import MODELS
 from ser.inference.results import Failure, Prediction
 
+README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 OPTIONAL = (
     "torch", "lightning", "hydra", "omegaconf", "yaml", "librosa", "sklearn", "torchmetrics", "tensorboard", "scipy",
     "numba", "matplotlib", "pandas", "pyarrow", "pooch", "safetensors", "tabulate", "streamlit", "onnx",
@@ -64,3 +67,15 @@ def test_a_base_install_predicts_by_name_what_the_model_predicts(tmp_path, voice
     assert run(HIDDEN, str(path)) == there
     by_torch = Predictor.load(MODELS / "ser-ravdess.safetensors").predict(path)
     np.testing.assert_allclose(list(there["probabilities"].values()), by_torch.probabilities, rtol=0, atol=1e-6)
+
+
+def test_the_lines_of_the_readme_run(tmp_path, voice, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    soundfile.write("hello.wav", voice, 22050)
+    blocks = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+    assert blocks
+    for block in blocks:
+        exec(compile(block, "README.md", "exec"), {})  # noqa: S102 - our own
+    shown = capsys.readouterr().out
+    assert "'file': 'hello.wav'" in shown
+    assert "missing.wav: there is no such file." in shown
