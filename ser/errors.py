@@ -27,7 +27,7 @@ class CheckpointError(SerError):
 
 _EXTRAS = {"streamlit": "app", "onnx": "export", "optuna": "tune", "submitit": "launchers", "ray": "launchers"}
 _EXTRAS |= {"wandb": "loggers", "mlflow": "loggers"}
-"""Package, as it is imported -> the extra that brings it, where that is not `train`."""
+"""Package, by the name of its import -> the extra that brings it, where that is not `train`."""
 
 
 def missing_package(error: ImportError, what: str) -> str:
