@@ -121,7 +121,7 @@ class Predictor:
     def predict_many(
         self, sources: Iterable[Source], *, workers: int = 1, results: Path | str | None = None
     ) -> Iterator[Prediction | Failure]:
-        """Predict any number of recordings, in order, and yield each result as it comes; memory is bounded.
+        """Predict any number of recordings; yield the results in order, as batches of 64 are done; memory is bounded.
 
         A recording that cannot be read yields a `Failure`, and the others go on.
 
