@@ -13,7 +13,6 @@ from ser.errors import AudioError, SettingsError
 from ser.inference.pretrained import NO_DEFAULT, default_model
 
 
-
 def predict(
     paths: Annotated[list[Path], typer.Argument(help="sound files, and folders of them")],
     model: Annotated[

@@ -17,10 +17,9 @@ from torch import Tensor, nn
 
 from ser.data.files import write_bytes_atomically
 from ser.errors import CheckpointError, SettingsError
-from ser.features.groups import FeatureGroup
 from ser.inference.metadata_file import SAFETENSORS, metadata_path
 from ser.inference.run_folder import find_checkpoint
-from ser.models.metadata import ModelMetadata, read_metadata
+from ser.models.metadata import FeatureGroups, ModelMetadata, read_metadata
 from ser.models.recogniser import Recogniser
 from ser.models.registry import build_recogniser
 
@@ -81,7 +80,7 @@ def load_recogniser(
     path: Path,
     *,
     networks: Networks | None = None,
-    feature_groups: Mapping[str, FeatureGroup] | None = None,
+    feature_groups: FeatureGroups | None = None,
 ) -> tuple[Recogniser, ModelMetadata]:
     """Return the recogniser of a checkpoint, or a run's best one, in evaluation mode on the CPU, and its metadata.
 

@@ -12,7 +12,7 @@ from typing import Any
 from ser.data.files import write_text_atomically
 from ser.errors import CheckpointError
 from ser.features.validation import as_plain
-from ser.models.metadata import ModelMetadata, read_metadata
+from ser.models.metadata import FeatureGroups, ModelMetadata, read_metadata
 
 ONNX, SAFETENSORS = ".onnx", ".safetensors"
 MAX_BYTES = 2**20
@@ -36,8 +36,8 @@ def digest_of(weights: bytes) -> str:
     return hashlib.sha256(weights).hexdigest()
 
 
-def read_metadata_of(path: Path, weights: bytes) -> ModelMetadata:
-    """Return the metadata beside `path`, whose content is `weights`.
+def read_metadata_of(path: Path, weights: bytes, feature_groups: FeatureGroups | None = None) -> ModelMetadata:
+    """Return the metadata beside `path`, whose content is `weights`; `feature_groups` are one's own.
 
     Raises
     ------
@@ -55,7 +55,7 @@ def read_metadata_of(path: Path, weights: bytes) -> ModelMetadata:
     key = ONNX_DIGEST if path.suffix == ONNX and ONNX_DIGEST in content else DIGEST
     if content.get(key) != digest_of(weights):
         raise CheckpointError(f"{path} is not the model of {beside.name} (its SHA-256 differs); write both again.")
-    return read_metadata(content[METADATA], beside)
+    return read_metadata(content[METADATA], beside, feature_groups)
 
 
 def write_metadata(path: Path, weights: bytes, metadata: ModelMetadata, *, onnx: bytes | None = None) -> None:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from ser.errors import CheckpointError
 from ser.inference.metadata_file import metadata_path, read_metadata_of
-from ser.models.metadata import ModelMetadata
+from ser.models.metadata import FeatureGroups, ModelMetadata
 
 # Before ONNX Runtime is imported, here or elsewhere: else it reports its use to its makers, and keeps a mark of the
 # machine in the home folder. Whoever wants that can set the variable to 0.
@@ -46,8 +46,8 @@ class OnnxScorer:
         return probabilities, attention
 
 
-def load_onnx_scorer(path: Path) -> tuple[OnnxScorer, ModelMetadata]:
-    """Read an exported model and the metadata beside it.
+def load_onnx_scorer(path: Path, *, feature_groups: FeatureGroups | None = None) -> tuple[OnnxScorer, ModelMetadata]:
+    """Read an exported model and the metadata beside it; `feature_groups` are one's own.
 
     Raises
     ------
@@ -58,7 +58,7 @@ def load_onnx_scorer(path: Path) -> tuple[OnnxScorer, ModelMetadata]:
         command = "ser export <run>"
         raise CheckpointError(f"{path}: there is no such model; write one with `{command}`.")
     model = path.read_bytes()
-    metadata = read_metadata_of(path, model)
+    metadata = read_metadata_of(path, model, feature_groups)
     try:
         scorer = OnnxScorer(model)
     except ImportError as error:

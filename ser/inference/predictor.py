@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +22,10 @@ from ser.inference.onnx_backend import load_onnx_scorer
 from ser.inference.pretrained import find_model
 from ser.inference.results import Failure, Prediction, append_results, read_finished
 from ser.inference.segments import Segment, attention_over_time, cut_segments
-from ser.models.metadata import ModelMetadata
+from ser.models.metadata import FeatureGroups, ModelMetadata
+
+if TYPE_CHECKING:
+    from ser.inference.checkpoint import Networks
 
 _BATCH = 64
 _SEGMENTS_AT_ONCE = 16
@@ -69,21 +73,30 @@ class Predictor:
         self.metadata = metadata
 
     @classmethod
-    def load(cls, source: Path | str) -> "Predictor":
+    def load(
+        cls,
+        source: Path | str,
+        *,
+        networks: "Networks | None" = None,
+        feature_groups: FeatureGroups | None = None,
+    ) -> "Predictor":
         """Read a model.
 
         Parameters
         ----------
         source : a checkpoint, the folder of a run (its best one is taken), an .onnx or .safetensors file that
             `ser.inference.export` or `ser.evaluation.publish` wrote, or the name of a pretrained model.
+        networks, feature_groups : those of one's own that the model was trained with, by name:
+            `networks={"MyNet": MyNet}`. No file names code; so what a model is made of is ours, or is handed in here.
 
         Raises
         ------
-        CheckpointError : missing, damaged, foreign or hostile; no code of it runs. Or its backend is not installed.
+        CheckpointError : missing, damaged, foreign or hostile; no code of it runs. Or its backend is not installed, or
+            a network or feature group of one's own was not handed in.
         """
         path = find_model(source)
         if path.suffix == ONNX:
-            return cls(*load_onnx_scorer(path))
+            return cls(*load_onnx_scorer(path, feature_groups=feature_groups))
         try:
             # torch takes a second to import, and need not be installed.
             import safetensors.torch  # noqa: F401 - of which the next reads its files
@@ -94,7 +107,7 @@ class Predictor:
             command = "publish <run> --name <name>" if path.suffix == SAFETENSORS else export
             remedy = f"where it is, write a model that does without: `ser {command}`"
             raise CheckpointError(f"{missing_package(error, str(path))}; or, {remedy}.") from error
-        return cls(*load_torch_scorer(path))
+        return cls(*load_torch_scorer(path, networks=networks, feature_groups=feature_groups))
 
     @property
     def class_names(self) -> tuple[str, ...]:

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 from ser.data.files import write_bytes_atomically
 from ser.errors import CheckpointError
 from ser.inference.metadata_file import ONNX, SAFETENSORS, read_metadata_of, read_up_to, write_metadata
-from ser.models.metadata import ModelMetadata
+from ser.models.metadata import FeatureGroups, ModelMetadata
 
 if TYPE_CHECKING:
+    from ser.inference.checkpoint import Networks
     from ser.models.recogniser import Recogniser
 
 MODELS = Path(__file__).parents[1] / "pretrained"
@@ -101,8 +102,12 @@ def write_pretrained(
     write_metadata(path, content, metadata, onnx=onnx)
 
 
-def load_pretrained(path: Path) -> "tuple[Recogniser, ModelMetadata]":
+def load_pretrained(
+    path: Path, *, networks: "Networks | None" = None, feature_groups: FeatureGroups | None = None
+) -> "tuple[Recogniser, ModelMetadata]":
     """Return the recogniser of a .safetensors file, in evaluation mode on the CPU, and the metadata beside it.
+
+    `networks` and `feature_groups` are one's own, by name.
 
     Raises
     ------
@@ -116,12 +121,12 @@ def load_pretrained(path: Path) -> "tuple[Recogniser, ModelMetadata]":
     if not path.is_file():
         raise CheckpointError(f"{path}: there is no such model; write one with `ser publish`.")
     content = read_up_to(path, MAX_BYTES)
-    metadata = read_metadata_of(path, content)
+    metadata = read_metadata_of(path, content, feature_groups)
     try:
         weights = load(content)
     except Exception as error:  # damage shows as errors of several kinds
         raise CheckpointError(f"{path} is damaged or not a .safetensors file ({type(error).__name__}).") from error
-    return recogniser_with(weights, metadata, path), metadata
+    return recogniser_with(weights, metadata, path, networks), metadata
 
 
 def _weights_of(name: str) -> list[Path]:

@@ -6,10 +6,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ser.inference.checkpoint import load_recogniser
+from ser.inference.checkpoint import Networks, load_recogniser
 from ser.inference.metadata_file import SAFETENSORS
 from ser.inference.pretrained import load_pretrained
-from ser.models.metadata import ModelMetadata
+from ser.models.metadata import FeatureGroups, ModelMetadata
 from ser.models.recogniser import Recogniser
 
 
@@ -33,12 +33,15 @@ class TorchScorer:
             return torch.softmax(logits.float() / self.temperature, dim=1).numpy(), attention.float().numpy()
 
 
-def load_torch_scorer(path: Path) -> tuple[TorchScorer, ModelMetadata]:
-    """Read a checkpoint, the best one of a run's folder, or a .safetensors file.
+def load_torch_scorer(
+    path: Path, *, networks: Networks | None = None, feature_groups: FeatureGroups | None = None
+) -> tuple[TorchScorer, ModelMetadata]:
+    """Read a checkpoint, the best one of a run's folder, or a .safetensors file; `networks` and so on are one's own.
 
     Raises
     ------
     CheckpointError : as `load_recogniser` and `load_pretrained`.
     """
-    recogniser, metadata = (load_pretrained if path.suffix == SAFETENSORS else load_recogniser)(path)
+    load = load_pretrained if path.suffix == SAFETENSORS else load_recogniser
+    recogniser, metadata = load(path, networks=networks, feature_groups=feature_groups)
     return TorchScorer(recogniser, temperature=metadata.temperature), metadata

@@ -21,6 +21,8 @@ from ser.features.validation import (
     settings_dataclass,
 )
 
+FeatureGroups = Mapping[str, FeatureGroup]
+
 FORMAT = 1
 
 _MAX_VALUES, _MAX_DEPTH, _MAX_TEXT = 100_000, 32, 10_000
@@ -71,9 +73,7 @@ class ModelMetadata:
             raise SettingsError("class_names holds a name twice.")
 
 
-def read_metadata(
-    values: Mapping[str, Any], path: Path, feature_groups: Mapping[str, FeatureGroup] | None = None
-) -> ModelMetadata:
+def read_metadata(values: Mapping[str, Any], path: Path, feature_groups: FeatureGroups | None = None) -> ModelMetadata:
     """Return the metadata from plain values of the file `path`.
 
     Parameters

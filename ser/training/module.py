@@ -19,10 +19,9 @@ from torchmetrics import Metric, MetricCollection
 from ser.augment.specaugment import mask_spectrogram, mix
 from ser.augment.spectrogram import SpectrogramAugmentSettings, change_sound
 from ser.data.samplers import Batch, epoch_seed
-from ser.features.groups import FeatureGroup
 from ser.features.validation import as_plain
 from ser.inference.checkpoint import ENTRY, load_recogniser
-from ser.models.metadata import ModelMetadata
+from ser.models.metadata import FeatureGroups, ModelMetadata
 from ser.models.recogniser import Recogniser
 from ser.training.loss import CrossEntropy, total_weight
 from ser.training.metrics import METRICS, epoch_metrics
@@ -91,7 +90,7 @@ class EmotionClassifier(L.LightningModule):
         checkpoint_path: str | Path,
         *,
         networks: Mapping[str, type[nn.Module]] | None = None,
-        feature_groups: Mapping[str, FeatureGroup] | None = None,
+        feature_groups: FeatureGroups | None = None,
     ) -> "EmotionClassifier":
         """Read a checkpoint, or the best one of a run's folder, for `trainer.validate`, `test` and `predict`.
 
