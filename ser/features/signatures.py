@@ -22,7 +22,12 @@ def check_keys(values: Iterable[str], known: Iterable[str], *, where: str) -> No
 
 
 def check_arguments(
-    target: Callable[..., Any], values: Mapping[str, Any], *, where: str, given: Collection[str] = ()
+    target: Callable[..., Any],
+    values: Mapping[str, Any],
+    *,
+    where: str,
+    given: Collection[str] = (),
+    n_positional: int = 0,
 ) -> dict[str, Any]:
     """Return `values` as arguments of `target`, which is not called.
 
@@ -33,6 +38,7 @@ def check_arguments(
     ----------
     where : the key of the group, for messages (`"model.network"`).
     given : parameters that the program fills in; a required one of these may be missing, and none may be in `values`.
+    n_positional : how many of the first parameters it fills in besides, whatever their names.
 
     Raises
     ------
@@ -40,6 +46,7 @@ def check_arguments(
     """
     parameters = _parameters(target)
     named = {name: one for name, one in parameters.items() if one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)}
+    given = {*given, *list(named)[:n_positional]}
     if all(one.kind is not one.VAR_KEYWORD for one in parameters.values()):
         check_keys(values, [name for name in named if name not in given], where=where)
     for name, parameter in named.items():
@@ -47,7 +54,7 @@ def check_arguments(
             raise SettingsError(f"{where}.{name} is missing.")
     if not target.__module__.startswith("ser."):
         return dict(values)
-    checked = read_settings(_settings_of(target, named, set(given)), values, where=where)
+    checked = read_settings(_settings_of(target, named, given), values, where=where)
     return {name: getattr(checked, name) for name in values}
 
 

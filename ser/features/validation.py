@@ -107,6 +107,8 @@ def check_order(settings: Any, low: str, high: str) -> None:
 def suggestion(value: str, known: Iterable[str]) -> str:
     """Return `did you mean 'x'?`-style advice: the nearest of `known`, else all of them."""
     known = [str(name) for name in known]
+    if not known:
+        return "there are none here"
     near = difflib.get_close_matches(value, known, n=1)
     return f"did you mean {near[0]!r}" if near else f"known are {', '.join(known)}"
 

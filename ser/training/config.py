@@ -13,12 +13,21 @@ from ser.corpora.selection import DataSettings
 from ser.data.datamodule import EmotionData
 from ser.errors import SettingsError
 from ser.features import validation
+from ser.features.groups import FeatureGroup
 from ser.features.settings import FeatureSettings
 from ser.features.signatures import check_keys
 from ser.features.validation import FractionBelowOne, PositiveNumber, Seed, settings_dataclass, suggestion
 from ser.models.metadata import ModelMetadata
 from ser.models.registry import check_network, is_per_band, network_name
-from ser.training.components import TARGET, arguments_of, build, check_component, find_target
+from ser.training.components import (
+    TARGET,
+    arguments_of,
+    build,
+    build_function,
+    check_component,
+    find_class,
+    find_target,
+)
 from ser.training.metrics import METRICS
 from ser.training.module import EmotionClassifier
 
@@ -119,27 +128,37 @@ def read_run_settings(configuration: Mapping[str, Any]) -> RunSettings:
     SettingsError : the first thing wrong with it, in one sentence.
     """
     values = dict(configuration)
-    for group, key in (("data", "data_class"), ("model", "module_class")):
+    bases: tuple[tuple[str, str, type], ...] = (
+        ("data", "data_class", EmotionData),
+        ("model", "module_class", EmotionClassifier),
+    )
+    for group, key, base in bases:
         if isinstance(values.get(group), Mapping) and TARGET in values[group]:
-            values[key] = find_target(values[group], where=group)
+            values[key] = find_class(values[group], base, where=group)
             values[group] = arguments_of(values[group])
     if isinstance(values.get("model"), Mapping) and "network" in values["model"]:
-        values["network_class"] = find_target(values["model"]["network"], where="model.network")
+        values["network_class"] = find_class(values["model"]["network"], nn.Module, where="model.network")
     if isinstance(values.get("augment"), Mapping) and TARGET in values["augment"]:
         check_component(values["augment"], where="augment", given=("waveform", "sample_rate", "rng"))
-        values["own_augment"] = build(values.pop("augment"), where="augment")
+        values["own_augment"] = build_function(values.pop("augment"), where="augment")
         values["augment"] = {}
     if isinstance(values.get("data"), Mapping) and values["data"].get("reader") is not None:
         reader = values["data"]["reader"]
-        check_component(reader, where="data.reader", given=("root",))
-        values["data"] = {**values["data"], "reader": build({**reader, "_partial_": True}, where="data.reader")}
+        check_component(reader, where="data.reader", n_positional=1)
+        values["data"] = {**values["data"], "reader": build_function(reader, where="data.reader")}
     values["features"] = _with_own_groups(values.get("features"))
     settings = validation.read_settings(RunSettings, values, where="")
     features, model = settings.features, settings.model
-    check_component(model.loss, where="model.loss", given=("class_counts", "n_classes"))
-    check_component(model.optimiser, where="model.optimiser", given=("params",))
+    is_class = isinstance(find_target(model.loss, where="model.loss"), type)
+    check_component(
+        model.loss,
+        where="model.loss",
+        given=("class_counts", "n_classes", "num_classes"),
+        n_positional=0 if is_class else 2,
+    )
+    check_component(model.optimiser, where="model.optimiser", n_positional=1)
     if model.scheduler is not None:
-        check_component(model.scheduler, where="model.scheduler", given=("optimizer", "optimiser", "n_steps"))
+        check_component(model.scheduler, where="model.scheduler", given=("n_steps",), n_positional=1)
     for name, metric in model.metrics.items():
         check_component(metric, where=f"model.metrics.{name}", given=("n_classes", "num_classes"))
     check_network(settings.network_class, settings.metadata())
@@ -156,11 +175,17 @@ def read_run_settings(configuration: Mapping[str, Any]) -> RunSettings:
 
 
 def _with_own_groups(features: Any) -> Any:
-    """Return the group `features` with its `own_groups` built."""
-    if not isinstance(features, Mapping) or not isinstance(own := features.get("own_groups"), Mapping):
+    """Return the group `features` with its `own_groups` built; those that `groups` does not name are its last."""
+    if not isinstance(features, Mapping) or not (own := features.get("own_groups")) or not isinstance(own, Mapping):
         return features
-    where = "features.own_groups"
-    return {**features, "own_groups": {name: build(one, where=f"{where}.{name}") for name, one in own.items()}}
+    built = {}
+    for name, one in own.items():
+        check_component(one, where=f"features.own_groups.{name}")
+        built[name] = build(one, where=f"features.own_groups.{name}", base=FeatureGroup)
+    groups = features.get("groups")
+    if isinstance(groups, list):
+        groups = [*groups, *(name for name in own if name not in groups)]
+    return {**features, "own_groups": built, "groups": groups}
 
 
 def _check_trainer(values: Mapping[str, Any]) -> None:
@@ -186,7 +211,8 @@ def _check_monitored(settings: RunSettings) -> None:
             if values is None:
                 continue
             target = check_component(values, where=f"{group}.{name}")
-            only_ours &= target.__module__.startswith(("ser.", "lightning."))
+            # A logger writes what is logged, and logs nothing of its own.
+            only_ours &= group == "logger" or target.__module__.startswith(("ser.", "lightning."))
             if isinstance(values.get("monitor"), str):
                 monitors.append((f"{group}.{name}.monitor", values["monitor"], values.get("mode", "min")))
     names = [f"{part}/{name}" for part in ("val", "train") for name in (*METRICS, *settings.model.metrics)]

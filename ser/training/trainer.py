@@ -48,7 +48,7 @@ def _build_callbacks(settings: RunSettings, *, has_logger: bool) -> list[Callbac
     for name, values in settings.callbacks.items():
         if values is None:
             continue
-        callback = build(values, where=f"callbacks.{name}")
+        callback = build(values, where=f"callbacks.{name}", base=Callback)
         if isinstance(callback, ProgressBar) and not sys.stdout.isatty():
             continue
         if isinstance(callback, LearningRateMonitor) and not has_logger:
@@ -60,4 +60,8 @@ def _build_callbacks(settings: RunSettings, *, has_logger: bool) -> list[Callbac
 
 
 def _build_loggers(settings: RunSettings) -> list[Logger]:
-    return [build(values, where=f"logger.{name}") for name, values in settings.logger.items() if values is not None]
+    return [
+        build(values, where=f"logger.{name}", base=Logger)
+        for name, values in settings.logger.items()
+        if values is not None
+    ]
