@@ -29,15 +29,15 @@ def fit_to_targets(configuration: DictConfig, overrides: Sequence[str]) -> None:
     """Where an override names another `_target_`, drop the settings of the class before, which the new one lacks.
 
     So `model.network._target_=my_package.MyNet` is all that it takes. Settings that the overrides give stay, to be
-    checked like any other.
+    checked like any other. So do the groups `data` and `model`, whose keys are settings, not arguments.
     """
     given = {override.partition("=")[0].lstrip("+~") for override in overrides}
     for key in given:
         node = OmegaConf.select(configuration, key.removesuffix(f".{TARGET}")) if key.endswith(f".{TARGET}") else None
-        if isinstance(node, DictConfig):
-            where = key.removesuffix(f".{TARGET}")
+        where = key.removesuffix(f".{TARGET}")
+        if isinstance(node, DictConfig) and where not in ("data", "model"):
             target = find_target({TARGET: node[TARGET]}, where=where)
-            arguments = [name for name in arguments_of(node) if f"{where}.{name}" not in given]
+            arguments = [name for name in arguments_of(dict.fromkeys(node)) if f"{where}.{name}" not in given]
             with open_dict(node):
                 for name in set(arguments) - set(accepted(target, dict.fromkeys(arguments))):
                     del node[name]

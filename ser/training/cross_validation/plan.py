@@ -12,7 +12,7 @@ from ser.evaluation.cross_validation.record import FoldRun, Part, run_folder
 from ser.features.validation import read_settings
 from ser.inference.run_folder import CONFIGURATION, run_of
 from ser.training.config import RunSettings, read_run_settings
-from ser.training.configuration import plain, read_configuration
+from ser.training.configuration import fit_to_targets, plain, read_configuration
 from ser.training.cross_validation.command import override_key
 from ser.training.cross_validation.settings import RANDOM, CrossValidationSettings
 from ser.training.launcher import Job, quoted
@@ -62,6 +62,8 @@ def settle(configuration: DictConfig, overrides: Sequence[str]) -> DictConfig:
             raise SettingsError(f"{key} is set by {by} in a cross-validation; leave it out.")
     if configuration.ckpt_path is not None:
         run_of(Path(configuration.ckpt_path))
+    else:
+        fit_to_targets(configuration, overrides)
     folder = Path(configuration.paths.run_dir)
     if not (folder / CONFIGURATION).is_file():
         return configuration
