@@ -186,6 +186,11 @@ def locate_corpus(settings: DataSettings, *, data_dir: Path) -> Path:
     ------
     CorpusError, DownloadError : the corpus is not there and cannot be had.
     """
+    if settings.reader is not None:
+        root, _ = corpus_root(settings.root, default=data_dir)
+        if not root.is_dir():
+            raise CorpusError(f"data.root is {settings.root!r}, but should be the folder that data.reader reads.")
+        return root
     if settings.corpus == "synthetic":
         digest = hashlib.sha256(json.dumps(as_plain(settings.synthetic)).encode()).hexdigest()[:8]
         root = Path(settings.root) if settings.root else data_dir / f"synthetic-{digest}"

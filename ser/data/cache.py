@@ -151,7 +151,8 @@ def _make_entries(task: tuple[Recording, list[tuple[int, Path]]], *, recipe: Rec
             if isinstance(recipe.augment, AugmentSettings):
                 changed = augment(waveform, recipe.augment, sample_rate=rate, rng=rng)
             else:
-                changed = recipe.augment(waveform, sample_rate=rate, rng=rng)
+                own = recipe.augment(waveform, sample_rate=rate, rng=rng)
+                changed = np.asarray(own, dtype=np.float32)  # NumPy's arithmetic easily makes it float64
         write_entry(path, extract(preprocess(changed, recipe.features)[0], recipe.features))
     return None
 
