@@ -11,9 +11,11 @@ from omegaconf import DictConfig
 from ser.cli.hydra_command import hydra_command
 from ser.errors import SerError, SettingsError
 
+log = logging.getLogger(__name__)
 
-def _task(configuration: DictConfig) -> float:
-    """Check the settings, train, report; return the metric that a sweep optimises."""
+
+def _task(configuration: DictConfig) -> float | None:
+    """Check the settings, train, report; return the metric that a sweep optimises, None where it was never logged."""
     # Imported here, so that `--help` and the refusal of a misspelt key are quick.
     from lightning.pytorch.utilities import rank_zero_only
 
@@ -45,7 +47,10 @@ def _task(configuration: DictConfig) -> float:
 
     from ser.training.run import train
 
-    return train(settings, resolved)[settings.optimized_metric]
+    best, metric = train(settings, resolved), settings.optimized_metric
+    if metric not in best:
+        log.warning("optimized_metric is %r, which was never logged; there are %s", metric, ", ".join(best))
+    return best.get(metric)
 
 
 main = partial(hydra_command, _task, "train")

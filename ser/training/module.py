@@ -136,6 +136,7 @@ class EmotionClassifier(L.LightningModule):
         torch.manual_seed(seed)
         self.draws = torch.Generator().manual_seed(seed)
         self._validated = {}
+        self._lr = float(self.trainer.optimizers[0].param_groups[0]["lr"])
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         features, lengths, labels = batch
@@ -183,7 +184,13 @@ class EmotionClassifier(L.LightningModule):
         row = _read("train", self.train_metrics)
         self.log_dict(row)
         row |= self._validated
-        lr = self.trainer.optimizers[0].param_groups[0]["lr"]
+        # What callbacks, or a module of one's own, have logged; without a validation, its last one's values are left.
+        parts = ("train", "val") if self._validated else ("train",)
+        logged = {name: float(value) for name, value in self.trainer.callback_metrics.items() if name not in row}
+        row |= {name: value for name, value in logged.items() if name.partition("/")[0] in parts}
+        # A schedule of epochs has made its step by now.
+        ended_with = self.trainer.optimizers[0].param_groups[0]["lr"]
+        lr = ended_with if self.scheduler_interval == "step" else self._lr
         self.history.append({"epoch": self.current_epoch, "lr": lr, **row})
         log.info("Epoch %d: %s", self.current_epoch, ", ".join(f"{name} {value:.4f}" for name, value in row.items()))
         # Here, before the checkpoints of this epoch are written: they must hold the scheduler's step.

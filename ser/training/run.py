@@ -13,7 +13,8 @@ from typing import Any
 
 import lightning as L
 import torch
-from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from torchmetrics import Metric
 
 import ser
 from ser.data.cache import Prepared
@@ -29,7 +30,7 @@ from ser.inference.torch_backend import TorchScorer
 from ser.models.metadata import ModelMetadata
 from ser.models.registry import build_recogniser, network_name
 from ser.models.utterance_heads import KernelHead
-from ser.training.components import build
+from ser.training.components import build, build_function
 from ser.training.config import RunSettings
 from ser.training.module import EmotionClassifier
 from ser.training.reference_files import write_reference_files
@@ -72,6 +73,9 @@ def train(settings: RunSettings, configuration: Mapping[str, Any]) -> dict[str, 
     if trainer.is_global_zero:
         _write_data_tables(settings.run_dir, data, resumes=checkpoint is not None)
     module = _build_module(settings, data, configuration)
+    for logger in trainer.loggers:
+        if not isinstance(logger, (TensorBoardLogger, CSVLogger)):  # the first gets them with the final metrics
+            logger.log_hyperparams(dict(configuration))
     try:
         trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     except (KeyboardInterrupt, SystemExit):
@@ -157,16 +161,18 @@ def _build_module(settings: RunSettings, data: EmotionData, configuration: Mappi
     class_counts = [counts[name] for name in settings.data.classes]
     model, n_classes = settings.model, len(settings.data.classes)
     given = {"n_classes": n_classes, "num_classes": n_classes}
+    partial = {"_partial_": True}  # the module calls them with its weights, and with its optimiser
     module: EmotionClassifier = settings.module_class(
         recogniser,
         metadata,
-        loss=build(model.loss, where="model.loss", given={**given, "class_counts": class_counts}),
-        optimiser=build(model.optimiser, where="model.optimiser"),
-        scheduler=build(model.scheduler, where="model.scheduler") if model.scheduler else None,
+        loss=build_function(model.loss, where="model.loss", given={**given, "class_counts": class_counts}),
+        optimiser=build({**model.optimiser, **partial}, where="model.optimiser"),
+        scheduler=build({**model.scheduler, **partial}, where="model.scheduler") if model.scheduler else None,
         scheduler_interval=model.scheduler_interval,
         scheduler_monitor=model.scheduler_monitor,
         metrics={
-            name: build(values, where=f"model.metrics.{name}", given=given) for name, values in model.metrics.items()
+            name: build(values, where=f"model.metrics.{name}", given=given, base=Metric)
+            for name, values in model.metrics.items()
         },
         spectrogram=settings.spectrogram,
         seed=seed,
@@ -179,6 +185,8 @@ def _best_epoch(history: Sequence[dict[str, float]], settings: RunSettings) -> d
     monitor, mode = settings.best_epoch_by
     rows = [row for row in history if monitor in row]
     if monitor is None or not rows:
+        if monitor is not None:
+            log.warning("%r was never logged, so the last epoch is kept; there are %s", monitor, ", ".join(history[-1]))
         return history[-1]
     sign = 1 if mode == "min" else -1
     # Lightning takes a metric that is not a number for infinitely bad.
