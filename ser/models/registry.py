@@ -20,11 +20,14 @@ from ser.models.normalisation import Normalisation
 from ser.models.recogniser import Recogniser
 from ser.models.utterance_heads import FunctionalsHead, KernelHead
 
-NETWORKS: dict[str, type[nn.Module]] = {
-    file.name: import_module(f"{networks.__name__}.{file.name}").NETWORK
-    for file in pkgutil.iter_modules(networks.__path__)
-    if not file.name.startswith("_")
-}
+
+def find_networks() -> dict[str, type[nn.Module]]:
+    """Return the networks of the files in `ser.models.networks`: name -> class."""
+    files = [file.name for file in pkgutil.iter_modules(networks.__path__) if not file.name.startswith("_")]
+    return {name: import_module(f"{networks.__name__}.{name}").NETWORK for name in files}
+
+
+NETWORKS = find_networks()
 """Name -> class."""
 
 GIVEN = ("n_features", "n_classes")
