@@ -72,13 +72,19 @@ def find_model(source: Path | str) -> Path:
 
 
 def write_pretrained(
-    path: Path, recogniser: "Recogniser", metadata: ModelMetadata, *, onnx: bytes | None = None
+    path: Path,
+    recogniser: "Recogniser",
+    metadata: ModelMetadata,
+    *,
+    onnx: bytes | None = None,
+    networks: "Networks | None" = None,
 ) -> None:
     """Write weights as `path`, a .safetensors file, and their public metadata beside it.
 
     Parameters
     ----------
     onnx : the content of an .onnx file of the same recogniser, to lie beside it as well; an older one is removed.
+    networks : those of one's own, by name, where the recogniser is of one.
 
     Raises
     ------
@@ -90,7 +96,7 @@ def write_pretrained(
     from ser.inference.checkpoint import recogniser_with
 
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in recogniser.state_dict().items()}
-    recogniser_with(weights, metadata, path)
+    recogniser_with(weights, metadata, path, networks)
     content = save(weights)
     if len(content) > MAX_BYTES:
         raise CheckpointError(f"{path} would have {len(content):,} bytes, but should have {MAX_BYTES:,} at most.")
