@@ -1,7 +1,6 @@
 """Parts of one's own, from a folder outside the package: docs/extend.md is written out there, and every block runs."""
 
 import contextlib
-import inspect
 import json
 import re
 import runpy
@@ -26,7 +25,6 @@ from ser.features.extract import extract
 from ser.features.pipeline import preprocess
 from ser.inference.checkpoint import load_recogniser, read_checkpoint
 from ser.inference.predictor import Predictor
-from ser.inference.torch_backend import TorchScorer
 from ser.models import networks
 from ser.models.registry import build_recogniser, find_networks
 from ser.training.config import read_run_settings
@@ -116,10 +114,9 @@ def history(run):
 @pytest.fixture(scope="module")
 def right(run, data, own):
     """Float [recordings]: the probability of the right class, by the best checkpoint, of the validation part."""
-    recogniser, metadata = load_recogniser(run, **own)
-    prepared = data.prepared["validation"]
-    scores = Predictor(TorchScorer(recogniser), metadata).score(prepared.features, prepared.lengths)
-    labels = [metadata.class_names.index(sample.recording.name.emotion) for sample in prepared.samples]
+    predictor, prepared = Predictor.load(run, **own), data.prepared["validation"]
+    scores = predictor.score(prepared.features, prepared.lengths)
+    labels = [predictor.class_names.index(sample.recording.name.emotion) for sample in prepared.samples]
     return scores[np.arange(len(labels)), labels]
 
 
@@ -238,8 +235,6 @@ def test_a_new_file_in_the_folder_of_networks_is_found(tmp_path, monkeypatch):
 
 
 def test_the_model_predicts_where_its_parts_are_handed_in(run, own, home):
-    if "networks" not in inspect.signature(Predictor.load).parameters:
-        pytest.skip("until Predictor.load takes them")
     (block,) = re.findall(r"^```python\n(from my_network.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
     handed_in = 'networks={"MeanNet": MeanNet}'
     assert handed_in in block
@@ -254,7 +249,7 @@ def test_the_model_predicts_where_its_parts_are_handed_in(run, own, home):
 def test_without_the_network_or_the_group_a_sentence_names_the_argument(run, own):
     for name, example in (("networks", "networks={'MeanNet':"), ("feature_groups", "feature_groups={'flatness':")):
         with pytest.raises(CheckpointError) as caught:
-            load_recogniser(run, **{key: value for key, value in own.items() if key != name})
+            Predictor.load(run, **{key: value for key, value in own.items() if key != name})
         assert example in str(caught.value)
         assert "\n" not in str(caught.value)
 
