@@ -22,9 +22,25 @@ _DPI = 120
 _TRAINING: dict[str, Any] = {"color": "#0072B2", "linestyle": "--"}
 _VALIDATION: dict[str, Any] = {"color": "#D55E00", "linestyle": "-"}
 _PALE = {"alpha": 0.5, "linewidth": 1.2}
+CURVES: dict[str, list[tuple[str, str, dict[str, Any]]]] = {
+    "Loss": [("train/loss", "training", _TRAINING), ("val/loss", "validation", _VALIDATION)],
+    "Accuracy and UAR": [
+        ("train/accuracy", "training accuracy", _TRAINING),
+        ("train/uar", "training UAR", _TRAINING | _PALE),
+        ("val/accuracy", "validation accuracy", _VALIDATION),
+        ("val/uar", "validation UAR", _VALIDATION | _PALE),
+    ],
+    "Learning rate": [("lr", "learning rate", {"color": "black"})],
+}
+"""Panel of the learning curve -> its lines: key of the history, label, style."""
+_AXES: dict[str, dict[str, Any]] = {
+    "Loss": {"ylabel": "cross-entropy"},
+    "Accuracy and UAR": {"ylim": (0, 1.02)},
+    "Learning rate": {"yscale": "log"},
+}
 
 
-def confusion_figure(confusion: ArrayLike, class_names: Sequence[str], *, title: str) -> Figure:
+def confusion_figure(confusion: ArrayLike, class_names: Sequence[str], *, title: str, compact: bool = False) -> Figure:
     """Draw a confusion matrix, coloured by the fraction of the true class.
 
     Each cell shows its count and its fraction of the row in percent, so the diagonal shows the recall of each class.
@@ -34,14 +50,15 @@ def confusion_figure(confusion: ArrayLike, class_names: Sequence[str], *, title:
     ----------
     confusion : integer [classes, classes], rows true, columns predicted.
     class_names : in the order of the matrix.
+    compact : close cells and no colour bar, so that the text can still be read where the figure is shown 10 cm wide.
     """
     counts = np.asarray(confusion)
     support = counts.sum(axis=1, keepdims=True)
     fractions = counts / np.maximum(support, 1)
     places = range(len(class_names))
 
-    side = max(4.0, 0.85 * len(class_names))
-    figure = _new_figure(width=side + 2.4, height=side + 1.1)
+    side = max(2.5, 0.5 * len(class_names)) if compact else max(4.0, 0.85 * len(class_names))
+    figure = _new_figure(width=side + (1.3 if compact else 2.4), height=side + (0.9 if compact else 1.1))
     axes = figure.subplots()
     # Cells need not be exactly square: only then does the layout fit axes, labels and colour bar to each other.
     image = axes.imshow(fractions, cmap="Blues", vmin=0, vmax=1, aspect="auto")
@@ -50,24 +67,29 @@ def confusion_figure(confusion: ArrayLike, class_names: Sequence[str], *, title:
         text = f"{count}\n{fraction:.0%}" if count else "0"
         colour = "white" if fraction > 0.7 else "black" if count else "0.6"
         weight = "bold" if row == column else "normal"
-        axes.text(column, row, text, ha="center", va="center", fontsize=9, fontweight=weight, color=colour)
+        axes.text(
+            column, row, text, ha="center", va="center", fontsize=8 if compact else 9, fontweight=weight, color=colour
+        )
     axes.set_xticks(places, class_names, rotation=35, ha="right", rotation_mode="anchor")
     axes.set_yticks(places, [f"{name} ({n})" for name, n in zip(class_names, support[:, 0], strict=True)])
     axes.tick_params(length=0)
     axes.set(xlabel="predicted", ylabel="true (recordings)")
     axes.set_title("\n".join(textwrap.fill(line, width=int(10.5 * side)) for line in title.splitlines()), fontsize=11)
-    bar = figure.colorbar(image, ax=axes, fraction=0.05, aspect=25, pad=0.02, format=PercentFormatter(xmax=1))
-    bar.set_label("fraction of the true class (diagonal: recall)")
+    if not compact:
+        bar = figure.colorbar(image, ax=axes, fraction=0.05, aspect=25, pad=0.02, format=PercentFormatter(xmax=1))
+        bar.set_label("fraction of the true class (diagonal: recall)")
     return figure
 
 
-def learning_curve_figure(history: Sequence[Mapping[str, float]]) -> Figure:
+def learning_curve_figure(history: Sequence[Mapping[str, float]], panels: Sequence[str] = tuple(CURVES)) -> Figure:
     """Draw loss, accuracy and UAR, and learning rate over the epochs, and mark the epoch of lowest validation loss.
 
     Parameters
     ----------
     history : one mapping an epoch, at least one, with the keys "epoch" (integer), "train/loss", "val/loss",
-        "train/accuracy", "val/accuracy", "train/uar", "val/uar" (fractions in [0, 1]) and "lr".
+        "train/accuracy", "val/accuracy", "train/uar", "val/uar" (fractions in [0, 1]) and "lr"; what was never
+        measured may be missing.
+    panels : those of `CURVES` to draw, side by side.
 
     Raises
     ------
@@ -76,28 +98,23 @@ def learning_curve_figure(history: Sequence[Mapping[str, float]]) -> Figure:
     if not history:
         raise ValueError("the history is empty: there is no epoch to draw.")
     table = pd.DataFrame(history)
-    epochs = table["epoch"]
-    best = table.sort_values("val/loss", kind="stable")["epoch"].iloc[0]  # a loss that is not a number is put last
-    marker = "o" if len(table) == 1 else ""  # one point makes no line
+    epochs, best = table["epoch"], None
+    if "val/loss" in table:
+        best = table.sort_values("val/loss", kind="stable")["epoch"].iloc[0]  # a loss that is not a number is put last
 
-    figure = _new_figure(width=14, height=4.2)
-    loss, accuracy, rate = figure.subplots(1, 3)
-    for axes, key, label, style in (
-        (loss, "train/loss", "training", _TRAINING),
-        (loss, "val/loss", "validation", _VALIDATION),
-        (accuracy, "train/accuracy", "training accuracy", _TRAINING),
-        (accuracy, "train/uar", "training UAR", _TRAINING | _PALE),
-        (accuracy, "val/accuracy", "validation accuracy", _VALIDATION),
-        (accuracy, "val/uar", "validation UAR", _VALIDATION | _PALE),
-        (rate, "lr", "learning rate", {"color": "black"}),
-    ):
-        axes.plot(epochs, table[key], label=label, marker=marker, **style)
-    loss.set(title="Loss", ylabel="cross-entropy")
-    accuracy.set(title="Accuracy and UAR", ylim=(0, 1.02))
-    accuracy.yaxis.set_major_formatter(PercentFormatter(xmax=1))
-    rate.set(title="Learning rate", yscale="log")
-    for axes in (loss, accuracy, rate):
-        axes.axvline(best, color="0.5", linestyle=":", zorder=0, label=f"lowest validation loss (epoch {best})")
+    figure = _new_figure(width=14 / 3 * len(panels), height=4.2)
+    all_axes = figure.subplots(1, len(panels), squeeze=False)[0]
+    for title, axes in zip(panels, all_axes, strict=True):
+        for key, label, style in CURVES[title]:
+            if key in table:
+                points = table[["epoch", key]].dropna()  # an epoch that was not validated would break the line
+                marker = "o" if len(points) == 1 else ""  # one point makes no line
+                axes.plot(points["epoch"], points[key], label=label, marker=marker, **style)
+        axes.set(title=title, **_AXES[title])
+        if title == "Accuracy and UAR":
+            axes.yaxis.set_major_formatter(PercentFormatter(xmax=1))
+        if best is not None:
+            axes.axvline(best, color="0.5", linestyle=":", zorder=0, label=f"lowest validation loss (epoch {best})")
         axes.set_xlabel("epoch")
         axes.set_xlim(min(epochs) - 0.5, max(epochs) + 0.5)  # a single epoch has no span of its own
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))

@@ -94,6 +94,28 @@ def test_a_loss_that_is_not_a_number_is_the_best_only_without_another(undefined,
     assert f"lowest validation loss (epoch {best})" in lines_of(learning_curve_figure(history).axes[0])
 
 
+def test_epochs_without_validation_leave_one_line_and_a_run_without_any_has_its_training_curves():
+    history = history_of(5)
+    for epoch in (0, 2, 4):
+        del history[epoch]["val/loss"]
+    line = lines_of(learning_curve_figure(history).axes[0])["validation"]
+    assert (list(line.get_xdata()), list(line.get_ydata())) == ([1, 3], [5, 1])
+    for epoch in history:
+        epoch.pop("val/loss", None)
+    figure = learning_curve_figure(history, ["Loss"])
+    assert [axes.get_title() for axes in figure.axes] == ["Loss"]
+    assert set(lines_of(figure.axes[0])) == {"training"}
+
+
+def test_a_compact_confusion_matrix_can_be_read_where_it_is_small():
+    figure = confusion_figure(np.full((8, 8), 888), [f"emotion {k}" for k in range(8)], title="", compact=True)
+    assert_all_text_is_inside(figure)
+    (axes,) = figure.axes  # no colour bar
+    cell = axes.get_window_extent().width / 8
+    assert max(text.get_window_extent().width for text in axes.texts) < cell
+    assert min(text.get_fontsize() for text in axes.texts) / (72 * figure.get_figwidth()) * 400 > 7.5  # px of 400
+
+
 def test_an_empty_history_is_refused():
     with pytest.raises(ValueError, match="no epoch"):
         learning_curve_figure([])
