@@ -14,8 +14,8 @@ from ser.errors import SerError
 def _task(configuration: DictConfig) -> float:
     """Check the settings of all runs, run them, report; return the validation score that a sweep optimises."""
     from ser.training.configuration import discard_unused
-    from ser.training.cross_validation.command import remember_overrides
     from ser.training.cross_validation.plan import plan, settle
+    from ser.training.overrides import remember_overrides
 
     folder = Path(configuration.paths.run_dir)
     try:

@@ -13,9 +13,9 @@ from ser.features.validation import read_settings
 from ser.inference.run_folder import CONFIGURATION, run_of
 from ser.training.config import RunSettings, read_run_settings
 from ser.training.configuration import fit_to_targets, plain, read_configuration
-from ser.training.cross_validation.command import override_key
 from ser.training.cross_validation.settings import RANDOM, CrossValidationSettings
 from ser.training.launcher import Job, quoted
+from ser.training.overrides import override_key
 
 _OWN = {field.name for field in fields(CrossValidationSettings)}
 _FREE = {*_OWN, "score_test", "ckpt_path"}  # they change no network, so a resumed cross-validation may change them

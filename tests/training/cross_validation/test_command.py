@@ -1,5 +1,6 @@
-from ser.training.cross_validation.command import begun_by, remember_overrides
+from ser.training.cross_validation.command import begun_by
 from ser.training.cross_validation.settings import CrossValidationSettings
+from ser.training.overrides import remember_overrides
 
 
 def test_the_command_is_told_without_what_is_of_the_machine(tmp_path):
