@@ -2,9 +2,10 @@
 
 from functools import partial
 
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from ser.cli.hydra_command import hydra_command
+from ser.cli.hydra_command import default_settings, hydra_command
 
 
 def _task(configuration: DictConfig) -> float:
@@ -12,8 +13,11 @@ def _task(configuration: DictConfig) -> float:
     from ser.evaluation.evaluate import EvaluationSettings, evaluate
     from ser.features.validation import read_settings
     from ser.training.configuration import plain
+    from ser.training.overrides import command_line
 
-    evaluation = evaluate(read_settings(EvaluationSettings, plain(configuration), where="evaluate"))
+    settings = read_settings(EvaluationSettings, plain(configuration), where="evaluate")
+    command = command_line("evaluate.py", HydraConfig.get().overrides.task)
+    evaluation = evaluate(settings, command=command, defaults=default_settings)
     return float(evaluation.results["overall"]["accuracy"])
 
 

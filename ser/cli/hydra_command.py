@@ -4,11 +4,12 @@ import functools
 import logging
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import hydra
+from hydra import compose
 from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
@@ -54,6 +55,20 @@ def hydra_command(task: Callable[[DictConfig], Any], config_name: str, arguments
 
 def _is_override(word: str) -> bool:
     return word.startswith("~") or ("=" in word and not word.startswith("-"))
+
+
+def default_settings(of_run: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the configuration of `train.py` without overrides, as plain values, in the folders of a run.
+
+    For use in a task. None where `of_run`, the configuration of that run, names no folders.
+    """
+    from ser.training.configuration import plain
+
+    if "paths" not in of_run:
+        return None
+    configuration = compose("train")
+    configuration.paths = of_run["paths"]
+    return plain(configuration)
 
 
 def _status(act: Callable[[], object]) -> int:

@@ -8,7 +8,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from ser.cli.hydra_command import hydra_command
+from ser.cli.hydra_command import default_settings, hydra_command
 from ser.errors import SerError, SettingsError
 
 log = logging.getLogger(__name__)
@@ -21,6 +21,7 @@ def _task(configuration: DictConfig) -> float | None:
 
     from ser.training.config import read_run_settings
     from ser.training.configuration import discard_unused, fit_to_targets, plain, resumed, write_configuration
+    from ser.training.overrides import read_overrides, remember_overrides
 
     is_first = getattr(rank_zero_only, "rank", 0) == 0  # of the processes of several devices
     if not is_first:
@@ -44,10 +45,13 @@ def _task(configuration: DictConfig) -> float | None:
         raise
     if is_first:
         write_configuration(settings.run_dir, resolved)
+        remember_overrides(settings.run_dir, hydra.overrides.task)
 
     from ser.training.run import train
 
-    best, metric = train(settings, resolved), settings.optimized_metric
+    overrides = read_overrides(settings.run_dir)
+    best = train(settings, resolved, overrides=overrides, defaults=default_settings)
+    metric = settings.optimized_metric
     if metric not in best:
         log.warning("optimized_metric is %r, which was never logged; there are %s", metric, ", ".join(best))
     return best.get(metric)

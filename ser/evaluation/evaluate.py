@@ -1,8 +1,9 @@
 """Score a checkpoint on recordings whose names give the true emotion, from sound to report."""
 
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
+from typing import Any
 
 from ser.corpora.manifest import Recording, corpus_root, find_recordings
 from ser.corpora.ravdess import CHANNELS
@@ -37,8 +38,18 @@ class EvaluationSettings:
     workers: Natural = 0
 
 
-def evaluate(settings: EvaluationSettings) -> Evaluation:
+def evaluate(
+    settings: EvaluationSettings,
+    *,
+    command: str = "",
+    defaults: Callable[[Mapping[str, Any]], Mapping[str, Any] | None] | None = None,
+) -> Evaluation:
     """Score, print and write `test_metrics.txt` and its companions; list what could not be read in `unreadable.csv`.
+
+    Parameters
+    ----------
+    command : that repeats it, for the report.
+    defaults : returns the configuration that a run like that of the model has without overrides, for the report.
 
     Raises
     ------
@@ -51,6 +62,8 @@ def evaluate(settings: EvaluationSettings) -> Evaluation:
         raise SettingsError(
             f"evaluate.checkpoint is missing; train a model with `python train.py` and name its run. {NO_DEFAULT}"
         )
+    from ser.evaluation.html_report import REPORT, write_html_report  # --help does not load matplotlib
+
     predictor = Predictor.load(source)
     recordings, protocol = _recordings_to_score(settings, predictor.metadata)
     output_dir = Path(settings.output_dir)
@@ -64,6 +77,15 @@ def evaluate(settings: EvaluationSettings) -> Evaluation:
     probabilities = [prediction.probabilities for prediction in predictions]
     evaluation = score_predictions(names, probabilities, predictor.class_names, protocol=protocol)
     write_evaluation(evaluation, output_dir, prefix="test")
+    write_html_report(
+        output_dir / REPORT,
+        {"test": evaluation},
+        predictor.metadata,
+        title=f"Evaluation of {source}",
+        command=command,
+        sounds={recording.stem: recording.path for recording in recordings},
+        defaults=defaults(predictor.metadata.configuration) if defaults else None,
+    )
     log.info("%s\n%s", format_metrics(evaluation.results), format_confusion_matrix(evaluation.results))
     for path, reason in failures.items():
         log.warning("Left out: %s: %s", path, reason)

@@ -40,7 +40,7 @@ _AXES: dict[str, dict[str, Any]] = {
 }
 
 
-def confusion_figure(confusion: ArrayLike, class_names: Sequence[str], *, title: str, compact: bool = False) -> Figure:
+def confusion_figure(confusion: ArrayLike, class_names: Sequence[str], *, title: str, cell: float = 0.85) -> Figure:
     """Draw a confusion matrix, coloured by the fraction of the true class.
 
     Each cell shows its count and its fraction of the row in percent, so the diagonal shows the recall of each class.
@@ -50,32 +50,34 @@ def confusion_figure(confusion: ArrayLike, class_names: Sequence[str], *, title:
     ----------
     confusion : integer [classes, classes], rows true, columns predicted.
     class_names : in the order of the matrix.
-    compact : close cells and no colour bar, so that the text can still be read where the figure is shown 10 cm wide.
+    cell : width of a cell in inches. Below 0.8 there is no colour bar, and below 0.45 no count, so that the text can
+        still be read where the figure is shown a few centimetres wide.
     """
     counts = np.asarray(confusion)
     support = counts.sum(axis=1, keepdims=True)
     fractions = counts / np.maximum(support, 1)
     places = range(len(class_names))
 
-    side = max(2.5, 0.5 * len(class_names)) if compact else max(4.0, 0.85 * len(class_names))
-    figure = _new_figure(width=side + (1.3 if compact else 2.4), height=side + (0.9 if compact else 1.1))
+    has_bar, has_counts = cell >= 0.8, cell >= 0.45
+    side = max(4.0 if has_bar else 2.5, cell * len(class_names))
+    figure = _new_figure(width=side + (2.4 if has_bar else 1.1), height=side + (1.1 if has_bar else 0.9))
     axes = figure.subplots()
     # Cells need not be exactly square: only then does the layout fit axes, labels and colour bar to each other.
     image = axes.imshow(fractions, cmap="Blues", vmin=0, vmax=1, aspect="auto")
     for (row, column), count in np.ndenumerate(counts):
         fraction = fractions[row, column]
-        text = f"{count}\n{fraction:.0%}" if count else "0"
+        text = f"{count}\n{fraction:.0%}" if has_counts and count else f"{fraction:.0%}" if count else "0"
         colour = "white" if fraction > 0.7 else "black" if count else "0.6"
         weight = "bold" if row == column else "normal"
         axes.text(
-            column, row, text, ha="center", va="center", fontsize=8 if compact else 9, fontweight=weight, color=colour
+            column, row, text, ha="center", va="center", fontsize=9 if has_bar else 8, fontweight=weight, color=colour
         )
     axes.set_xticks(places, class_names, rotation=35, ha="right", rotation_mode="anchor")
     axes.set_yticks(places, [f"{name} ({n})" for name, n in zip(class_names, support[:, 0], strict=True)])
     axes.tick_params(length=0)
     axes.set(xlabel="predicted", ylabel="true (recordings)")
     axes.set_title("\n".join(textwrap.fill(line, width=int(10.5 * side)) for line in title.splitlines()), fontsize=11)
-    if not compact:
+    if has_bar:
         bar = figure.colorbar(image, ax=axes, fraction=0.05, aspect=25, pad=0.02, format=PercentFormatter(xmax=1))
         bar.set_label("fraction of the true class (diagonal: recall)")
     return figure

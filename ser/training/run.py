@@ -6,14 +6,14 @@ import math
 import platform
 import warnings
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 import torch
-from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from lightning.pytorch.loggers import CSVLogger
 from torchmetrics import Metric
 
 import ser
@@ -27,13 +27,14 @@ from ser.inference.checkpoint import load_recogniser
 from ser.inference.predictor import Predictor
 from ser.inference.run_folder import LAST, find_checkpoint
 from ser.inference.torch_backend import TorchScorer
-from ser.models.metadata import ModelMetadata
 from ser.models.registry import build_recogniser, network_name
 from ser.models.utterance_heads import KernelHead
 from ser.training.components import build, build_function
 from ser.training.config import RunSettings
 from ser.training.module import EmotionClassifier
+from ser.training.overrides import command_to_repeat, overridden
 from ser.training.reference_files import write_reference_files
+from ser.training.tensorboard import RunTensorBoardLogger
 from ser.training.trainer import build_trainer
 from ser.training.utterance_head import fit_functionals, fit_kernel
 
@@ -42,12 +43,20 @@ log = logging.getLogger(__name__)
 _LIBRARIES = ("torch", "lightning", "numpy", "scipy", "librosa", "soundfile", "soxr", "scikit-learn")
 
 
-def train(settings: RunSettings, configuration: Mapping[str, Any]) -> dict[str, float]:
+def train(
+    settings: RunSettings,
+    configuration: Mapping[str, Any],
+    *,
+    overrides: Sequence[str] | None = None,
+    defaults: Callable[[Mapping[str, Any]], Mapping[str, Any] | None] | None = None,
+) -> dict[str, float]:
     """Train, choose the best epoch, score it, and write everything into the run's folder.
 
     Parameters
     ----------
     configuration : the resolved configuration as plain values, kept in the checkpoints.
+    overrides : those that the run was begun with, for its report and TensorBoard; None: they are not known.
+    defaults : returns the configuration that a run like this one has without overrides, for the report.
 
     Returns
     -------
@@ -74,7 +83,9 @@ def train(settings: RunSettings, configuration: Mapping[str, Any]) -> dict[str, 
         _write_data_tables(settings.run_dir, data, resumes=checkpoint is not None)
     module = _build_module(settings, data, configuration)
     for logger in trainer.loggers:
-        if not isinstance(logger, (TensorBoardLogger, CSVLogger)):  # the first gets them with the final metrics
+        if isinstance(logger, RunTensorBoardLogger):
+            logger.log_settings(overridden(configuration, overrides))
+        elif not isinstance(logger, CSVLogger):  # it would copy config.yaml
             logger.log_hyperparams(dict(configuration))
     try:
         trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
@@ -85,7 +96,10 @@ def train(settings: RunSettings, configuration: Mapping[str, Any]) -> dict[str, 
     if getattr(trainer, "fast_dev_run", False):
         log.info("A batch of training and one of validation went through (trainer.fast_dev_run); nothing is kept")
     elif trainer.is_global_zero:
-        _report(settings, data, module.history, trainer, best_epoch=int(best["epoch"]))
+        command = command_to_repeat(settings.run_dir, overrides)
+        _report(
+            settings, data, module, trainer, command=command, defaults=defaults(configuration) if defaults else None
+        )
     return best
 
 
@@ -196,15 +210,17 @@ def _best_epoch(history: Sequence[dict[str, float]], settings: RunSettings) -> d
 def _report(
     settings: RunSettings,
     data: EmotionData,
-    history: Sequence[dict[str, float]],
+    module: EmotionClassifier,
     trainer: L.Trainer,
     *,
-    best_epoch: int,
+    command: str,
+    defaults: Mapping[str, Any] | None,
 ) -> None:
     """Score the best checkpoint and write the reports, the learning curve and the loggers' last entries."""
     from ser.evaluation.figures import learning_curve_figure, save_figure
+    from ser.evaluation.html_report import REPORT, write_html_report
 
-    run_dir = settings.run_dir
+    run_dir, evaluations = settings.run_dir, {}
     # The file is scored, read as its users will read it, not the module in memory.
     own_network = {network_name(settings.network_class): settings.network_class}
     recogniser, metadata = load_recogniser(
@@ -215,15 +231,27 @@ def _report(
     write_evaluation(validation, run_dir, prefix="val")
     log.info("Validation, best epoch\n%s", format_metrics(validation.results))
     if data.split.test and settings.score_test:
-        test = _evaluate(predictor, data.prepared["test"])
+        test = evaluations["test"] = _evaluate(predictor, data.prepared["test"])
         write_evaluation(test, run_dir / "test", prefix="test")
         log.info("Test\n%s", format_metrics(test.results))
-    save_figure(learning_curve_figure(history), run_dir / "learning_curve.png")
+    save_figure(learning_curve_figure(module.history), run_dir / "learning_curve.png")
+    recordings = [sample.recording for part in data.prepared.values() for sample in part.samples]
+    sounds = {recording.stem: recording.path for recording in recordings}
+    write_html_report(
+        run_dir / REPORT,
+        evaluations | {"val": validation},
+        metadata,
+        title=f"{settings.run_name}, {run_dir.name}",
+        command=command,
+        sounds=sounds,
+        history=module.history,
+        defaults=defaults,
+    )
     if settings.reference_files and not settings.per_band:
         write_reference_files(run_dir, recogniser, data.scaler, class_names=metadata.class_names)
     for logger in trainer.loggers:
-        if isinstance(logger, TensorBoardLogger):
-            _log_outcome(logger, validation, metadata, epoch=best_epoch)
+        if isinstance(logger, RunTensorBoardLogger):
+            logger.log_outcome(validation, sounds)
         logger.finalize("success")
     log.info("Everything of this run is in %s", run_dir)
 
@@ -232,14 +260,3 @@ def _evaluate(predictor: Predictor, prepared: Prepared) -> Evaluation:
     names = [sample.recording.name for sample in prepared.samples]
     probabilities = predictor.score(prepared.features, prepared.lengths)
     return score_predictions(names, probabilities, predictor.class_names, protocol=predictor.metadata.protocol)
-
-
-def _log_outcome(logger: TensorBoardLogger, evaluation: Evaluation, metadata: ModelMetadata, *, epoch: int) -> None:
-    """Add the confusion matrix, and the settings with the final metrics: TensorBoard's images and HParams tab."""
-    from ser.evaluation.figures import confusion_figure
-
-    results = evaluation.results
-    figure = confusion_figure(results["confusion_matrix"], results["class_names"], title="Validation")
-    logger.experiment.add_figure("val/confusion_matrix", figure, global_step=epoch)
-    final = {f"final/{name}": value for name, value in results["overall"].items()}
-    logger.log_hyperparams(metadata.configuration, metrics=final)

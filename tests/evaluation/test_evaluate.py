@@ -63,10 +63,13 @@ def test_a_model_of_synthetic_voices_says_so(score, few):
     assert SEEN not in metrics["protocol"]
 
 
-def test_what_was_kept_out_is_scored_with_the_words_of_the_run(score, few):
+def test_what_was_kept_out_is_scored_with_the_words_of_the_run(score, few, tmp_path):
     kept_out = tuple(sorted(path.stem for path in few.iterdir())[:3])
     metrics = score(metadata={"scored_recordings": kept_out}, root=str(few))
     assert (metrics["n_recordings"], metrics["protocol"]) == (3, "Random weights: nothing was learnt.")
+    report = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert '<p class="protocol">Random weights: nothing was learnt.</p>' in report
+    assert f"<dd>{metrics['overall']['uar']:.2%}</dd>" in report
     metrics = score(metadata={"scored_recordings": kept_out}, test_dir=str(few))
     assert "9 of 12 are not among those that the run kept from training" in metrics["protocol"]
 

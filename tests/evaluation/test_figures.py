@@ -107,13 +107,15 @@ def test_epochs_without_validation_leave_one_line_and_a_run_without_any_has_its_
     assert set(lines_of(figure.axes[0])) == {"training"}
 
 
-def test_a_compact_confusion_matrix_can_be_read_where_it_is_small():
-    figure = confusion_figure(np.full((8, 8), 888), [f"emotion {k}" for k in range(8)], title="", compact=True)
+@pytest.mark.parametrize(("cell", "shown_px", "text"), [(0.5, 380, "888\n12%"), (0.36, 230, "12%")])
+def test_a_small_confusion_matrix_can_be_read_where_it_is_shown(cell, shown_px, text):
+    figure = confusion_figure(np.full((8, 8), 888), [f"emotion {k}" for k in range(8)], title="Title", cell=cell)
     assert_all_text_is_inside(figure)
     (axes,) = figure.axes  # no colour bar
-    cell = axes.get_window_extent().width / 8
-    assert max(text.get_window_extent().width for text in axes.texts) < cell
-    assert min(text.get_fontsize() for text in axes.texts) / (72 * figure.get_figwidth()) * 400 > 7.5  # px of 400
+    assert {one.get_text() for one in axes.texts} == {text}
+    assert max(one.get_window_extent().width for one in axes.texts) < axes.get_window_extent().width / 8
+    points_to_px = shown_px / (72 * figure.get_figheight())
+    assert min(one.get_fontsize() for one in axes.texts) * points_to_px > 6.5
 
 
 def test_an_empty_history_is_refused():

@@ -1,0 +1,166 @@
+"""`report.html`: a run or an evaluation as one page that needs nothing beside it and no network."""
+
+import base64
+import io
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from matplotlib.figure import Figure
+
+from ser.data.files import write_text_atomically
+from ser.errors import AudioError
+from ser.evaluation.clips import encode_clip, read_clip
+from ser.evaluation.figures import CURVES, confusion_figure, learning_curve_figure, reliability_figure
+from ser.evaluation.metrics import HEADLINES, group_metrics, reliability_bins
+from ser.evaluation.predictions import class_numbers, probabilities_of
+from ser.evaluation.report import Evaluation
+from ser.evaluation.tables import class_rows, percent
+from ser.models.metadata import ModelMetadata
+
+REPORT = "report.html"
+_N_ERRORS = 10
+_NAMES = {"val": "Validation", "test": "Test"}
+_NONE = "-"
+_TEMPLATE = Path(__file__).with_suffix(".html")
+
+
+def write_html_report(
+    path: Path,
+    evaluations: Mapping[str, Evaluation],
+    metadata: ModelMetadata,
+    *,
+    title: str,
+    command: str,
+    sounds: Mapping[str, Path],
+    history: Sequence[Mapping[str, float]] = (),
+    defaults: Mapping[str, Any] | None = None,
+) -> None:
+    """Write the page: scores, figures, tables and the worst errors of each evaluation, curves, settings, the command.
+
+    Whatever names and settings hold is text on the page, never markup.
+
+    Parameters
+    ----------
+    evaluations : the part of the data, "val" or "test" -> what was scored; at least one. The protocol of the first
+        stands on top.
+    title : such as the name of the run.
+    command : that repeats it.
+    sounds : name of a recording, without suffix -> its file; of a recording that is missing there, or that cannot be
+        read, the page has no player.
+    history : the learning curve, as in `ser.evaluation.figures.learning_curve_figure`; empty: no curves.
+    defaults : the configuration without any override; what differs from it in that of the model comes first. None: it
+        is not known.
+
+    Raises
+    ------
+    OSError : the file cannot be written; it names it.
+    """
+    loader = jinja2.FileSystemLoader(_TEMPLATE.parent)
+    environment = jinja2.Environment(
+        loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    settings = dict(_flat(metadata.configuration))
+    page = environment.get_template(_TEMPLATE.name).render(
+        title=title,
+        protocol=next(iter(evaluations.values())).results["protocol"],
+        parts=[_part(prefix, evaluation, sounds) for prefix, evaluation in evaluations.items()],
+        curves=[_picture(learning_curve_figure(history, [panel]), f"{panel} by epoch.") for panel in CURVES]
+        if history
+        else [],
+        settings=[(key, _text(value)) for key, value in sorted(settings.items())],
+        differing=None if defaults is None or not settings else _differing(settings, dict(_flat(defaults))),
+        command=command,
+        corpus=metadata.corpus_root,
+        versions=metadata.versions,
+    )
+    write_text_atomically(path, page)
+
+
+def _part(prefix: str, evaluation: Evaluation, sounds: Mapping[str, Path]) -> dict[str, Any]:
+    """Return what the template shows of one evaluation."""
+    table, results = evaluation.predictions, evaluation.results
+    probabilities, name = probabilities_of(table), _NAMES[prefix]
+    bins = reliability_bins(probabilities, class_numbers(table))
+    matrix = confusion_figure(results["confusion_matrix"], results["class_names"], title="", cell=0.5)
+    calibration = reliability_figure({name.lower(): bins}, title="")
+    wrong = table[class_numbers(table) != class_numbers(table, "predicted")]
+    worst = wrong.sort_values(["confidence", "file"], ascending=[False, True]).head(_N_ERRORS)
+    actors = sorted(table["actor"].unique())
+    return {
+        "prefix": prefix,
+        "name": name,
+        "protocol": results["protocol"],
+        "scores": [
+            ("recordings", str(results["n_recordings"])),
+            *((label, percent(results["overall"][key])) for key, label in HEADLINES.items()),
+            ("calibration error", percent(results["expected_calibration_error"])),
+        ],
+        "pictures": [
+            _picture(matrix, f"{name}: confusion matrix, coloured by the fraction of the true class."),
+            _picture(calibration, f"{name}: accuracy over confidence, and the number of predictions."),
+        ],
+        "classes": class_rows(results["per_class"]),
+        "channels": _group_rows("channel", results["by_channel"]) if len(results["by_channel"]) > 1 else [],
+        "speakers": _group_rows("speaker", group_metrics(table, table["actor"], actors)),
+        "n_errors": len(wrong),
+        "errors": [
+            {
+                "file": row["file"],
+                "actor": row["actor"],
+                "channel": row["channel"],
+                "true": row["true"],
+                "predicted": row["predicted"],
+                "confidence": percent(row["confidence"]),
+                "of_truth": percent(row[f"p_{row['true']}"]),
+                "sound": _sound(sounds.get(row["file"])),
+            }
+            for row in worst.to_dict("records")
+        ],
+    }
+
+
+def _group_rows(what: str, groups: Mapping[Any, Mapping[str, Any]]) -> list[list[str]]:
+    rows = [[what, *HEADLINES.values(), "recordings"]]
+    for name, metrics in groups.items():
+        rows.append([str(name), *(percent(metrics[key]) for key in HEADLINES), str(metrics["n_recordings"])])
+    return rows
+
+
+def _picture(figure: Figure, caption: str) -> dict[str, str]:
+    content = io.BytesIO()
+    figure.savefig(content, format="svg", metadata={"Date": None})
+    return {"caption": caption, "data": _data_uri("image/svg+xml", content.getvalue())}
+
+
+def _sound(path: Path | None) -> str | None:
+    if path is None:
+        return None
+    try:
+        return _data_uri(*encode_clip(read_clip(path)))
+    except AudioError:
+        return None
+
+
+def _data_uri(kind: str, content: bytes) -> str:
+    return f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}"
+
+
+def _differing(settings: Mapping[str, Any], defaults: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """Return key, value and default of what differs; a dash for what is in one of them only."""
+    keys = sorted(key for key in {*settings, *defaults} if settings.get(key, _NONE) != defaults.get(key, _NONE))
+    return [(key, _text(settings.get(key, _NONE)), _text(defaults.get(key, _NONE))) for key in keys]
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in values.items():
+        if isinstance(value, Mapping) and value:
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
