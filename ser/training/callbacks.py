@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, WeightAveraging
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, RichProgressBar, WeightAveraging
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch import Tensor
 
@@ -94,6 +94,26 @@ class ResumableEarlyStopping(EarlyStopping):
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if self.wait_count >= self.patience:
             trainer.should_stop = True
+
+
+class RunProgressBar(RichProgressBar):
+    """A progress bar with the loss and the validation UAR, and without the version of a logger.
+
+    Parameters
+    ----------
+    refresh_rate : it is drawn anew after so many batches.
+    leave : whether the bar of each epoch stays.
+    """
+
+    def __init__(self, refresh_rate: Positive = 1, leave: bool = False) -> None:
+        super().__init__(refresh_rate, leave)
+
+    def get_metrics(
+        self, trainer: L.Trainer, pl_module: L.LightningModule
+    ) -> dict[str, int | str | float | dict[str, float]]:
+        metrics = super().get_metrics(trainer, pl_module)
+        metrics.pop("v_num", None)
+        return metrics
 
 
 class EmaWeightAveraging(WeightAveraging):
