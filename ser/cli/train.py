@@ -21,7 +21,7 @@ def _task(configuration: DictConfig) -> float | None:
 
     from ser.training.config import read_run_settings
     from ser.training.configuration import discard_unused, fit_to_targets, plain, resumed, write_configuration
-    from ser.training.overrides import read_overrides, remember_overrides
+    from ser.training.overrides import overrides_of_run, remember_overrides
 
     is_first = getattr(rank_zero_only, "rank", 0) == 0  # of the processes of several devices
     if not is_first:
@@ -49,7 +49,7 @@ def _task(configuration: DictConfig) -> float | None:
 
     from ser.training.run import train
 
-    overrides = read_overrides(settings.run_dir)
+    overrides = overrides_of_run(settings.run_dir, resolved)
     best = train(settings, resolved, overrides=overrides, defaults=default_settings)
     metric = settings.optimized_metric
     if metric not in best:

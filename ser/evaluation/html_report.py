@@ -47,7 +47,7 @@ def write_html_report(
     evaluations : the part of the data, "val" or "test" -> what was scored; at least one. The protocol of the first
         stands on top.
     title : such as the name of the run.
-    command : that repeats it.
+    command : that repeats it; empty where it is not known.
     sounds : name of a recording, without suffix -> its file; of a recording that is missing there, or that cannot be
         read, the page has no player.
     history : the learning curve, as in `ser.evaluation.figures.learning_curve_figure`; empty: no curves.

@@ -14,6 +14,7 @@ NOT_OF_THE_RECIPE = re.compile(
     r"|reference_files|jobs|folds|seeds"
 )
 """Keys that a person sets for a machine or an occasion; they change no network."""
+_OF_CROSS_VALIDATION = re.compile(r"folds|seeds|jobs|bootstrap_\w+|target_selective_accuracy|ckpt_path")
 _PLAIN = re.compile(r"[\w@%+=:,./\[\]-]*")
 
 
@@ -25,9 +26,23 @@ def remember_overrides(folder: Path, overrides: Sequence[str]) -> None:
 
 
 def read_overrides(folder: Path) -> list[str] | None:
-    """Return those arguments, or None where they were not kept: a run of a cross-validation is begun without any."""
+    """Return those arguments, or None where they were not kept."""
     path = folder / OVERRIDES
     return path.read_text(encoding="utf-8").splitlines() if path.is_file() else None
+
+
+def overrides_of_run(run_dir: Path, configuration: Mapping[str, Any]) -> list[str] | None:
+    """Return the overrides that train a run alone: its own, or those of its cross-validation, with its fold and seed.
+
+    None where they are not known.
+    """
+    own = read_overrides(run_dir)
+    if own is not None or (of_all := read_overrides(run_dir.parent)) is None:
+        return own
+    data, seed = configuration["data"], configuration["seed"]
+    fold = "null" if data["fold"] is None else data["fold"]
+    kept = [one for one in of_all if not _OF_CROSS_VALIDATION.fullmatch(override_key(one))]
+    return [*kept, f"data.split={data['split']}", f"data.fold={fold}", f"seed={seed}"]
 
 
 def override_key(override: str) -> str:
@@ -38,17 +53,6 @@ def override_key(override: str) -> str:
 def command_line(script: str, words: Sequence[str]) -> str:
     """Return the line to type: `python <script>` and the words, in quotes where a shell would change them."""
     return " ".join([f"python {script}", *(_quoted(word) for word in words)])
-
-
-def command_to_repeat(run_dir: Path, overrides: Sequence[str] | None) -> str:
-    """Return the command that trains the same anew; where the overrides are not known, from the settings in the folder.
-
-    A run of a cross-validation has no command of its own.
-    """
-    if overrides is not None:
-        return command_line("train.py", overrides)
-    fresh = "paths.run_dir=${hydra:runtime.output_dir}"
-    return command_line("train.py", ["--config-dir", str(run_dir), "--config-name", "config", fresh])
 
 
 def overridden(

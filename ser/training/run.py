@@ -32,7 +32,7 @@ from ser.models.utterance_heads import KernelHead
 from ser.training.components import build, build_function
 from ser.training.config import RunSettings
 from ser.training.module import EmotionClassifier
-from ser.training.overrides import command_to_repeat, overridden
+from ser.training.overrides import command_line, overridden
 from ser.training.reference_files import write_reference_files
 from ser.training.tensorboard import RunTensorBoardLogger
 from ser.training.trainer import build_trainer
@@ -96,7 +96,7 @@ def train(
     if getattr(trainer, "fast_dev_run", False):
         log.info("A batch of training and one of validation went through (trainer.fast_dev_run); nothing is kept")
     elif trainer.is_global_zero:
-        command = command_to_repeat(settings.run_dir, overrides)
+        command = "" if overrides is None else command_line("train.py", overrides)
         _report(
             settings, data, module, trainer, command=command, defaults=defaults(configuration) if defaults else None
         )

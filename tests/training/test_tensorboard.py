@@ -13,17 +13,7 @@ from tensorboard.plugins.hparams import api_pb2
 from tensorboard.plugins.hparams.backend_context import Context
 from tensorboard.plugins.hparams.list_session_groups import Handler
 
-from ser.training.overrides import overridden, read_overrides, remember_overrides
 from ser.training.tensorboard import RunTensorBoardLogger
-
-CONFIGURATION = {
-    "run_name": "speaker_independent",
-    "seed": 43,
-    "data": {"fold": 2, "classes": ["calm", "sad"], "root": None},
-    "model": {"lr": 3e-4, "network": {"_target_": "a.B"}},
-    "trainer": {"accelerator": "cpu", "max_epochs": 3},
-    "score_test": False,
-}
 
 
 def events_below(folder: Path) -> EventMultiplexer:
@@ -124,26 +114,3 @@ def test_a_run_shows_its_best_epoch_five_recordings_and_a_confusion_matrix(debug
     assert len({tag.split(": ")[1].split(",")[0] for tag in sounds}) == 5, "five emotions"
     (protocol,) = events.Tensors("tb/best", "protocol/text_summary")
     assert protocol.tensor_proto.string_val[0].startswith(b"Speaker-dependent")
-
-
-@pytest.mark.parametrize(
-    ("overrides", "columns"),
-    [
-        (["model.lr=3e-4", "seed=43"], {"model.lr": 3e-4, "seed": 43}),
-        (["experiment=speaker_independent", "data.fold=2"], {"experiment": "speaker_independent", "data.fold": 2}),
-        (["+model/network=a", "data.classes=[calm,sad]"], {"model/network": "a", "data.classes": "['calm', 'sad']"}),
-        (["~logger.csv", "model=b"], {"logger.csv": "removed", "model": "b"}),
-        (["score_test=false", "trainer.accelerator=cpu", "paths.output_dir=x"],
-         {"experiment": "speaker_independent", "seed": 43, "data.fold": 2}),
-        (None, {"experiment": "speaker_independent", "seed": 43, "data.fold": 2}),
-    ],
-)  # fmt: skip
-def test_the_columns_are_what_the_command_gave(overrides, columns):
-    assert overridden(CONFIGURATION, overrides) == columns
-
-
-def test_a_resumed_run_keeps_the_overrides_that_began_it(tmp_path):
-    assert read_overrides(tmp_path) is None
-    remember_overrides(tmp_path, ["seed=1", "model.lr=1"])
-    remember_overrides(tmp_path, [f"ckpt_path={tmp_path}", "trainer.max_epochs=9"])
-    assert read_overrides(tmp_path) == ["seed=1", "model.lr=1"]
