@@ -16,7 +16,7 @@ def _task(configuration: DictConfig) -> float:
     from ser.training.overrides import command_line
 
     settings = read_settings(EvaluationSettings, plain(configuration), where="evaluate")
-    command = command_line("evaluate.py", HydraConfig.get().overrides.task)
+    command = command_line("ser evaluate", HydraConfig.get().overrides.task)
     evaluation = evaluate(settings, command=command, defaults=default_settings)
     return float(evaluation.results["overall"]["accuracy"])
 

@@ -50,9 +50,9 @@ def override_key(override: str) -> str:
     return override.partition("=")[0].lstrip("+~")
 
 
-def command_line(script: str, words: Sequence[str]) -> str:
-    """Return the line to type: `python <script>` and the words, in quotes where a shell would change them."""
-    return " ".join([f"python {script}", *(_quoted(word) for word in words)])
+def command_line(program: str, words: Sequence[str]) -> str:
+    """Return the line to type: a program, such as "ser train", and words, in quotes where a shell would change them."""
+    return " ".join([program, *(_quoted(word) for word in words)])
 
 
 def overridden(

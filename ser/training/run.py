@@ -96,7 +96,7 @@ def train(
     if getattr(trainer, "fast_dev_run", False):
         log.info("A batch of training and one of validation went through (trainer.fast_dev_run); nothing is kept")
     elif trainer.is_global_zero:
-        command = "" if overrides is None else command_line("train.py", overrides)
+        command = "" if overrides is None else command_line("ser train", overrides)
         _report(
             settings, data, module, trainer, command=command, defaults=defaults(configuration) if defaults else None
         )

@@ -126,7 +126,7 @@ def test_settings_and_command_are_those_of_the_run(of_run, debug_run):
     assert not [key for key in differing if key.startswith("paths.") or key.endswith("dirpath")]
     (every,) = (rows for rows in of_run.tables if rows[0] == ["setting", "value"])
     assert ["seed", "42"] in every
-    assert "python train.py experiment=debug reference_files=true paths.output_dir=" in of_run.text
+    assert "ser train experiment=debug reference_files=true paths.output_dir=" in of_run.text
     assert (debug_run / "overrides.txt").read_text().startswith("experiment=debug\n")
     assert "lightning 2." in of_run.text
 
@@ -155,7 +155,7 @@ def page(tiny_metadata, tmp_path):
         for row, (_, predicted, sure) in zip(probabilities, rows, strict=True):
             row[CLASSES.index(predicted)] = sure
         evaluation = score_predictions(names, probabilities, CLASSES, protocol=settings.pop("protocol", "made up"))
-        options = {"title": "Title", "command": "python train.py"} | settings
+        options = {"title": "Title", "command": "ser train"} | settings
         write_html_report(tmp_path / "report.html", {"test": evaluation}, metadata, sounds=sounds or {}, **options)
         return Page(tmp_path / "report.html")
 
