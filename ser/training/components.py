@@ -3,6 +3,7 @@
 import difflib
 import inspect
 import logging
+import re
 import sys
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, TypeVar
@@ -81,6 +82,11 @@ def find_class(values: Mapping[str, Any], base: type[T], *, where: str) -> type[
     return target
 
 
+def is_of_library(target: Callable[..., Any]) -> bool:
+    """Whether a component is ours, PyTorch's or Lightning's, not a user's own."""
+    return target.__module__.partition(".")[0] in _LIBRARIES
+
+
 def arguments_of(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return the entries of a component that are arguments, without Hydra's own."""
     return {key: value for key, value in values.items() if key not in _OF_HYDRA}
@@ -128,8 +134,8 @@ def build(
             raise SettingsError(f"{where} cannot be set up: {' '.join(str(error).split())}") from error
         if isinstance(cause, ModuleNotFoundError):
             raise SettingsError(f"{where} needs a package that is not installed: {cause}") from cause
-        if target.__module__.partition(".")[0] in _LIBRARIES:
-            raise SettingsError(f"{where} cannot be set up so: {' '.join(str(cause).split())}") from cause
+        if is_of_library(target):
+            raise SettingsError(_refusal(values, cause, where=where)) from cause
         raise cause from None
     if base is not None and not isinstance(made, base):
         whole = f"{base.__module__}.{base.__name__}"
@@ -146,3 +152,15 @@ def build_function(values: Mapping[str, Any], *, where: str, given: Mapping[str,
     """
     is_class = isinstance(find_target(values, where=where), type)
     return build(values if is_class else {**values, "_partial_": True}, where=where, given=given)
+
+
+def _refusal(values: Mapping[str, Any], cause: BaseException, *, where: str) -> str:
+    """Return what a library has against the values that its message names, else against all of them."""
+    message = " ".join(str(cause).split())
+    words = set(re.findall(r"\w+", message.lower()))
+    named = [
+        f"{where}.{key} is {value!r}"
+        for key, value in arguments_of(values).items()
+        if key.lower() in words or (isinstance(value, str) and repr(value) in message)
+    ]
+    return f"{' and '.join(named)}, which is refused: {message}" if named else f"{where} is refused: {message}"

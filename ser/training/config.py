@@ -5,7 +5,9 @@ from dataclasses import field
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
 from torch import nn
+from torch.optim import Adam
 
 from ser.augment.spectrogram import SpectrogramAugmentSettings
 from ser.augment.waveform import AugmentSettings
@@ -15,7 +17,6 @@ from ser.errors import SettingsError
 from ser.features import validation
 from ser.features.groups import FeatureGroup
 from ser.features.settings import FeatureSettings
-from ser.features.signatures import check_keys
 from ser.features.validation import FractionBelowOne, PositiveNumber, Seed, settings_dataclass, suggestion
 from ser.models.metadata import ModelMetadata
 from ser.models.registry import check_network, is_per_band, network_name
@@ -27,6 +28,7 @@ from ser.training.components import (
     check_component,
     find_class,
     find_target,
+    is_of_library,
 )
 from ser.training.metrics import METRICS
 from ser.training.module import EmotionClassifier
@@ -117,7 +119,14 @@ class RunSettings:
         )
 
 
-_SET_BY_US = ("self", "logger", "callbacks", "default_root_dir", "enable_progress_bar")
+_SET_BY_US = {
+    "logger": "choose loggers by the group logger",
+    "callbacks": "choose callbacks by the group callbacks",
+    "default_root_dir": "give paths.run_dir",
+    "enable_progress_bar": "leave the bar out with ~callbacks.progress_bar",
+    "use_distributed_sampler": "the batches are shared out over devices by the datamodule's own sampler",
+}
+"""Arguments of the trainer that the program fills in, and what is given instead."""
 
 
 def read_run_settings(configuration: Mapping[str, Any]) -> RunSettings:
@@ -127,6 +136,8 @@ def read_run_settings(configuration: Mapping[str, Any]) -> RunSettings:
     ------
     SettingsError : the first thing wrong with it, in one sentence.
     """
+    if not isinstance(configuration, Mapping):
+        raise SettingsError(f"The configuration is {configuration!r}, but should be a group of settings.")
     values = dict(configuration)
     bases: tuple[tuple[str, str, type], ...] = (
         ("data", "data_class", EmotionData),
@@ -146,7 +157,8 @@ def read_run_settings(configuration: Mapping[str, Any]) -> RunSettings:
         reader = values["data"]["reader"]
         check_component(reader, where="data.reader", n_positional=1)
         values["data"] = {**values["data"], "reader": build_function(reader, where="data.reader")}
-    values["features"] = _with_own_groups(values.get("features"))
+    if "features" in values:
+        values["features"] = _with_own_groups(values["features"])
     settings = validation.read_settings(RunSettings, values, where="")
     features, model = settings.features, settings.model
     is_class = isinstance(find_target(model.loss, where="model.loss"), type)
@@ -156,11 +168,9 @@ def read_run_settings(configuration: Mapping[str, Any]) -> RunSettings:
         given=("class_counts", "n_classes", "num_classes"),
         n_positional=0 if is_class else 2,
     )
-    check_component(model.optimiser, where="model.optimiser", n_positional=1)
-    if model.scheduler is not None:
-        check_component(model.scheduler, where="model.scheduler", given=("n_steps",), n_positional=1)
     for name, metric in model.metrics.items():
         check_component(metric, where=f"model.metrics.{name}", given=("n_classes", "num_classes"))
+    _check_optimiser(model)
     check_network(settings.network_class, settings.metadata())
     takes_logmel = settings.per_band and (model.utterance_head or features.groups == ("logmel",))
     if settings.spectrogram.changes_anything and not takes_logmel:
@@ -172,6 +182,21 @@ def read_run_settings(configuration: Mapping[str, Any]) -> RunSettings:
     _check_trainer(settings.trainer)
     _check_monitored(settings)
     return settings
+
+
+def _check_optimiser(model: ModelSettings) -> None:
+    """Check optimiser and schedule, and make those of libraries for one weight: they refuse bad values only then."""
+    target = check_component(model.optimiser, where="model.optimiser", n_positional=1)
+    weights = [nn.Parameter(torch.zeros(1))]
+    optimiser: Any = Adam(weights, lr=model.lr)
+    if is_of_library(target):
+        optimiser = build({**model.optimiser, "_partial_": False}, where="model.optimiser", given={"params": weights})
+    if model.scheduler is None:
+        return
+    target = check_component(model.scheduler, where="model.scheduler", given=("n_steps",), n_positional=1)
+    if is_of_library(target):
+        given = {"optimizer": optimiser, "n_steps": 10}
+        build({**model.scheduler, "_partial_": False}, where="model.scheduler", given=given)
 
 
 def _with_own_groups(features: Any) -> Any:
@@ -190,13 +215,19 @@ def _with_own_groups(features: Any) -> Any:
 
 def _check_trainer(values: Mapping[str, Any]) -> None:
     """Bind the group `trainer` to the signature of Lightning's Trainer, so that a misspelt key stops here."""
-    check_keys([key for key in values if key in _SET_BY_US], (), where="trainer")
-    check_component(values, where="trainer", given=_SET_BY_US)
-    epochs = values.get("max_epochs", 1)
-    if epochs is not None and (not isinstance(epochs, int) or epochs < 1):
-        raise SettingsError(f"trainer.max_epochs is {epochs!r}, but should be at least 1.")
-    if values.get("limit_train_batches") == 0:
-        raise SettingsError("trainer.limit_train_batches is 0, so nothing would be trained; give 1 or more.")
+    for key in _SET_BY_US:
+        if key in values:
+            raise SettingsError(f"trainer.{key} is set by the program; {_SET_BY_US[key]}.")
+    check_component(values, where="trainer", given=tuple(_SET_BY_US))
+    # What Lightning takes and then divides by, or trains nothing with.
+    for key in ("max_epochs", "max_steps", "accumulate_grad_batches", "check_val_every_n_epoch"):
+        value = values.get(key)
+        if value is not None and (not isinstance(value, int) or value < 1) and (key, value) != ("max_steps", -1):
+            no_limit = ", or -1 for no limit" if key == "max_steps" else ""
+            raise SettingsError(f"trainer.{key} is {value!r}, but should be a whole number of at least 1{no_limit}.")
+    for key in ("limit_train_batches", "val_check_interval"):
+        if values.get(key) == 0:
+            raise SettingsError(f"trainer.{key} is 0, but should be 1 or more batches, or a fraction of them above 0.")
 
 
 def _check_monitored(settings: RunSettings) -> None:

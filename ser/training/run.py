@@ -13,6 +13,7 @@ from typing import Any
 
 import lightning as L
 import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.loggers import CSVLogger
 from torchmetrics import Metric
 
@@ -21,7 +22,7 @@ from ser.data.cache import Prepared
 from ser.data.datamodule import EmotionData, format_split
 from ser.data.files import write_text_atomically
 from ser.data.workers import keep_freed_memory
-from ser.errors import CheckpointError, CorpusError
+from ser.errors import CheckpointError, CorpusError, SettingsError
 from ser.evaluation.report import Evaluation, failure_table, format_metrics, score_predictions, write_evaluation
 from ser.inference.checkpoint import load_recogniser
 from ser.inference.predictor import Predictor
@@ -92,6 +93,11 @@ def train(
     except (KeyboardInterrupt, SystemExit):
         log.warning("Interrupted; go on with: python train.py ckpt_path=%s", settings.run_dir)
         raise
+    except (MisconfigurationException, ValueError) as error:
+        if not _is_raised_by_lightning(error):
+            raise
+        # What the trainer cannot know before it has the data, such as a fraction of its batches that is less than one.
+        raise SettingsError(f"trainer refuses these settings: {' '.join(str(error).split())}") from error
     best = _best_epoch(module.history, settings)
     if getattr(trainer, "fast_dev_run", False):
         log.info("A batch of training and one of validation went through (trainer.fast_dev_run); nothing is kept")
@@ -101,6 +107,13 @@ def train(
             settings, data, module, trainer, command=command, defaults=defaults(configuration) if defaults else None
         )
     return best
+
+
+def _is_raised_by_lightning(error: BaseException) -> bool:
+    place = error.__traceback__
+    while place is not None and place.tb_next is not None:
+        place = place.tb_next
+    return place is not None and str(place.tb_frame.f_globals.get("__name__")).startswith("lightning.")
 
 
 def _checkpoint_to_resume(settings: RunSettings) -> Path | None:

@@ -115,7 +115,9 @@ def test_a_sweep_writes_one_sorted_table_the_same_by_both_launchers(train, tiny,
         ("experiment=orignal", "Could not find 'experiment/orignal'"),
         ("+trainer.max_epoch=3", "trainer.max_epoch is not a setting; did you mean 'max_epochs'"),
         ("data.root=/no/such/folder", "/no/such/folder is not a folder; set data.root"),
-        ("trainer.accelerator=gpux", "trainer cannot be set up so"),
+        ("trainer.accelerator=gpux", "trainer.accelerator is 'gpux', which is refused"),
+        ("model.network._target_=no.Such", "model.network._target_ is 'no.Such', which cannot be imported"),
+        ("model.scheduler.factor=2", "model.scheduler.factor is 2, which is refused"),
     ],
 )
 def test_wrong_settings_are_one_sentence(override, sentence, train):

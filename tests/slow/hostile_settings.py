@@ -19,14 +19,15 @@ from tests.slow.attacks import Attack, attacks_by
 
 OVERRIDES = (
     "model._target_=os.mkdir +model.path=CANARY", "model.network._target_=os.mkdir +model.network.path=CANARY",
-    "+features._target_=os.mkdir", "trainer._target_=os.mkdir", "+logger.mine._target_=os.mkdir",
-    "+callbacks.mine._target_=os.mkdir", "+model._partial_=true +model._args_=[CANARY]",
-    "model.network._target_=os.system", "model.loss._target_=os.system", "model.optimiser._target_=os",
-    "+trainer.callbacks=[os.mkdir]", "+trainer.plugin=[os.mkdir]", "+evil.key=1",
+    "data._target_=os.mkdir +data.path=CANARY", "trainer._target_=os.mkdir +trainer.path=CANARY",
+    "+features._target_=os.mkdir", "+logger.mine._target_=os.mkdir", "model.loss._target_=os.mkdir",
+    "model.optimiser._target_=os.mkdir +model.optimiser.path=CANARY", "+model._partial_=true +model._args_=[CANARY]",
+    "+data._args_=[CANARY]", "+model.name=os.system", "model.network._target_=../../os", "+evil.key=1",
+    "+trainer.callbacks=[os.mkdir]", "+trainer.default_root_dir=CANARY", "+callbacks.mine._target_=CANARY",
     "+model.lrr=1", "model.lr='__import__(\"os\")'", "model.lr=nan", "model.lr=inf", f"model.lr={'9' * 400}",
     f"features.max_length={10**12}", "model.network.lstm_layers=1000000000", "+features.groups=[[[[[[1]]]]]]",
 )  # fmt: skip
-"""Overrides of `train.py`, each refused before anything is touched."""
+"""Overrides of `train.py`, each refused before anything is touched; a callback that exists would be the user's own."""
 RUNS = (
     b"model: !!python/module:os\n", b"model: !evil x\n", b"a: &a {x: 1}\nb: &b {<<: *a, y: *a}\nc: {<<: *b}\n",
     b"word\n", b"", b"model: ${evil:CANARY}\n", b"a: ${b}\nb: ${a}\n", b"a: ${a}\n", b"model: ???\n",

@@ -1,8 +1,10 @@
-import copy
+import dataclasses
+import inspect
 from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_dir
+from hydra.utils import get_object
 from omegaconf import OmegaConf
 
 from ser.augment.waveform import AugmentSettings
@@ -10,15 +12,22 @@ from ser.cli.hydra_command import _run_folder
 from ser.corpora.selection import DataSettings
 from ser.errors import SettingsError
 from ser.features.settings import FeatureSettings
-from ser.features.validation import as_plain, read_settings
-from ser.models.registry import ARCHITECTURES
-from ser.training.config import CallbackSettings, LoggerSettings, PathSettings, RunSettings, read_run_settings
+from ser.features.validation import as_plain
+from ser.models.registry import NETWORKS
+from ser.training.components import arguments_of
+from ser.training.config import ModelSettings, PathSettings, RunSettings, read_run_settings
 from ser.training.configuration import plain
-from ser.training.module import ModelSettings
+from ser.training.trainer import build_trainer
 
 CONF = Path(__file__).parents[2] / "conf"
-MINIMAL = {group: {} for group in ("data", "features", "augment", "model", "callbacks", "logger")} | {
-    "trainer": {"max_epochs": 3},
+COMPONENTS = ("network", "loss", "optimiser", "scheduler")
+MINIMAL = {group: {} for group in ("data", "features", "augment")} | {
+    "model": {
+        "network": {"_target_": "ser.models.networks.cnn_bilstm_luong.CnnBiLstmLuong"},
+        "loss": {"_target_": "ser.training.loss.CrossEntropy"},
+        "optimiser": {"_target_": "ser.training.optimiser.adam", "_partial_": True, "lr": 1e-4},
+    },
+    "trainer": {"_target_": "lightning.Trainer"},
     "paths": {"output_dir": "o", "run_dir": "o/run", "cache_dir": "o/cache", "data_dir": "data"},
     "seed": 42,
     "run_name": "test",
@@ -37,8 +46,8 @@ def names(group):
 
 
 def put(keys, value):
-    """MINIMAL with one more key, `keys` being dotted."""
-    configuration = copy.deepcopy(MINIMAL)
+    """The configuration with one more key or another value, `keys` being dotted."""
+    configuration = composed()
     *groups, last = keys.split(".")
     place = configuration
     for group in groups:
@@ -50,28 +59,47 @@ def put(keys, value):
 def test_the_configuration_says_what_the_code_does_by_default():
     configuration = composed()
     settings = read_run_settings(configuration)
-    network_settings = ARCHITECTURES[settings.model.name].settings
-    assert read_settings(network_settings, settings.model.network, where="network") == network_settings()
-    assert settings.model == ModelSettings(network=settings.model.network)
+    network, loss, optimiser, scheduler = (configuration["model"][key] for key in COMPONENTS)
+    assert settings.model == ModelSettings(network=network, loss=loss, optimiser=optimiser, scheduler=scheduler)
     assert settings == RunSettings(
         data=DataSettings(),
         features=FeatureSettings(),
         augment=AugmentSettings(),
         model=settings.model,
         trainer=configuration["trainer"],
-        callbacks=CallbackSettings(),
-        logger=LoggerSettings(),
+        callbacks=configuration["callbacks"],
+        logger=configuration["logger"],
         paths=PathSettings(output_dir="outputs", run_dir="outputs/run", cache_dir="outputs/cache", data_dir="data"),
         seed=42,
         run_name="train",
+        network_class=NETWORKS["cnn_bilstm_luong"],
     )
+
+
+@pytest.mark.parametrize("choice", ["model=residual_bilstm callbacks=last_epoch_ema", "model=cnn_bilstm_luong"])
+def test_the_components_of_the_configuration_have_the_defaults_of_their_classes(choice):
+    configuration = composed("features.groups=[logmel]", *choice.split())
+    model, callbacks = configuration["model"], configuration["callbacks"]
+    of_the_recipe = {"lr", "max_lr", "label_smoothing", "class_weight_power", "dirpath", "filename", "monitor", "decay"}
+    for values in (*(model[key] for key in COMPONENTS), callbacks["checkpoint"], callbacks.get("early_stopping")):
+        target = get_object(values["_target_"]) if values else dict
+        if not target.__module__.startswith("ser."):
+            continue
+        parameters = inspect.signature(target).parameters
+        for name, value in arguments_of(values).items():
+            if name not in of_the_recipe:
+                default = parameters[name].default
+                assert value == (list(default) if isinstance(default, tuple) else default), name
 
 
 def test_the_configuration_names_every_setting():
     configuration = composed()
     settings = read_run_settings(configuration)
-    assert as_plain(settings) == configuration
-    assert set(configuration["model"]["network"]) == set(as_plain(ARCHITECTURES["cnn_bilstm_luong"].settings()))
+    for group, cls in (("data", DataSettings), ("features", FeatureSettings), ("model", ModelSettings)):
+        values = arguments_of(configuration[group])
+        assert set(values) == {field.name for field in dataclasses.fields(cls)}, group
+        values.pop("own_groups", None)  # no plain values
+        assert as_plain(getattr(settings, group)) == values
 
 
 def test_the_seed_is_also_the_augmentations():
@@ -87,7 +115,14 @@ def test_every_experiment_is_a_valid_run(experiment):
 
 @pytest.mark.parametrize(
     "choice",
-    [f"{group}={name}" for group in ("data", "features", "augment", "model", "callbacks") for name in names(group)],
+    [
+        f"{group}={name}"
+        for group in (
+            *("data", "features", "augment", "model", "callbacks", "logger", "trainer", "debug"),
+            *("model/network", "model/optimiser", "model/scheduler", "model/loss"),
+        )
+        for name in names(group)
+    ],
 )
 def test_every_choice_of_a_group_is_a_valid_run(choice):
     read_run_settings(composed(choice))
@@ -114,44 +149,78 @@ def test_the_minimum_is_enough():
         ("model.learning_rate", 1, "model.learning_rate is not a setting"),
         ("model.scheduler.patince", 1, "model.scheduler.patince is not a setting; did you mean 'patience'"),
         ("model.network.lstm_hiden", 1, "model.network.lstm_hiden is not a setting; did you mean 'lstm_hidden'"),
+        ("model.optimiser.weight_decay", 0.1, "model.optimiser.weight_decay is not a setting; known are lr"),
         ("trainer.max_epoch", 1, "trainer.max_epoch is not a setting; did you mean 'max_epochs'"),
-        ("trainer.callbacks", [], "trainer.callbacks is not a setting"),
-        ("trainer.enable_progress_bar", False, "trainer.enable_progress_bar is not a setting"),
-        ("trainer._target_", "os.system", "trainer._target_ is not a setting"),
-        ("callbacks.early_stoping", {}, "callbacks.early_stoping is not a setting; did you mean 'early_stopping'"),
+        ("trainer.callbacks", [], "trainer.callbacks is set by the program; choose .* the group callbacks"),
+        ("trainer.enable_progress_bar", False, "trainer.enable_progress_bar is set .* ~callbacks.progress_bar"),
+        ("trainer._target_", "os.nosuch", "trainer._target_ is 'os.nosuch', which cannot be imported: No module named"),
+        ("trainer._target_", "os.sep", "trainer._target_ is 'os.sep', which is no class or function"),
+        ("data._target_", "os.system", "data._target_ is 'os.system', but should be a subclass of .*EmotionData"),
+        ("model._target_", "os.system", "model._target_ is 'os.system', but .* of ser.*EmotionClassifier"),
+        ("model.network._target_", "os.system", "model.network._target_ is 'os.system', but .* of torch.*Module"),
+        ("model.network._target_", "no.Such", "model.network._target_ is 'no.Such', which cannot be .* named 'no'"),
+        ("model.loss", None, "model.loss is None"),
+        ("model.loss", {}, "model.loss is {}, but should be a group with a `_target_`"),
+        ("model.metrics.one", {"_target_": "nowhere.One"}, "model.metrics.one._target_ is 'nowhere.One', which cannot"),
+        ("callbacks.early_stoping", {}, "callbacks.early_stoping is {}, but should be a group with a `_target_`"),
         ("callbacks.checkpoint.patience", 1, "callbacks.checkpoint.patience is not a setting"),
-        ("logger.wandb", True, "logger.wandb is not a setting"),
+        ("logger.wandb", True, "logger.wandb is True, but should be a mapping"),
         ("paths.run", "x", "paths.run is not a setting; did you mean 'run_dir'"),
         ("seed", "42", "seed is '42', but should be a whole number"),
         ("seed", -1, "seed is -1"),
         ("seed", 2**32, "seed is 4294967296"),
         ("model.lr", "1e-4", "model.lr is '1e-4', but should be a number"),
         ("model.lr", 0, "model.lr is 0"),
-        ("model.name", "cnn", "model.name is 'cnn'; .*cnn_bilstm_luong"),
-        ("model.scheduler.factor", 1, "model.scheduler.factor is 1"),
+        ("model.loss.label_smoothing", 1, "model.loss.label_smoothing is 1, but should be below 1"),
+        ("model.optimiser.lr", -1, "model.optimiser.lr is -1, but should be above 0"),
+        ("model.scheduler.factor", 1, "model.scheduler.factor is 1, which is refused: Factor should be < 1.0"),
+        ("model.scheduler_interval", "batch", "model.scheduler_interval is 'batch'; known are epoch, step"),
+        ("model.scheduler_monitor", "val/lss", "model.scheduler_monitor is 'val/lss', which .* 'val/loss'"),
+        ("model.scheduler.mode", "max", "model.scheduler.mode is 'max', but val/loss is best the other way: 'min'"),
         ("model.network.dropout", 1.5, "model.network.dropout is 1.5"),
         ("data.batch_size", 8.0, "data.batch_size is 8.0, but should be a whole number"),
         ("data", None, "data is None, but should be a group"),
-        ("features.max_length", 1, "features.max_length is 1, but model cnn_bilstm_luong needs at least 2 frames"),
+        ("features.max_length", 1, "features.max_length is 1, but cnn_bilstm_luong needs at least 2 frames"),
         ("features.groups", "mfcc", "features.groups is 'mfcc', but should be a list"),
         ("augment.noise_factor", -1, "augment.noise_factor is -1"),
         ("trainer", None, "trainer is None, but should be a mapping"),
-        ("trainer.max_epochs", 0, "trainer.max_epochs is 0"),
+        ("trainer.max_epochs", 0, "trainer.max_epochs is 0, but should be a whole number of at least 1"),
         ("trainer.max_epochs", "many", "trainer.max_epochs is 'many'"),
-        ("trainer.check_val_every_n_epoch", 2, "trainer.check_val_every_n_epoch is 2"),
+        ("trainer.max_steps", 0, "trainer.max_steps is 0, but .* at least 1, or -1 for no limit"),
+        ("trainer.accumulate_grad_batches", 0, "trainer.accumulate_grad_batches is 0"),
+        ("trainer.check_val_every_n_epoch", 0, "trainer.check_val_every_n_epoch is 0"),
+        ("trainer.limit_train_batches", 0.0, "trainer.limit_train_batches is 0, but should be 1 or more batches"),
+        ("trainer.val_check_interval", 0, "trainer.val_check_interval is 0, but should be 1 or more batches"),
         ("callbacks.checkpoint.monitor", "val/los", "callbacks.checkpoint.monitor is 'val/los'.* 'val/loss'"),
         ("callbacks.early_stopping.monitor", "val/f1", "callbacks.early_stopping.monitor is 'val/f1'"),
         ("callbacks.early_stopping.mode", "mim", "callbacks.early_stopping.mode is 'mim'; did you mean 'min'"),
         ("callbacks.early_stopping.patience", 0, "callbacks.early_stopping.patience is 0"),
-        ("callbacks.checkpoint", {"monitor": "val/uar"}, "callbacks.checkpoint.mode is 'min', but val/uar .*: 'max'"),
+        ("callbacks.checkpoint.monitor", "val/uar", "callbacks.checkpoint.mode is 'min', but val/uar .*: 'max'"),
         ("callbacks.early_stopping.mode", "max", "callbacks.early_stopping.mode is 'max', but val/loss .*: 'min'"),
         ("optimized_metric", "val/acc", "optimized_metric is 'val/acc'"),
-        ("logger.csv", "yes", "logger.csv is 'yes', but should be true or false"),
+        ("logger.csv", "yes", "logger.csv is 'yes', but should be a mapping"),
         ("reference_files", 1, "reference_files is 1, but should be true or false"),
     ],
 )
 def test_an_unknown_key_or_a_bad_value_is_refused_at_each_level(key, value, message):
     refuse(put(key, value), message)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ("trainer.devices=0", "trainer.*devices is 0, which is refused"),
+        ("trainer.accelerator=gpux", "trainer.accelerator is 'gpux', which is refused: .* Available names are: auto"),
+        ("trainer.precision=half", "trainer.precision is 'half', which is refused: .*Allowed"),
+        ("+trainer.max_time=soon", "trainer.max_time is 'soon', which is refused: .*DD:HH:MM:SS"),
+        ("+trainer.sync_batchnorm=true", "trainer.sync_batchnorm is true, which is for GPUs; leave it out on a CPU"),
+    ],
+)
+def test_what_lightning_refuses_is_one_sentence(overrides, message):
+    settings = read_run_settings(composed("logger=none", *overrides.split()))
+    with pytest.raises(SettingsError, match=f"^{message}") as refused:
+        build_trainer(settings)
+    assert "\n" not in str(refused.value)
 
 
 def refuse(configuration, message):
@@ -165,19 +234,16 @@ def test_a_missing_key_is_refused(key):
     refuse({name: value for name, value in MINIMAL.items() if name != key}, f"{key} is missing")
 
 
-def test_a_missing_number_of_epochs_is_refused():
-    refuse({**MINIMAL, "trainer": {}}, "trainer.max_epochs is None")
-
-
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["features.groups=[logmel,zcr,rms]"], r"model.network.fusion_weight needs features.groups=\[logmel,pitch\]"),
+        (["features.groups=[logmel,zcr,rms]"], r"model.utterance_head needs features.groups=\[logmel,pitch\]"),
         (["features.n_mels=40"], ".*a multiple of 16 bands .* the features have 42 rows"),
         # The pitch is no band of the network's.
-        (["model.network.fusion_weight=0"], r".*features.groups is \['logmel', 'pitch'\]"),
+        (["model.utterance_head=null"], r".*features.groups is \['logmel', 'pitch'\]"),
+        (["model.utterance_head=forest"], "model.utterance_head is 'forest'; known are linear, kernel"),
         ([], None),
-        (["model.network.fusion_weight=0", "features.groups=[logmel]"], None),
+        (["model.utterance_head=null", "features.groups=[logmel]"], None),
     ],
 )
 def test_the_utterance_level_head_and_the_spectrogram_need_features_that_fit(overrides, message):

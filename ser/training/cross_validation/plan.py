@@ -112,13 +112,18 @@ def _fold_run(configuration: DictConfig, fold: str, seed: int) -> PlannedRun:
 
 def _refuse_differences(ours: Mapping[str, Any], theirs: Mapping[str, Any], *, folder: Path) -> None:
     our_values, their_values = dict(_dotted(ours)), dict(_dotted(theirs))
-    for key in {**our_values, **their_values}:
+    # The keys of outer groups first: those of inner ones may follow them, as model.optimiser.lr follows model.lr.
+    for key in sorted({**our_values, **their_values}, key=_depth):
         our_value, their_value = our_values.get(key), their_values.get(key)
         if our_value != their_value and key not in _NOT_COMPARED:
             raise SettingsError(
                 f"{key} is {our_value!r}, but {folder} was begun with {their_value!r}; a cross-validation that is "
                 "resumed keeps its settings: give ckpt_path alone, or start anew in another folder."
             )
+
+
+def _depth(key: str) -> int:
+    return key.count(".")
 
 
 def _dotted(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -62,29 +62,29 @@ def test_wrong_settings_are_refused_by_name(values, sentence):
     assert sentence in str(caught.value)
 
 
-UNSEEN, LAST = {"split": "speaker", "fold": 0}, {"checkpoint": {"monitor": None}}
-RANDOM = {"folds": "random"}
+UNSEEN, RANDOM = {"split": "speaker", "fold": 0}, {"folds": "random"}
+BEST, LAST = {"checkpoint": {"monitor": "val/loss"}}, {"checkpoint": {"monitor": None}}
 
 
 @pytest.mark.parametrize(
     ("settings", "data", "callbacks", "scored", "said", "unsaid"),
     [
         (
-            {}, UNSEEN | {"channel": "both", "score_channel": "speech"}, {}, "both",
+            {}, UNSEEN | {"channel": "both", "score_channel": "speech"}, BEST, "both",
             ["^Speaker-independent, speech, the 5 subject-wise folds: test and validation speakers are unseen",
              "the checkpoint, the temperature and the rejection threshold of each run were chosen on its validation",
              "8 classes, trained on speech and song, seeds 42, 43, 44.$"], "not scored",
         ),
-        ({"folds": "emobox"}, UNSEEN, {}, "both", ["validation actors of our own"], "not scored"),
-        ({"folds": (0, 4), "seeds": (7,)}, UNSEEN, {}, "both",
+        ({"folds": "emobox"}, UNSEEN, BEST, "both", ["validation actors of our own"], "not scored"),
+        ({"folds": (0, 4), "seeds": (7,)}, UNSEEN, BEST, "both",
          ["the folds subject_wise_0, subject_wise_4:", "seed 7.$"], "not scored"),
-        ({}, UNSEEN, {}, "validation", ["The test part was not scored.$"], "last epoch"),
+        ({}, UNSEEN, BEST, "validation", ["The test part was not scored.$"], "last epoch"),
         ({}, UNSEEN, LAST, "both",
          ["the last epoch was kept; the temperature and the rejection threshold of each run were chosen on"],
          "checkpoint"),
-        (RANDOM, {"split": "random"}, {}, "validation",
+        (RANDOM, {"split": "random"}, BEST, "validation",
          ["^Speaker-dependent", "as in the reference implementation"], "not scored"),
-        (RANDOM, {"split": "random", "val_size": 0.1}, {}, "both",
+        (RANDOM, {"split": "random", "val_size": 0.1}, BEST, "both",
          ["^Speaker-dependent", "chosen on 10% of the training part"], "not scored"),
         (RANDOM, {"split": "random"}, LAST, "validation",
          ["all other recordings were trained on", "the last epoch was kept."], "chosen"),
@@ -93,8 +93,15 @@ RANDOM = {"folds": "random"}
     ],
 )  # fmt: skip
 def test_the_protocol_states_who_was_trained_on_tested_and_chosen_by(settings, data, callbacks, scored, said, unsaid):
-    values = {group: {} for group in ("features", "augment", "model", "logger")}
-    values |= {"data": data, "callbacks": callbacks, "trainer": {"max_epochs": 1}, "seed": 0, "run_name": "run"}
+    values = {group: {} for group in ("features", "augment", "logger")}
+    values |= {
+        "model": {"network": {}, "loss": {}, "optimiser": {}},
+        "data": data,
+        "callbacks": callbacks,
+        "trainer": {"max_epochs": 1},
+        "seed": 0,
+        "run_name": "run",
+    }
     values["paths"] = dict.fromkeys(("output_dir", "run_dir", "cache_dir", "data_dir"), "")
     run = read_settings(RunSettings, values, where="")
     parts = ("validation", "test") if scored == "both" else ("validation",)
