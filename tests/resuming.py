@@ -7,7 +7,7 @@ import torch
 from ser.inference.checkpoint import read_checkpoint
 
 EPOCHS = 6
-_SMALL = (f"trainer.max_epochs={EPOCHS}", "trainer.accelerator=cpu", "logger.tensorboard=false")
+_SMALL = (f"trainer.max_epochs={EPOCHS}", "trainer.accelerator=cpu", "~logger.tensorboard")
 RECIPES = {
     # A patience of 0 and a high rate, so that ReduceLROnPlateau steps within the few epochs.
     "plateau": ("experiment=debug", "model.lr=0.02", "model.scheduler.patience=0", *_SMALL),

@@ -25,7 +25,7 @@ def arguments(tiny: tuple[str, ...], tiny_voices: tuple[str, ...], folder: Path)
     chosen = [text for text in tiny if "max_epochs" not in text]
     return [
         "experiment=speaker_independent", "folds=[0,4]", "seeds=[0,1]", "bootstrap_resamples=2000",
-        "trainer.max_epochs=4", "logger.tensorboard=false", "model.lr=0.01", *chosen, *tiny_voices,
+        "trainer.max_epochs=4", "~logger.tensorboard", "model.lr=0.01", *chosen, *tiny_voices,
         f"paths.output_dir={folder}", f"paths.data_dir={folder}/data",
     ]  # fmt: skip
 

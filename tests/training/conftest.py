@@ -1,6 +1,7 @@
 """A tiny network in the Lightning module, and a batch for it, made up without any sound."""
 
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -9,7 +10,8 @@ from ser.corpora.ravdess import EMOTIONS
 from ser.features.settings import FeatureSettings
 from ser.models.metadata import ModelMetadata
 from ser.models.registry import build_recogniser
-from ser.training.module import EmotionClassifier, ModelSettings
+from ser.training.loss import CrossEntropy
+from ser.training.module import EmotionClassifier
 
 Classifier = Callable[..., EmotionClassifier]
 
@@ -24,16 +26,11 @@ METADATA = ModelMetadata(
 
 @pytest.fixture
 def classifier():
-    def make(*, counts=(4, 8, 12), spectrogram=None, **settings):
+    def make(*, counts=(4, 8, 12), label_smoothing=0.0, class_weight_power=0.0, **settings):
         torch.manual_seed(0)
-        made = EmotionClassifier(
-            build_recogniser(METADATA),
-            metadata=METADATA,
-            settings=ModelSettings(name="residual_bilstm", **settings),
-            seed=0,
-            spectrogram=spectrogram,
-            class_counts=counts,
-        )
+        loss = CrossEntropy(label_smoothing, class_weight_power, class_counts=counts)
+        made = EmotionClassifier(build_recogniser(METADATA), METADATA, loss=loss, seed=0, **settings)
+        made.trainer = SimpleNamespace(progress_bar_callback=None, world_size=1)
         made.draws = torch.Generator().manual_seed(0)
         return made
 

@@ -1,23 +1,23 @@
 """What the EMA callback averages, validates, writes and resumes: training runs of a few steps without any sound."""
 
+from functools import partial
+
 import lightning as L
 import pytest
 import torch
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from torch import nn
 
-from ser.data.samplers import EpochOrder, TensorBatches
+from ser.data.samplers import EpochBatchSampler, FeatureDataset, feature_loader
 from ser.inference.checkpoint import load_recogniser, read_checkpoint
 from ser.training.callbacks import AtomicCheckpointIO, EmaWeightAveraging, move_average
-from ser.training.optimiser import OptimiserSettings, SchedulerSettings
+from ser.training.optimiser import adamw, one_cycle
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 DECAY = 0.5
 SETTINGS = {
-    "lr": 0.05,
-    "optimiser": OptimiserSettings(name="adamw", ema_decay=DECAY),
-    "scheduler": SchedulerSettings(name="one_cycle"),
-}
+    "optimiser": partial(adamw, lr=0.05), "scheduler": partial(one_cycle, max_lr=0.05), "scheduler_interval": "step",
+}  # fmt: skip
 
 
 class Recorder(Callback):
@@ -49,8 +49,11 @@ def fit(classifier, batch, folder, *, max_epochs, resume=None):
         plugins=[AtomicCheckpointIO()], logger=False, enable_progress_bar=False, enable_model_summary=False,
         num_sanity_val_steps=0,
     )  # fmt: skip
-    batches = TensorBatches(*batch, batch_size=2, order=EpochOrder(len(batch[1]), seed=0))
-    trainer.fit(classifier, batches, TensorBatches(*batch, batch_size=6), ckpt_path=resume, weights_only=True)
+    train, validation = (
+        feature_loader(FeatureDataset(*batch), EpochBatchSampler(batch[1], batch_size=size, seed=seed))
+        for size, seed in ((2, 0), (6, None))
+    )
+    trainer.fit(classifier, train, validation, ckpt_path=resume, weights_only=True)
     return recorder
 
 

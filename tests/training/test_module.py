@@ -3,21 +3,24 @@ import torch
 from torch.nn import functional as F
 
 from ser.augment.spectrogram import SpectrogramAugmentSettings
+from ser.training.loss import CrossEntropy
 
 
-@pytest.mark.parametrize(
-    ("class_weight_power", "expected"), [(0.0, [1, 1, 1]), (1.0, [2, 1, 2 / 3]), (0.5, [2**0.5, 1, 1.5**-0.5])]
-)
-def test_rare_classes_weigh_more(classifier, class_weight_power, expected):
-    weights = classifier(class_weight_power=class_weight_power).class_weights
-    torch.testing.assert_close(weights, torch.tensor(expected).float())
+@pytest.mark.parametrize(("power", "expected"), [(1.0, [2, 1, 2 / 3]), (0.5, [2**0.5, 1, 1.5**-0.5])])
+def test_rare_classes_weigh_more(power, expected):
+    loss = CrossEntropy(class_weight_power=power, class_counts=(4, 8, 12))
+    torch.testing.assert_close(loss.class_weights, torch.tensor(expected).float())
+    labels = torch.tensor([0, 2, 2])
+    torch.testing.assert_close(loss.total_weight(labels), torch.tensor(expected)[labels].sum())
+    assert loss.total_weight(torch.rand(5, 3)) == 5
+    assert CrossEntropy(class_counts=(4, 8, 12)).class_weights is None
 
 
 def test_a_class_without_samples_has_no_weight(classifier, batch):
     made = classifier(counts=(6, 6, 0), class_weight_power=1.0, label_smoothing=0.1)
     features, lengths, labels = batch
     assert torch.isfinite(made.training_step((features, lengths, labels.clamp(max=1)), 0))
-    torch.testing.assert_close(made.class_weights, torch.tensor([1.0, 1.0, 0.0]))
+    torch.testing.assert_close(made.loss.class_weights, torch.tensor([1.0, 1.0, 0.0]))
 
 
 def test_the_loss_is_the_weighted_cross_entropy_of_smoothed_targets(classifier, batch):
@@ -26,7 +29,8 @@ def test_the_loss_is_the_weighted_cross_entropy_of_smoothed_targets(classifier, 
     assert not made.spectrogram.changes_anything
     logits = made.recogniser(features, lengths)[0].log_softmax(dim=1)
     smoothed = 0.8 * F.one_hot(labels, 3) + 0.2 / 3
-    weights = made.class_weights
+    weights = made.loss.class_weights
+    torch.testing.assert_close(made.loss.validation(logits, labels), F.cross_entropy(logits, labels))
     expected = -(weights * smoothed * logits).sum() / weights[labels].sum()
     torch.testing.assert_close(made.training_step((features, lengths, labels), 0), expected)
 

@@ -18,6 +18,6 @@ from ser.training.run import _best_epoch
     ],
 )
 def test_the_best_epoch_is_the_one_whose_checkpoint_lightning_keeps(monitor, mode, values, best):
-    settings = SimpleNamespace(callbacks=SimpleNamespace(checkpoint=SimpleNamespace(monitor=monitor, mode=mode)))
+    settings = SimpleNamespace(best_epoch_by=(monitor, mode))
     history = [{"epoch": epoch, monitor: value} for epoch, value in enumerate(values)]
     assert _best_epoch(history, settings)["epoch"] == best
