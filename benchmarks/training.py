@@ -17,14 +17,14 @@ import warnings
 import lightning as L
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Sampler, TensorDataset
+from torch.utils.data import DataLoader, TensorDataset
 
 from ser.corpora.ravdess import EMOTIONS
-from ser.data.samplers import EpochOrder, TensorBatches, epoch_seed
+from ser.data.samplers import EpochBatchSampler, FeatureDataset, epoch_seed, feature_loader
 from ser.features.settings import FeatureSettings
 from ser.models.metadata import ModelMetadata
 from ser.models.registry import build_recogniser
-from ser.training.module import EmotionClassifier, ModelSettings
+from ser.training.module import EmotionClassifier
 
 Data = tuple[Tensor, Tensor, Tensor]
 """Features, lengths, labels."""
@@ -33,21 +33,10 @@ BATCH_SIZE = 8
 SEED = 42
 
 
-class _GivenOrder(Sampler[int]):
-    def __init__(self, order: EpochOrder) -> None:
-        self.order = order
-
-    def __iter__(self):  # noqa: ANN204
-        return iter(self.order.indices().tolist())
-
-    def __len__(self) -> int:
-        return self.order.n_samples
-
-
 def plain_epoch(model: nn.Module, train: Data, validation: Data) -> float:
     """Train and validate for one epoch as the reference implementation does; return the seconds it took."""
     # A generator of its own: a loader draws a number when it starts, and dropout must begin where our side's does.
-    order = _GivenOrder(EpochOrder(len(train[1]), seed=SEED))
+    order = [index for batch in EpochBatchSampler(train[1], batch_size=BATCH_SIZE, seed=SEED) for index in batch]
     loader = DataLoader(TensorDataset(*train), batch_size=BATCH_SIZE, sampler=order, generator=torch.Generator())
     validation_batches = DataLoader(TensorDataset(*validation), batch_size=BATCH_SIZE)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-4)
@@ -83,9 +72,12 @@ def our_epoch(classifier: EmotionClassifier, train: Data, validation: Data) -> f
         enable_progress_bar=False,
         enable_model_summary=False,
         num_sanity_val_steps=0,
+        use_distributed_sampler=False,
     )
-    batches = TensorBatches(*train, batch_size=BATCH_SIZE, order=EpochOrder(len(train[1]), seed=SEED))
-    validation_batches = TensorBatches(*validation, batch_size=64)
+    batches, validation_batches = (
+        feature_loader(FeatureDataset(*part), EpochBatchSampler(part[1], batch_size=batch_size, seed=seed))
+        for part, batch_size, seed in ((train, BATCH_SIZE, SEED), (validation, 64, None))
+    )
     started = time.perf_counter()
     trainer.fit(classifier, train_dataloaders=batches, val_dataloaders=validation_batches)
     return time.perf_counter() - started
@@ -112,7 +104,7 @@ def measure(*, samples: int, repeats: int) -> list[dict[str, float | str]]:
     seconds: dict[str, list[float]] = {"plain loop": [], "ser": []}
     for _ in range(repeats + 1):
         plain, ours = copy.deepcopy(fresh), copy.deepcopy(fresh)
-        classifier = EmotionClassifier(ours, metadata=metadata, settings=ModelSettings(), seed=SEED)
+        classifier = EmotionClassifier(ours, metadata, seed=SEED)
         seconds["plain loop"].append(plain_epoch(plain, train, validation))
         with contextlib.redirect_stderr(None):
             seconds["ser"].append(our_epoch(classifier, train, validation))
