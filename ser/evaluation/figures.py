@@ -86,6 +86,8 @@ def confusion_figure(confusion: ArrayLike, class_names: Sequence[str], *, title:
 def learning_curve_figure(history: Sequence[Mapping[str, float]], panels: Sequence[str] = tuple(CURVES)) -> Figure:
     """Draw loss, accuracy and UAR, and learning rate over the epochs, and mark the epoch of lowest validation loss.
 
+    Epochs that were not validated have a gap; where none was, nothing is marked.
+
     Parameters
     ----------
     history : one mapping an epoch, at least one, with the keys "epoch" (integer), "train/loss", "val/loss",
