@@ -1,5 +1,6 @@
 """Callbacks and checkpoint writing that Lightning does not have: runs that can be killed and resumed, a rising EMA."""
 
+import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import Any, Literal
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, RichProgressBar, WeightAveraging
+from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint, RichProgressBar, WeightAveraging
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch import Tensor
 
@@ -40,8 +41,8 @@ class RunCheckpoint(ModelCheckpoint):
     Parameters
     ----------
     dirpath, filename : its folder, and its name without the suffix.
-    monitor, mode : the metric that chooses the epoch, and whether its "min" or its "max" is best. None, or an epoch
-        without that metric, because nothing was validated: the last epoch is kept.
+    monitor, mode : the metric that chooses the epoch, and whether its "min" or its "max" is best. None, or as long as
+        nothing was validated: the last epoch is kept.
     """
 
     def __init__(
@@ -67,10 +68,10 @@ class RunCheckpoint(ModelCheckpoint):
         return self._generate_state_key(filename=self.filename, monitor=self.monitor, mode=self.mode)
 
     def _save_topk_checkpoint(self, trainer: L.Trainer, monitor_candidates: dict[str, Tensor]) -> None:
-        if self.monitor is not None and self.monitor not in monitor_candidates:
-            self._save_none_monitor_checkpoint(trainer, monitor_candidates)
-        else:
+        if self.monitor is None or self.monitor in monitor_candidates:
             super()._save_topk_checkpoint(trainer, monitor_candidates)
+        elif not self.best_k_models:
+            self._save_none_monitor_checkpoint(trainer, monitor_candidates)
 
 
 class ResumableEarlyStopping(EarlyStopping):
@@ -114,6 +115,32 @@ class RunProgressBar(RichProgressBar):
         metrics = super().get_metrics(trainer, pl_module)
         metrics.pop("v_num", None)
         return metrics
+
+
+class WholeEpochs(Callback):
+    """Take an epoch that `max_steps` or `max_time` cut short for a whole one: validate it, and resume with the next.
+
+    Lightning resumes in the middle of the epoch, with batches that were seen already and other random numbers, and
+    counts the epoch once more.
+    """
+
+    _max_steps: int = -1
+
+    def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
+        if trainer.global_step == trainer.max_steps:
+            trainer.should_stop = True  # Lightning then validates before it stops
+
+    def on_load_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
+        batches = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]
+        batches["current"] = dict.fromkeys(batches["current"], sys.maxsize)  # as many as there are, or more
+        batches["is_last_batch"] = True
+
+    def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        # Lightning goes on within an epoch, even one that ended, wherever `max_steps` is set while it loads its state.
+        self._max_steps, trainer.fit_loop.epoch_loop.max_steps = trainer.max_steps, -1
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        trainer.fit_loop.epoch_loop.max_steps = self._max_steps
 
 
 class EmaWeightAveraging(WeightAveraging):

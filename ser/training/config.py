@@ -18,6 +18,7 @@ from ser.features import validation
 from ser.features.groups import FeatureGroup
 from ser.features.settings import FeatureSettings
 from ser.features.validation import FractionBelowOne, PositiveNumber, Seed, settings_dataclass, suggestion
+from ser.inference.run_folder import BEST, CHECKPOINTS
 from ser.models.metadata import ModelMetadata
 from ser.models.registry import check_network, is_per_band, network_name
 from ser.training.components import (
@@ -91,8 +92,18 @@ class RunSettings:
     @property
     def best_epoch_by(self) -> tuple[str | None, str]:
         """The metric that chooses `checkpoints/best.ckpt`, None for the last epoch, and "min" or "max"."""
-        chosen = self.callbacks.get("checkpoint") or {}
+        chosen = self.best_checkpoint or {}
         return chosen.get("monitor"), chosen.get("mode", "min")
+
+    @property
+    def best_checkpoint(self) -> Component | None:
+        """The callback that writes `checkpoints/best.ckpt`; None where nobody chose one, and the last epoch is kept."""
+        for values in self.callbacks.values():
+            if values is None or f"{values.get('filename')}.ckpt" != BEST:
+                continue
+            if Path(str(values.get("dirpath"))) == self.run_dir / CHECKPOINTS:
+                return values
+        return None
 
     @property
     def per_band(self) -> bool:

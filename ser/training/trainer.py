@@ -9,8 +9,8 @@ from lightning.pytorch.callbacks import Callback, LearningRateMonitor, ProgressB
 from lightning.pytorch.loggers import Logger
 
 from ser.errors import SettingsError
-from ser.inference.run_folder import CHECKPOINTS, LAST
-from ser.training.callbacks import AtomicCheckpointIO, RunCheckpoint
+from ser.inference.run_folder import BEST, CHECKPOINTS, LAST
+from ser.training.callbacks import AtomicCheckpointIO, RunCheckpoint, WholeEpochs
 from ser.training.components import build
 from ser.training.config import RunSettings
 
@@ -54,6 +54,9 @@ def _build_callbacks(settings: RunSettings, *, has_logger: bool) -> list[Callbac
         if isinstance(callback, LearningRateMonitor) and not has_logger:
             continue
         callbacks.append(callback)
+    if settings.best_checkpoint is None:
+        callbacks.append(RunCheckpoint(settings.run_dir / CHECKPOINTS, BEST.removesuffix(".ckpt"), monitor=None))
+    callbacks.append(WholeEpochs())
     # After the best, whose state it has.
     callbacks.append(RunCheckpoint(settings.run_dir / CHECKPOINTS, LAST.removesuffix(".ckpt"), monitor=None))
     return callbacks

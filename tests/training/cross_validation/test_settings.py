@@ -63,7 +63,9 @@ def test_wrong_settings_are_refused_by_name(values, sentence):
 
 
 UNSEEN, RANDOM = {"split": "speaker", "fold": 0}, {"folds": "random"}
-BEST, LAST = {"checkpoint": {"monitor": "val/loss"}}, {"checkpoint": {"monitor": None}}
+BEST, LAST = (
+    {"checkpoint": {"dirpath": "checkpoints", "filename": "best", "monitor": monitor}} for monitor in ("val/loss", None)
+)
 
 
 @pytest.mark.parametrize(
