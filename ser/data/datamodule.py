@@ -10,6 +10,7 @@ from typing import Any
 
 import lightning as L
 import torch
+from lightning.pytorch.utilities.parsing import AttributeDict
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 from torch.utils.data import DataLoader
@@ -73,6 +74,12 @@ class EmotionData(L.LightningDataModule):
         self.cache_dir = cache_dir
         self.seed = seed
         self._ready = False
+
+    @property
+    def hparams_initial(self) -> AttributeDict:
+        """What a subclass has saved by `save_hyperparameters`, as far as loggers take it: plain values."""
+        saved = super().hparams_initial
+        return AttributeDict({name: value for name, value in saved.items() if isinstance(value, int | float | str)})
 
     def prepare_data(self) -> None:
         """Find or download the corpus and fill the feature cache: the first process of a machine does it."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import lightning as L
 import torch
+from lightning.pytorch.utilities.parsing import AttributeDict
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -51,7 +52,8 @@ class EmotionClassifier(L.LightningModule):
     recogniser : the online model in training steps. Where `EmaWeightAveraging` is among the callbacks, it has the EMA
         weights in validation, in checkpoints and after training.
     history : one row an epoch, name -> value: the learning curve. It is in the checkpoint, so a resumed run goes on
-        with it. An epoch that was not validated has no "val/..." in its row.
+        with it. An epoch that was not validated has no "val/..." in its row; one that was validated more than once
+        has the last values.
     """
 
     draws: torch.Generator
@@ -103,6 +105,12 @@ class EmotionClassifier(L.LightningModule):
         CheckpointError : it is missing, damaged or foreign, or needs a network or group that was not handed in.
         """
         return cls(*load_recogniser(Path(checkpoint_path), networks=networks, feature_groups=feature_groups))
+
+    @property
+    def hparams_initial(self) -> AttributeDict:
+        """What a subclass has saved by `save_hyperparameters`, as far as loggers take it: plain values."""
+        saved = super().hparams_initial
+        return AttributeDict({name: value for name, value in saved.items() if isinstance(value, int | float | str)})
 
     def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Map features and lengths to logits [batch, classes] and attention weights [batch, frames']."""
@@ -205,7 +213,7 @@ class EmotionClassifier(L.LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.history = list(checkpoint["history"])
         # A one-cycle schedule keeps its length in its state; resumed with more epochs, it must have the new length.
-        for schedule in checkpoint["lr_schedulers"]:
+        for schedule in checkpoint.get("lr_schedulers", []):
             for name in ("total_steps", "_schedule_phases"):
                 schedule.pop(name, None)
 
