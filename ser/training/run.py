@@ -98,6 +98,8 @@ def train(
             raise
         # What the trainer cannot know before it has the data, such as a fraction of its batches that is less than one.
         raise SettingsError(f"trainer refuses these settings: {' '.join(str(error).split())}") from error
+    if not module.history:
+        raise SettingsError("trainer.max_time is over before the first step, so nothing was trained; give more time.")
     best = _best_epoch(module.history, settings)
     if getattr(trainer, "fast_dev_run", False):
         log.info("A batch of training and one of validation went through (trainer.fast_dev_run); nothing is kept")
