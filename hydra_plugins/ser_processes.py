@@ -1,5 +1,7 @@
 """The Hydra launcher `hydra/launcher=processes`. It lies here because Hydra takes plugins from this namespace alone."""
 
+import logging
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,11 +10,14 @@ from hydra.core.utils import JobReturn, JobStatus, configure_log
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+from omegaconf.errors import OmegaConfBaseException
 
 from ser.errors import SerError
-from ser.training.configuration import plain
+from ser.training.configuration import fit_to_targets, plain
 from ser.training.launcher import Job, folder_lock, quoted, run_jobs
 from ser.training.outcome import read_outcome
+
+log = logging.getLogger(__name__)
 
 
 class ProcessLauncher(Launcher):
@@ -26,20 +31,20 @@ class ProcessLauncher(Launcher):
         self.hydra_context, self.task_function, self.config = hydra_context, task_function, config
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        """Run a job for each list of overrides and return their metrics; SerError as `folder_lock` and `run_jobs`."""
+        """Run a job for each list of overrides and return their metrics (failed: NaN); SerError by `folder_lock`."""
         configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
-        folder, name = Path(self.config.hydra.sweep.dir).absolute(), self.config.hydra.job.config_name
+        folder = Path(self.config.hydra.sweep.dir).absolute()
         jobs = [self._job(given, number) for number, given in enumerate(job_overrides, initial_job_idx)]
         with folder_lock(folder):
             try:
                 resume = f"the same command with hydra.sweep.dir={quoted(folder)}"
                 run_jobs(jobs, at_once=self.jobs, folder=folder, resume=resume)
-            except SerError:  # Hydra itself ends no multirun that failed: the table is written of the jobs that ended
-                self.hydra_context.callbacks.on_multirun_end(config=self.config, config_name=name)
-                raise
+            except SerError as error:  # jobs failed; the sweep goes on, and its table lists them
+                log.warning("%s", error)
         returned = [JobReturn(overrides=given, status=JobStatus.COMPLETED) for given in job_overrides]
         for one, job in zip(returned, jobs, strict=True):
-            one.return_value = read_outcome(job.folder).get("value")
+            outcome = read_outcome(job.folder)
+            one.return_value = math.nan if outcome.get("error") else outcome.get("value")
         return returned
 
     def _job(self, overrides: Sequence[str], number: int) -> Job:
@@ -54,6 +59,16 @@ class ProcessLauncher(Launcher):
         flags = (*(f"--config-dir={each.path}" for each in sources), f"--config-name={config.hydra.job.config_name}")
         place = ("hydra.mode=RUN", f"hydra.run.dir={quoted(folder)}")
         arguments = (*flags, *config.hydra.overrides.hydra, *overrides, *place)
-        settings = plain(OmegaConf.masked_copy(config, [key for key in map(str, config) if key != "hydra"]))
-        module = self.task_function.__module__
-        return Job(folder=folder, module=module, arguments=arguments, configuration=settings)
+        chosen = OmegaConf.masked_copy(config, [key for key in map(str, config) if key != "hydra"])
+        try:
+            fit_to_targets(chosen, config.hydra.overrides.task)
+            settings = plain(chosen)
+        except (SerError, OmegaConfBaseException):  # the job itself will say what is wrong
+            settings = {}
+        return Job(
+            folder=folder,
+            module=self.task_function.__module__,
+            arguments=arguments,
+            configuration=settings,
+            overrides=tuple(overrides),
+        )

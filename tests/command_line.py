@@ -7,7 +7,7 @@ import logging
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
@@ -46,24 +46,27 @@ def start(*arguments: str, folder: Path) -> subprocess.Popen[str]:
     )  # fmt: skip
 
 
-def run_in_process(*arguments: str, folder: Path) -> Done:
+def run_in_process(*arguments: str, folder: Path, main: Callable[[list[str]], int] | None = None) -> Done:
     """Run `train.py`, `evaluate.py`, `cross_validate.py` or `-m ser <command>` in `folder`, as their scripts would.
 
-    Returns the exit status and what was printed. The environment, logging, Hydra and torch's generator are put back.
+    With `main`, a command of the test's own, `arguments` are its own from the first. Returns the exit status and what
+    was printed. The environment, logging, Hydra and torch's generator are put back.
     """
-    from ser.__main__ import main
+    from ser.__main__ import main as main_of_ser
 
-    name, *rest = arguments[2:] if arguments[:2] == ("-m", "ser") else arguments
-    command = name.removesuffix(".py").replace("_", "-")
+    given = list(arguments)
+    if main is None:
+        name, *rest = given[2:] if given[:2] == ["-m", "ser"] else given
+        main, given = main_of_ser, [name.removesuffix(".py").replace("_", "-"), *rest]
     out, err = io.StringIO(), io.StringIO()
     with _as_in_a_process_of_its_own(folder), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         try:
-            status = main([command, *rest])
+            status = main(given)
         except SystemExit as end:  # as the interpreter ends
             status = end.code if isinstance(end.code, int) else int(end.code is not None)
             if isinstance(end.code, str):
                 print(end.code, file=sys.stderr)
-    return subprocess.CompletedProcess([command, *rest], status, out.getvalue(), err.getvalue())
+    return subprocess.CompletedProcess(given, status, out.getvalue(), err.getvalue())
 
 
 @contextlib.contextmanager

@@ -2,16 +2,20 @@
 
 import functools
 import logging
+import multiprocessing
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import hydra
 from hydra import compose
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -35,15 +39,17 @@ def hydra_command(task: Callable[[DictConfig], Any], config_name: str, arguments
     given = list(sys.argv)
     # Overrides last: argparse refuses those that flags stand between.
     sys.argv[1:] = sorted(sys.argv[1:] if arguments is None else arguments, key=_is_override)
-    if str(Path.cwd()) not in sys.path:
-        sys.path.append(str(Path.cwd()))  # where a user's own classes may lie
+    _make_ready()
     Plugins.instance().register(ProcessLauncher)  # by itself, Hydra does not find it in an editable installation
-    OmegaConf.register_new_resolver("run_folder", _run_folder, replace=True)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here unprinted, without a traceback
 
     @functools.wraps(task)  # Hydra's launchers take the module of the command from it
     def job(configuration: DictConfig) -> Any:
         sys.argv[:] = given  # Lightning starts the processes of further devices by the command that was given
+        if HydraConfig.get().mode is RunMode.MULTIRUN:
+            _make_ready()  # the launcher may have started this process
+            with _in_one_sentence():
+                return task(configuration)  # an error is kept by SweepTable, and the sweep goes on
         returned = []
         # An exit, unlike an error, is not printed by Hydra once more.
         if status := _status(lambda: returned.append(task(configuration))):
@@ -73,19 +79,33 @@ def default_settings(of_run: Mapping[str, Any]) -> dict[str, Any] | None:
 
 def _status(act: Callable[[], object]) -> int:
     def run() -> int:
-        try:
+        with _in_one_sentence():
             act()
-        except (HydraException, OmegaConfBaseException) as error:
-            # Hydra's messages name the key or group first, and go on over several lines with where it looked.
-            message, _, _ = str(error).partition("Config search path")
-            raise SettingsError(" ".join(message.split())) from error
-        except ValueError as error:
-            if not str(error).startswith("Only one of --"):  # Hydra's flags that exclude each other
-                raise
-            raise SettingsError(f"{error}.") from error
         return 0
 
     return exit_status(run)
+
+
+@contextmanager
+def _in_one_sentence() -> Iterator[None]:
+    try:
+        yield
+    except (HydraException, OmegaConfBaseException) as error:
+        # Hydra's messages name the key or group first, and go on over several lines with where it looked.
+        message, _, _ = str(error).partition("Config search path")
+        raise SettingsError(" ".join(message.split())) from error
+    except ValueError as error:
+        if not str(error).startswith("Only one of --"):  # Hydra's flags that exclude each other
+            raise
+        raise SettingsError(f"{error}.") from error
+
+
+def _make_ready() -> None:
+    if multiprocessing.get_start_method(allow_none=True) == "loky":
+        multiprocessing.set_start_method("spawn", force=True)  # from a worker of joblib, loky's could start no process
+    if str(Path.cwd()) not in sys.path:
+        sys.path.append(str(Path.cwd()))  # where a user's own classes may lie
+    OmegaConf.register_new_resolver("run_folder", _run_folder, replace=True)
 
 
 def _run_folder(ckpt_path: str | None, output_dir: str, run_name: str, now: str) -> str:

@@ -34,10 +34,12 @@ def _task(configuration: DictConfig) -> float | None:
             fit_to_targets(configuration, hydra.overrides.task)
         resolved = plain(configuration)
         settings = read_run_settings(resolved)
-        if hydra.mode is RunMode.MULTIRUN and settings.trainer.get("devices", 1) not in (1, "auto"):
+        devices = settings.trainer.get("devices", 1)
+        # Lightning would start the processes of further devices by the command of the sweep.
+        if hydra.mode is RunMode.MULTIRUN and devices not in (1, "1", [0]):
             raise SettingsError(
-                f"trainer.devices is {settings.trainer['devices']!r}: in a sweep, several devices need a process for "
-                "each job; give hydra/launcher=processes."
+                f"trainer.devices is {devices!r}: in a sweep, several devices need a process for each job; give "
+                "hydra/launcher=processes, or trainer.devices=1."
             )
     except SerError:
         if is_first:

@@ -1,5 +1,6 @@
 """The files in the folder of a run."""
 
+import json
 from pathlib import Path
 
 from ser.errors import CheckpointError
@@ -7,7 +8,7 @@ from ser.errors import CheckpointError
 CONFIGURATION = "config.yaml"
 """The resolved configuration."""
 OUTCOME = "job.json"
-"""What a finished run leaves; `ser.training.outcome` says what is in it."""
+"""What a run leaves when it ends, with its `error` if it failed; `ser.training.outcome` says what else is in it."""
 CHECKPOINTS = "checkpoints"
 BEST, LAST = "best.ckpt", "last.ckpt"
 
@@ -42,8 +43,8 @@ def newest_run(folder: Path) -> Path | None:
     """
     if (folder / CONFIGURATION).exists() or (folder / CHECKPOINTS).exists():
         return None
-    finished = sorted(folder.glob(f"*/{OUTCOME}"), key=lambda path: path.stat().st_mtime_ns)
-    return finished[-1].parent if finished else None
+    ended = sorted(folder.glob(f"*/{OUTCOME}"), key=lambda path: path.stat().st_mtime_ns, reverse=True)
+    return next((path.parent for path in ended if not json.loads(path.read_text(encoding="utf-8")).get("error")), None)
 
 
 def run_of(path: Path) -> Path:

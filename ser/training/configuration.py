@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any, cast
 
 import yaml
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
@@ -14,6 +16,7 @@ from ser.errors import CheckpointError, SettingsError
 from ser.features.signatures import accepted
 from ser.inference.run_folder import CONFIGURATION, run_of
 from ser.training.components import TARGET, arguments_of, find_target
+from ser.training.launcher import OUTPUT
 
 _MAX_BYTES, _MAX_DEPTH = 2**20, 32
 """Of a run's configuration; that of `logmel_resbilstm` has 3 kB and is 4 deep."""
@@ -100,6 +103,7 @@ def write_configuration(run_dir: Path, configuration: dict[str, Any]) -> None:
 
 
 def discard_unused(run_dir: Path) -> None:
-    """Remove the folder that Hydra made for a run whose settings were refused."""
-    if not (run_dir / CONFIGURATION).exists():
+    """Remove the folder that Hydra made for a run whose settings were refused; that of a job of a sweep stays."""
+    is_job = HydraConfig.get().mode is RunMode.MULTIRUN or (run_dir / OUTPUT).exists()
+    if not is_job and not (run_dir / CONFIGURATION).exists():
         shutil.rmtree(run_dir, ignore_errors=True)

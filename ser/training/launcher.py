@@ -1,14 +1,16 @@
 """Many jobs, a few at a time, each in a process of its own: sweeps by `hydra/launcher=processes`, cross-validation."""
 
 import importlib
+import importlib.util
 import logging
 import multiprocessing
 import os
+import signal
 import sys
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
@@ -16,7 +18,7 @@ from typing import Any, NoReturn
 
 from ser.data.workers import core_count, start_worker
 from ser.errors import SerError
-from ser.training.outcome import OUTCOME, read_outcome, settings_of
+from ser.training.outcome import OUTCOME, read_outcome, settings_of, write_outcome
 
 try:
     import fcntl
@@ -34,13 +36,15 @@ _POLL_SECONDS, _PATIENCE_SECONDS = 0.1, 20.0
 class Job:
     """A call of `main` in `module`, such as "ser.cli.train", with arguments of Hydra; it writes into `folder`.
 
-    `configuration` is that of the run which the call begins or goes on with, resolved.
+    `configuration` is that of the run which the call begins or goes on with, resolved; empty where it cannot be
+    resolved, which the job will find out. `overrides` are those of `arguments` that `job.json` is to name.
     """
 
     folder: Path
     module: str
     arguments: tuple[str, ...]
     configuration: Mapping[str, Any]
+    overrides: tuple[str, ...] = ()
 
     @property
     def is_finished(self) -> bool:
@@ -101,6 +105,8 @@ def run_jobs(jobs: Sequence[Job], *, at_once: int, folder: Path, resume: str) ->
             for process in [each for each in running if not each.is_alive()]:
                 (job, started), status = running.pop(process), process.exitcode or 0
                 name, outcome = job.folder.name, read_outcome(job.folder)
+                if status:
+                    _kill_group(process)
                 if status < 0 and job not in retried:
                     log.warning("%s died (signal %d); it is tried once more", name, -status)
                     retried.append(job)
@@ -111,8 +117,8 @@ def run_jobs(jobs: Sequence[Job], *, at_once: int, folder: Path, resume: str) ->
                 result = "done" if value is None else f"{outcome['metric']} {value:.4f}"
                 if status:
                     failed.append(name)
-                    printed = (job.folder / OUTPUT).read_text(encoding="utf-8", errors="replace").strip().split("\n")
-                    result = f"failed (exit status {status}): {printed[-1] or 'without output'}"
+                    error = outcome.get("error") or _record_failure(job, status)
+                    result = f"failed (exit status {status}): {error}"
                 left = sum(seconds) / len(seconds) * (total - len(seconds)) / at_once
                 progress = f"[{len(seconds)}/{total}] {name}: {result}"
                 log.info("%s; %.0f s, about %.0f s left", progress, seconds[-1], left)
@@ -127,9 +133,25 @@ def run_jobs(jobs: Sequence[Job], *, at_once: int, folder: Path, resume: str) ->
             process.join(max(0.0, deadline - time.monotonic()))
             process.kill()  # does nothing to one that has ended
             process.join()
+            _kill_group(process)
     if failed:
         listed = f"{len(failed)} of {total} jobs failed ({', '.join(failed)})"
         raise SerError(f"{listed}; see {OUTPUT} in their folders in {folder}, and continue with: {resume}")
+
+
+def _kill_group(process: SpawnProcess) -> None:
+    """End what a job has left behind, such as the processes of its further devices."""
+    if hasattr(os, "killpg") and process.pid is not None:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def _record_failure(job: Job, status: int) -> str:
+    """Write `job.json` for a job that left none, and return the error in it: the last line that the job printed."""
+    printed = (job.folder / OUTPUT).read_text(encoding="utf-8", errors="replace").strip().rpartition("\n")[2]
+    error = f"killed by signal {-status}" if status < 0 else printed.removeprefix("error: ") or "without output"
+    write_outcome(job.folder, overrides=job.overrides, metric=job.configuration.get("optimized_metric"), error=error)
+    return error
 
 
 def _run(job: Job) -> NoReturn:
@@ -139,4 +161,7 @@ def _run(job: Job) -> NoReturn:
         os.dup2(output.fileno(), 1)
         os.dup2(output.fileno(), 2)
     start_worker()  # with one thread, so that results do not depend on how many jobs run
+    # Lightning starts the processes of further devices by the command line, which here is still that of the parent.
+    sys.argv[1:] = [job.module.rpartition(".")[2].replace("_", "-"), *job.arguments]
+    sys.modules["__main__"].__spec__ = importlib.util.find_spec("ser.__main__")
     sys.exit(importlib.import_module(job.module).main(list(job.arguments)))

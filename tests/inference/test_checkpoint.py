@@ -93,12 +93,17 @@ def test_the_checkpoint_of_a_run_is_found_and_a_missing_one_refused(tiny_checkpo
 
 
 def test_a_folder_of_runs_means_the_one_that_was_finished_last(tmp_path):
-    for name, finished in {"2026-01-02": 2, "2026-01-01": 3, "2026-01-03": None}.items():
+    outcomes = {
+        "2026-01-02": (2, "{}"),
+        "2026-01-01": (3, '{"error": null}'),
+        "2026-01-04": (4, '{"error": "no luck"}'),
+    }
+    for name, outcome in {**outcomes, "2026-01-03": None}.items():
         (tmp_path / name / CHECKPOINTS).mkdir(parents=True)
         (tmp_path / name / CHECKPOINTS / "best.ckpt").touch()
-        if finished:
-            (tmp_path / name / OUTCOME).touch()
-            os.utime(tmp_path / name / OUTCOME, (finished, finished))
+        if outcome:
+            (tmp_path / name / OUTCOME).write_text(outcome[1])
+            os.utime(tmp_path / name / OUTCOME, (outcome[0], outcome[0]))
     assert find_checkpoint(tmp_path) == tmp_path / "2026-01-01" / CHECKPOINTS / "best.ckpt"
     (tmp_path / CONFIGURATION).touch()  # a cross-validation has no newest run that stood for it
     refuse(tmp_path, f"{tmp_path} holds no checkpoint .* and no finished run; give a run's folder, ")

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -56,15 +57,32 @@ def test_each_job_has_its_arguments_one_thread_and_its_output(job):
     assert (good.folder / "output.log").read_text() == "['one', 'two'] 1\n" * 2
 
 
+def test_a_job_has_a_command_line_of_its_own_by_which_lightning_starts_its_further_devices(job):
+    train = job("train", "import sys", "print(sys.modules['__main__'].__spec__.name, *sys.argv[1:])")
+    run(train)
+    assert (train.folder / "output.log").read_text() == "ser.__main__ module-train one two\n"
+
+
+def test_a_failed_job_leaves_no_process_behind(job):
+    lines = ("import subprocess", "(folder / 'pid').write_text(str(subprocess.Popen(['sleep', '600']).pid))", "1 / 0")
+    bad = job("bad", *lines)
+    with pytest.raises(SerError, match="1 of 1 jobs failed"):
+        run(bad)
+    wait_until(lambda: not is_running(int((bad.folder / "pid").read_text())))
+
+
 def test_a_failed_job_is_listed_and_the_others_go_on(job, caplog):
     outcome = json.dumps({"overrides": [], "metric": "val/loss", "value": 0.5})
     jobs = [job("bad", "raise SystemExit('no luck')"), job("good", f"(folder / 'job.json').write_text({outcome!r})")]
+    jobs[0] = replace(jobs[0], overrides=("lr=1",), configuration={"optimized_metric": "val/uar"})
     with caplog.at_level("INFO"), pytest.raises(SerError) as caught:
         run(*jobs, at_once=1)
     assert str(caught.value).startswith("1 of 2 jobs failed (bad); see output.log in their folders in ")
     assert str(caught.value).endswith("continue with: <the same again>")
     assert "[1/2] bad: failed (exit status 1): no luck; " in caplog.text
     assert "[2/2] good: val/loss 0.5000; " in caplog.text
+    left = json.loads((jobs[0].folder / "job.json").read_text())
+    assert left == {"overrides": ["lr=1"], "metric": "val/uar", "value": None, "error": "no luck", "settings": None}
 
 
 def test_a_job_that_dies_is_listed_and_tried_once_more_after_the_others(job, caplog):
@@ -75,6 +93,7 @@ def test_a_job_that_dies_is_listed_and_tried_once_more_after_the_others(job, cap
     with caplog.at_level("INFO"), pytest.raises(SerError, match=r"1 of 3 jobs failed \(always\)"):
         run(once, always, other, at_once=1)
     assert "once died (signal 9); it is tried once more" in caplog.text
+    assert json.loads((always.folder / "job.json").read_text())["error"] == "killed by signal 9"
     assert (once.folder / "attempts").read_text() == (always.folder / "attempts").read_text() == "xx"
 
 
