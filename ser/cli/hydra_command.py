@@ -19,6 +19,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from hydra_plugins.ser_optuna import OptunaSweeper
 from hydra_plugins.ser_processes import ProcessLauncher
 from ser.cli.command import CONF_FOLDER, IS_INSTALLED, exit_status
 from ser.errors import CheckpointError, SettingsError
@@ -40,7 +41,8 @@ def hydra_command(task: Callable[[DictConfig], Any], config_name: str, arguments
     # Overrides last: argparse refuses those that flags stand between.
     sys.argv[1:] = sorted(sys.argv[1:] if arguments is None else arguments, key=_is_override)
     _make_ready()
-    Plugins.instance().register(ProcessLauncher)  # by itself, Hydra does not find it in an editable installation
+    for plugin in (ProcessLauncher, OptunaSweeper):  # by itself, Hydra finds none in an editable installation
+        Plugins.instance().register(plugin)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here unprinted, without a traceback
 
     @functools.wraps(task)  # Hydra's launchers take the module of the command from it
