@@ -92,7 +92,8 @@ def test_the_list_brings_in_no_library_of_the_commands():
         ("ser predict --", {"--model", "--json", "--csv", "--workers", "--help"}),
         ("ser export run --o", {"--output"}),
         ("ser train experiment=d", {"experiment=debug", "experiment=demo"}),
-        ("ser train seed=1 trainer", {"trainer=default"}),
+        ("ser train seed=1 path", {"paths=default"}),
+        ("ser train model/l", {"model/loss=cross_entropy"}),
     ],
 )
 def test_shells_complete_commands_options_and_choices(words, completed):
