@@ -4,16 +4,17 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from ser.errors import SerError
+from ser.errors import SerError, missing_package
 
 _PACKAGE = Path(__file__).parents[1]
 IS_INSTALLED = (_PACKAGE / "conf").is_dir()
 """Whether this is no checkout, but what a wheel has installed."""
 CONF_FOLDER = (_PACKAGE if IS_INSTALLED else _PACKAGE.parent) / "conf"
-EXTRA_OF = {"streamlit": "app", "onnx": "export"} | dict.fromkeys(
-    ("hydra", "lightning", "matplotlib", "omegaconf", "pandas", "scipy", "sklearn", "tabulate", "torch"), "train"
-)
-"""Package that a base installation lacks -> the extra that brings it, with all others that its commands need."""
+BROUGHT_BY_EXTRAS = {
+    "hydra", "lightning", "matplotlib", "omegaconf", "onnx", "pandas", "scipy", "sklearn", "streamlit", "tabulate",
+    "torch",
+}  # fmt: skip
+"""What the commands import that a base installation lacks; what else is missing is a user's own."""
 
 
 def exit_status(act: Callable[[], int]) -> int:
@@ -21,12 +22,9 @@ def exit_status(act: Callable[[], int]) -> int:
     try:
         return act()
     except ModuleNotFoundError as error:
-        if error.name not in EXTRA_OF:
+        if error.name not in BROUGHT_BY_EXTRAS:
             raise
-        print(
-            f"error: this needs {error.name}; install it with: pip install 'ser[{EXTRA_OF[error.name]}]'",
-            file=sys.stderr,
-        )
+        print(f"error: {missing_package(error, 'The command')}.", file=sys.stderr)
         return 1
     except (SerError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)

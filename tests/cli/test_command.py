@@ -13,13 +13,19 @@ from ser.cli.main import COMMANDS, HYDRA_COMMANDS, main
 from ser.errors import SerError
 from tests.command_line import ROOT, is_one_sentence, users_environment
 
+NEEDS_TORCH = 'error: The command needs torch, which is not installed: pip install "ser[train]".'
+
 
 @pytest.mark.parametrize(
     ("error", "status", "line"),
     [
         (SerError("This is wrong."), 1, "error: This is wrong."),
         (FileNotFoundError("no such file"), 1, "error: no such file"),
-        (ModuleNotFoundError(name="torch"), 1, "error: this needs torch; install it with: pip install 'ser[train]'"),
+        (
+            ModuleNotFoundError(name="torch"),
+            1,
+            'error: The command needs torch, which is not installed: pip install "ser[train]".',
+        ),
         (KeyboardInterrupt(), 130, "interrupted"),
     ],
 )
@@ -89,7 +95,7 @@ def test_the_list_brings_in_no_library_of_the_commands():
     ("words", "completed"),
     [
         ("ser c", {"cross-validate", "compare", "corpus", "card"}),
-        ("ser predict --", {"--model", "--json", "--csv", "--workers", "--help"}),
+        ("ser predict --", {"--model", "--json", "--csv", "--results", "--workers", "--help"}),
         ("ser export run --o", {"--output"}),
         ("ser train experiment=d", {"experiment=debug", "experiment=demo"}),
         ("ser train seed=1 path", {"paths=default"}),

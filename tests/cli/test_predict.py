@@ -65,7 +65,7 @@ def test_nothing_to_expand_is_refused_by_name(tmp_path):
 def test_results_are_added_to_a_file_and_those_in_it_left_out(box, tiny_checkpoint, voice_file, capsys, tmp_path):
     bad, results = tmp_path / "bad.wav", tmp_path / "results.jsonl"
     bad.write_text("words")
-    arguments = [str(voice_file), str(bad), f"checkpoint={tiny_checkpoint}", "--results", str(results)]
+    arguments = ["predict", str(voice_file), str(bad), f"--model={tiny_checkpoint}", "--results", str(results)]
     for n_new, files in ((1, [voice_file, bad]), (0, [voice_file, bad, bad])):  # a failure is tried once more
         assert main(arguments) == 1
         shown = capsys.readouterr()
