@@ -13,9 +13,12 @@ def _task(configuration: DictConfig) -> None:
     # Imported here, so that `--help` and the refusal of a misspelt key are quick.
     from ser.eda.analysis import EdaSettings, run
     from ser.features.validation import read_settings
+    from ser.training.components import TARGET
     from ser.training.configuration import plain
 
-    run(read_settings(EdaSettings, plain(configuration), where="eda"))
+    values = plain(configuration)
+    values["data"].pop(TARGET, None)  # what training makes of the group
+    run(read_settings(EdaSettings, values, where="eda"))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
