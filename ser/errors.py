@@ -25,16 +25,32 @@ class CheckpointError(SerError):
     """A checkpoint that is missing, damaged, or not written by this project."""
 
 
-_EXTRAS = {"streamlit": "app", "onnx": "export", "optuna": "tune", "submitit": "launchers", "ray": "launchers"}
-_EXTRAS |= {"wandb": "loggers", "mlflow": "loggers"}
-"""Package, by the name of its import -> the extra that brings it, where that is not `train`."""
+EXTRA_OF = {
+    **dict.fromkeys(
+        (
+            "torch", "lightning", "hydra", "omegaconf", "yaml", "librosa", "sklearn", "torchmetrics", "tensorboard",
+            "scipy", "numba", "matplotlib", "pandas", "pyarrow", "pooch", "safetensors", "tabulate",
+            "jinja2",
+        ),
+        "train",
+    ),
+    **{"streamlit": "app", "onnx": "export", "optuna": "tune", "submitit": "launchers", "ray": "launchers"},
+    **{"wandb": "loggers", "mlflow": "loggers"},
+}  # fmt: skip
+"""Package that a base installation lacks, by the name of its import -> the extra that brings it."""
 
 
 def missing_package(error: ImportError, what: str) -> str:
     """Return the sentence on `what` needs a package that is not installed, without its full stop.
 
+    Raises
+    ------
+    ImportError : `error` itself, of a package that no extra brings: it is a user's own, and theirs to mend.
+
     >>> missing_package(ModuleNotFoundError(name="torch.nn"), "tiny.ckpt")
     'tiny.ckpt needs torch, which is not installed: pip install "ser[train]"'
     """
     package = str(error.name).partition(".")[0]
-    return f'{what} needs {package}, which is not installed: pip install "ser[{_EXTRAS.get(package, "train")}]"'
+    if package not in EXTRA_OF:
+        raise error
+    return f'{what} needs {package}, which is not installed: pip install "ser[{EXTRA_OF[package]}]"'

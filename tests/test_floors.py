@@ -12,6 +12,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+from ser.errors import EXTRA_OF
+
 ROOT = Path(__file__).parents[1]
 
 # Package, its last bad release where it is known, so that a floor above it excludes all before; advisory, reason.
@@ -76,6 +78,17 @@ def test_a_floor_excludes_a_bad_release(package, bad, advisory, reason):
 def test_a_pin_is_newer_than_a_bad_release(package, bad, advisory, reason):
     for version in pins()[canonicalize_name(package)]:
         assert version > Version(bad), f"{package} {version} is pinned: {advisory}, {reason}"
+
+
+IMPORTED_AS = {"hydra-core": "hydra", "pyyaml": "yaml", "scikit-learn": "sklearn", "mlflow-skinny": "mlflow"}
+
+
+def test_a_package_that_is_missing_is_looked_for_in_an_extra_that_brings_it():
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    brought = {extra: {Requirement(line).name for line in lines} for extra, lines in extras.items() if extra != "dev"}
+    modules = {extra: {IMPORTED_AS.get(name, name) for name in names} for extra, names in brought.items()}
+    assert [name for name, extra in EXTRA_OF.items() if name not in modules[extra]] == []
+    assert set().union(*modules.values()) - EXTRA_OF.keys() == {"ser", "joblib"}  # scikit-learn brings joblib too
 
 
 def test_every_dependency_has_a_floor_and_a_pin():

@@ -10,11 +10,6 @@ _PACKAGE = Path(__file__).parents[1]
 IS_INSTALLED = (_PACKAGE / "conf").is_dir()
 """Whether this is no checkout, but what a wheel has installed."""
 CONF_FOLDER = (_PACKAGE if IS_INSTALLED else _PACKAGE.parent) / "conf"
-BROUGHT_BY_EXTRAS = {
-    "hydra", "lightning", "matplotlib", "omegaconf", "onnx", "pandas", "scipy", "sklearn", "streamlit", "tabulate",
-    "torch",
-}  # fmt: skip
-"""What the commands import that a base installation lacks; what else is missing is a user's own."""
 
 
 def exit_status(act: Callable[[], int]) -> int:
@@ -22,8 +17,6 @@ def exit_status(act: Callable[[], int]) -> int:
     try:
         return act()
     except ModuleNotFoundError as error:
-        if error.name not in BROUGHT_BY_EXTRAS:
-            raise
         print(f"error: {missing_package(error, 'The command')}.", file=sys.stderr)
         return 1
     except (SerError, OSError) as error:
