@@ -73,7 +73,9 @@ def test_a_wheel_holds_every_package_and_every_configuration() -> None:
     data = setuptools["package-data"]
     for package, folder in (("ser.conf", "conf"), ("app", "app"), ("ser.evaluation", "ser/evaluation")):
         kept = {path for pattern in data[package] for path in (ROOT / folder).glob(pattern)}
-        assert kept == {path for path in (ROOT / folder).rglob("*.*") if path.suffix in (".yaml", ".toml", ".md")}
+        assert kept == {
+            path for path in (ROOT / folder).rglob("*.*") if path.suffix in (".yaml", ".toml", ".md", ".html")
+        }
 
 
 def test_the_model_card_names_the_files_of_the_pretrained_model() -> None:
