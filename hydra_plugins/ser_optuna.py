@@ -12,7 +12,7 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
-from ser.errors import SettingsError
+from ser.errors import SettingsError, missing_package
 from ser.training.outcome import is_minimised
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class OptunaSweeper(Sweeper):
         try:
             import optuna  # noqa: F401 - the one place that says what to install
         except ImportError as error:
-            raise SettingsError('hydra/sweeper=optuna needs Optuna: pip install "ser[tune]".') from error
+            raise SettingsError(f"{missing_package(error, 'hydra/sweeper=optuna')}.") from error
         for key in ("n_trials", "n_jobs"):
             value = getattr(self, key)
             if type(value) is not int or value < 1:

@@ -164,4 +164,5 @@ def test_wrong_numbers_are_one_sentence(setting, command):
 def test_where_optuna_is_missing_one_sentence_says_what_to_install(command, monkeypatch):
     monkeypatch.setitem(sys.modules, "optuna", None)
     done = command("hparams_search=optuna")
-    assert is_one_sentence(done.stderr, 'hydra/sweeper=optuna needs Optuna: pip install "ser[tune]".'), done.stderr
+    sentence = 'hydra/sweeper=optuna needs optuna, which is not installed: pip install "ser[tune]".'
+    assert is_one_sentence(done.stderr, sentence), done.stderr
