@@ -34,7 +34,7 @@ EXTRA_OF = {
         ),
         "train",
     ),
-    **{"streamlit": "app", "onnx": "export", "optuna": "tune", "submitit": "launchers", "ray": "launchers"},
+    **{"streamlit": "app", "onnx": "export", "optuna": "tune", "submitit": "launchers"},
     **{"wandb": "loggers", "mlflow": "loggers"},
 }  # fmt: skip
 """Package that a base installation lacks, by the name of its import -> the extra that brings it."""

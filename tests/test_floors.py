@@ -43,7 +43,7 @@ INDIRECT = (
     ("urllib3", "2.4.0", "CVE-2025-50181", "redirects could not be turned off for a pool"),
     ("Werkzeug", "3.0.5", "CVE-2024-49767", "forms could use memory beyond their bound"),
 )
-UNPINNED = {"submitit", "ray", "wandb", "mlflow-skinny", "optuna"}
+UNPINNED = {"submitit", "hydra-submitit-launcher", "wandb", "mlflow-skinny"}
 """What the extras for other people's services bring: the tests have stand-ins for them, and install none."""
 
 
@@ -88,7 +88,7 @@ def test_a_package_that_is_missing_is_looked_for_in_an_extra_that_brings_it():
     brought = {extra: {Requirement(line).name for line in lines} for extra, lines in extras.items() if extra != "dev"}
     modules = {extra: {IMPORTED_AS.get(name, name) for name in names} for extra, names in brought.items()}
     assert [name for name, extra in EXTRA_OF.items() if name not in modules[extra]] == []
-    assert set().union(*modules.values()) - EXTRA_OF.keys() == {"ser", "joblib"}  # scikit-learn brings joblib too
+    assert set().union(*modules.values()) - EXTRA_OF.keys() == {"ser", "hydra-joblib-launcher", "hydra-submitit-launcher"}
 
 
 def test_every_dependency_has_a_floor_and_a_pin():
