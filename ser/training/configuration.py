@@ -1,5 +1,6 @@
 """The configuration of a run as a file: resolved, written, read back, and found again by a resumed run."""
 
+import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -62,9 +63,23 @@ def resumed(configuration: DictConfig, overrides: Sequence[str]) -> DictConfig:
             OmegaConf.update(saved, key, OmegaConf.select(configuration, key), force_add=True)
         elif key != "ckpt_path":
             raise SettingsError(f"{key} cannot be changed in a resumed run; leave it out, or start a new run.")
-    OmegaConf.update(saved, "ckpt_path", str(run), force_add=True)
-    OmegaConf.update(saved, "paths.run_dir", str(run), force_add=True)
-    return saved
+    # The folder may have been moved since: all that lies in it lies there now.
+    moved: DictConfig = OmegaConf.create(
+        _replace_folder(plain(saved), str(OmegaConf.select(saved, "paths.run_dir")), str(run))
+    )
+    OmegaConf.update(moved, "ckpt_path", str(run), force_add=True)
+    OmegaConf.update(moved, "paths.run_dir", str(run), force_add=True)
+    return moved
+
+
+def _replace_folder(value: Any, old: str, new: str) -> Any:
+    """Return plain values with the paths that are `old`, or lie in it, at `new`."""
+    if isinstance(value, dict):
+        return {key: _replace_folder(item, old, new) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_replace_folder(item, old, new) for item in value]
+    is_inside = isinstance(value, str) and (value == old or value.startswith((f"{old}/", f"{old}{os.sep}")))
+    return f"{new}{value.removeprefix(old)}" if is_inside else value
 
 
 def read_configuration(run: Path) -> DictConfig:
