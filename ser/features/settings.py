@@ -36,7 +36,7 @@ class FeatureSettings(FrameSettings):
 
     max_length: Annotated[int, Field(ge=1, le=30_000)] = 216  # at most ten minutes
     groups: _Names = ("mfcc", "delta", "delta2", "chroma", "mel", "zcr", "contrast")
-    own_groups: Annotated[dict[str, Any], Field(exclude=True)] = field(default_factory=dict)
+    own_groups: Annotated[dict[str, Any], Field(exclude=True)] = field(default_factory=dict, hash=False)
     trim: bool = False
     level_db: Annotated[float, Field(ge=-60, le=0)] | None = None
     backend: Literal["fast", "librosa"] = "fast"
