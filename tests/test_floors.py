@@ -88,7 +88,11 @@ def test_a_package_that_is_missing_is_looked_for_in_an_extra_that_brings_it():
     brought = {extra: {Requirement(line).name for line in lines} for extra, lines in extras.items() if extra != "dev"}
     modules = {extra: {IMPORTED_AS.get(name, name) for name in names} for extra, names in brought.items()}
     assert [name for name, extra in EXTRA_OF.items() if name not in modules[extra]] == []
-    assert set().union(*modules.values()) - EXTRA_OF.keys() == {"ser", "hydra-joblib-launcher", "hydra-submitit-launcher"}
+    assert set().union(*modules.values()) - EXTRA_OF.keys() == {
+        "ser",
+        "hydra-joblib-launcher",
+        "hydra-submitit-launcher",
+    }
 
 
 def test_every_dependency_has_a_floor_and_a_pin():

@@ -14,7 +14,7 @@ from ser.training.trainer import _build_callbacks
 def test_there_is_a_progress_bar_on_a_terminal_only(is_terminal, tmp_path, monkeypatch):
     monkeypatch.setattr(sys.stdout, "isatty", lambda: is_terminal, raising=False)
     bar = {"_target_": "ser.training.callbacks.RunProgressBar", "refresh_rate": 2}
-    settings = SimpleNamespace(callbacks={"progress_bar": bar}, run_dir=tmp_path)
+    settings = SimpleNamespace(callbacks={"progress_bar": bar}, run_dir=tmp_path, best_checkpoint=None)
     bars = [one for one in _build_callbacks(settings, has_logger=False) if isinstance(one, ProgressBar)]
     assert [one.refresh_rate for one in bars] == [2] * is_terminal
 
