@@ -68,14 +68,18 @@ def _is_override(word: str) -> bool:
 def default_settings(of_run: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return the configuration of `train.py` without overrides, as plain values, in the folders of a run.
 
-    For use in a task. None where `of_run`, the configuration of that run, names no folders.
+    For use in a task. None where `of_run`, the configuration of that run, names no folders. It may be a stranger's, so
+    its folders are text, and nothing in them is resolved.
     """
     from ser.training.configuration import plain
 
-    if "paths" not in of_run:
-        return None
+    folders = of_run.get("paths")
     configuration = compose("train")
-    configuration.paths = of_run["paths"]
+    if not isinstance(folders, Mapping) or set(folders) != set(configuration.paths):
+        return None
+    if any(not isinstance(folder, str) or "$" in folder for folder in folders.values()):
+        return None
+    configuration.paths = dict(folders)
     return plain(configuration)
 
 

@@ -36,7 +36,8 @@ def _task(configuration: DictConfig) -> float | None:
         settings = read_run_settings(resolved)
         devices = settings.trainer.get("devices", 1)
         # Lightning would start the processes of further devices by the command of the sweep.
-        if hydra.mode is RunMode.MULTIRUN and devices not in (1, "1", [0]):
+        n_devices = len(devices) if isinstance(devices, list) else devices
+        if hydra.mode is RunMode.MULTIRUN and n_devices not in (1, "1"):
             raise SettingsError(
                 f"trainer.devices is {devices!r}: in a sweep, several devices need a process for each job; give "
                 "hydra/launcher=processes, or trainer.devices=1."

@@ -13,6 +13,7 @@ import pickle
 import pickletools
 import struct
 import sys
+import sysconfig
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -224,11 +225,23 @@ def _fingerprint(component: Any) -> str:
     digest = hashlib.sha256(pickled)
     # Pickle names each module that it would import.
     named = {text for _, text, _ in pickletools.genops(pickled) if isinstance(text, str) and text in sys.modules}
-    for module in sorted(named):
-        source = getattr(sys.modules[module], "__file__", None)
-        if source and module.partition(".")[0] not in ("ser", "builtins"):
-            digest.update(Path(source).read_bytes())
+    sources = {source for module in named if (source := _own_source(module))}
+    folders = {source.parent for source in sources}
+    # And what lies beside them, which they may import.
+    beside = {source for module in list(sys.modules) if (source := _own_source(module)) and source.parent in folders}
+    for source in sorted(sources | beside):
+        digest.update(source.read_bytes())
     return digest.hexdigest()
+
+
+def _own_source(module: str) -> Path | None:
+    """Return the file of a module of one's own; None for ours, Python's and installed ones."""
+    source = getattr(sys.modules[module], "__file__", None)
+    if not source or module.partition(".")[0] in ("ser", "__main__"):
+        return None
+    path = Path(source)
+    is_installed = "site-packages" in path.parts or path.is_relative_to(sysconfig.get_path("stdlib"))
+    return None if is_installed or path.suffix != ".py" else path
 
 
 def _versions(settings: FeatureSettings) -> dict[str, str]:

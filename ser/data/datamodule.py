@@ -142,6 +142,10 @@ class EmotionData(L.LightningDataModule):
         n_processes = trainer.world_size if trainer else 1
         if len(lengths) < n_processes:
             raise SettingsError(f"trainer.devices is {n_processes}, but the {part} part has {len(lengths)} samples.")
+        if batch_size < n_processes:
+            raise SettingsError(
+                f"data.batch_size is {batch_size}, too few for {n_processes} devices; give {n_processes} or more."
+            )
         batches = EpochBatchSampler(
             lengths,
             batch_size=batch_size,

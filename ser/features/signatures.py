@@ -59,8 +59,14 @@ def check_arguments(
 
 
 def accepted(target: Callable[..., Any], values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return those of `values` that `target` has a parameter for."""
-    names = _parameters(target)
+    """Return those of `values` that `target` has a parameter for, or that a class of it hands on to the one before."""
+    names = set(_parameters(target))
+    for base in target.__mro__ if isinstance(target, type) else ():
+        if "__init__" in vars(base):
+            parameters = inspect.signature(vars(base)["__init__"]).parameters
+            names |= set(parameters)
+            if all(one.kind is not one.VAR_KEYWORD for one in parameters.values()):
+                break
     return {name: value for name, value in values.items() if name in names}
 
 

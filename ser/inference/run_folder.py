@@ -38,10 +38,10 @@ def find_checkpoint(path: Path, *, which: str = BEST) -> Path:
 def newest_run(folder: Path) -> Path | None:
     """Return the run in a folder of runs, such as `outputs/train`, that was finished last.
 
-    None where there is none, and where `folder` is a run itself, or a cross-validation, whose runs are no versions of
-    one model.
+    None where there is none, and where `folder` is a run itself, or a cross-validation or a sweep, whose runs are no
+    versions of one model.
     """
-    if (folder / CONFIGURATION).exists() or (folder / CHECKPOINTS).exists():
+    if any((folder / name).exists() for name in (CONFIGURATION, CHECKPOINTS, "multirun.yaml")):
         return None
     ended = sorted(folder.glob(f"*/{OUTCOME}"), key=lambda path: path.stat().st_mtime_ns, reverse=True)
     return next((path.parent for path in ended if not json.loads(path.read_text(encoding="utf-8")).get("error")), None)

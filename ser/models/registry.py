@@ -56,6 +56,8 @@ def check_network(network: type[nn.Module], metadata: ModelMetadata) -> None:
         head cannot group.
     """
     check_arguments(network, metadata.network, where="model.network", given=GIVEN)
+    if (name := getattr(network, "__name__", "")) in NETWORKS:
+        raise SettingsError(f"{name} is the name of a network of this package; give your class another.")
     features, least = metadata.features, getattr(network, "min_frames", 1)
     if features.max_length < least:
         raise SettingsError(

@@ -180,6 +180,8 @@ def read_run_settings(configuration: Mapping[str, Any]) -> RunSettings:
         n_positional=0 if is_class else 2,
     )
     for name, metric in model.metrics.items():
+        if name in METRICS:
+            raise SettingsError(f"model.metrics.{name} is a metric of every run already; give yours another name.")
         check_component(metric, where=f"model.metrics.{name}", given=("n_classes", "num_classes"))
     _check_optimiser(model)
     check_network(settings.network_class, settings.metadata())

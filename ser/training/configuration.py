@@ -1,6 +1,5 @@
 """The configuration of a run as a file: resolved, written, read back, and found again by a resumed run."""
 
-import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ from ser.features.signatures import accepted
 from ser.inference.run_folder import CONFIGURATION, run_of
 from ser.training.components import TARGET, arguments_of, find_target
 from ser.training.launcher import OUTPUT
+from ser.training.outcome import in_folder
 
 _MAX_BYTES, _MAX_DEPTH = 2**20, 32
 """Of a run's configuration; that of `logmel_resbilstm` has 3 kB and is 4 deep."""
@@ -41,7 +41,8 @@ def fit_to_targets(configuration: DictConfig, overrides: Sequence[str]) -> None:
         where = key.removesuffix(f".{TARGET}")
         if isinstance(node, DictConfig) and where not in ("data", "model"):
             target = find_target({TARGET: node[TARGET]}, where=where)
-            arguments = [name for name in arguments_of(dict.fromkeys(node)) if f"{where}.{name}" not in given]
+            named = {one.removeprefix(f"{where}.").partition(".")[0] for one in given if one.startswith(f"{where}.")}
+            arguments = [name for name in arguments_of(dict.fromkeys(node)) if name not in named]
             with open_dict(node):
                 for name in set(arguments) - set(accepted(target, dict.fromkeys(arguments))):
                     del node[name]
@@ -64,22 +65,10 @@ def resumed(configuration: DictConfig, overrides: Sequence[str]) -> DictConfig:
         elif key != "ckpt_path":
             raise SettingsError(f"{key} cannot be changed in a resumed run; leave it out, or start a new run.")
     # The folder may have been moved since: all that lies in it lies there now.
-    moved: DictConfig = OmegaConf.create(
-        _replace_folder(plain(saved), str(OmegaConf.select(saved, "paths.run_dir")), str(run))
-    )
+    moved: DictConfig = OmegaConf.create(in_folder(plain(saved), str(run)))
     OmegaConf.update(moved, "ckpt_path", str(run), force_add=True)
     OmegaConf.update(moved, "paths.run_dir", str(run), force_add=True)
     return moved
-
-
-def _replace_folder(value: Any, old: str, new: str) -> Any:
-    """Return plain values with the paths that are `old`, or lie in it, at `new`."""
-    if isinstance(value, dict):
-        return {key: _replace_folder(item, old, new) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_replace_folder(item, old, new) for item in value]
-    is_inside = isinstance(value, str) and (value == old or value.startswith((f"{old}/", f"{old}{os.sep}")))
-    return f"{new}{value.removeprefix(old)}" if is_inside else value
 
 
 def read_configuration(run: Path) -> DictConfig:

@@ -20,6 +20,7 @@ from torchmetrics import Metric, MetricCollection
 from ser.augment.specaugment import mask_spectrogram, mix
 from ser.augment.spectrogram import SpectrogramAugmentSettings, change_sound
 from ser.data.samplers import Batch, epoch_seed
+from ser.errors import SettingsError
 from ser.features.validation import as_plain
 from ser.inference.checkpoint import ENTRY, load_recogniser
 from ser.models.metadata import FeatureGroups, ModelMetadata
@@ -118,12 +119,15 @@ class EmotionClassifier(L.LightningModule):
         return result
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        optimiser = self.make_optimiser(self.recogniser.parameters())
+        optimiser = self.make_optimiser([*self.recogniser.parameters(), *self.loss.parameters()])
         if self.make_scheduler is None:
             return optimiser
         arguments = {}
         if "n_steps" in inspect.signature(self.make_scheduler).parameters:
-            arguments["n_steps"] = int(self.trainer.estimated_stepping_batches)
+            n_steps = self.trainer.estimated_stepping_batches
+            if n_steps == float("inf"):
+                raise SettingsError("model.scheduler needs the number of steps; give trainer.max_epochs or max_steps.")
+            arguments["n_steps"] = int(n_steps)
         scheduler = self.make_scheduler(optimiser, **arguments)
         if isinstance(scheduler, ReduceLROnPlateau):
             # Not strict: an epoch may go without validation.
@@ -195,7 +199,9 @@ class EmotionClassifier(L.LightningModule):
         # What callbacks, or a module of one's own, have logged; without a validation, its last one's values are left.
         parts = ("train", "val") if self._validated else ("train",)
         logged = {name: float(value) for name, value in self.trainer.callback_metrics.items() if name not in row}
-        row |= {name: value for name, value in logged.items() if name.partition("/")[0] in parts}
+        # "loss" and the rates are for the progress bar and the loggers.
+        kept = {name for name in logged if "/" not in name and name != "loss" and not name.startswith("lr-")}
+        row |= {name: value for name, value in logged.items() if name in kept or name.partition("/")[0] in parts}
         # A schedule of epochs has made its step by now.
         ended_with = self.trainer.optimizers[0].param_groups[0]["lr"]
         lr = ended_with if self.scheduler_interval == "step" else self._lr
@@ -252,5 +258,8 @@ def _read(part: str, metrics: MetricCollection) -> dict[str, float]:
     """Return the metrics of an epoch of "train" or "val", by the names they are logged under, and reset them."""
     values = metrics.compute()
     metrics.reset()
+    for name, value in values.items():
+        if value.numel() != 1:
+            raise SettingsError(f"model.metrics.{name} has {value.numel()} values, but should have one.")
     names = [*METRICS, *(name for name in values if name not in METRICS)]  # torchmetrics sorts them
     return {f"{part}/{name}": values[name].item() for name in names}

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 from collections.abc import Mapping, Sequence
 from numbers import Real
 from pathlib import Path
@@ -47,7 +48,28 @@ def read_outcome(folder: Path) -> dict[str, Any]:
 
 def settings_of(configuration: Mapping[str, Any]) -> dict[str, Any]:
     """Return what decides the result of a run: its configuration without where it lies and how it was resumed."""
-    return {key: value for key, value in configuration.items() if key not in ("paths", "ckpt_path")}
+    placed = in_folder(configuration, "<run>")
+    return {key: value for key, value in placed.items() if key not in ("paths", "ckpt_path")}
+
+
+def in_folder(configuration: Mapping[str, Any], folder: str) -> dict[str, Any]:
+    """Return the configuration of a run, as plain values, as if its folder were `folder`.
+
+    Its callbacks and loggers name that folder too.
+    """
+    paths = configuration.get("paths")
+    old = paths.get("run_dir") if isinstance(paths, Mapping) else None
+    moved: dict[str, Any] = _replaced(configuration, old, folder) if isinstance(old, str) else dict(configuration)
+    return moved
+
+
+def _replaced(value: Any, old: str, new: str) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _replaced(item, old, new) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_replaced(item, old, new) for item in value]
+    is_inside = isinstance(value, str) and (value == old or value.startswith((f"{old}/", f"{old}{os.sep}")))
+    return f"{new}{value.removeprefix(old)}" if is_inside else value
 
 
 def is_minimised(configuration: DictConfig) -> bool:

@@ -267,7 +267,7 @@ def _report(
     for logger in trainer.loggers:
         if isinstance(logger, RunTensorBoardLogger):
             logger.log_outcome(validation, sounds)
-        logger.finalize("success")
+            logger.finalize("success")
     log.info("Everything of this run is in %s", run_dir)
 
 

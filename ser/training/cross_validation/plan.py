@@ -15,6 +15,7 @@ from ser.training.config import RunSettings, read_run_settings
 from ser.training.configuration import fit_to_targets, plain, read_configuration
 from ser.training.cross_validation.settings import RANDOM, CrossValidationSettings
 from ser.training.launcher import Job, quoted
+from ser.training.outcome import in_folder
 from ser.training.overrides import override_key
 
 _OWN = {field.name for field in fields(CrossValidationSettings)}
@@ -72,7 +73,7 @@ def settle(configuration: DictConfig, overrides: Sequence[str]) -> DictConfig:
         raise CheckpointError(f"{folder} is no folder of a cross-validation; name one, or another folder.")
     # With ckpt_path alone the folder's settings are meant; else the command states its own, and they must agree.
     if configuration.ckpt_path is None or not given <= _FREE:
-        _refuse_differences(plain(configuration), plain(saved), folder=folder)
+        _refuse_differences(plain(configuration), in_folder(plain(saved), str(folder)), folder=folder)
     for key in (given & _FREE) - {"ckpt_path"}:
         saved[key] = configuration[key]
     return saved
@@ -93,7 +94,9 @@ def plan(configuration: DictConfig) -> tuple[CrossValidationSettings, list[Plann
         raise SettingsError(f"optimized_metric is {monitored!r}, but a cross-validation has validation metrics only.")
     for run in runs:
         if (run.folder / CONFIGURATION).is_file():
-            _refuse_differences(run.configuration, plain(read_configuration(run.folder)), folder=run.folder)
+            # The whole may have been moved since.
+            saved = in_folder(plain(read_configuration(run.folder)), str(run.folder))
+            _refuse_differences(run.configuration, saved, folder=run.folder)
     return settings, runs
 
 
