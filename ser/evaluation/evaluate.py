@@ -60,7 +60,7 @@ def evaluate(
     source = settings.checkpoint or default_model()
     if source is None:
         raise SettingsError(
-            f"evaluate.checkpoint is missing; train a model with `python train.py` and name its run. {NO_DEFAULT}"
+            f"evaluate.checkpoint is missing; train a model with `ser train` and name its run. {NO_DEFAULT}"
         )
     from ser.evaluation.html_report import REPORT, write_html_report  # --help does not load matplotlib
 

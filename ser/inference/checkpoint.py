@@ -68,7 +68,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     if not intact:
         raise CheckpointError(f"{path} is damaged or not a checkpoint (its checksums do not fit).")
     if not isinstance(content, dict) or not isinstance(content.get(ENTRY), Mapping):
-        raise CheckpointError(f"{path} is not a checkpoint of this project; train one with `python train.py`.")
+        raise CheckpointError(f"{path} is not a checkpoint of this project; train one with `ser train`.")
     if HYPER_PARAMETERS in content:  # from which Lightning's own loader would build what they name
         raise CheckpointError(
             f"{path} was refused: it holds {HYPER_PARAMETERS}, which no checkpoint of this project has."

@@ -162,6 +162,8 @@ class Predictor:
         2.0
         missing.wav: there is no such file.
         """
+        if isinstance(sources, (str, bytes, Path)):
+            raise SettingsError("sources is one recording, but should be a list of them; `predict` takes one.")
         results = None if results is None else Path(results)
         finished = set() if results is None else read_finished(results)
         tasks = _named(sources, finished, only_paths=results is not None)

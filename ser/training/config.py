@@ -89,6 +89,10 @@ class RunSettings:
     network_class: Any = nn.Module
     own_augment: Any = None
 
+    def __post_init__(self) -> None:
+        if self.run_name in ("", ".", "..") or set(self.run_name) & set("/\\"):
+            raise SettingsError(f"run_name is {self.run_name!r}, but should be the name of a folder, without slashes.")
+
     @property
     def best_epoch_by(self) -> tuple[str | None, str]:
         """The metric that chooses `checkpoints/best.ckpt`, None for the last epoch, and "min" or "max"."""

@@ -158,7 +158,15 @@ class EmotionClassifier(L.LightningModule):
             logits, targets = self._augmented(features, lengths, one_hot)
         else:
             logits, _ = self.recogniser.network_logits(features, lengths)
+        if logits.shape[1:] != (len(self.metadata.class_names),):
+            raise SettingsError(
+                f"model.network returned logits of shape {list(logits.shape)}, but should return [batch, "
+                f"{len(self.metadata.class_names)}]."
+            )
         loss: Tensor = self.loss(logits, targets)
+        if not isinstance(loss, Tensor) or loss.numel() != 1:
+            shape = list(loss.shape) if isinstance(loss, Tensor) else type(loss).__name__
+            raise SettingsError(f"model.loss returned {shape}, but should return the mean over the batch, a tensor [].")
         of_batch = loss.detach()
         if self.trainer.world_size > 1:
             # Gradients are averaged over processes: so that they are of the mean over the batch that these share.

@@ -4,6 +4,7 @@ import dataclasses
 import logging
 import math
 import platform
+import shlex
 import warnings
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -90,8 +91,10 @@ def train(
             logger.log_hyperparams(dict(configuration))
     try:
         trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
-    except (KeyboardInterrupt, SystemExit):
-        log.warning("Interrupted; go on with: python train.py ckpt_path=%s", settings.run_dir)
+    except (KeyboardInterrupt, SystemExit) as end:
+        log.warning("Interrupted; go on with: ser train ckpt_path=%s", shlex.quote(str(settings.run_dir)))
+        if isinstance(end, SystemExit):  # Lightning's, with a status of 0 after SIGTERM
+            raise SystemExit(130 if isinstance(end.__context__, KeyboardInterrupt) else 143) from end
         raise
     except (MisconfigurationException, ValueError) as error:
         if not _is_raised_by_lightning(error):

@@ -112,6 +112,6 @@ def test_ctrl_c_says_how_to_go_on(folder, unbroken):
     process.send_signal(signal.SIGINT)
     said, _ = process.communicate(timeout=60)
     assert process.returncode not in (0, None)
-    assert f"go on with: python train.py ckpt_path={run_dir}" in said
+    assert f"go on with: ser train ckpt_path={run_dir}" in said
     assert "Traceback" not in said
     assert read_checkpoint(run_dir / "checkpoints" / "last.ckpt")["epoch"] >= 1

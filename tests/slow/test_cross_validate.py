@@ -81,7 +81,7 @@ def test_a_killed_run_is_named_and_the_others_go_on(broken: tuple[Path, str]) ->
     assert f"{KILLED}: failed (exit status -9)" in said
     error = said.splitlines()[-1]
     assert error.startswith(f"error: 1 of 4 jobs failed ({KILLED}); see output.log")
-    assert error.endswith(f"continue with: python cross_validate.py ckpt_path={run_dir}")
+    assert error.endswith(f"continue with: ser cross-validate ckpt_path={run_dir}")
     assert {path.parent.name for path in run_dir.glob("*/learning_curve.png")} == RUNS - {KILLED}
     assert not [name for name in RESULTS if (run_dir / name).exists()]
 
@@ -103,7 +103,7 @@ def test_only_what_is_missing_runs_and_everything_is_written(resumed: tuple[Path
     assert results["protocol"].startswith("Speaker-independent, speech, the folds subject_wise_0, subject_wise_4:")
     assert results["summary"]["test"]["pooled"]["all_seeds"]["n_recordings"] == 2 * (2 + 2) * 15
     # As it was begun, not as it was resumed.
-    assert results["command"].startswith("python cross_validate.py experiment=speaker_independent ")
+    assert results["command"].startswith("ser cross-validate experiment=speaker_independent ")
     assert results["command"].endswith(" folds=[0,4] seeds=[0,1]")
     assert "paths." not in results["command"]
 

@@ -109,7 +109,7 @@ def read_cross_validation(folder: Path) -> CrossValidation:
     if missing:
         raise CheckpointError(
             f"{len(missing)} of {len(runs)} runs of {folder} are not finished ({', '.join(missing)}); continue with: "
-            f"python cross_validate.py ckpt_path={folder}"
+            f"ser cross-validate ckpt_path={folder}"
         )
     return cross_validation
 
@@ -138,6 +138,6 @@ def read_results(folder: Path) -> dict[str, Any]:
     if not complete:
         raise CheckpointError(
             f"{path} lacks values that this release writes; write it again, which trains nothing: "
-            f"python cross_validate.py ckpt_path={folder}"
+            f"ser cross-validate ckpt_path={folder}"
         )
     return values

@@ -124,7 +124,7 @@ def _check_recipe(model: Path, metadata: ModelMetadata, results: Mapping[str, An
 
 
 def _command_of(results: Mapping[str, Any]) -> str:
-    return results["command"] or "python cross_validate.py ckpt_path=<its folder>"
+    return results["command"] or "ser cross-validate ckpt_path=<its folder>"
 
 
 def _scores(results: Mapping[str, Any]) -> str:

@@ -18,4 +18,4 @@ def begun_by(folder: Path, settings: CrossValidationSettings) -> str | None:
     words = [override for override in overrides if not NOT_OF_THE_RECIPE.fullmatch(override_key(override))]
     for key, values in (("folds", settings.folds), ("seeds", settings.seeds)):
         words.append(f"{key}={values}" if isinstance(values, (int, str)) else f"{key}=[{','.join(map(str, values))}]")
-    return command_line("python cross_validate.py", words)
+    return command_line("ser cross-validate", words)

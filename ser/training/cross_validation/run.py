@@ -40,7 +40,7 @@ def cross_validate(
             build_data(run.settings).setup()
         for run in waiting:
             write_configuration(run.folder, dict(run.configuration))
-        resume = f"python cross_validate.py ckpt_path={folder}"
+        resume = f"ser cross-validate ckpt_path={folder}"
         run_jobs([run.job for run in runs], at_once=settings.jobs, folder=folder, resume=resume)
         summary = summarise(describe(settings, runs[0], folder=folder))
         log.info("%s", write_results(summary, folder))

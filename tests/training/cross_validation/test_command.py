@@ -12,7 +12,7 @@ def test_the_command_is_told_without_what_is_of_the_machine(tmp_path):
     remember_overrides(tmp_path, overrides)
     settings = CrossValidationSettings(folds=(0, "subject_wise_4"), seeds=(1, 2))
     assert begun_by(tmp_path, settings) == (
-        "python cross_validate.py experiment=logmel_resbilstm model.lr=3e-4 '+data.oversample={neutral: 2}' "
+        "ser cross-validate experiment=logmel_resbilstm model.lr=3e-4 '+data.oversample={neutral: 2}' "
         "folds=[0,subject_wise_4] seeds=[1,2]"
     )
 
@@ -24,6 +24,4 @@ def test_a_resumed_cross_validation_keeps_the_command_that_began_it(tmp_path):
     remember_overrides(tmp_path, ["experiment=baseline_rms"])
     remember_overrides(tmp_path, ["model.lr=1"])
     remember_overrides(tmp_path, [f"ckpt_path={tmp_path}", "jobs=1"])
-    assert (
-        begun_by(tmp_path, settings) == "python cross_validate.py experiment=baseline_rms folds=subject_wise seeds=[7]"
-    )
+    assert begun_by(tmp_path, settings) == "ser cross-validate experiment=baseline_rms folds=subject_wise seeds=[7]"
