@@ -104,6 +104,9 @@ def train(
     if not module.history:
         raise SettingsError("trainer.max_time is over before the first step, so nothing was trained; give more time.")
     best = _best_epoch(module.history, settings)
+    if math.isnan(best["train/loss"]):
+        wrong = f"The training loss is not a number in epoch {int(best['epoch'])}"
+        raise SettingsError(f"{wrong}; give a lower model.lr, or look at model.loss.")
     if getattr(trainer, "fast_dev_run", False):
         log.info("A batch of training and one of validation went through (trainer.fast_dev_run); nothing is kept")
     elif trainer.is_global_zero:

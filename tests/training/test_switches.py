@@ -292,3 +292,17 @@ def test_validate_test_and_predict_give_the_figures_of_the_reports(run):
     expected = [[float(one[f"p_{name}"]) for name in module.metadata.class_names] for one in rows]
     assert len(rows) == 15
     np.testing.assert_allclose(predicted, expected, atol=1e-4)
+
+
+class NoNumber(torch.nn.Module):
+    def forward(self, logits, targets):
+        return logits.sum() * math.nan
+
+
+def test_a_loss_that_is_no_number_is_named_and_not_the_checkpoint(run):
+    with pytest.raises(SettingsError, match=r"training loss is not a number in epoch 0; give a lower model\.lr"):
+        run(
+            "model.loss._target_=tests.training.test_switches.NoNumber",
+            "~model.loss.label_smoothing",
+            "~model.loss.class_weight_power",
+        )
