@@ -119,7 +119,8 @@ class EmotionClassifier(L.LightningModule):
         return result
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        optimiser = self.make_optimiser([*self.recogniser.parameters(), *self.loss.parameters()])
+        of_loss = self.loss.parameters() if isinstance(self.loss, nn.Module) else ()
+        optimiser = self.make_optimiser([*self.recogniser.parameters(), *of_loss])
         if self.make_scheduler is None:
             return optimiser
         arguments = {}

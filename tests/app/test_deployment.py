@@ -67,7 +67,7 @@ def write_guard(folder: Path) -> Path:
     """Fill a folder that, on PYTHONPATH, hides every package that app/requirements.txt does not name."""
     wanted, installed = set(read_requirements(APP_REQUIREMENTS)), importlib.metadata.packages_distributions()
     hidden = {module for module, names in installed.items() if not wanted & set(map(canonicalize_name, names))}
-    (folder / "sitecustomize.py").write_text(GUARD.format(hidden=hidden - {"ser"}))
+    (folder / "sitecustomize.py").write_text(GUARD.format(hidden=hidden - {"ser", "app"}))
     return folder
 
 

@@ -130,7 +130,7 @@ def test_sections_without_results_are_left_out_and_every_score_has_its_command(b
     assert not re.search(r"\n{3,}", bare)
     for section in re.split(r"\n###? ", bare)[1:]:
         if re.search(r"\d\.\d\d%", section):
-            assert re.search(r"`python cross_validate\.py ", section), section.splitlines()[0]
+            assert re.search(r"`ser cross-validate ", section), section.splitlines()[0]
 
 
 def test_a_card_of_a_run_with_robustness_and_another_protocol(write, copy, tmp_path):
