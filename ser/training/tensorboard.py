@@ -102,14 +102,14 @@ class RunTensorBoardLogger(TensorBoardLogger):
         writer.add_text("protocol", results["protocol"], global_step=self._step)
         rows = [["recording", "true", "predicted", "confidence"]]
         for row in _of_different_emotions(evaluation.predictions).to_dict("records"):
-            told = f"{row['file']}: {row['true']}, predicted {row['predicted']} ({percent(row['confidence'])})"
+            title = f"{row['file']}: {row['true']}, predicted {row['predicted']} ({percent(row['confidence'])})"
             try:
                 clip = read_clip(sounds[row["file"]])
             except (KeyError, AudioError):
                 continue
             rows.append([row["file"], row["true"], row["predicted"], percent(row["confidence"])])
             # The prediction is in the name, because TensorBoard shows no other text beside a sound.
-            content = summary.audio(f"recordings/{told}", clip, CLIP_RATE)  # type: ignore[no-untyped-call]  # of torch
+            content = summary.audio(f"recordings/{title}", clip, CLIP_RATE)  # type: ignore[no-untyped-call]  # of torch
             self._write(_KEPT, content)
         writer.add_text("recordings", table(rows, left=3), global_step=self._step)
 
