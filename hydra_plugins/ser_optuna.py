@@ -61,7 +61,7 @@ class OptunaSweeper(Sweeper):
     def sweep(self, arguments: list[str]) -> dict[str, Any] | None:
         """Run the trials that the study lacks, `n_jobs` at a time; return the best one's overrides, None without one.
 
-        The number of a job is that of its trial. A job that failed is a failed trial of Optuna's, and counts as a trial.
+        The number of a job is that of its trial. A job that failed is a failed trial, and counts as one.
 
         Raises
         ------
