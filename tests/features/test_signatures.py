@@ -130,3 +130,21 @@ def test_keys_are_checked_in_their_order():
     check_keys([], [], where="group")
     with pytest.raises(SettingsError, match=r"^group\.maxepochs is not a setting; did you mean 'max_epochs'\.$"):
         check_keys(iter(["max_epochs", "maxepochs", "z"]), iter(["max_epochs"]), where="group")
+
+
+def test_what_a_class_hands_on_is_accepted_by_the_class_before():
+    class Base:
+        def __init__(self, n_classes, class_counts=None):
+            pass
+
+    class Own(Base):
+        def __init__(self, gamma=2.0, **others):
+            super().__init__(**others)
+
+    class Closed(Base):
+        def __init__(self, gamma=2.0):
+            super().__init__(3)
+
+    values = {"gamma": 1.0, "class_counts": [1, 2], "num_classes": 2}
+    assert accepted(Own, values) == {"gamma": 1.0, "class_counts": [1, 2]}
+    assert accepted(Closed, values) == {"gamma": 1.0}

@@ -171,6 +171,8 @@ def test_the_minimum_is_enough():
         ("seed", 2**32, "seed is 4294967296"),
         ("model.lr", "1e-4", "model.lr is '1e-4', but should be a number"),
         ("model.lr", 0, "model.lr is 0"),
+        ("model.metrics.uar", {"_target_": "torchmetrics.MeanMetric"}, "model.metrics.uar is a metric of every run"),
+        ("run_name", "../elsewhere", "run_name is '../elsewhere', but should be the name of a folder"),
         ("model.loss.label_smoothing", 1, "model.loss.label_smoothing is 1, but should be below 1"),
         ("model.optimiser.lr", -1, "model.optimiser.lr is -1, but should be above 0"),
         ("model.scheduler.factor", 1, "model.scheduler.factor is 1, which is refused: Factor should be < 1.0"),

@@ -3,6 +3,7 @@ import torch
 from torch.nn import functional as F
 
 from ser.augment.spectrogram import SpectrogramAugmentSettings
+from ser.errors import SettingsError
 from ser.training.loss import CrossEntropy
 
 
@@ -67,3 +68,26 @@ def test_an_augmented_batch_follows_from_the_generator_alone(classifier, batch):
         torch.manual_seed(9)
         losses.append(made.training_step(batch, 0).item())
     assert losses[0] == losses[1] != losses[2]
+
+
+class Number(torch.nn.Module):
+    def forward(self, logits, targets):
+        return 1.0
+
+
+class Vector(torch.nn.Module):
+    def forward(self, logits, targets):
+        return logits[:, 0]
+
+
+def test_a_loss_or_a_network_of_ones_own_of_the_wrong_kind_is_one_sentence(classifier, batch):
+    made = classifier()
+    made.loss = Vector()
+    with pytest.raises(SettingsError, match=r"model\.loss returned \[6\], but should return the mean"):
+        made.training_step(batch, 0)
+    made.loss = Number()
+    with pytest.raises(SettingsError, match=r"model\.loss returned float"):
+        made.training_step(batch, 0)
+    made.recogniser.network.classify = torch.nn.LazyLinear(5)
+    with pytest.raises(SettingsError, match=r"model\.network returned logits of shape \[6, 5\], .* \[batch, 3\]"):
+        made.training_step(batch, 0)

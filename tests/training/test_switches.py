@@ -306,3 +306,18 @@ def test_a_loss_that_is_no_number_is_named_and_not_the_checkpoint(run):
             "~model.loss.label_smoothing",
             "~model.loss.class_weight_power",
         )
+
+
+class Ended(L.Callback):
+    def __init__(self, by):
+        self.by = by
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+        raise SystemExit if self.by == "SIGTERM" else KeyboardInterrupt
+
+
+@pytest.mark.parametrize(("by", "status"), [("SIGTERM", 143), ("SIGINT", 130)])
+def test_a_run_that_a_signal_ends_has_a_status_of_its_own(by, status, run):
+    with pytest.raises((SystemExit, KeyboardInterrupt)) as end:
+        run("+callbacks.ended._target_=tests.training.test_switches.Ended", f"+callbacks.ended.by={by}")
+    assert isinstance(end.value, KeyboardInterrupt) or end.value.code == status

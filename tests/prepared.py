@@ -1,0 +1,17 @@
+"""What the tests of the feature cache prepare."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ser.augment.waveform import AugmentSettings
+from ser.data.cache import Prepared, Recipe, Sample, prepare
+from ser.features.settings import FeatureSettings
+
+# Cheap rows: what the features are is tested with the features.
+RECIPE = Recipe(
+    features=FeatureSettings(groups=("zcr", "rms", "mfcc"), max_length=60), augment=AugmentSettings(), augment_seed=7
+)
+
+
+def prepare_here(samples: Sequence[Sample], cache_dir: Path, recipe: Recipe = RECIPE) -> Prepared:
+    return prepare(samples, recipe, cache_dir=cache_dir, workers=1)
