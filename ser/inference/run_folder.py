@@ -10,6 +10,8 @@ CONFIGURATION = "config.yaml"
 OUTCOME = "job.json"
 """What a run leaves when it ends, with its `error` if it failed; `ser.training.outcome` says what else is in it."""
 CHECKPOINTS = "checkpoints"
+SWEEP = "multirun.yaml"
+"""Hydra's, of a sweep."""
 BEST, LAST = "best.ckpt", "last.ckpt"
 
 
@@ -26,6 +28,11 @@ def find_checkpoint(path: Path, *, which: str = BEST) -> Path:
         for candidate in candidates:
             if candidate.is_file():
                 return candidate
+        jobs = sorted(path.glob(f"*/{CHECKPOINTS}/{which}"))
+        if jobs and _holds_any(path, CONFIGURATION, SWEEP):
+            raise CheckpointError(
+                f"{path} is a sweep or a cross-validation; name one of its runs, such as {jobs[0].parent.parent}."
+            )
         raise CheckpointError(
             f"{path} holds no checkpoint ({candidates[0]} is missing) and no finished run; "
             "give a run's folder, a folder of runs or a file."
@@ -41,10 +48,14 @@ def newest_run(folder: Path) -> Path | None:
     None where there is none, and where `folder` is a run itself, or a cross-validation or a sweep, whose runs are no
     versions of one model.
     """
-    if any((folder / name).exists() for name in (CONFIGURATION, CHECKPOINTS, "multirun.yaml")):
+    if _holds_any(folder, CONFIGURATION, CHECKPOINTS, SWEEP):
         return None
     ended = sorted(folder.glob(f"*/{OUTCOME}"), key=lambda path: path.stat().st_mtime_ns, reverse=True)
     return next((path.parent for path in ended if not json.loads(path.read_text(encoding="utf-8")).get("error")), None)
+
+
+def _holds_any(folder: Path, *names: str) -> bool:
+    return any((folder / name).exists() for name in names)
 
 
 def run_of(path: Path) -> Path:

@@ -106,7 +106,7 @@ def test_a_folder_of_runs_means_the_one_that_was_finished_last(tmp_path):
             os.utime(tmp_path / name / OUTCOME, (outcome[0], outcome[0]))
     assert find_checkpoint(tmp_path) == tmp_path / "2026-01-01" / CHECKPOINTS / "best.ckpt"
     (tmp_path / CONFIGURATION).touch()  # a cross-validation has no newest run that stood for it
-    refuse(tmp_path, f"{tmp_path} holds no checkpoint .* and no finished run; give a run's folder, ")
+    refuse(tmp_path, f"{tmp_path} is a sweep or a cross-validation; name one of its runs, such as .*2026-01-01.")
 
 
 class Payload:

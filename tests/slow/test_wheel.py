@@ -73,8 +73,8 @@ def test_predict_train_evaluate_compare_and_explore(run, voice_file, tiny_voices
     assert len(prediction["probabilities"]) == 8
     run("train", "experiment=debug", "-m", "hydra/launcher=processes", "hydra.sweep.dir=outputs/debug", "seed=1")
     assert (run.folder / "outputs" / "debug" / "sweep.csv").is_file()
-    run("evaluate", "checkpoint=outputs/debug", "output_dir=evaluation")
-    compared = json.loads(run("compare", "--json", "outputs/debug", "evaluation"))
+    run("evaluate", "checkpoint=outputs/debug/0", "output_dir=evaluation")
+    compared = json.loads(run("compare", "--json", "outputs/debug/0", "evaluation"))
     assert compared["n_recordings"] == 12
     assert not any(one["changed"] for one in compared["runs"])
     run("eda", *tiny_voices, "tsne=false", "output_dir=eda")
