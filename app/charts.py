@@ -2,14 +2,11 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from ser.eda.palette import EMOTION_COLOURS
-from ser.inference.predictor import Timeline
 from ser.inference.results import Prediction
 
 ChartSpec = dict[str, Any]
@@ -21,8 +18,7 @@ Written out, because building it from Altair's objects takes several times as lo
 
 COLOURS = {**EMOTION_COLOURS, "neutral": "#636363"}
 """The colours of the figures, but grey for their black, which a dark page would swallow."""
-SILENT = "silent"
-_SILENT_COLOUR = "#BBBBBB"
+_OTHER_COLOUR = "#BBBBBB"
 AXIS_WIDTH = 62
 """Pixels to the left of a plot, so that plots above each other begin at the same place."""
 FIT_WIDTH = {"type": "fit-x", "contains": "padding"}
@@ -38,25 +34,14 @@ _LANES = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
-class Stretch:
-    """The part of a long recording that one segment decides.
-
-    Attributes
-    ----------
-    start, end : seconds; stretches follow each other without a gap.
-    emotion : the most probable class, or `SILENT`.
-    confidence : its probability; None where silent.
-    """
-
-    start: float
-    end: float
-    emotion: str
-    confidence: float | None
-
-
 def confidence_chart(prediction: Prediction) -> ChartSpec:
-    """Return a bar for the probability of every class, in the model's order, with its percentage to the right."""
+    """Return a bar for the probability of every class, in the model's order, with its percentage to the right.
+
+    Parameters
+    ----------
+    prediction : one with an emotion.
+    """
+    assert prediction.probabilities is not None
     names = list(prediction.class_names)
     x = {
         "field": "confidence",
@@ -95,39 +80,18 @@ def confidence_chart(prediction: Prediction) -> ChartSpec:
     }
 
 
-def stretches_of(timeline: Timeline) -> list[Stretch]:
-    """Return one stretch per segment: segments overlap, so each decides the moments nearest to its middle."""
-    segments = timeline.segments
-    middles = np.array([(segment.start + segment.end) / 2 for segment in segments])
-    edges = [0.0, *((middles[:-1] + middles[1:]) / 2), timeline.overall.duration]
-    stretches = []
-    for segment, start, end in zip(segments, edges[:-1], edges[1:], strict=True):
-        probabilities = segment.probabilities
-        stretches.append(
-            Stretch(
-                start=float(start),
-                end=float(end),
-                emotion=SILENT
-                if probabilities is None
-                else timeline.overall.class_names[int(np.argmax(probabilities))],
-                confidence=None if probabilities is None else float(np.max(probabilities)),
-            )
-        )
-    return stretches
-
-
-def timeline_chart(stretches: Sequence[Stretch], class_names: Sequence[str]) -> ChartSpec:
-    """Return bands of emotion over time, a lane for each class and one for silence; faint where confidence is low."""
-    lanes = [*class_names, SILENT]
+def timeline_chart(prediction: Prediction) -> ChartSpec:
+    """Return a band for each utterance over time, in a lane for each class; faint where confidence is low."""
+    lanes, segments = list(prediction.class_names), prediction.segments
+    confidences = [float(segment.probabilities.max()) for segment in segments]
     table = pa.table(
         {
-            "start": [stretch.start for stretch in stretches],
-            "end": [stretch.end for stretch in stretches],
-            "emotion": [stretch.emotion for stretch in stretches],
-            # A silent stretch has full strength; a band without a number would not be drawn.
-            "strength": [1.0 if stretch.confidence is None else stretch.confidence for stretch in stretches],
-            "time": [f"{clock(stretch.start)} to {clock(stretch.end)}" for stretch in stretches],
-            "percent": ["-" if stretch.confidence is None else f"{stretch.confidence:.0%}" for stretch in stretches],
+            "start": [segment.start for segment in segments],
+            "end": [segment.end for segment in segments],
+            "emotion": [prediction.class_of(segment.probabilities) for segment in segments],
+            "strength": confidences,
+            "time": [f"{clock(segment.start)} to {clock(segment.end)}" for segment in segments],
+            "percent": [f"{confidence:.0%}" for confidence in confidences],
         }
     )
     encoding = {
@@ -135,7 +99,7 @@ def timeline_chart(stretches: Sequence[Stretch], class_names: Sequence[str]) -> 
             "field": "start",
             "type": "quantitative",
             "title": "time",
-            "scale": {"domain": [0, stretches[-1].end], "nice": False},
+            "scale": {"domain": [0, prediction.duration], "nice": False},
             "axis": {"labelExpr": CLOCK_LABEL, "tickMinStep": 1, "labelOverlap": True},
         },
         "x2": {"field": "end"},
@@ -161,8 +125,8 @@ def timeline_chart(stretches: Sequence[Stretch], class_names: Sequence[str]) -> 
         ],
     }
     return {
-        "datasets": {"stretches": table},
-        "data": {"name": "stretches"},
+        "datasets": {"utterances": table},
+        "data": {"name": "utterances"},
         "mark": {"type": "bar", "cornerRadius": 2, "height": {"band": 0.8}},
         "encoding": encoding,
         "height": _ROW * len(lanes),
@@ -185,7 +149,7 @@ CLOCK_LABEL = "floor(datum.value / 60) + ':' + format(datum.value % 60, '02.0f')
 
 
 def _emotion_colour(names: Sequence[str]) -> ChartSpec:
-    colours = [COLOURS.get(name, _SILENT_COLOUR) for name in names]
+    colours = [COLOURS.get(name, _OTHER_COLOUR) for name in names]
     return {
         "field": "emotion",
         "type": "nominal",

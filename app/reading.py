@@ -10,7 +10,8 @@ from app.sound_picture import SoundPicture, draw
 from ser.audio.io import read_sound
 from ser.corpora.ravdess import parse_stem
 from ser.errors import AudioError
-from ser.inference.predictor import Predictor, Timeline
+from ser.inference.predictor import Predictor
+from ser.inference.results import Prediction
 
 MAX_FILES = 100
 """Recordings that one visitor may have on the page; an actor of RAVDESS has 104, speech and song together."""
@@ -42,19 +43,19 @@ class Reading:
 
     Attributes
     ----------
-    timeline : the prediction, overall and segment by segment.
+    prediction : overall and by utterance.
     picture : what is drawn.
     truth : the emotion in a RAVDESS file name; None for other names.
     """
 
-    timeline: Timeline
+    prediction: Prediction
     picture: SoundPicture
     truth: str | None
 
     @property
     def is_right(self) -> bool:
         """Whether the predicted emotion is that of the name."""
-        return self.timeline.overall.emotion == self.truth
+        return self.prediction.emotion == self.truth
 
 
 Outcome = Reading | str
@@ -73,11 +74,11 @@ def read(upload: Upload, predictor: Predictor) -> Reading:
         raise AudioError(f"{upload.name} has {size:.0f} MB; at most {MAX_BYTES // 2**20} MB can be read. Cut it.")
     rate = predictor.metadata.features.sample_rate
     sound = read_sound(upload.content, sample_rate=rate, name=upload.name)
-    timeline = predictor.predict_long(sound, name=upload.name)
+    prediction = predictor.predict_sound(sound, name=upload.name)
     named = parse_stem(PurePath(upload.name).stem)
     return Reading(
-        timeline=timeline,
-        picture=draw(sound.waveform, rate, timeline),
+        prediction=prediction,
+        picture=draw(sound.waveform, predictor.metadata.features, prediction),
         truth=named.emotion if named else None,
     )
 

@@ -4,33 +4,40 @@ from pathlib import PurePath
 
 import streamlit as st
 
-from app.charts import Stretch, clock, confidence_chart, stretches_of, timeline_chart
+from app.charts import clock, confidence_chart, timeline_chart
 from app.facts import was_in_training
 from app.markdown import plain
 from app.picture_chart import picture_chart
 from app.reading import Reading, Upload
 from app.table import column_formats, segments_table
+from ser.inference.results import NO_SPEECH, NOT_ENOUGH_SPEECH, Prediction
 from ser.models.metadata import ModelMetadata
 
 _MIME = {".wav": "audio/wav", ".flac": "audio/flac", ".ogg": "audio/ogg", ".mp3": "audio/mpeg"}
 _MAX_LISTED = 8
+_WITHOUT_SPEECH = {
+    NO_SPEECH: "So there is no emotion to predict. Was the microphone muted, or far away?",
+    NOT_ENOUGH_SPEECH: "At least 0.3 seconds in one go are needed to predict an emotion. Speak a whole sentence.",
+}
+"""By status: what a visitor should know."""
 
 
 def show_recording(upload: Upload, reading: Reading, metadata: ModelMetadata, *, key: str) -> None:
     """Show everything about one recording; `key` keeps its elements apart from those of another on the page."""
-    overall = reading.timeline.overall
+    prediction = reading.prediction
     st.markdown(f"**{plain(upload.name)}**")
     st.audio(upload.content, format=_MIME.get(PurePath(upload.name).suffix.lower(), "audio/wav"), alt=upload.name)
-    st.subheader(
-        " ".join([f"{overall.emotion.capitalize()}, {_percent(overall.confidence)}", *_badges(reading)]), anchor=False
-    )
+    st.subheader(" ".join([_headline(prediction), *_badges(reading)]), anchor=False)
     for remark in _remarks(reading, metadata):
         st.caption(remark)
-    for warning in overall.warnings:
+    for warning in prediction.warnings:
         st.warning(plain(warning), icon=":material/warning:")
-    st.vega_lite_chart(spec=confidence_chart(overall), alt=_confidences_in_words(reading), key=f"confidence-{key}")
-    if len(reading.timeline.segments) > 1:
-        _show_timeline(reading, key=key)
+    if prediction.segments:
+        st.vega_lite_chart(
+            spec=confidence_chart(prediction), alt=_confidences_in_words(reading), key=f"confidence-{key}"
+        )
+    if len(prediction.segments) > 1:
+        _show_timeline(prediction, key=key)
     st.vega_lite_chart(
         spec=picture_chart(reading.picture),
         alt=f"Attention, waveform and mel spectrogram of {upload.name}",
@@ -42,11 +49,17 @@ def show_recording(upload: Upload, reading: Reading, metadata: ModelMetadata, *,
     )
 
 
+def _headline(prediction: Prediction) -> str:
+    if prediction.emotion is None or prediction.confidence is None:
+        return prediction.status.capitalize()
+    return f"{prediction.emotion.capitalize()}, {_percent(prediction.confidence)}"
+
+
 def _badges(reading: Reading) -> list[str]:
-    badges = [":orange-badge[:material/help: uncertain]"] if reading.timeline.overall.is_uncertain else []
-    if reading.truth is None:
+    badges = [":orange-badge[:material/help: uncertain]"] if reading.prediction.is_uncertain else []
+    if reading.truth is None or not reading.prediction.segments:
         return badges
-    if reading.truth not in reading.timeline.overall.class_names:
+    if reading.truth not in reading.prediction.class_names:
         return [*badges, f":gray-badge[its name says {reading.truth}, which is no class of the model]"]
     if reading.is_right:
         return [*badges, f":green-badge[:material/check: right: its name says {reading.truth}]"]
@@ -54,44 +67,47 @@ def _badges(reading: Reading) -> list[str]:
 
 
 def _remarks(reading: Reading, metadata: ModelMetadata) -> list[str]:
-    overall, segments = reading.timeline.overall, reading.timeline.segments
-    length = f"{overall.duration:.1f} seconds" if overall.duration < 60 else f"{clock(overall.duration)} minutes"
-    remarks = [f"{length}."]
-    if len(segments) > 1:
-        remarks = [f"{length}, predicted in {len(segments)} overlapping segments; this is their mean."]
-    if overall.rejection_threshold > 0:
-        remarks.append(f"Below {overall.rejection_threshold:.0%}, the dashed line, a prediction is uncertain.")
+    prediction = reading.prediction
+    length = (
+        f"{prediction.duration:.1f} seconds" if prediction.duration < 60 else f"{clock(prediction.duration)} minutes"
+    )
+    remarks = [f"{length}, {prediction.speech:.1f} seconds of speech."]
+    if not prediction.segments:
+        remarks.append(_WITHOUT_SPEECH[prediction.status])
+    if len(prediction.segments) > 1:
+        remarks.append(f"{len(prediction.segments)} utterances; this is their mean, weighted by speech.")
+    if prediction.rejection_threshold > 0 and prediction.segments:
+        remarks.append(f"Below {prediction.rejection_threshold:.0%}, the dashed line, a prediction is uncertain.")
     if reading.truth is not None:
-        remarks.append(was_in_training(overall.source, metadata))
+        remarks.append(was_in_training(prediction.source, metadata))
     return remarks
 
 
-def _show_timeline(reading: Reading, *, key: str) -> None:
-    stretches = stretches_of(reading.timeline)
-    words = in_words(stretches)
+def _show_timeline(prediction: Prediction, *, key: str) -> None:
+    words = in_words(prediction)
     st.markdown("**Over time**")
-    names = reading.timeline.overall.class_names
-    st.vega_lite_chart(spec=timeline_chart(stretches, names), alt=words, key=f"timeline-{key}")
+    st.vega_lite_chart(spec=timeline_chart(prediction), alt=words, key=f"timeline-{key}")
     st.caption(f"{words} Fainter bands are less confident.")
-    with st.expander("All segments"):
-        table = segments_table(reading)
+    with st.expander("All utterances"):
+        table = segments_table(prediction)
         st.dataframe(
             table,
             hide_index=True,
             column_config=column_formats(table),
             key=f"segments-{key}",
-            alt="One row for each segment",
+            alt="One row for each utterance",
         )
 
 
-def in_words(stretches: list[Stretch]) -> str:
+def in_words(prediction: Prediction) -> str:
     """Return the emotions in their order with times, neighbours of the same one taken together."""
-    runs: list[tuple[float, float, str]] = []
-    for stretch in stretches:
-        if runs and runs[-1][2] == stretch.emotion:
-            runs[-1] = (runs[-1][0], stretch.end, stretch.emotion)
+    runs: list[tuple[float, float, str | None]] = []
+    for segment in prediction.segments:
+        emotion = prediction.class_of(segment.probabilities)
+        if runs and runs[-1][2] == emotion:
+            runs[-1] = (runs[-1][0], segment.end, emotion)
         else:
-            runs.append((stretch.start, stretch.end, stretch.emotion))
+            runs.append((segment.start, segment.end, emotion))
     listed = [f"{clock(start)} to {clock(end)} {emotion}" for start, end, emotion in runs[:_MAX_LISTED]]
     if len(runs) > _MAX_LISTED:
         listed.append(f"and {len(runs) - _MAX_LISTED} more")
@@ -103,6 +119,6 @@ def _percent(confidence: float) -> str:
 
 
 def _confidences_in_words(reading: Reading) -> str:
-    overall = reading.timeline.overall
-    pairs = zip(overall.class_names, overall.probabilities, strict=True)
-    return "Confidences: " + ", ".join(f"{name} {p:.1%}" for name, p in pairs)
+    prediction = reading.prediction
+    by_class = prediction.to_dict()["probabilities"]
+    return "Confidences: " + ", ".join(f"{name} {p:.1%}" for name, p in by_class.items())

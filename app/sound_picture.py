@@ -9,7 +9,8 @@ from ser.features._filterbanks import mel_filters
 from ser.features._stft import count_frames
 from ser.features.extract import extract
 from ser.features.settings import FeatureSettings
-from ser.inference.predictor import Timeline
+from ser.inference.results import Prediction
+from ser.inference.segments import attention_over_time
 
 MAX_COLUMNS = 200
 """Steps in time; more would be narrower than a phone's pixels, and slow in the browser."""
@@ -42,38 +43,43 @@ class SoundPicture:
     attention: NDArray[np.float32]
 
 
-def draw(waveform: NDArray[np.float32], sample_rate: int, timeline: Timeline) -> SoundPicture:
+def draw(waveform: NDArray[np.float32], model: FeatureSettings, prediction: Prediction) -> SoundPicture:
     """Reduce a recording and the attention of the network to a picture.
 
     Parameters
     ----------
-    waveform : float32 [samples] at `sample_rate` Hz.
+    waveform : float32 [samples] at the rate of `model`.
+    model : the settings of the model that made the prediction.
     """
-    settings = FeatureSettings(sample_rate=sample_rate, n_mels=N_BANDS, groups=("mel",))
+    settings = FeatureSettings(sample_rate=model.sample_rate, n_mels=N_BANDS, groups=("mel",))
     mel = _mel_power(waveform, settings)
     n_columns = min(MAX_COLUMNS, mel.shape[1])
     samples = _edges(len(waveform), n_columns)
     power = _mean_of_columns(mel, _edges(mel.shape[1], n_columns))
     decibels = 10 * np.log10(np.maximum(power, _FLOOR))
-    seconds = samples / sample_rate
+    seconds = samples / model.sample_rate
     return SoundPicture(
         seconds=seconds,
         low=np.minimum.reduceat(waveform, samples[:-1]),
         high=np.maximum.reduceat(waveform, samples[:-1]),
         hertz=band_edges(settings),
         decibels=np.maximum(decibels - decibels.max(), -DB_RANGE).astype(np.float32),
-        attention=attention_of_columns(timeline, seconds),
+        attention=attention_of_columns(
+            *attention_over_time(prediction.segments, settings=model, duration=prediction.duration), seconds
+        ),
     )
 
 
-def attention_of_columns(timeline: Timeline, seconds: NDArray[np.float64]) -> NDArray[np.float32]:
+def attention_of_columns(
+    middles: NDArray[np.float64], weights: NDArray[np.float32], seconds: NDArray[np.float64]
+) -> NDArray[np.float32]:
     """Return the mean attention in columns, as a multiple of what a moment would have if all weighed the same.
 
     Parameters
     ----------
+    middles, weights : as `attention_over_time` returns them.
     seconds : float64 [columns + 1], the edges of the columns.
     """
-    weights, middles = timeline.overall.attention, timeline.attention_seconds
     step = 2 * middles[0]  # the first step begins at zero
     steps = np.append(middles - step / 2, middles[-1] + step / 2)
     total = np.interp(seconds, steps, np.append(0, np.cumsum(weights, dtype=np.float64)))

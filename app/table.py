@@ -9,6 +9,7 @@ import streamlit as st
 
 from app.reading import Outcome, Reading, Upload
 from ser.inference.formats import as_csv
+from ser.inference.results import Prediction
 
 
 def summary_table(uploads: Sequence[Upload], outcomes: Sequence[Outcome], class_names: Sequence[str]) -> pd.DataFrame:
@@ -27,16 +28,16 @@ def summary_table(uploads: Sequence[Upload], outcomes: Sequence[Outcome], class_
 def _row(upload: Upload, outcome: Outcome) -> dict[str, object]:
     if not isinstance(outcome, Reading):
         return {"file": upload.name, "note": outcome}
-    overall = outcome.timeline.overall
+    prediction = outcome.prediction
     row: dict[str, object] = {
         "file": upload.name,
-        "emotion": overall.emotion,
-        "confidence": overall.confidence,
-        "uncertain": "yes" if overall.is_uncertain else "no",
-        "duration": overall.duration,
-        "note": " ".join(overall.warnings),
+        "emotion": prediction.emotion or prediction.status,
+        "confidence": prediction.confidence,
+        "uncertain": "yes" if prediction.is_uncertain else "no",
+        "duration": prediction.duration,
+        "note": " ".join(prediction.warnings),
     }
-    row |= {f"p_{name}": float(p) for name, p in zip(overall.class_names, overall.probabilities, strict=True)}
+    row |= {f"p_{name}": p for name, p in prediction.top(len(prediction.class_names))}
     if outcome.truth is not None:
         row["true"] = outcome.truth
     return row
@@ -49,26 +50,28 @@ def summary_csv(readings: Sequence[Reading]) -> str:
     ----------
     readings : at least one.
     """
-    header, *rows = csv.reader(io.StringIO(as_csv([reading.timeline.overall for reading in readings])))
+    header, *rows = csv.reader(io.StringIO(as_csv([reading.prediction for reading in readings])))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([*header, "uncertain", "true"])
     for row, reading in zip(rows, readings, strict=True):
-        writer.writerow([*row, "yes" if reading.timeline.overall.is_uncertain else "no", reading.truth or ""])
+        writer.writerow([*row, "yes" if reading.prediction.is_uncertain else "no", reading.truth or ""])
     return text.getvalue()
 
 
-def segments_table(reading: Reading) -> pd.DataFrame:
-    """Return a row for each segment: start and end in seconds, emotion, confidence and p_<class>; none where silent."""
-    names = reading.timeline.overall.class_names
-    rows = []
-    for segment in reading.timeline.segments:
-        row: dict[str, object] = {"start": segment.start, "end": segment.end, "emotion": "silent"}
-        if segment.probabilities is not None:
-            row["emotion"] = names[int(segment.probabilities.argmax())]
-            row["confidence"] = float(segment.probabilities.max())
-            row |= {f"p_{name}": float(p) for name, p in zip(names, segment.probabilities, strict=True)}
-        rows.append(row)
+def segments_table(prediction: Prediction) -> pd.DataFrame:
+    """Return a row for each utterance: start and end in seconds, emotion, confidence and p_<class>."""
+    names = prediction.class_names
+    rows = [
+        {
+            "start": segment.start,
+            "end": segment.end,
+            "emotion": prediction.class_of(segment.probabilities),
+            "confidence": float(segment.probabilities.max()),
+            **{f"p_{name}": float(p) for name, p in zip(names, segment.probabilities, strict=True)},
+        }
+        for segment in prediction.segments
+    ]
     return pd.DataFrame(rows, columns=["start", "end", "emotion", "confidence", *(f"p_{name}" for name in names)])
 
 

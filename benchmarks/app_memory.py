@@ -27,7 +27,6 @@ from app_visitor import confidences, expected_confidences, launch_chromium, uplo
 from recordings import SAMPLE_RATE, load_waveforms
 from runtimes import write_fresh_checkpoint
 
-from ser.audio.io import read_sound
 from ser.inference.export import export_onnx
 from ser.inference.predictor import Predictor
 
@@ -138,8 +137,7 @@ def measure(model: Path, uploads: list[dict[str, bytes]], folder: Path) -> tuple
 def expected_answer(predictor: Predictor, files: Mapping[str, bytes]) -> list[tuple[str, str]]:
     """Return what the page should show: the answer to the first file."""
     name, content = next(iter(files.items()))
-    sound = read_sound(content, sample_rate=predictor.metadata.features.sample_rate, name=name)
-    return expected_confidences(predictor.predict_long(sound, name=name).overall)
+    return expected_confidences(predictor.predict(content, name=name))
 
 
 def main() -> int:

@@ -52,6 +52,7 @@ import numpy as np
 from pathlib import Path
 for module in sys.argv[1].split(","):
     importlib.import_module(module)
+from ser.features.extract import fit_length
 from ser.features.pipeline import load_features
 from ser.inference.predictor import Predictor
 
@@ -64,8 +65,9 @@ imported = time.process_time() - start
 model, recording = Path(sys.argv[2]), Path(sys.argv[3])
 load, predictor = seconds_of(lambda: Predictor.load(model), clock=time.process_time)
 first, prediction = seconds_of(lambda: predictor.predict(recording))
-inputs = load_features(recording, settings=predictor.metadata.features)
-batch = inputs.features[None], np.array([inputs.length])
+settings = predictor.metadata.features
+(utterance,) = load_features(recording, settings=settings).utterances
+batch = fit_length(utterance.features, settings.max_length)[None], np.array([utterance.length])
 repeats = range(int(sys.argv[4]))
 figures = {
     "import": imported,

@@ -16,9 +16,12 @@ import pytest
 import soundfile
 import torch
 
+from ser.audio.io import read_sound
 from ser.corpora.manifest import Recording
-from ser.corpora.ravdess import CHANNELS, EMOTIONS, expected_names
-from ser.corpora.synthetic import SyntheticSettings, write_synthetic_corpus
+from ser.corpora.ravdess import CHANNELS, EMOTIONS, RecordingName, expected_names
+from ser.corpora.synthetic import SyntheticSettings, synthesize, write_synthetic_corpus
+from ser.features.extract import fit_length
+from ser.features.pipeline import network_input
 from ser.features.settings import FeatureSettings
 from ser.inference.checkpoint import load_recogniser, save_atomically
 from ser.inference.predictor import Predictor
@@ -55,18 +58,16 @@ def tiny_corpus(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def voice():
-    """float32 [2 s at 22,050 Hz]: a buzz that swells and fades, with a little noise, the same in every session."""
-    seconds = np.arange(2 * 22050) / 22050
-    buzz = sum(np.sin(2 * np.pi * 140 * partial * seconds) / partial for partial in range(1, 12))
-    noise = np.random.default_rng(0).normal(size=len(seconds))
-    return (0.2 * buzz * np.sin(np.pi * seconds / 2) + 0.002 * noise).astype(np.float32)
+    """float32 [2 s at 22,050 Hz]: a sentence of a synthetic voice, at half of full scale."""
+    sentence = synthesize(RecordingName("speech", "angry", "strong", 1, 1, 1))
+    return fit_length(0.5 * sentence / np.abs(sentence).max(), 2 * 22050)
 
 
 @pytest.fixture
 def voice_file(tmp_path, voice):
-    """The voice as a 16-bit WAV file."""
+    """The first 1.36 s of the voice, which the tiny model's window holds, as a 16-bit WAV file."""
     path = tmp_path / "voice.wav"
-    soundfile.write(path, voice, 22050)
+    soundfile.write(path, voice[:30_000], 22050)
     return path
 
 
@@ -150,8 +151,9 @@ def scored_cross_validation(tiny_metadata, tmp_path_factory):
         actors = run.settings.data.fold_actors
         for part, of_part in (("validation", actors.validation), ("test", actors.test)):
             chosen = [recording for recording in recordings if recording.name.actor in of_part]
-            predictions, _ = Predictor.load(run.folder).predict_files([each.path for each in chosen], workers=1)
-            probabilities = [prediction.probabilities for prediction in predictions]
+            waveforms = [read_sound(each.path, sample_rate=22050).waveform for each in chosen]
+            inputs = [network_input(waveform, metadata.features) for waveform in waveforms]
+            probabilities = Predictor.load(run.folder).score(*map(np.stack, zip(*inputs, strict=True)))
             table = prediction_table([each.name for each in chosen], probabilities, EMOTIONS)
             write_text_atomically(run.predictions(part), format_predictions(table))
     write_results(summarise(describe_cross_validation(settings, runs[0], folder=folder)), folder)

@@ -67,15 +67,18 @@ def evaluate(
     predictor = Predictor.load(source)
     recordings, protocol = _recordings_to_score(settings, predictor.metadata)
     output_dir = Path(settings.output_dir)
-    predictions, failures = predictor.predict_files([r.path for r in recordings], workers=settings.workers)
+    predicted, failures = predictor.predict_files([r.path for r in recordings], workers=settings.workers)
+    predictions = [p.probabilities for p in predicted if p.probabilities is not None]
+    if n_without := len(predicted) - len(predictions):
+        failures |= {Path(one.source): f"{one.source}: {one.status}." for one in predicted if not one.emotion}
+        protocol += f" Recordings without a prediction, for want of speech in them: {n_without}."
     if failures:
         write_text_atomically(output_dir / "unreadable.csv", failure_table(failures))
     if not predictions:
         path, reason = next(iter(failures.items()))
         raise CorpusError(f"None of {len(recordings)} recordings could be read; the first was {path}: {reason}")
     names = [recording.name for recording in recordings if recording.path not in failures]
-    probabilities = [prediction.probabilities for prediction in predictions]
-    evaluation = score_predictions(names, probabilities, predictor.class_names, protocol=protocol)
+    evaluation = score_predictions(names, predictions, predictor.class_names, protocol=protocol)
     write_evaluation(evaluation, output_dir, prefix="test")
     write_html_report(
         output_dir / REPORT,

@@ -1,4 +1,4 @@
-"""The one way from a file, bytes or an array to the input of a network. Light: worker processes import it."""
+"""The one way from a file, bytes or an array to the inputs of a network. Light: worker processes import it."""
 
 import math
 from dataclasses import dataclass
@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 
 from ser.audio.io import Sound, Source, read_sound
 from ser.audio.trim import trim_and_level
+from ser.audio.utterances import MIN_SPEECH, Utterance, cut_utterances
+from ser.audio.voice_activity import find_speech
 from ser.errors import AudioError
 from ser.features.extract import extract, fit_length
 from ser.features.settings import FeatureSettings
@@ -18,40 +20,90 @@ QUIET_PEAK = 10 ** (-50 / 20)
 
 @dataclass(frozen=True, kw_only=True)
 class ModelInput:
-    """One recording, ready for a network.
+    """One utterance, ready for a network.
 
     Attributes
     ----------
-    features : float32 [features, max_length], not normalised.
-    length : frames of the recording before the padding, 1 to `max_length`.
-    offset : seconds into the recording at which the first frame lies.
+    start, end : seconds into the recording.
+    speech : seconds of speech between them.
+    features : float32 [features, length], not normalised, at most `max_length` frames.
+    offset : seconds into the recording at which the first frame lies; `start`, or later where silence was trimmed.
+    """
+
+    start: float
+    end: float
+    speech: float
+    features: NDArray[np.float32]
+    offset: float
+
+    @property
+    def length(self) -> int:
+        """Frames."""
+        return int(self.features.shape[1])
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadedRecording:
+    """A recording of any length, ready for a network.
+
+    Attributes
+    ----------
+    utterances : in order; none where there is no speech, or too little of it.
+    speech : seconds of speech in the whole recording.
     duration : seconds of the recording.
     warnings : what a person should know about the recording, in sentences; mostly empty.
     """
 
-    features: NDArray[np.float32]
-    length: int
-    offset: float
+    utterances: tuple[ModelInput, ...]
+    speech: float
     duration: float
     warnings: tuple[str, ...]
 
 
-def load_features(source: Source, *, settings: FeatureSettings, name: str | None = None) -> ModelInput:
-    """Decode a recording, preprocess it and extract its features.
+def load_features(source: Source, *, settings: FeatureSettings, name: str | None = None) -> LoadedRecording:
+    """Decode a recording, find the speech in it, and preprocess and extract the features of each utterance.
 
     Raises
     ------
     AudioError : as `ser.audio.io.read_sound`.
     SettingsError : the settings need librosa, which is not installed.
     """
-    sound = read_sound(source, sample_rate=settings.sample_rate, name=name)
-    waveform, start = preprocess(sound.waveform, settings)
-    warnings = warnings_of_level(sound)
-    if len(waveform) > settings.duration * settings.sample_rate:
-        warnings += (f"Only the first {settings.duration:.1f} of {sound.duration:.1f} seconds were used.",)
-    features, length = network_input(waveform, settings)
-    offset = start / settings.sample_rate
-    return ModelInput(features=features, length=length, offset=offset, duration=sound.duration, warnings=warnings)
+    return features_of_sound(read_sound(source, sample_rate=settings.sample_rate, name=name), settings)
+
+
+def features_of_sound(sound: Sound, settings: FeatureSettings) -> LoadedRecording:
+    """Return what `load_features` does, of a decoded recording at `settings.sample_rate`.
+
+    A recording with speech that `max_length` frames hold goes in whole, as the clips of a corpus do in training. Of a
+    longer one, each utterance goes in, and is preprocessed, as a clip of its own.
+    """
+    rate = settings.sample_rate
+    waveform = sound.waveform - np.float32(sound.waveform.mean(dtype=np.float64))
+    spans = find_speech(waveform, sample_rate=rate)
+    speech, seconds = sum(span.end - span.start for span in spans), len(waveform) / rate
+    utterances: list[Utterance] = []
+    if seconds > settings.duration:
+        utterances = cut_utterances(waveform, spans, sample_rate=rate, window=settings.duration)
+    elif speech >= MIN_SPEECH:
+        utterances = [Utterance(start=0.0, end=seconds, speech=speech)]
+    return LoadedRecording(
+        utterances=tuple(_input_of(one, waveform, settings) for one in utterances),
+        speech=speech,
+        duration=sound.duration,
+        warnings=warnings_of_level(sound),
+    )
+
+
+def _input_of(utterance: Utterance, waveform: NDArray[np.float32], settings: FeatureSettings) -> ModelInput:
+    first, last = (round(moment * settings.sample_rate) for moment in (utterance.start, utterance.end))
+    kept, start = preprocess(waveform[first:last], settings)
+    return ModelInput(
+        start=utterance.start,
+        end=utterance.end,
+        speech=utterance.speech,
+        features=extract(kept, settings)[:, : settings.max_length],
+        offset=(first + start) / settings.sample_rate,
+    )
 
 
 def preprocess(waveform: NDArray[np.float32], settings: FeatureSettings) -> tuple[NDArray[np.float32], int]:
@@ -66,7 +118,7 @@ def network_input(waveform: NDArray[np.float32], settings: FeatureSettings) -> t
     return fit_length(features, settings.max_length), min(features.shape[1], settings.max_length)
 
 
-def try_load_features(task: tuple[str, Source], *, settings: FeatureSettings) -> tuple[str, ModelInput | str]:
+def try_load_features(task: tuple[str, Source], *, settings: FeatureSettings) -> tuple[str, LoadedRecording | str]:
     """Return the name of a named source, and what `load_features` does or the reason where it raises AudioError.
 
     An exception would end a whole map.

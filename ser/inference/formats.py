@@ -11,7 +11,10 @@ from ser.inference.results import Prediction
 def as_table(predictions: Sequence[Prediction]) -> str:
     """Return an aligned table: file, emotion, the probability of every class in percent, warnings."""
     rows = [["file", "emotion", *predictions[0].class_names]]
-    rows += [[p.source, p.emotion, *(f"{value:.1%}" for value in p.probabilities)] for p in predictions]
+    rows += [
+        [p.source, p.emotion or p.status, *(f"{p.to_dict()['probabilities'].get(n, 0):.1%}" for n in p.class_names)]
+        for p in predictions
+    ]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [
         "  ".join([*(c.ljust(w) for c, w in zip(r[:2], widths[:2], strict=True)), *map(str.rjust, r[2:], widths[2:])])
@@ -33,6 +36,9 @@ def as_csv(predictions: Sequence[Prediction]) -> str:
     names = predictions[0].class_names
     writer.writerow(["file", "emotion", "confidence", "duration", *(f"p_{name}" for name in names), "warnings"])
     for p in predictions:
-        confidence, *probabilities = (f"{value:.9g}" for value in (p.confidence, *p.probabilities))
-        writer.writerow([p.source, p.emotion, confidence, f"{p.duration:.3f}", *probabilities, " ".join(p.warnings)])
+        numbers = (p.confidence, *p.probabilities) if p.probabilities is not None else [None] * (1 + len(names))
+        confidence, *probabilities = ("" if value is None else f"{value:.9g}" for value in numbers)
+        writer.writerow(
+            [p.source, p.emotion or p.status, confidence, f"{p.duration:.3f}", *probabilities, " ".join(p.warnings)]
+        )
     return text.getvalue()

@@ -1,7 +1,6 @@
 """A model and a recording in, probabilities with names out. Imports torch only where a torch model is loaded."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -11,48 +10,30 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from ser.audio.io import SILENCE_PEAK, Readable, Sound, Source, name_of
+from ser.audio.io import Readable, Sound, Source, name_of
 from ser.corpora.progress import track
 from ser.data.workers import map_in_workers
 from ser.errors import CheckpointError, SettingsError, missing_package
 from ser.features import pipeline
-from ser.features.pipeline import ModelInput
+from ser.features.extract import fit_length
+from ser.features.pipeline import LoadedRecording, ModelInput
 from ser.inference.metadata_file import ONNX, SAFETENSORS
 from ser.inference.onnx_backend import load_onnx_scorer
 from ser.inference.pretrained import find_model
 from ser.inference.results import Failure, Prediction, append_results, read_finished
-from ser.inference.segments import Segment, attention_over_time, cut_segments
+from ser.inference.segments import Segment
 from ser.models.metadata import FeatureGroups, ModelMetadata
 
 if TYPE_CHECKING:
     from ser.inference.checkpoint import Networks
 
 _BATCH = 64
-_SEGMENTS_AT_ONCE = 16
-"""Fewer than recordings in a batch: ten minutes of sound then need 28 MB more, and no more time."""
 
 Scorer = Callable[[NDArray[np.float32], NDArray[np.int64]], tuple[NDArray[np.float32], NDArray[np.float32]]]
 """A model on a backend: maps features float32 [batch, features, max_length], not normalised, and lengths int64 [batch],
 frames of each recording before the padding, to probabilities float32 [batch, classes] and attention weights float32
 [batch, weights].
 """
-
-
-@dataclass(frozen=True, kw_only=True)
-class Timeline:
-    """The prediction for a recording of any length.
-
-    Attributes
-    ----------
-    overall : for the whole recording: the mean of the segments' probabilities, and of their attention, which here
-        covers the recording and no padding.
-    attention_seconds : float64 [weights], the middle of the time that each weight of `overall.attention` stands for.
-    segments : one, or overlapping ones where the recording is longer than `max_length` frames.
-    """
-
-    overall: Prediction
-    attention_seconds: NDArray[np.float64]
-    segments: tuple[Segment, ...]
 
 
 class Predictor:
@@ -114,7 +95,10 @@ class Predictor:
         return self.metadata.class_names
 
     def predict(self, source: Source, *, name: str | None = None) -> Prediction:
-        """Predict the emotion of one recording, at any rate, of one to eight channels.
+        """Predict the emotion of one recording of any length up to ten minutes, at any rate, of one to eight channels.
+
+        Its speech is searched for. A recording that `max_length` frames hold goes in whole, as in training; a longer
+        one by its utterances, and the prediction is their mean, weighted by speech. Without speech there is no emotion.
 
         Parameters
         ----------
@@ -129,7 +113,7 @@ class Predictor:
         """
         name = name or name_of(source)
         recording = pipeline.load_features(source, settings=self.metadata.features, name=name)
-        return self._predict_batch([(name, recording)])[0]
+        return self._predict_loaded([(name, recording)])[0]
 
     def predict_many(
         self, sources: Iterable[Source], *, workers: int = 1, results: Path | str | None = None
@@ -169,41 +153,15 @@ class Predictor:
         tasks = _named(sources, finished, only_paths=results is not None)
         attempt = partial(pipeline.try_load_features, settings=self.metadata.features)
         outcomes = map_in_workers(attempt, tasks, workers=workers)
-        while batch := list(islice(outcomes, _BATCH)):
+        for batch in _in_batches(outcomes):
             # One thread for the network: the workers use the cores, and waiting threads only spin.
             with threadpool_limits(1):
                 read = [(name, outcome) for name, outcome in batch if not isinstance(outcome, str)]
-                predictions = iter(self._predict_batch(read))
+                predictions = iter(self._predict_loaded(read))
             done = [Failure(source=n, reason=each) if isinstance(each, str) else next(predictions) for n, each in batch]
             if results is not None:
                 append_results(results, (result.to_dict() for result in done))
             yield from done
-
-    def predict_long(self, sound: Sound, *, name: str) -> Timeline:
-        """Predict over a recording of any length: as `predict` where one segment holds it, else by several.
-
-        Parameters
-        ----------
-        sound : at the rate of `metadata.features`.
-        name : becomes `source` of the prediction.
-        """
-        settings = self.metadata.features
-        segments: list[Segment] = []
-        cuts = iter(cut_segments(sound.waveform, settings))
-        while batch := list(islice(cuts, _SEGMENTS_AT_ONCE)):
-            segments += self._predict_segments(batch)
-        voiced = [segment.probabilities for segment in segments if segment.probabilities is not None]
-        seconds, attention = attention_over_time(segments, settings=settings, duration=sound.duration)
-        overall = Prediction(
-            source=name,
-            class_names=self.class_names,
-            probabilities=np.mean(voiced, axis=0, dtype=np.float32),
-            attention=attention,
-            duration=sound.duration,
-            warnings=pipeline.warnings_of_level(sound),
-            rejection_threshold=self.metadata.rejection_threshold,
-        )
-        return Timeline(overall=overall, attention_seconds=seconds, segments=tuple(segments))
 
     def predict_files(
         self, paths: Sequence[Path], *, workers: int = 0, results: Path | None = None
@@ -236,51 +194,62 @@ class Predictor:
         batches = [slice(start, start + _BATCH) for start in range(0, len(features), _BATCH)]
         return np.concatenate([self.scorer(features[batch], lengths[batch])[0] for batch in batches])
 
-    def _predict_batch(self, recordings: Sequence[tuple[str, ModelInput]]) -> list[Prediction]:
-        """Return the predictions of named recordings, by one call of the network."""
-        outputs = self._outputs([(recording.features, recording.length) for _, recording in recordings])
+    def predict_sound(self, sound: Sound, *, name: str) -> Prediction:
+        """Return what `predict` does, of a decoded recording at the rate of `metadata.features`."""
+        return self._predict_loaded([(name, pipeline.features_of_sound(sound, self.metadata.features))])[0]
+
+    def _predict_loaded(self, recordings: Sequence[tuple[str, LoadedRecording]]) -> list[Prediction]:
+        """Return the predictions of named recordings, their utterances together in as few batches as there can be."""
+        inputs = [one for _, recording in recordings for one in recording.utterances]
+        segments = iter(self._segments(inputs))
         return [
             Prediction(
                 source=name,
                 class_names=self.class_names,
-                probabilities=probabilities,
-                attention=attention,
-                offset=recording.offset,
+                segments=tuple(islice(segments, len(recording.utterances))),
+                speech=recording.speech,
                 duration=recording.duration,
                 warnings=recording.warnings,
                 rejection_threshold=self.metadata.rejection_threshold,
             )
-            for (name, recording), (probabilities, attention) in zip(recordings, outputs, strict=True)
+            for name, recording in recordings
         ]
 
-    def _predict_segments(self, cuts: Sequence[tuple[int, NDArray[np.float32]]]) -> list[Segment]:
-        """Return the predictions of what `cut_segments` returns, by one call of the network."""
-        settings = self.metadata.features
-        rate = settings.sample_rate
-        # What is so quiet that `read_sound` would refuse it as a recording has no prediction.
-        trimmed = [
-            pipeline.preprocess(waveform, settings) if float(np.abs(waveform).max()) >= SILENCE_PEAK else None
-            for _, waveform in cuts
-        ]
-        outputs = iter(self._outputs([pipeline.network_input(one[0], settings) for one in trimmed if one is not None]))
+    def _segments(self, inputs: Sequence[ModelInput]) -> list[Segment]:
+        max_length = self.metadata.features.max_length
         segments = []
-        for (start, waveform), voiced in zip(cuts, trimmed, strict=True):
-            probabilities, attention = next(outputs) if voiced is not None else (None, None)
-            offset = (start + (voiced[1] if voiced is not None else 0)) / rate
-            end = (start + len(waveform)) / rate
-            segments.append(
-                Segment(start=start / rate, end=end, probabilities=probabilities, attention=attention, offset=offset)
-            )
+        for start in range(0, len(inputs), _BATCH):
+            batch = inputs[start : start + _BATCH]
+            features = np.stack([fit_length(one.features, max_length) for one in batch])
+            lengths = np.array([one.length for one in batch], dtype=np.int64)
+            segments += [
+                Segment(
+                    start=one.start,
+                    end=one.end,
+                    speech=one.speech,
+                    probabilities=probabilities,
+                    attention=attention,
+                    offset=one.offset,
+                )
+                for one, probabilities, attention in zip(batch, *self.scorer(features, lengths), strict=True)
+            ]
         return segments
 
-    def _outputs(
-        self, inputs: Sequence[tuple[NDArray[np.float32], int]]
-    ) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
-        """Return probabilities [classes] and attention [weights] for each pair of features and length."""
-        if not inputs:
-            return []
-        features, lengths = zip(*inputs, strict=True)
-        return list(zip(*self.scorer(np.stack(features), np.array(lengths, dtype=np.int64)), strict=True))
+
+def _in_batches(
+    outcomes: Iterable[tuple[str, LoadedRecording | str]],
+) -> Iterator[list[tuple[str, LoadedRecording | str]]]:
+    """Yield what there is by `_BATCH`, sooner where long recordings have that many utterances: so memory is bounded."""
+    batch: list[tuple[str, LoadedRecording | str]] = []
+    n_utterances = 0
+    for name, outcome in outcomes:
+        batch.append((name, outcome))
+        n_utterances += 0 if isinstance(outcome, str) else len(outcome.utterances)
+        if max(len(batch), n_utterances) >= _BATCH:
+            yield batch
+            batch, n_utterances = [], 0
+    if batch:
+        yield batch
 
 
 def _named(sources: Iterable[Source], finished: set[str], *, only_paths: bool) -> Iterator[tuple[str, Source]]:

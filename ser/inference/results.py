@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,21 +15,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ser.errors import SettingsError
+from ser.inference.segments import Segment
 
 _BEGINNING = b'{"file": '
 
 
+SPEECH, NOT_ENOUGH_SPEECH, NO_SPEECH = "speech", "not enough speech", "no speech found"
+"""The states of a prediction; in the latter two there is no emotion."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Prediction:
-    """The prediction for one recording.
+    """The prediction for one recording of any length.
 
     Attributes
     ----------
     source : the file, or the name of the sound.
-    class_names : in the order of `probabilities`.
-    probabilities : float32 [classes], not negative, summing to 1.
-    attention : float32 [weights], the attention weights, evenly over `max_length` frames, summing to 1.
-    offset : seconds into the recording at which those frames begin.
+    class_names : in the order of the probabilities.
+    segments : the utterances of the recording in order, each with its prediction; the timeline. None of them where no
+        speech was found, or too little.
+    speech : seconds of speech in the recording.
     duration : seconds of the recording.
     warnings : doubts about the sound, in sentences; mostly empty.
     rejection_threshold : a prediction of less confidence is uncertain.
@@ -36,46 +42,86 @@ class Prediction:
 
     source: str
     class_names: tuple[str, ...]
-    probabilities: NDArray[np.float32]
-    attention: NDArray[np.float32]
+    segments: tuple[Segment, ...]
+    speech: float
     duration: float
-    offset: float = 0.0
     warnings: tuple[str, ...] = ()
     rejection_threshold: float = 0.0
 
+    @cached_property
+    def probabilities(self) -> NDArray[np.float32] | None:
+        """The probabilities of the segments, weighted by their speech: float32 [classes], or None without a segment."""
+        if not self.segments:
+            return None
+        if len(self.segments) == 1:  # to the bit
+            return self.segments[0].probabilities
+        stacked = np.stack([segment.probabilities for segment in self.segments])
+        weights = [segment.speech for segment in self.segments]
+        mean: NDArray[np.float64] = np.average(stacked.astype(np.float64), axis=0, weights=weights)
+        return mean.astype(np.float32)
+
+    @property
+    def status(self) -> str:
+        """Whether there is enough speech: one of `SPEECH`, `NOT_ENOUGH_SPEECH`, `NO_SPEECH`."""
+        return SPEECH if self.segments else NOT_ENOUGH_SPEECH if self.speech else NO_SPEECH
+
     @property
     def is_uncertain(self) -> bool:
-        """Whether the confidence lies below the rejection threshold."""
-        return self.confidence < self.rejection_threshold
+        """Whether there is an emotion whose confidence lies below the rejection threshold."""
+        return self.confidence is not None and self.confidence < self.rejection_threshold
 
     @property
-    def emotion(self) -> str:
-        """The most probable class."""
-        return self.class_names[int(np.argmax(self.probabilities))]
+    def emotion(self) -> str | None:
+        """The most probable class; None without speech."""
+        return self.class_of(self.probabilities)
 
     @property
-    def confidence(self) -> float:
-        """The probability of that class."""
-        return float(np.max(self.probabilities))
+    def confidence(self) -> float | None:
+        """The probability of that class; None without speech."""
+        return None if self.probabilities is None else float(np.max(self.probabilities))
+
+    def class_of(self, probabilities: NDArray[np.float32] | None) -> str | None:
+        """Return the most probable class of this prediction's probabilities, or of a segment's."""
+        return None if probabilities is None else self.class_names[int(np.argmax(probabilities))]
 
     def top(self, n: int = 3) -> list[tuple[str, float]]:
         """Return the `n` most probable classes (fewer where there are no more) and their probabilities, best first."""
+        if self.probabilities is None:
+            return []
         order = np.argsort(-self.probabilities, kind="stable")[: max(n, 0)]
         return [(self.class_names[place], float(self.probabilities[place])) for place in order]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values, as JSON has them: file, emotion, confidence, whether it is uncertain, probabilities by
-        class, duration in seconds, warnings.
+        """Return plain values, as JSON has them.
+
+        They are file, status, emotion and confidence (null without speech), whether it is uncertain, probabilities by
+        class (none without speech), speech and duration in seconds, warnings, and the utterances, each with start and
+        end in seconds, emotion, confidence and probabilities.
         """
         return {
             "file": self.source,
+            "status": self.status,
             "emotion": self.emotion,
             "confidence": self.confidence,
             "uncertain": self.is_uncertain,
-            "probabilities": dict(zip(self.class_names, map(float, self.probabilities), strict=True)),
+            "probabilities": self._by_class(self.probabilities),
+            "speech": self.speech,
             "duration": self.duration,
             "warnings": list(self.warnings),
+            "utterances": [
+                {
+                    "start": segment.start,
+                    "end": segment.end,
+                    "emotion": self.class_of(segment.probabilities),
+                    "confidence": float(np.max(segment.probabilities)),
+                    "probabilities": self._by_class(segment.probabilities),
+                }
+                for segment in self.segments
+            ],
         }
+
+    def _by_class(self, probabilities: NDArray[np.float32] | None) -> dict[str, float]:
+        return {} if probabilities is None else dict(zip(self.class_names, map(float, probabilities), strict=True))
 
 
 @dataclass(frozen=True, kw_only=True)

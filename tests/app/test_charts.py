@@ -7,10 +7,11 @@ import jsonschema
 import numpy as np
 import pytest
 
-from app.charts import COLOURS, SILENT, clock, confidence_chart, stretches_of, timeline_chart
+from app.charts import COLOURS, clock, confidence_chart, timeline_chart
 from app.picture_chart import picture_chart
 from app.recording_section import in_words
 from ser.corpora.ravdess import EMOTIONS
+from tests.predictions import prediction_of
 
 
 @pytest.fixture
@@ -24,9 +25,8 @@ def table_of(chart, layer):
 
 def test_charts_are_valid_vega_lite(reading):
     by_schema = jsonschema.Draft7Validator(altair.vegalite.schema.core.load_schema())
-    overall = replace(reading.timeline.overall, rejection_threshold=0.4)
-    over_time = timeline_chart(stretches_of(reading.timeline), EMOTIONS)
-    for chart in (confidence_chart(overall), over_time, picture_chart(reading.picture)):
+    prediction = replace(reading.prediction, rejection_threshold=0.4)
+    for chart in (confidence_chart(prediction), timeline_chart(prediction), picture_chart(reading.picture)):
         layers = chart.get("layer", [chart])
         for layer in layers:
             named = re.findall(r'"field": "(\w+)"', json.dumps(layer["encoding"]))
@@ -40,7 +40,7 @@ def test_charts_are_valid_vega_lite(reading):
 def test_bars_stand_in_the_order_of_the_model(reading):
     names = ("surprise", "calm", "angry")
     probabilities = np.array([0.2, 0.5, 0.3], dtype=np.float32)
-    chart = confidence_chart(replace(reading.timeline.overall, class_names=names, probabilities=probabilities))
+    chart = confidence_chart(prediction_of(probabilities, class_names=names))
     assert table_of(chart, layer=0).to_pydict() == {"emotion": list(names), "confidence": probabilities.tolist()}
     for layer in chart["layer"]:
         assert layer["encoding"]["y"]["sort"] == list(names)
@@ -52,42 +52,34 @@ def test_bars_stand_in_the_order_of_the_model(reading):
 
 
 def test_a_line_shows_the_rejection_threshold(reading):
-    assert len(confidence_chart(reading.timeline.overall)["layer"]) == 2
-    chart = confidence_chart(replace(reading.timeline.overall, rejection_threshold=0.4))
+    assert len(confidence_chart(reading.prediction)["layer"]) == 2
+    chart = confidence_chart(replace(reading.prediction, rejection_threshold=0.4))
     assert table_of(chart, layer=2).to_pylist() == [{"confidence": 0.4}]
 
 
-def test_every_moment_belongs_to_the_segment_whose_middle_is_nearest(reading):
-    stretches, segments = stretches_of(reading.timeline), reading.timeline.segments
-    assert (stretches[0].start, stretches[-1].end) == (0, reading.timeline.overall.duration)
-    assert [one.end for one in stretches[:-1]] == [other.start for other in stretches[1:]]
-    for moment in np.linspace(0.013, 7.97, 61):
-        nearest = int(np.argmin([abs((segment.start + segment.end) / 2 - moment) for segment in segments]))
-        assert stretches[nearest].start <= moment <= stretches[nearest].end
-    for stretch, segment in zip(stretches, segments, strict=True):
-        p = segment.probabilities
-        expected = (SILENT, None) if p is None else (EMOTIONS[p.argmax()], p.max())
-        assert (stretch.emotion, stretch.confidence) == expected
-
-
-def test_the_timeline_has_a_lane_for_each_class_and_one_for_silence(reading):
-    stretches = stretches_of(reading.timeline)
-    chart = timeline_chart(stretches, EMOTIONS)
-    table = chart["datasets"]["stretches"].to_pandas()
-    for name in ("start", "end", "emotion"):
-        assert list(table[name]) == [getattr(stretch, name) for stretch in stretches]
-    silent = table[table["emotion"] == SILENT]
-    assert (set(silent["strength"]), set(silent["percent"])) == ({1}, {"-"})
+def test_the_timeline_has_a_band_for_each_utterance_in_the_lane_of_its_class(reading):
+    prediction = reading.prediction
+    chart = timeline_chart(prediction)
+    table = chart["datasets"]["utterances"].to_pydict()
+    assert len(table["start"]) == len(prediction.segments) > 1
+    assert list(zip(table["start"], table["end"], strict=True)) == [(one.start, one.end) for one in prediction.segments]
+    assert table["emotion"] == [EMOTIONS[one.probabilities.argmax()] for one in prediction.segments]
+    assert table["strength"] == pytest.approx([one.probabilities.max() for one in prediction.segments])
     domains = [chart["encoding"][axis]["scale"]["domain"] for axis in "xy"]
-    assert domains == [[0, reading.timeline.overall.duration], [*EMOTIONS, SILENT]]
+    assert domains == [[0, prediction.duration], list(EMOTIONS)]
 
 
 def test_neighbours_of_the_same_emotion_are_listed_together(reading):
-    one = stretches_of(reading.timeline)[0]
-    parts = [("sad", 0, 2), ("sad", 2, 61.26), (SILENT, 61.26, 70), ("sad", 70, 71)]
-    stretches = [replace(one, emotion=emotion, start=start, end=end) for emotion, start, end in parts]
-    assert in_words(stretches) == "0:00.0 to 1:01.3 sad, 1:01.3 to 1:10.0 silent, 1:10.0 to 1:11.0 sad."
-    many = [replace(one, emotion=EMOTIONS[n % 2], start=n, end=n + 1) for n in range(11)]
+    one = reading.prediction.segments[0]
+
+    def timeline(*parts):
+        eye = np.eye(len(EMOTIONS), dtype=np.float32)
+        segments = (replace(one, probabilities=eye[EMOTIONS.index(e)], start=start, end=end) for e, start, end in parts)
+        return replace(reading.prediction, segments=tuple(segments))
+
+    some = timeline(("sad", 0, 2), ("sad", 3, 61.26), ("calm", 62, 63), ("sad", 70, 71))
+    assert in_words(some) == "0:00.0 to 1:01.3 sad, 1:02.0 to 1:03.0 calm, 1:10.0 to 1:11.0 sad."
+    many = timeline(*((EMOTIONS[n % 2], n, n + 1) for n in range(11)))
     assert in_words(many).endswith(f"0:07.0 to 0:08.0 {EMOTIONS[1]}, and 3 more.")
 
 

@@ -78,10 +78,10 @@ def test_a_bad_argument_is_one_sentence(open_app, tmp_path, argument, shown):
 def test_one_voice_is_predicted(app, readings, short_wav):
     give(app, ("my_voice.wav", short_wav))
     assert not [*app.exception, *app.error]
-    expected = readings[0].timeline.overall
+    expected = readings[0].prediction
     assert app.subheader[0].value == f"{expected.emotion.capitalize()}, {expected.confidence:.0%}"
     assert "my\\_voice.wav" in texts(app)
-    assert "1.4 seconds." in texts(app)
+    assert f"1.4 seconds, {expected.speech:.1f} seconds of speech." in texts(app)
     assert len(app.get("audio")) == 1
     bars, picture = specs(app)
     assert bars["layer"][0]["encoding"]["y"]["sort"] == list(EMOTIONS)
@@ -94,13 +94,25 @@ def test_one_voice_is_predicted(app, readings, short_wav):
 
 def test_a_long_recording_has_a_timeline(app, readings, long_wav):
     give(app, ("long.wav", long_wav))
-    n_segments = len(readings[1].timeline.segments)
-    assert f"predicted in {n_segments} overlapping segments" in texts(app)
+    n_segments = len(readings[1].prediction.segments)
+    assert f"{n_segments} utterances; this is their mean, weighted by speech." in texts(app)
     assert len(specs(app)) == 3
-    assert specs(app)[1]["encoding"]["y"]["scale"]["domain"] == [*EMOTIONS, "silent"]
-    assert "silent" in app.main.caption[-2].value
+    assert specs(app)[1]["encoding"]["y"]["scale"]["domain"] == list(EMOTIONS)
     (segments,) = app.dataframe
     assert len(segments.value) == n_segments
+
+
+def test_a_sound_without_speech_gets_no_emotion(app):
+    content = io.BytesIO()
+    soundfile.write(content, np.random.default_rng(0).normal(scale=0.1, size=2 * 22050), 22050, format="WAV")
+    fan = content.getvalue()
+    give(app, ("fan.wav", fan))
+    assert not [*app.exception, *app.error]
+    assert app.subheader[0].value == "No speech found"
+    assert "So there is no emotion to predict." in texts(app)
+    assert len(specs(app)) == 1  # the picture
+    give(app, ("fan.wav", fan), ("other.wav", fan))
+    assert list(app.dataframe[0].value["emotion"]) == ["no speech found"] * 2
 
 
 def test_several_recordings_make_a_table_and_a_file(app, short_wav, long_wav, monkeypatch):
@@ -125,7 +137,7 @@ def test_several_recordings_make_a_table_and_a_file(app, short_wav, long_wav, mo
 
 
 def test_a_name_of_ravdess_tells_right_from_wrong(app, readings, short_wav):
-    predicted = readings[0].timeline.overall.emotion
+    predicted = readings[0].prediction.emotion
     right = EMOTIONS.index(predicted) + 1
     wrong = right % len(EMOTIONS) + 1
     give(app, (f"03-01-{right:02d}-01-01-01-17.wav", short_wav))
@@ -163,7 +175,7 @@ def test_a_recording_from_the_microphone_is_read_at_the_rate_of_the_model(app, r
     assert app.audio_input[0].sample_rate == 22050
     app.audio_input[0].set_value(("audio.wav", short_wav, "audio/wav")).run()
     assert "Your recording" in texts(app)
-    assert app.subheader[0].value.startswith(readings[0].timeline.overall.emotion.capitalize())
+    assert app.subheader[0].value.startswith(readings[0].prediction.emotion.capitalize())
 
 
 def test_nothing_is_read_twice(app, short_wav, long_wav, monkeypatch):
@@ -213,7 +225,7 @@ def test_a_model_is_chosen_the_pretrained_one_first_then_the_newest_run(
     assert app.sidebar.selectbox[0].options == ["ser-ravdess · PyTorch", *of_runs]
     assert app.sidebar.selectbox[0].value == pretrained
     give(app, ("a.wav", short_wav))
-    expected = readings[0].timeline.overall.emotion.capitalize()
+    expected = readings[0].prediction.emotion.capitalize()
     assert app.subheader[0].value.startswith(expected)
     app.sidebar.selectbox[0].select_index(1).run()
     assert app.subheader[0].value.startswith(expected)

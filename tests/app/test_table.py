@@ -9,16 +9,16 @@ from app.reading import Upload
 from app.table import segments_table, summary_csv, summary_table
 from ser.corpora.ravdess import EMOTIONS
 from ser.inference.formats import as_csv
+from tests.predictions import prediction_of
 
 
 def uncertain(reading):
-    timeline = reading.timeline
-    return replace(reading, timeline=replace(timeline, overall=replace(timeline.overall, rejection_threshold=1.0)))
+    return replace(reading, prediction=replace(reading.prediction, rejection_threshold=1.0))
 
 
 def test_csv_begins_as_that_of_the_command_line(readings):
     rows = list(csv.reader(io.StringIO(summary_csv([readings[0], uncertain(readings[1])]))))
-    ours = list(csv.reader(io.StringIO(as_csv([reading.timeline.overall for reading in readings]))))
+    ours = list(csv.reader(io.StringIO(as_csv([reading.prediction for reading in readings]))))
     assert [row[: len(ours[0])] for row in rows] == ours
     assert [row[len(ours[0]) :] for row in rows] == [["uncertain", "true"], ["no", ""], ["yes", "fearful"]]
     assert rows[1][0] == "a,b.wav"
@@ -32,24 +32,30 @@ def test_the_table_has_a_row_for_each_recording_and_failure(readings):
     assert list(table.columns) == [*columns, *(f"p_{name}" for name in EMOTIONS), "note"]
     assert list(table["file"]) == names
     good, bad, named = (table.iloc[row] for row in range(3))
-    overall = readings[0].timeline.overall
-    assert (good["emotion"], good["uncertain"], good["note"]) == (overall.emotion, "no", "")
-    assert good["confidence"] == overall.confidence
-    assert [good[f"p_{name}"] for name in EMOTIONS] == list(overall.probabilities)
+    prediction = readings[0].prediction
+    assert (good["emotion"], good["uncertain"], good["note"]) == (prediction.emotion, "no", "")
+    assert good["confidence"] == prediction.confidence
+    assert [good[f"p_{name}"] for name in EMOTIONS] == list(prediction.probabilities)
     assert bad["note"] == "bad.wav is bad."
     assert bad.drop(["file", "note"]).isna().all()
     assert (named["true"], named["uncertain"], named["duration"]) == ("fearful", "yes", pytest.approx(8))
     assert "true" not in summary_table(uploads[:1], readings[:1], EMOTIONS).columns  # where none is known
 
 
-def test_segments_are_listed_with_their_times(readings):
-    table = segments_table(readings[1])
-    for (_, row), segment in zip(table.iterrows(), readings[1].timeline.segments, strict=True):
+def test_a_recording_without_speech_says_so_in_the_place_of_the_emotion(readings):
+    nothing = replace(readings[0], prediction=prediction_of())
+    table = summary_table([Upload(key="a", name="a.wav", content=b"")], [nothing], EMOTIONS)
+    row = table.iloc[0]
+    assert (row["emotion"], row["uncertain"]) == ("no speech found", "no")
+    assert row[["confidence", *(f"p_{name}" for name in EMOTIONS)]].isna().all()
+
+
+def test_utterances_are_listed_with_their_times(readings):
+    prediction = readings[1].prediction
+    table = segments_table(prediction)
+    assert len(table) == len(prediction.segments) > 1
+    for (_, row), segment in zip(table.iterrows(), prediction.segments, strict=True):
         assert (row["start"], row["end"]) == (segment.start, segment.end)
-        if segment.probabilities is None:
-            assert row["emotion"] == "silent"
-            assert row.drop(["start", "end", "emotion"]).isna().all()
-        else:
-            assert row["emotion"] == EMOTIONS[segment.probabilities.argmax()]
-            np.testing.assert_array_equal(row[[f"p_{name}" for name in EMOTIONS]], segment.probabilities)
-    assert (table["emotion"] == "silent").any()
+        assert row["emotion"] == EMOTIONS[segment.probabilities.argmax()]
+        assert row["confidence"] == segment.probabilities.max()
+        np.testing.assert_array_equal(row[[f"p_{name}" for name in EMOTIONS]], segment.probabilities)

@@ -12,13 +12,13 @@ from ser.audio.io import read_sound
 from ser.corpora.ravdess import EMOTIONS
 from ser.errors import AudioError, CheckpointError, SettingsError
 from ser.evaluation.publish import publish
-from ser.features.extract import extract
-from ser.features.pipeline import load_features
+from ser.features.extract import extract, fit_length
+from ser.features.pipeline import load_features, network_input
 from ser.features.settings import FeatureSettings
 from ser.inference.checkpoint import load_recogniser
 from ser.inference.onnx_backend import OnnxScorer
 from ser.inference.predictor import Predictor
-from ser.inference.results import Failure, Prediction
+from ser.inference.results import NO_SPEECH, SPEECH, Failure, Prediction
 from ser.inference.torch_backend import TorchScorer
 from tests.checkpoints import random_recogniser
 
@@ -38,9 +38,12 @@ def test_a_prediction_is_a_distribution_over_the_classes_and_repeatable(predicto
     assert prediction.probabilities.shape == (8,)
     assert prediction.probabilities.dtype == np.float32
     assert prediction.probabilities.sum() == pytest.approx(1, abs=1e-6)
-    assert prediction.attention.shape == (32,)
-    assert prediction.attention.sum() == pytest.approx(1, abs=1e-6)
-    assert prediction.duration == pytest.approx(2.0)
+    (segment,) = prediction.segments
+    assert segment.attention.shape == (32,)
+    assert segment.attention.sum() == pytest.approx(1, abs=1e-6)
+    assert (segment.start, segment.end, segment.offset) == (0, prediction.duration, 0)
+    assert prediction.duration == pytest.approx(30_000 / 22050)
+    assert prediction.status == SPEECH
     assert prediction.source == str(voice_file)
     assert prediction.confidence == prediction.probabilities.max() > 1 / 8
     assert prediction.emotion == EMOTIONS[list(prediction.probabilities).index(prediction.confidence)]
@@ -51,10 +54,11 @@ def test_a_prediction_is_a_distribution_over_the_classes_and_repeatable(predicto
 
 def test_the_way_from_sound_to_probabilities_by_hand(predictor, tiny_checkpoint, voice_file):
     recogniser, metadata = load_recogniser(tiny_checkpoint)
-    features = extract(read_sound(voice_file, sample_rate=22050).waveform, metadata.features)[:, :64]
+    waveform = read_sound(voice_file, sample_rate=22050).waveform
+    features = fit_length(extract(waveform - waveform.mean(), metadata.features), 64)
     normalised = (torch.from_numpy(features) - recogniser.normalisation.mean) / recogniser.normalisation.scale
     with torch.no_grad():
-        logits = recogniser.network(normalised[None], torch.tensor([64]))[0][0].double().numpy()
+        logits = recogniser.network(normalised[None], torch.tensor([59]))[0][0].double().numpy()
     expected = np.exp(logits) / np.exp(logits).sum()
     np.testing.assert_allclose(predictor.predict(voice_file).probabilities, expected, rtol=1e-5)
 
@@ -80,7 +84,7 @@ def test_many_files_are_predicted_as_each_alone_by_any_number_of_workers(predict
     alone = [predictor.predict(path) for path in voices]
     for ours, theirs in zip(together, alone * 14, strict=True):
         np.testing.assert_allclose(ours.probabilities, theirs.probabilities, rtol=1e-4, atol=1e-6)
-        np.testing.assert_allclose(ours.attention, theirs.attention, rtol=1e-4, atol=1e-6)
+        assert [one.start for one in ours.segments] == [one.start for one in theirs.segments]
         assert ours.duration == theirs.duration
     assert len({tuple(prediction.probabilities) for prediction in alone}) == 5
     by_two, _ = predictor.predict_files(paths, workers=2)
@@ -105,10 +109,17 @@ def test_a_prediction_has_plain_values_and_its_most_probable_classes(predictor, 
     prediction = predictor.predict(voice_file)
     values = prediction.to_dict()
     assert json.loads(json.dumps(values)) == values
-    assert list(values) == ["file", "emotion", "confidence", "uncertain", "probabilities", "duration", "warnings"]
-    assert values["file"] == str(voice_file)
+    assert list(values) == [
+        *("file", "status", "emotion", "confidence", "uncertain", "probabilities", "speech", "duration", "warnings"),
+        "utterances",
+    ]
+    assert (values["file"], values["status"]) == (str(voice_file), "speech")
+    assert values["utterances"] == [
+        {"start": 0.0, "end": values["duration"], **{name: values[name] for name in ("emotion", "confidence")}}
+        | {"probabilities": values["probabilities"]}
+    ]
     assert values["probabilities"] == dict(zip(EMOTIONS, prediction.probabilities.tolist(), strict=True))
-    assert values["warnings"] == [CUT]
+    assert values["warnings"] == []
     ranked = sorted(values["probabilities"].items(), key=lambda item: -item[1])
     assert prediction.top(3) == ranked[:3]
     assert prediction.top(99) == ranked
@@ -197,28 +208,82 @@ def test_all_features_are_scored_a_batch_at_a_time(predictor):
     np.testing.assert_allclose(probabilities[65:], predictor.score(features[65:], lengths[65:]), rtol=1e-4, atol=1e-6)
 
 
-CUT = "Only the first 1.5 of 2.0 seconds were used."
 CLIPPED = "The recording is clipped; record it at a lower level."
-QUIET = "The recording is very quiet (peak -69 dBFS); record it closer."
+QUIET = "The recording is very quiet (peak -66 dBFS); record it closer."
 
 
 @pytest.mark.parametrize(
-    ("gain", "samples", "warnings"),
-    [(1, None, (CUT,)), (1, 30_000, ()), (20, 30_000, (CLIPPED,)), (0.01, 30_000, ()), (0.001, None, (QUIET, CUT))],
+    ("gain", "warnings"),
+    [(1, ()), (20, (CLIPPED,)), (0.01, ()), (0.001, (QUIET,))],
 )
-def test_doubts_about_a_recording_are_in_its_warnings(predictor, tmp_path, voice, gain, samples, warnings):
+def test_doubts_about_a_recording_are_in_its_warnings(predictor, tmp_path, voice, gain, warnings):
     path = tmp_path / "voice.wav"
-    # The voice peaks at -9 dBFS.
-    soundfile.write(path, np.clip(gain * voice[:samples], -1, 1), 22050, subtype="FLOAT" if gain < 1 else None)
+    # The voice peaks at -6 dBFS.
+    soundfile.write(path, np.clip(gain * voice, -1, 1), 22050, subtype="FLOAT" if gain < 1 else None)
     assert predictor.predict(path).warnings == warnings
 
 
-def test_the_shortest_recording_is_predicted(predictor, tmp_path, voice):
-    short = tmp_path / "short.wav"
-    soundfile.write(short, voice[10000:14410], 22050)
-    assert predictor.predict(short).probabilities.sum() == pytest.approx(1, abs=1e-6)
+def test_a_syllable_is_predicted(predictor, voice):
+    syllable = voice[5000:12_000]  # 0.32 s
+    assert predictor.predict((syllable, 22050)).probabilities.sum() == pytest.approx(1, abs=1e-6)
     # Frames so long that the recording holds fewer than a delta needs.
-    assert np.isfinite(load_features(short, settings=FeatureSettings(hop_length=2048)).features).all()
+    (utterance,) = load_features((syllable, 22050), settings=FeatureSettings(hop_length=2048)).utterances
+    assert np.isfinite(utterance.features).all()
+
+
+def test_without_speech_there_is_no_emotion(predictor, voice):
+    noise = np.random.default_rng(0).normal(scale=0.1, size=3 * 22050).astype(np.float32)
+    for seconds in (1, 3):
+        prediction = predictor.predict((noise[: seconds * 22050], 22050))
+        assert (prediction.status, prediction.segments, prediction.speech) == (NO_SPEECH, (), 0)
+        assert prediction.emotion is prediction.confidence is prediction.probabilities is None
+        assert not prediction.is_uncertain
+        assert prediction.top() == []
+        values = prediction.to_dict()
+        assert json.loads(json.dumps(values)) == values
+        assert (values["status"], values["emotion"], values["probabilities"]) == ("no speech found", None, {})
+        assert values["utterances"] == []
+
+
+def test_a_long_recording_is_predicted_by_its_utterances(predictor, voice):
+    """Each as a recording of its own: the pauses, the offset and what lies before and after change nothing."""
+    words = [voice[:22_000], voice[2000:20_000], voice[:22_000] * np.float32(0.5)]
+    pause = np.zeros(3 * 22050, dtype=np.float32)
+    joined = np.concatenate([part for word in words for part in (pause, word)]) + np.float32(0.02)
+    prediction = predictor.predict((joined, 22050))
+    assert len(prediction.segments) == len(words)
+    centred = joined - np.float32(joined.mean(dtype=np.float64))
+    for segment in prediction.segments:
+        first, last = round(segment.start * 22050), round(segment.end * 22050)
+        features, length = network_input(centred[first:last], predictor.metadata.features)
+        expected, _ = predictor.scorer(features[None], np.array([length]))
+        np.testing.assert_allclose(segment.probabilities, expected[0], rtol=0, atol=1e-6)
+    by_hand = sum(one.speech * one.probabilities for one in prediction.segments)
+    by_hand /= sum(one.speech for one in prediction.segments)
+    np.testing.assert_allclose(prediction.probabilities, by_hand, atol=1e-6)
+    assert prediction.probabilities.sum() == pytest.approx(1, abs=1e-6)
+    assert prediction.emotion == EMOTIONS[by_hand.argmax()]
+    assert [one["start"] for one in prediction.to_dict()["utterances"]] == [one.start for one in prediction.segments]
+
+
+def test_a_decoded_sound_gets_the_prediction_of_its_file(predictor, voice_file):
+    sound = read_sound(voice_file, sample_rate=22050)
+    ours, theirs = predictor.predict_sound(sound, name="sound"), predictor.predict(voice_file, name="sound")
+    assert ours.to_dict() == theirs.to_dict()
+
+
+def test_many_utterances_are_predicted_in_bounded_batches(predictor, voice):
+    sizes = []
+
+    def scorer(features, lengths):
+        sizes.append(len(features))
+        return predictor.scorer(features, lengths)
+
+    long = np.tile(np.pad(voice[:22_000], (0, 15_000)), 70)
+    counting = Predictor(scorer, predictor.metadata)
+    (prediction,) = counting.predict_many([(long, 22050)])
+    assert len(prediction.segments) >= 70
+    assert max(sizes) <= 64
 
 
 @pytest.fixture

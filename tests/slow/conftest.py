@@ -6,6 +6,10 @@ import os
 import numpy as np
 import pytest
 import soundfile
+import soxr
+
+from ser.corpora.ravdess import EMOTIONS, RecordingName
+from ser.corpora.synthetic import SAMPLE_RATE, synthesize
 
 RATE = 48_000
 TIMES = int(os.environ.get("SER_SOAK", "1"))
@@ -36,17 +40,12 @@ def as_wav():
 
 @pytest.fixture(scope="session")
 def voice_wav(as_wav):
-    """Gliding harmonics in syllables and a little noise, different for every seed, as a 16-bit WAV file at 48 kHz."""
+    """Sentences of a synthetic voice, different for every seed, as a 16-bit WAV file at 48 kHz."""
 
     def made(seed: int, *, seconds: float = 3.0) -> bytes:
-        rng = np.random.default_rng(seed)
-        moments = np.arange(round(seconds * RATE)) / RATE
-        glide = 1 + rng.uniform(0.05, 0.4) * np.sin(2 * np.pi * rng.uniform(0.3, 2) * moments + rng.uniform(0, 6))
-        phase = 2 * np.pi * np.cumsum(rng.uniform(90, 280) * glide) / RATE
-        tilt = rng.uniform(0.7, 1.8)
-        harmonics = sum(np.sin(partial * phase) / partial**tilt for partial in range(1, 25))
-        syllables = np.clip(np.sin(2 * np.pi * rng.uniform(0.8, 2.5) * moments + rng.uniform(0, 6)) + 0.4, 0, 1)
-        noise = rng.normal(scale=10 ** rng.uniform(-4, -2), size=len(moments))
-        return as_wav(np.clip(rng.uniform(0.05, 0.25) * harmonics * syllables + noise, -0.99, 0.99))
+        name = RecordingName("speech", EMOTIONS[seed % 8], "normal", 1 + seed % 2, 1, 1 + seed % 24)
+        sentence = soxr.resample(synthesize(name, seed=seed), SAMPLE_RATE, RATE)
+        n_samples = round(seconds * RATE)
+        return as_wav(np.tile(sentence, n_samples // len(sentence) + 1)[:n_samples])
 
     return made

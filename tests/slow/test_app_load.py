@@ -23,7 +23,6 @@ from websockets.exceptions import ConnectionClosed
 from app.capacity import hold_to_one_thread
 from app.markdown import plain
 from benchmarks.app_server import AppServer, is_healthy, running_app
-from ser.audio.io import read_sound
 from ser.errors import AudioError
 from ser.inference.predictor import Predictor
 from ser.inference.pretrained import DEFAULT_MODEL, MODELS
@@ -58,11 +57,10 @@ class Done(NamedTuple):
 def expected_answer(predictor: Predictor, content: bytes) -> str:
     """Return what the page must say of a file."""
     try:
-        sound = read_sound(content, sample_rate=predictor.metadata.features.sample_rate, name=NAME)
-        overall = predictor.predict_long(sound, name=NAME).overall
+        prediction = predictor.predict(content, name=NAME)
     except AudioError as error:
         return plain(str(error))
-    pairs = zip(overall.class_names, overall.probabilities, strict=True)
+    pairs = zip(prediction.class_names, prediction.probabilities, strict=True)
     return "Confidences: " + ", ".join(f"{name} {confidence:.1%}" for name, confidence in pairs)
 
 

@@ -11,14 +11,15 @@ from playwright.sync_api import Browser, BrowserContext, Page
 
 from benchmarks.app_server import ROOT, AppServer, running_app
 from benchmarks.app_visitor import CHROMIUM, launch_chromium, wait_until_idle
-from ser.audio.io import read_sound
 from ser.corpora.ravdess import EMOTIONS
+from ser.features.extract import fit_length
 from ser.features.pipeline import load_features
 from ser.features.settings import FeatureSettings
 from ser.features.validation import as_plain
 from ser.inference.checkpoint import PREFIX, save_atomically
 from ser.inference.export import export_onnx
-from ser.inference.predictor import Predictor, Timeline
+from ser.inference.predictor import Predictor
+from ser.inference.results import Prediction
 from ser.models.metadata import ModelMetadata
 from ser.models.registry import build_recogniser
 
@@ -42,8 +43,9 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory, voice_wav: Callable[...
         protocol="Not trained: made for tests.",
         rejection_threshold=0.4,
     )
-    voices = [load_features(voice_wav(1000 + seed), settings=metadata.features) for seed in range(8)]
-    features = torch.from_numpy(np.stack([voice.features for voice in voices]))
+    loaded = [load_features(voice_wav(1000 + seed), settings=metadata.features) for seed in range(8)]
+    voices = [voice.utterances[0] for voice in loaded]
+    features = torch.from_numpy(np.stack([fit_length(voice.features, 216) for voice in voices]))
     lengths = torch.tensor([voice.length for voice in voices])
     with torch.random.fork_rng(), torch.no_grad():
         torch.manual_seed(0)
@@ -69,15 +71,9 @@ def model(checkpoint: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def timeline_of(model: Path) -> Callable[[bytes], Timeline]:
-    """What `Predictor` says of the bytes of a sound file."""
-    predictor = Predictor.load(model)
-
-    def follow(content: bytes) -> Timeline:
-        sound = read_sound(content, sample_rate=predictor.metadata.features.sample_rate)
-        return predictor.predict_long(sound, name="expected")
-
-    return follow
+def predict(model: Path) -> Callable[[bytes], Prediction]:
+    """What `Predictor` predicts for the bytes of a sound file."""
+    return Predictor.load(model).predict
 
 
 @pytest.fixture(scope="session")

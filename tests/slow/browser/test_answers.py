@@ -60,29 +60,29 @@ def many_channels_wav():
     return head + b"data" + struct.pack("<I", len(frames)) + frames
 
 
-def test_bars_are_those_of_predictor_in_the_models_order(server, context, timeline_of, voice_wav, keep):
+def test_bars_are_those_of_predictor_in_the_models_order(server, context, predict, voice_wav, keep):
     content = voice_wav(3)
     page = visit(context(), server.url)
     upload(page, {"hello.wav": content})
     shown = confidences(page)
-    overall = timeline_of(content).overall
-    assert shown == expected_confidences(overall)
+    prediction = predict(content)
+    assert shown == expected_confidences(prediction)
     assert [emotion for emotion, _ in shown] == list(EMOTIONS)
     lengths = np.array(bar_lengths(page))
-    np.testing.assert_allclose(lengths / lengths.sum(), overall.probabilities, atol=0.01)
-    expect(page.get_by_text(f"{overall.emotion.capitalize()}, {overall.confidence:.0%}")).to_be_visible()
+    np.testing.assert_allclose(lengths / lengths.sum(), prediction.probabilities, atol=0.01)
+    expect(page.get_by_text(f"{prediction.emotion.capitalize()}, {prediction.confidence:.0%}")).to_be_visible()
     keep(page, "answer")
 
 
-def test_checkpoint_on_pytorch_is_answered_alike(checkpoint, context, timeline_of, voice_wav, tmp_path):
+def test_checkpoint_on_pytorch_is_answered_alike(checkpoint, context, predict, voice_wav, tmp_path):
     with running_app(tmp_path / "log.txt", variables={"SER_CHECKPOINT": str(checkpoint)}) as server:
         page = visit(context(), server.url)
         upload(page, {"hello.wav": voice_wav(4)})
-        assert confidences(page) == expected_confidences(timeline_of(voice_wav(4)).overall)
+        assert confidences(page) == expected_confidences(predict(voice_wav(4)))
 
 
 @pytest.mark.ravdess
-def test_originals_at_48_khz_are_answered_and_their_emotion_is_told(server, context, timeline_of, ravdess_root, keep):
+def test_originals_at_48_khz_are_answered_and_their_emotion_is_told(server, context, predict, ravdess_root, keep):
     folder = Path(f"{ravdess_root}-48k")
     if not folder.is_dir():
         pytest.skip(f"the publisher's WAV files are not in {folder}")
@@ -90,7 +90,7 @@ def test_originals_at_48_khz_are_answered_and_their_emotion_is_told(server, cont
     page = visit(context(), server.url)
     name, content = next(iter(files.items()))
     upload(page, {name: content})
-    assert confidences(page) == expected_confidences(timeline_of(content).overall)
+    assert confidences(page) == expected_confidences(predict(content))
     expect(page.get_by_text(re.compile(f"its name says {parse_stem(Path(name).stem).emotion}"))).to_be_visible()
     keep(page, "original-recording")
     page = visit(context(), server.url)
@@ -98,18 +98,18 @@ def test_originals_at_48_khz_are_answered_and_their_emotion_is_told(server, cont
     rows = {row["file"]: row for row in download_csv(page)}
     assert rows.keys() == files.keys()
     for name, row in rows.items():
-        check_row(row, timeline_of(files[name]).overall)
+        check_row(row, predict(files[name]))
         assert row["true"] == parse_stem(Path(name).stem).emotion
 
 
-def test_several_recordings_get_a_table_a_csv_and_details_by_choice(server, context, timeline_of, voice_wav, keep):
+def test_several_recordings_get_a_table_a_csv_and_details_by_choice(server, context, predict, voice_wav, keep):
     good = {"one.wav": voice_wav(5), "03-01-03-02-02-01-12.wav": voice_wav(7)}
     page = visit(context(), server.url)
     upload(page, {**good, "notes.wav": b"Only some words.\n" * 40})
     rows = {row["file"]: row for row in download_csv(page)}
     assert rows.keys() == good.keys()
     for name, content in good.items():
-        check_row(rows[name], timeline_of(content).overall)
+        check_row(rows[name], predict(content))
     assert [rows[name]["true"] for name in good] == ["", "happy"]
     cells = page.locator('[data-testid^="glide-cell-"]')
     for name in (*good, "notes.wav"):  # The grid puts its cells in a moment after it stands itself.
@@ -120,14 +120,11 @@ def test_several_recordings_get_a_table_a_csv_and_details_by_choice(server, cont
     # The first one's bars stand until the second one's take their place.
     expect(page.get_by_text("its name says happy")).to_be_visible()
     wait_until_idle(page)
-    assert confidences(page) == expected_confidences(timeline_of(good["03-01-03-02-02-01-12.wav"]).overall)
+    assert confidences(page) == expected_confidences(predict(good["03-01-03-02-02-01-12.wav"]))
 
 
-def emotions_of_windows(timeline):
-    return [
-        "silent" if window.probabilities is None else EMOTIONS[int(window.probabilities.argmax())]
-        for window in timeline.segments
-    ]
+def emotions_of_utterances(prediction):
+    return [EMOTIONS[int(segment.probabilities.argmax())] for segment in prediction.segments]
 
 
 def emotions_of_bands(chart):
@@ -140,16 +137,15 @@ def emotions_of_bands(chart):
     return [re.search(r"emotion: (\w+)", label)[1] for _, label in sorted(labels)]
 
 
-def test_long_recording_is_followed_window_by_window(server, context, timeline_of, voice_wav, as_wav, keep):
+def test_long_recording_is_predicted_utterance_by_utterance(server, context, predict, voice_wav, as_wav, keep):
     waves = [np.frombuffer(voice_wav(seed)[44:], dtype="<i2") / 2**15 for seed in (5, 5, 7, 8, 8)]
     content = as_wav(np.concatenate([*waves[:3], np.zeros(10 * 48000), *waves[3:]]))
-    timeline = timeline_of(content)
-    expected = emotions_of_windows(timeline)
+    prediction = predict(content)
+    expected = emotions_of_utterances(prediction)
     assert len(set(expected)) >= 3
-    assert "silent" in expected
     page = visit(context(), server.url)
     upload(page, {"long.wav": content})
-    assert confidences(page) == expected_confidences(timeline.overall)
+    assert confidences(page) == expected_confidences(prediction)
     chart = page.locator('[data-testid="stVegaLiteChart"][aria-label^="0:00"]')
     expect(chart).to_be_visible()
     assert emotions_of_bands(chart) == expected
@@ -158,11 +154,11 @@ def test_long_recording_is_followed_window_by_window(server, context, timeline_o
     keep(page, "long")
 
 
-def test_the_details_of_recordings_of_one_length_are_not_mixed_up(server, context, timeline_of, voice_wav, as_wav):
+def test_the_details_of_recordings_of_one_length_are_not_mixed_up(server, context, predict, voice_wav, as_wav):
     # The charts over time of the two differ in nothing but the table behind them.
     voices = [np.frombuffer(voice_wav(seed)[44:], dtype="<i2") / 2**15 for seed in (5, 8)]
     good = {"first.wav": as_wav(np.tile(voices[0], 4)), "second.wav": as_wav(np.tile(voices[1], 4))}
-    expected = {name: emotions_of_windows(timeline_of(content)) for name, content in good.items()}
+    expected = {name: emotions_of_utterances(predict(content)) for name, content in good.items()}
     first, second = expected.values()
     assert first[0] != second[0]
     page = visit(context(), server.url)
@@ -190,11 +186,11 @@ def test_charts_are_legible_in_both_themes(server, context, voice_wav, keep, the
     keep(page, f"theme-{theme}")
 
 
-def test_nothing_is_wider_than_a_phone(server, context, timeline_of, voice_wav, keep):
+def test_nothing_is_wider_than_a_phone(server, context, predict, voice_wav, keep):
     contents = {"one.wav": voice_wav(6), "03-01-05-02-01-01-12.wav": voice_wav(5, seconds=12)}
     page = visit(context(**PHONE), server.url)
     upload(page, contents)
-    assert confidences(page) == expected_confidences(timeline_of(contents["one.wav"]).overall)
+    assert confidences(page) == expected_confidences(predict(contents["one.wav"]))
     wait_until_idle(page)
     main = page.get_by_test_id("stMain")
     assert main.evaluate("main => main.scrollWidth <= main.clientWidth && main.clientWidth === 390")
@@ -205,7 +201,7 @@ def test_nothing_is_wider_than_a_phone(server, context, timeline_of, voice_wav, 
     keep(page, "phone")
 
 
-def test_each_bad_file_gets_one_sentence_and_disturbs_nobody(server, context, timeline_of, voice_wav, as_wav, keep):
+def test_each_bad_file_gets_one_sentence_and_disturbs_nobody(server, context, predict, voice_wav, as_wav, keep):
     speech = np.frombuffer(voice_wav(9)[44:], dtype="<i2") / 2**15
     bad = {
         "empty.wav": (b"", "is empty"),
@@ -219,8 +215,8 @@ def test_each_bad_file_gets_one_sentence_and_disturbs_nobody(server, context, ti
     other = visit(context(), server.url)
     upload(page, {name: content for name, (content, _) in bad.items()} | {"good.wav": voice_wav(9)})
     upload(other, {"good.wav": voice_wav(10)})
-    assert confidences(page) == expected_confidences(timeline_of(voice_wav(9)).overall)
-    assert confidences(other) == expected_confidences(timeline_of(voice_wav(10)).overall)
+    assert confidences(page) == expected_confidences(predict(voice_wav(9)))
+    assert confidences(other) == expected_confidences(predict(voice_wav(10)))
     told = sentences(page)
     for name, (_, reason) in bad.items():
         (sentence,) = [sentence for sentence in told if sentence.startswith(name)]

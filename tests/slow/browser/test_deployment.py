@@ -8,7 +8,7 @@ from benchmarks.app_visitor import confidences, expected_confidences, upload, vi
 from tests.app.test_deployment import arguments_of, copy_image, read_dockerfile, write_guard
 
 
-def test_image_answers_an_upload_with_its_own_packages_alone(model, context, timeline_of, voice_wav, tmp_path):
+def test_image_answers_an_upload_with_its_own_packages_alone(model, context, predict, voice_wav, tmp_path):
     assert arguments_of("CMD")[:3] == ["streamlit", "run", "app/app.py"]
     home, image, guard = (tmp_path / name for name in ("home", "image", "guard"))
     for folder in (home, image, guard):
@@ -19,7 +19,7 @@ def test_image_answers_an_upload_with_its_own_packages_alone(model, context, tim
     with running_app(tmp_path / "server.log", variables=variables, root=copy_image(image)) as server:
         page = visit(context(), server.url)
         upload(page, {"hello.wav": voice_wav(3)})
-        assert confidences(page) == expected_confidences(timeline_of(voice_wav(3)).overall)
+        assert confidences(page) == expected_confidences(predict(voice_wav(3)))
         port = server.url.rpartition(":")[2]
         check = arguments_of("HEALTHCHECK")
         assert HEALTH in check[-1]

@@ -9,9 +9,9 @@ VISITORS = 20
 
 
 @pytest.mark.timeout(600)  # two busy cores draw twenty pages in minutes
-def test_twenty_visitors_at_once_each_get_their_own_answer(server, context, timeline_of, voice_wav):
+def test_twenty_visitors_at_once_each_get_their_own_answer(server, context, predict, voice_wav):
     contents = [voice_wav(seed) for seed in range(VISITORS)]
-    expected = [expected_confidences(timeline_of(content).overall) for content in contents]
+    expected = [expected_confidences(predict(content)) for content in contents]
     assert len({tuple(rows) for rows in expected}) == VISITORS
     # Four tabs in each browser profile: a profile for everyone takes half as long again.
     profiles = [context(viewport={"width": 600, "height": 600}) for _ in range(VISITORS // 4)]

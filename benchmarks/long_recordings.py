@@ -1,0 +1,110 @@
+"""Recordings with pauses, offsets and several utterances, against the clips that they are made of.
+
+    python benchmarks/long_recordings.py [--root FOLDER] [--model ser-ravdess] [--count 60]
+
+It needs RAVDESS: --root, or RAVDESS_ROOT. The pauses are room noise at -60 dBFS; the clips are spread over speakers and
+emotions. The model may have been trained on them: what counts is that an answer does not change.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from recordings import parser_of, spread
+
+from ser.audio.io import read_sound
+from ser.corpora.manifest import Recording, find_recordings
+from ser.corpora.selection import of_channel
+from ser.inference.predictor import Predictor
+
+PAUSES = (0, 5, 10, 20)
+ROOM_DB = -60.0
+OFFSET, OFFSET_PEAK = 0.05, 0.5
+N_JOINED = 20
+_SEED = 0
+
+
+def noise(n_samples: int, rng: np.random.Generator, *, pink: bool) -> NDArray[np.float32]:
+    """Return noise of an RMS of `ROOM_DB`; pink noise falls by 3 dB an octave."""
+    white = np.fft.rfft(rng.standard_normal(n_samples))
+    shape = 1 / np.sqrt(np.maximum(np.arange(len(white)), 1)) if pink else np.ones(len(white))
+    sound = np.fft.irfft(white * shape, n_samples)
+    return (sound * 10 ** (ROOM_DB / 20) / np.sqrt(np.square(sound).mean())).astype(np.float32)
+
+
+def with_pause(
+    waveform: NDArray[np.float32], rate: int, seconds: float, rng: np.random.Generator, *, pink: bool
+) -> NDArray[np.float32]:
+    """Return a recording in a room, with a pause after it."""
+    longer = np.pad(waveform, (0, round(seconds * rate)))
+    return longer + noise(len(longer), rng, pink=pink)
+
+
+def right_by_pause(predictor: Predictor, clips: Sequence[Recording], *, pink: bool) -> list[int]:
+    """Return how many predictions are right after each of `PAUSES`."""
+    rate = predictor.metadata.features.sample_rate
+    counts = [0] * len(PAUSES)
+    for place, clip in enumerate(clips):
+        waveform = read_sound(clip.path, sample_rate=rate).waveform
+        for column, seconds in enumerate(PAUSES):
+            rng = np.random.default_rng((_SEED, place, seconds))
+            changed = with_pause(waveform, rate, seconds, rng, pink=pink)
+            counts[column] += predictor.predict((changed, rate)).emotion == clip.name.emotion
+    return counts
+
+
+def right_with_offset(predictor: Predictor, clips: Sequence[Recording]) -> int:
+    """Return how many emotions stay what they are when an offset of `OFFSET` is added to a voice at `OFFSET_PEAK`."""
+    rate, same = predictor.metadata.features.sample_rate, 0
+    for clip in clips:
+        sound = read_sound(clip.path, sample_rate=rate)
+        waveform = sound.waveform * np.float32(OFFSET_PEAK / sound.peak)
+        plain, offset = predictor.predict((waveform, rate)), predictor.predict((waveform + np.float32(OFFSET), rate))
+        same += plain.emotion == offset.emotion
+    return same
+
+
+def joined_clips(recordings: Sequence[Recording]) -> list[list[Recording]]:
+    """Return up to `N_JOINED` lists of the clips of one speaker and one emotion, spread over both."""
+    by_both: defaultdict[tuple[int, str], list[Recording]] = defaultdict(list)
+    for one in recordings:
+        by_both[one.name.actor, one.name.emotion].append(one)
+    return spread(list(by_both.values()), N_JOINED)
+
+
+def measure_joined(predictor: Predictor, groups: Sequence[Sequence[Recording]]) -> dict[str, tuple[int, int]]:
+    """Return right and all: of the clips alone, of the utterances of the joined ones, and of their overall answers."""
+    rate = predictor.metadata.features.sample_rate
+    alone, utterances, overall = [], [], []
+    for group in groups:
+        emotion = group[0].name.emotion
+        waveforms = [read_sound(clip.path, sample_rate=rate).waveform for clip in group]
+        alone += [predictor.predict((waveform, rate)).emotion == emotion for waveform in waveforms]
+        joined = predictor.predict((np.concatenate(waveforms), rate))
+        utterances += [joined.class_of(segment.probabilities) == emotion for segment in joined.segments]
+        overall.append(joined.emotion == emotion)
+    parts = {"clips alone": alone, "utterances of joined clips": utterances, "joined clips, overall": overall}
+    return {name: (sum(answers), len(answers)) for name, answers in parts.items()}
+
+
+def main() -> None:
+    """Print the tables."""
+    parser = parser_of(__doc__ or "", count=60)
+    parser.add_argument("--model", default="ser-ravdess")
+    options = parser.parse_args()
+    if options.root is None:
+        parser.error("it needs RAVDESS: give --root, or set RAVDESS_ROOT")
+    predictor = Predictor.load(options.model)
+    recordings = of_channel(find_recordings(options.root), "speech")
+    clips = spread(recordings, options.count)
+    print(f"{options.count} clips of RAVDESS, right after a pause of", *(f"{seconds:>4} s" for seconds in PAUSES))
+    for name, pink in (("white", False), ("pink", True)):
+        print(f"  {name} noise at {ROOM_DB:.0f} dBFS", *right_by_pause(predictor, clips, pink=pink))
+    print(f"same emotion with an offset of {OFFSET}: {right_with_offset(predictor, clips)} of {len(clips)}")
+    for name, (right, n_all) in measure_joined(predictor, joined_clips(recordings)).items():
+        print(f"{name}: {right} of {n_all} ({right / n_all:.1%})")
+
+
+if __name__ == "__main__":
+    main()
