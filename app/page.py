@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import streamlit as st
 from streamlit.elements.widgets.audio_input import ALLOWED_SAMPLE_RATES
@@ -71,6 +72,15 @@ ser app {OPTION} outputs/train
 {VARIABLE}=outputs/train/<run>/model.onnx ser app
 ```
 """
+
+_NO_HTTPS = (
+    "This page was opened without HTTPS, and browsers keep the microphone from such pages. Open it by an address that "
+    "begins with https://, or on the machine where it runs, as localhost; or upload a recording instead."
+)
+_MICROPHONE = (
+    "Nothing happens, or an error is shown? Allow this page the microphone: in most browsers by the symbol to the left "
+    "of the address."
+)
 
 log = logging.getLogger(__name__)
 
@@ -143,14 +153,28 @@ def _uploaded_files() -> list[Upload]:
 
 def _recorded_sound(predictor: Predictor) -> list[Upload]:
     rate = predictor.metadata.features.sample_rate
+    if not microphone_can_work(st.context.url):
+        st.warning(_NO_HTTPS, icon=":material/mic_off:")
     sound = st.audio_input(
         "Speak a sentence: press the microphone, and again when you are done",
         sample_rate=rate if rate in ALLOWED_SAMPLE_RATES else None,
         key="sound",
     )
     if sound is None:
+        st.caption(_MICROPHONE)
         return []
     return [Upload(key=sound.file_id, name="Your recording", content=sound.getvalue())]
+
+
+def microphone_can_work(url: str | None) -> bool:
+    """Return whether browsers give a page the microphone: by HTTPS, or from the machine itself.
+
+    >>> [microphone_can_work(url) for url in ("https://a.org", "http://localhost:8501", "http://10.0.0.7:8501")]
+    [True, True, False]
+    """
+    parts = urlsplit(url or "")
+    host = parts.hostname or "localhost"  # no address is known in tests, and before the page is there
+    return parts.scheme == "https" or host in ("localhost", "::1") or host.startswith("127.")
 
 
 def _show_results(

@@ -20,6 +20,7 @@ import torch
 from app import page, reading
 from app.capacity import Capacity
 from app.markdown import plain
+from app.model_choice import OPTION
 from ser.corpora.ravdess import EMOTIONS
 from ser.inference.checkpoint import load_recogniser, save_atomically
 from ser.inference.predictor import Predictor
@@ -100,6 +101,14 @@ def test_a_long_recording_has_a_timeline(app, readings, long_wav):
     assert specs(app)[1]["encoding"]["y"]["scale"]["domain"] == list(EMOTIONS)
     (segments,) = app.dataframe
     assert len(segments.value) == n_segments
+
+
+@pytest.mark.parametrize(("url", "warned"), [("http://10.0.0.7:8501", True), ("https://a.org", False), (None, False)])
+def test_a_page_without_https_says_why_there_is_no_microphone(open_app, tiny_checkpoint, monkeypatch, url, warned):
+    monkeypatch.setattr(type(st.context), "url", property(lambda _: url))
+    shown = open_app(f"{OPTION}={tiny_checkpoint}")
+    assert [("without HTTPS" in warning.value) for warning in shown.warning] == [True] * warned
+    assert any("Allow this page the microphone" in caption.value for caption in shown.caption)
 
 
 def test_a_sound_without_speech_gets_no_emotion(app):
