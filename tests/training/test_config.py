@@ -1,5 +1,7 @@
+import copy
 import dataclasses
 import inspect
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -35,7 +37,12 @@ MINIMAL = {group: {} for group in ("data", "features", "augment")} | {
 
 
 def composed(*overrides):
-    """The resolved configuration that `train.py` would be given."""
+    """The resolved configuration that `train.py` would be given, to change as one likes."""
+    return copy.deepcopy(_composed(*overrides))
+
+
+@cache
+def _composed(*overrides):
     OmegaConf.register_new_resolver("run_folder", _run_folder, replace=True)
     with initialize_config_dir(str(CONF), version_base="1.3"):
         return plain(compose("train", ["paths.run_dir=outputs/run", *overrides]))
