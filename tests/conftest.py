@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from filelock import FileLock
 
 from ser.audio.io import read_sound
 from ser.corpora.manifest import Recording
@@ -31,6 +32,20 @@ from tests.command_line import Done, run_in_process, typed, users_environment
 
 torch.set_num_threads(1)
 Command = Callable[..., Done]
+LONGEST = (
+    "cli/test_train.py", "training/test_switches.py", "cli/test_readme.py", "cli/test_resume.py",
+    "training/test_own_classes.py", "cli/test_eda.py", "cli/test_evaluate.py", "cli/test_obstacles.py",
+    "cli/test_robustness.py", "training/test_sweep.py",
+)  # fmt: skip
+"""The test files that take the longest, in that order; a test process takes one file at a time."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest files first: else one process has work left when the other has none."""
+    order = {Path(__file__).parent / file: place for place, file in enumerate(LONGEST)}
+    if missing := [str(path) for path in order if not path.is_file()]:
+        raise pytest.UsageError(f"LONGEST in {__file__} names {', '.join(missing)}, which is not there.")
+    items.sort(key=lambda item: order.get(item.path, len(order)))
 
 
 @pytest.fixture(scope="session")
@@ -183,8 +198,21 @@ def tiny_voices():
 
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory):
-    """Where the commands are run and write to; shared, so that the corpus and the features are made once."""
+    """Where the commands are run and write to."""
     return tmp_path_factory.mktemp("commands")
+
+
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory):
+    """A folder that all test processes of a session have in common."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
+@pytest.fixture(scope="session")
+def below(folder, shared):
+    """Overrides that put all output below `folder`, but corpora and features where they are made once for all."""
+    return f"paths.output_dir={folder}", f"paths.data_dir={shared}/data", f"paths.cache_dir={shared}/cache"
 
 
 @pytest.fixture(scope="session")
@@ -214,22 +242,32 @@ def process(folder):
 
 
 @pytest.fixture(scope="session")
-def train(command, folder):
+def train(command, below):
     """Run train.py with all its output below `folder`."""
 
     def run(*overrides: str, status: int = 0) -> Done:
-        below = (f"paths.output_dir={folder}", f"paths.data_dir={folder}/data", "data.workers=1")
-        return command("train.py", *overrides, *below, status=status)
+        return command("train.py", *overrides, *below, "data.workers=1", status=status)
 
     return run
 
 
+@pytest.fixture
+def undrawn(monkeypatch):
+    """Figures are made and saved but blank: to draw them is half the time of a tiny run.
+
+    For tests of something else; `debug_run` has all its figures, and tests/evaluation looks at them.
+    """
+    monkeypatch.setattr("matplotlib.figure.Figure.draw", lambda figure, renderer: None)
+
+
 @pytest.fixture(scope="session")
-def debug_run(process, folder):
-    """The folder of a run of `experiment=debug`, made as its users make it."""
-    run_dir = folder / "debug-run"
-    below = (f"paths.output_dir={folder}", f"paths.data_dir={folder}/data", f"hydra.run.dir={run_dir}")
-    process("train.py", "experiment=debug", "reference_files=true", *below)
+def debug_run(process, shared, below):
+    """The folder of a run of `experiment=debug`, made as its users make it, once for all test processes."""
+    run_dir, made = shared / "debug-run", shared / "debug-run.made"
+    with FileLock(f"{run_dir}.lock"):
+        if not made.exists():
+            process("train.py", "experiment=debug", "reference_files=true", *below, f"hydra.run.dir={run_dir}")
+            made.touch()
     return run_dir
 
 

@@ -95,7 +95,7 @@ def test_a_corpus_that_is_not_there_is_told(corpus, tmp_path):
     assert is_one_sentence(done.stderr, str(tmp_path / corpus)), done.stderr
 
 
-def test_what_cannot_be_read_is_listed_and_the_rest_done(tmp_path, tiny_corpus):
+def test_what_cannot_be_read_is_listed_and_the_rest_done(tmp_path, tiny_corpus, undrawn):
     corpus = tmp_path / "corpus"
     corpus.mkdir()
     first, *others = find_recordings(tiny_corpus)[::4]

@@ -35,9 +35,9 @@ def train_short_of_room(folder):
 
 
 @pytest.fixture
-def fresh(folder, tmp_path):
+def fresh(shared, tmp_path):
     """The debug experiment on the corpus that others share, with a cache and a run folder of its own."""
-    below = (f"paths.output_dir={tmp_path}", f"paths.cache_dir={tmp_path}/cache", f"paths.data_dir={folder}/data")
+    below = (f"paths.output_dir={tmp_path}", f"paths.cache_dir={tmp_path}/cache", f"paths.data_dir={shared}/data")
     return "experiment=debug", "data.workers=1", f"hydra.run.dir={tmp_path}/run", *below
 
 

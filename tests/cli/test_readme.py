@@ -48,7 +48,7 @@ def outputs(debug_run, folder):
 @pytest.mark.parametrize(
     "line", [line for line in COMMANDS if line.startswith("ser ") and not EXPERIMENT_ALONE.fullmatch(line)]
 )
-def test_a_command_runs(line, command, outputs, voices, tiny, tiny_voices, folder, monkeypatch):
+def test_a_command_runs(line, command, outputs, voices, tiny, tiny_voices, below, undrawn, monkeypatch):
     line = line.replace("<run>", "run").replace("<other run>", "other").replace("<RAVDESS-named files>", str(voices))
     line = line.replace("folds=subject_wise seeds=[42,43,44]", "folds=[0] seeds=[42] bootstrap_resamples=2000")
     line = re.sub(r"(=[\w.]+),[\w.,]+ ", r"\1 ", line)  # of the lists of a sweep the last one alone
@@ -59,9 +59,9 @@ def test_a_command_runs(line, command, outputs, voices, tiny, tiny_voices, folde
     if name == "app":
         monkeypatch.setattr("streamlit.web.cli.main", lambda prog_name: None)  # which would serve for ever
     if name == "eda":
-        arguments += [*tiny_voices, f"paths.output_dir={folder}", f"paths.data_dir={folder}/data"]
+        arguments += [*tiny_voices, *below]
     if name in ("train", "cross-validate") and "ckpt_path=" not in line:
-        small = (*tiny, *tiny_voices, f"paths.output_dir={folder}", f"paths.data_dir={folder}/data")
+        small = (*tiny, *tiny_voices, *below)
         own = {text.split("=")[0] for text in arguments}
         arguments += [override for override in small if override.split("=")[0] not in own]  # what the line sets stays
     command("-m", "ser", name, *arguments)

@@ -15,6 +15,8 @@ from ser.training.callbacks import AtomicCheckpointIO
 from tests.command_line import start
 from tests.resuming import EPOCHS, RECIPES, differences
 
+pytestmark = [pytest.mark.usefixtures("undrawn"), pytest.mark.no_cover]  # whole runs, slow to draw and to trace
+
 
 class Killed(BaseException):
     """What no handler takes for an error: the run ends where it is."""
@@ -101,11 +103,11 @@ def test_resuming_nothing_says_so(folder, command):
     assert not (folder / "no").exists()
 
 
-def test_ctrl_c_says_how_to_go_on(folder, unbroken):
+def test_ctrl_c_says_how_to_go_on(folder, below, unbroken):
     unbroken("plateau")  # the features are there
     run_dir = folder / "interrupted"
-    below = (f"paths.output_dir={folder}", f"paths.data_dir={folder}/data", f"hydra.run.dir={run_dir}")
-    process = start("train.py", *RECIPES["plateau"], "trainer.max_epochs=1000", *below, folder=folder)
+    endless = (*RECIPES["plateau"], "trainer.max_epochs=1000", f"hydra.run.dir={run_dir}")
+    process = start("train.py", *endless, *below, folder=folder)
     for line in process.stdout:
         if line.startswith("Epoch 2:"):  # by now the checkpoint of epoch 1 is there
             break

@@ -15,6 +15,8 @@ from tests.command_line import ROOT, is_one_sentence, rows_of
 
 EXPERIMENTS = sorted(path.stem for path in (ROOT / "conf" / "experiment").glob("*.yaml"))
 
+pytestmark = [pytest.mark.usefixtures("undrawn"), pytest.mark.no_cover]  # whole runs, slow to draw and to trace
+
 
 def test_a_run_leaves_all_that_it_promises(debug_run):
     promised = [

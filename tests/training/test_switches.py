@@ -19,7 +19,8 @@ from ser.training.run import build_data, train
 from tests.command_line import rows_of
 from tests.training.test_config import composed, names
 
-pytestmark = pytest.mark.filterwarnings("ignore")
+# Whole runs are slow to draw and to trace; their lines are covered by `plain_run` and by tests of their own.
+pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.usefixtures("undrawn"), pytest.mark.no_cover]
 SMALL = (
     "experiment=debug", "data.corpus=ravdess", "data.augment_count=0", "data.batch_size=8", "data.workers=1",
     "model.network.conv_channels=[4,4]", "model.network.lstm_hidden=4", "trainer.accelerator=cpu", "logger=csv",
