@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow lint format bench audit clean
+.PHONY: help demo test test-fast test-slow lint style types format bench audit clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -26,10 +26,14 @@ $(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
 demo: $(VENV)/.installed  ## train, evaluate and predict on the built-in synthetic corpus
 	$(BIN)/python demo.py
 
-# In the order of the files, by which the slow ones come first: sorted by number of tests, as they would be, they come last.
+# In the order of tests/conftest.py, the longest files first: else they are sorted by their number of tests.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-test: lint  ## lint, then all tests but the slow ones, with their coverage: some minutes
+# The types are checked beside the tests, as that takes half a minute of one core where nothing is cached.
+test: style  ## lint, and all tests but the slow ones, with their coverage: some minutes
+	@$(MAKE) --no-print-directory --jobs=2 types test-fast
+
+test-fast: $(VENV)/.installed-dev
 	$(PYTEST) --cov --cov-report=term
 
 test-slow: $(VENV)/.installed-dev  ## the tests in tests/slow: browser, kills, hostile files, load, benchmarks
@@ -44,9 +48,13 @@ audit: $(BIN)/python  ## look up every pinned version in the published advisorie
 	$(VENV)/audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit==2.10.1
 	$(VENV)/audit/bin/pip-audit --strict --no-deps --disable-pip -r requirements-dev.txt -r app/requirements.txt
 
-lint: $(VENV)/.installed-dev  ## check style, format and types
+lint: style types  ## check style, format and types
+
+style: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+types: $(VENV)/.installed-dev
 	$(BIN)/mypy
 
 format: $(VENV)/.installed-dev  ## mend what the linter can mend, and format
