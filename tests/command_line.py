@@ -2,9 +2,11 @@
 
 import contextlib
 import csv
+import functools
 import io
 import logging
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -40,9 +42,11 @@ def typed(*arguments: str) -> list[str]:
 
 def start(*arguments: str, folder: Path) -> subprocess.Popen[str]:
     """Start a command in `folder`, in a group of processes of its own, whose output and errors are one pipe."""
+    # A shell may start us with SIGINT ignored, as it does with `&`, which children inherit.
+    with_sigint = functools.partial(signal.signal, signal.SIGINT, signal.default_int_handler)
     return subprocess.Popen(
         typed(*arguments), cwd=folder, env=users_environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        text=True, start_new_session=True,
+        text=True, start_new_session=True, preexec_fn=with_sigint,
     )  # fmt: skip
 
 

@@ -74,7 +74,7 @@ def test_ctrl_c_while_features_are_made_keeps_those_that_are(debug_run, fresh, f
     while process.poll() is None and not any((tmp_path / "cache").rglob("*.features")):
         time.sleep(0.01)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the workers as well
-    said, _ = process.communicate(timeout=60)
+    said, _ = process.communicate(timeout=120)
     assert process.returncode == 130, said
     assert "Traceback" not in said
     assert any((tmp_path / "cache").rglob("*.features"))

@@ -112,7 +112,7 @@ def test_ctrl_c_says_how_to_go_on(folder, below, unbroken):
         if line.startswith("Epoch 2:"):  # by now the checkpoint of epoch 1 is there
             break
     process.send_signal(signal.SIGINT)
-    said, _ = process.communicate(timeout=60)
+    said, _ = process.communicate(timeout=120)
     assert process.returncode not in (0, None)
     assert f"go on with: ser train ckpt_path={run_dir}" in said
     assert "Traceback" not in said

@@ -95,7 +95,7 @@ def test_a_sweep_writes_one_sorted_table_the_same_by_both_launchers(train, tiny,
     tables = {}
     for launcher in ("basic", "processes"):
         done = train(
-            "-m", f"hydra/launcher={launcher}", "experiment=debug", *tiny, "data.augment_count=0,1",
+            "-m", f"hydra/launcher={launcher}", "experiment=debug", "logger=none", *tiny, "data.augment_count=0,1",
             f"hydra.sweep.dir='{folder}/sweep {launcher}'",
         )  # fmt: skip
         path = folder / f"sweep {launcher}" / "sweep.csv"
