@@ -33,9 +33,9 @@ from tests.command_line import Done, run_in_process, typed, users_environment
 torch.set_num_threads(1)
 Command = Callable[..., Done]
 LONGEST = (
-    "cli/test_train.py", "training/test_switches.py", "cli/test_readme.py", "cli/test_resume.py",
-    "training/test_own_classes.py", "cli/test_eda.py", "cli/test_evaluate.py", "cli/test_obstacles.py",
-    "cli/test_robustness.py", "training/test_sweep.py",
+    "cli/test_train.py", "cli/test_resume.py", "cli/test_readme.py", "training/test_switches.py",
+    "training/test_sweep.py", "training/test_own_classes.py", "cli/test_eda.py", "cli/test_robustness.py",
+    "cli/test_obstacles.py", "cli/test_evaluate.py",
 )  # fmt: skip
 """The test files that take the longest, in that order; a test process takes one file at a time."""
 
