@@ -132,7 +132,9 @@ def _make(missing: Sequence[tuple[Sample, Path]], recipe: Recipe, workers: int) 
     tasks: dict[Recording, list[tuple[int, Path]]] = {}
     for sample, path in missing:  # a recording and its copies are one task, so that it is decoded once
         tasks.setdefault(sample.recording, []).append((sample.copy, path))
-    made = map_in_workers(functools.partial(_make_entries, recipe=recipe), list(tasks.items()), workers=workers)
+    made = map_in_workers(
+        functools.partial(_make_entries, recipe=recipe), list(tasks.items()), workers=workers, key="data.workers"
+    )
     made = track(made, total=len(tasks), description="Features", unit="recordings")
     return {recording.path: reason for recording, reason in zip(tasks, made, strict=True) if reason is not None}
 

@@ -4,13 +4,15 @@ import logging
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from itertools import chain, islice
+from multiprocessing.process import BaseProcess
 from typing import TypeVar
 
 import numpy as np
@@ -23,8 +25,15 @@ log = logging.getLogger(__name__)
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 """Set to 1 before they are loaded, these hold numerical libraries to one thread each."""
 
+WAITING_VARIABLES = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
+"""How long the threads of OpenMP (of GNU; of Intel and LLVM) turn round and round when they wait for one another."""
+
 _CHUNKS_AHEAD = 4
 """Of each worker: what it may have done before the first of it is taken."""
+
+_WITHOUT_GUARD = 113
+"""Exit status of a worker that would start workers while it still imports the script of its parent."""
+_SIGKILL = 9  # Windows has no name for it
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -36,7 +45,12 @@ def core_count() -> int:
 
 
 def map_in_workers(
-    function: Callable[[Task], Result], tasks: Iterable[Task], *, workers: int, chunk: int = 8
+    function: Callable[[Task], Result],
+    tasks: Iterable[Task],
+    *,
+    workers: int,
+    chunk: int = 8,
+    key: str = "workers",
 ) -> Iterator[Result]:
     """Yield `function(task)` for each of `tasks`, in order, computed by `workers` processes (0: by all cores).
 
@@ -44,9 +58,13 @@ def map_in_workers(
     do, the work is done here, held to one thread just the same, so that results never depend on the number of workers.
     Tasks are taken, and results held, only some chunks ahead, so that memory is bounded for any number of tasks.
 
+    Parameters
+    ----------
+    key : what a person sets the number of workers by, for the error.
+
     Raises
     ------
-    SerError : a worker died (out of memory, mostly). Exceptions of `function` pass through.
+    SerError : a worker died; it names the likely cause. Exceptions of `function` pass through.
     """
     workers, waiting = workers or core_count(), iter(tasks)
     first = list(islice(waiting, chunk + 1))
@@ -55,9 +73,13 @@ def map_in_workers(
         with threadpool_limits(1):
             yield from map(function, waiting)
         return
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        # A worker that imports the script of its parent has come to the line that starts workers. The parent says so.
+        os._exit(_WITHOUT_GUARD)
     # Spawned, not forked: a fork of a process with running threads (torch's, BLAS's) may lock up. Each is started with
     # the first chunk that no other is free for.
     pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"), initializer=start_worker)
+    processes: Mapping[int, BaseProcess] = pool._processes
     pending: deque[Future[list[Result]]] = deque()
     try:
         while tasks_of_chunk := list(islice(waiting, chunk)):
@@ -68,16 +90,59 @@ def map_in_workers(
         while pending:
             yield from pending.popleft().result()
     except BrokenProcessPool as error:
-        raise SerError(
-            f"One of {workers} worker processes died, most likely because memory ran out; start again to go on where "
-            "it stopped, with fewer workers if need be."
-        ) from error
+        pool.shutdown(wait=True)  # only then is it known how they ended
+        ended = [process.exitcode for process in processes.values() if process.exitcode]
+        raise SerError(_cause_of_death(ended, workers=workers, key=key)) from error
     finally:
+        _end(pool, processes)
+
+
+def _end(pool: ProcessPoolExecutor, processes: Mapping[int, BaseProcess]) -> None:
+    """Let the workers finish what they are at, so that they leave nothing half written; a second Ctrl-C kills them."""
+    is_interrupted = sys.exc_info()[0] is not None
+    try:
         pool.shutdown(wait=True, cancel_futures=True)
+    except KeyboardInterrupt:
+        for process in list(processes.values()):
+            process.kill()
+        pool.shutdown(wait=True)
+        if not is_interrupted:  # else the first one is on its way, and a second would be printed where this is closed
+            raise
+
+
+def _cause_of_death(statuses: Sequence[int], *, workers: int, key: str) -> str:
+    """Return a sentence on why workers died, and what helps, from the exit statuses of all (a signal: negative)."""
+    if _WITHOUT_GUARD in statuses:
+        return (
+            'Worker processes import the script that starts them, and it has no `if __name__ == "__main__":` around '
+            f"what it does; put it under that line, or give {key}=1."
+        )
+    # The pool ends the others by SIGTERM once one has died.
+    status = next((status for status in statuses if status != -signal.SIGTERM), -signal.SIGTERM)
+    one = f"One of {workers} worker processes"
+    if status == -_SIGKILL:
+        return f"{one} was killed, most likely because memory ran out; start again with {key}=1, which needs the least."
+    if status > 0:
+        return (
+            f"{one} ended with status {status}, most likely for an error that stands above; start again with {key}=1, "
+            "which starts none."
+        )
+    return f"{one} was ended by signal {-status}; start again with {key}=1, which starts none."
 
 
 def _map_chunk(function: Callable[[Task], Result], tasks: Sequence[Task]) -> list[Result]:
     return list(map(function, tasks))
+
+
+def wait_without_spinning() -> None:
+    """Let the threads of OpenMP sleep while they wait for one another; to be called before torch is imported.
+
+    A thread that waits by turning round keeps the core that the awaited one needs, where other programs run beside:
+    training then collapses to a fraction of its speed. Results do not change. Where a variable of
+    `WAITING_VARIABLES` is set already, it is left to whoever set it.
+    """
+    if not any(name in os.environ for name in WAITING_VARIABLES):
+        os.environ.update({"OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0"})
 
 
 def keep_freed_memory() -> None:
@@ -93,16 +158,23 @@ def keep_freed_memory() -> None:
 def _interrupts_held_back() -> Iterator[None]:
     """Start processes that Ctrl-C does not reach: it is sent to the whole group, and the parent handles it.
 
-    A worker that only ignored the signal could still die of it while it imports, before it can ignore it.
+    A worker that only ignored the signal could still die of it while it imports, before it can ignore it. The parent
+    handles it behind the block: one that came in the middle would leave a process that was given half of its start.
     """
-    if not hasattr(signal, "pthread_sigmask"):  # Windows
-        yield
+    if not hasattr(signal, "pthread_sigmask") or threading.current_thread() is not threading.main_thread():
+        yield  # Windows, and threads, which Ctrl-C does not reach
         return
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # which new processes inherit, for good
+    held: list[int] = []
+    # Another thread may still take the signal, and Python then calls the handler in this one.
+    handler = signal.signal(signal.SIGINT, lambda number, frame: held.append(number))
     try:
         yield
     finally:
+        signal.signal(signal.SIGINT, handler)
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        if held:
+            signal.raise_signal(signal.SIGINT)
 
 
 def start_worker() -> None:
