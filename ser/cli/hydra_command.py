@@ -22,6 +22,8 @@ from omegaconf.errors import OmegaConfBaseException
 from hydra_plugins.ser_optuna import OptunaSweeper
 from hydra_plugins.ser_processes import ProcessLauncher
 from ser.cli.command import CONF_FOLDER, IS_INSTALLED, exit_status
+from ser.cli.overrides import is_override, readable_by_hydra
+from ser.data.workers import wait_without_spinning
 from ser.errors import CheckpointError, SettingsError
 from ser.inference.run_folder import run_of
 
@@ -38,8 +40,7 @@ def hydra_command(task: Callable[[DictConfig], Any], config_name: str, arguments
     command line.
     """
     given = list(sys.argv)
-    # Overrides last: argparse refuses those that flags stand between.
-    sys.argv[1:] = sorted(sys.argv[1:] if arguments is None else arguments, key=_is_override)
+    wait_without_spinning()
     _make_ready()
     for plugin in (ProcessLauncher, OptunaSweeper):  # by itself, Hydra finds none in an editable installation
         Plugins.instance().register(plugin)
@@ -58,11 +59,13 @@ def hydra_command(task: Callable[[DictConfig], Any], config_name: str, arguments
             sys.exit(status)
         return returned[0]
 
-    return _status(hydra.main(version_base="1.3", config_path=CONF, config_name=config_name)(job))
+    def run() -> None:
+        words = readable_by_hydra(sys.argv[1:] if arguments is None else arguments)
+        # Overrides last: argparse refuses those that flags stand between.
+        sys.argv[1:] = sorted(words, key=is_override)
+        hydra.main(version_base="1.3", config_path=CONF, config_name=config_name)(job)()
 
-
-def _is_override(word: str) -> bool:
-    return word.startswith("~") or ("=" in word and not word.startswith("-"))
+    return _status(run)
 
 
 def default_settings(of_run: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -16,6 +16,8 @@ from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import Any, NoReturn
 
+from hydra.core.override_parser.types import Quote, QuotedString
+
 from ser.data.workers import core_count, start_worker
 from ser.errors import SerError
 from ser.training.outcome import OUTCOME, read_outcome, settings_of, write_outcome
@@ -53,9 +55,9 @@ class Job:
         return read_outcome(self.folder).get("settings") in (wanted, wanted | {"score_test": True})
 
 
-def quoted(path: Path) -> str:
-    """Return a path as a value in an override of Hydra."""
-    return "'{}'".format(str(path).replace("\\", "\\\\").replace("'", "\\'"))
+def quoted(path: Path | str) -> str:
+    """Return a path, or another text, as a value in an override of Hydra: in quotes."""
+    return QuotedString(str(path), Quote.single).with_quotes()
 
 
 @contextmanager
