@@ -2,10 +2,15 @@
 
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
 
 from omegaconf import DictConfig
 
 from ser.cli.hydra_command import hydra_command
+from ser.cli.own_folder import is_named_by_time
+from ser.data.files import claim_folder
 
 
 def _task(configuration: DictConfig) -> None:
@@ -18,7 +23,16 @@ def _task(configuration: DictConfig) -> None:
 
     values = plain(configuration)
     values["data"].pop(TARGET, None)  # what training makes of the group
-    run(read_settings(EdaSettings, values, where="eda"))
+    settings = read_settings(EdaSettings, values, where="eda")
+    if settings.output_path is not None or not is_named_by_time(configuration, "output_dir"):
+        run(settings)
+        return
+    folder = claim_folder(Path(settings.output_dir))  # another analysis may begin in this second
+    try:
+        run(replace(settings, output_dir=str(folder)))
+    finally:
+        with suppress(OSError):
+            folder.rmdir()  # where nothing was written
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 
 from ser.cli.hydra_command import default_settings, hydra_command
 from ser.errors import SerError, SettingsError
+from ser.training.launcher import folder_lock
 
 log = logging.getLogger(__name__)
 
@@ -19,13 +20,19 @@ def _task(configuration: DictConfig) -> float | None:
     # Imported here, so that `--help` and the refusal of a misspelt key are quick.
     from lightning.pytorch.utilities import rank_zero_only
 
+    is_first = getattr(rank_zero_only, "rank", 0) == 0  # of the processes of several devices
+    if is_first:
+        with folder_lock(Path(HydraConfig.get().runtime.output_dir)):
+            return _train(configuration, is_first=True)
+    logging.getLogger().setLevel(logging.WARNING)
+    return _train(configuration, is_first=False)
+
+
+def _train(configuration: DictConfig, *, is_first: bool) -> float | None:
     from ser.training.config import read_run_settings
     from ser.training.configuration import discard_unused, fit_to_targets, plain, resumed, write_configuration
     from ser.training.overrides import overrides_of_run, remember_overrides
 
-    is_first = getattr(rank_zero_only, "rank", 0) == 0  # of the processes of several devices
-    if not is_first:
-        logging.getLogger().setLevel(logging.WARNING)
     hydra = HydraConfig.get()
     try:
         if configuration.ckpt_path is not None:

@@ -1,9 +1,10 @@
-"""Atomic writes, by a temporary name from which a file is moved into place, and locks."""
+"""Atomic writes, by a temporary name from which a file is moved into place; locks; folders of one's own."""
 
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from itertools import count
 from pathlib import Path
 
 try:
@@ -70,3 +71,17 @@ def waiting_lock(path: Path) -> Iterator[None]:
         if fcntl is not None:
             fcntl.flock(file, fcntl.LOCK_EX)  # the kernel frees it, however the process ends
         yield
+
+
+def claim_folder(path: Path) -> Path:
+    """Make a new folder and return it: `path`, or where that exists `path`-2, `path`-3, ...
+
+    The folders above it are made where they are missing. No two callers are given the same one, in whatever processes.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    candidates = (path if number == 1 else path.with_name(f"{path.name}-{number}") for number in count(1))
+    for folder in candidates:
+        with suppress(FileExistsError):
+            folder.mkdir()
+            break
+    return folder

@@ -1,10 +1,12 @@
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
-from ser.data.files import replace_when_complete, waiting_lock, write_text_atomically
+from ser.data.files import claim_folder, replace_when_complete, waiting_lock, write_text_atomically
 
 
 def test_text_arrives_byte_for_byte_in_a_new_folder(tmp_path):
@@ -124,3 +126,31 @@ with waiting_lock(Path({str(lock)!r})):
     other.stdout.close()
     with waiting_lock(lock):
         pass
+
+
+def test_a_claimed_folder_is_new_and_its_name_follows(tmp_path):
+    path = tmp_path / "new" / "run.1"
+    assert [claim_folder(path).name for _ in range(3)] == ["run.1", "run.1-2", "run.1-3"]
+    (tmp_path / "file").touch()
+    (tmp_path / "file-2").symlink_to("nowhere")
+    assert claim_folder(tmp_path / "file") == tmp_path / "file-3"
+    with pytest.raises(OSError, match="file"):
+        claim_folder(tmp_path / "file" / "run")
+
+
+def test_claimants_of_one_folder_each_get_their_own(tmp_path):
+    code = f"""
+from pathlib import Path
+from ser.data.files import claim_folder
+input()
+for _ in range(50):
+    print(claim_folder(Path({str(tmp_path / "run")!r})))
+"""
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    others = [subprocess.Popen([sys.executable, "-c", code], text=True, **pipes) for _ in range(2)]
+    with ThreadPoolExecutor(8) as pool:
+        printed = [pool.submit(other.communicate, "go\n") for other in others]
+        ours = list(pool.map(claim_folder, [tmp_path / "run"] * 50))
+        theirs = [Path(line) for future in printed for line in future.result()[0].splitlines()]
+    assert sorted([*ours, *theirs]) == sorted(tmp_path.iterdir())
+    assert len(ours) + len(theirs) == 150
