@@ -27,8 +27,8 @@ from ser.data.workers import WAITING_VARIABLES, core_count
 PROGRAM = """
 import hashlib, json, os, sys, time
 if sys.argv[1] == "ser":
-    from ser.data.workers import wait_without_spinning
-    wait_without_spinning()
+    from ser.data.workers import spin_briefly
+    spin_briefly()
 import logging, warnings
 import lightning as L
 import torch
@@ -80,7 +80,7 @@ def measure(
     plain = {
         name: value for name, value in importing_ser().items() if name not in (*WAITING_VARIABLES, "OMP_NUM_THREADS")
     }
-    sides: dict[str, tuple[str, Mapping[str, str]]] = {"OpenMP as it is": ("", {}), "as ser train waits": ("ser", {})}
+    sides: dict[str, tuple[str, Mapping[str, str]]] = {"OpenMP by default": ("", {}), "as ser train waits": ("ser", {})}
     sides |= {f"{count} spins": ("", {"GOMP_SPINCOUNT": str(count)}) for count in spins}
     if with_one_thread:
         sides["one thread"] = ("", {"OMP_NUM_THREADS": "1"})

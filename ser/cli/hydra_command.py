@@ -23,7 +23,7 @@ from hydra_plugins.ser_optuna import OptunaSweeper
 from hydra_plugins.ser_processes import ProcessLauncher
 from ser.cli.command import CONF_FOLDER, IS_INSTALLED, exit_status
 from ser.cli.overrides import is_override, readable_by_hydra
-from ser.data.workers import wait_without_spinning
+from ser.data.workers import spin_briefly
 from ser.errors import CheckpointError, SettingsError
 from ser.inference.run_folder import run_of
 
@@ -40,7 +40,7 @@ def hydra_command(task: Callable[[DictConfig], Any], config_name: str, arguments
     command line.
     """
     given = list(sys.argv)
-    wait_without_spinning()
+    spin_briefly()
     _make_ready()
     for plugin in (ProcessLauncher, OptunaSweeper):  # by itself, Hydra finds none in an editable installation
         Plugins.instance().register(plugin)

@@ -16,7 +16,7 @@ from ser.training.launcher import quoted
 class OwnFolder(Callback):
     """Hydra's callback that makes the folder of a run or of a sweep, where it is named by the time, before anyone else.
 
-    A folder that the command names itself is taken as it is; so is that of a run which `ckpt_path` resumes.
+    A folder that the command names is taken unchanged; so is that of a run which `ckpt_path` resumes.
     """
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:

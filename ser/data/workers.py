@@ -25,8 +25,8 @@ log = logging.getLogger(__name__)
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 """Set to 1 before they are loaded, these hold numerical libraries to one thread each."""
 
-WAITING_VARIABLES = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
-"""How long the threads of OpenMP (of GNU; of Intel and LLVM) turn round and round when they wait for one another."""
+WAITING_VARIABLES = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
+"""How long the threads of GNU's OpenMP, which torch brings on Linux, turn round and round when they wait."""
 
 _CHUNKS_AHEAD = 4
 """Of each worker: what it may have done before the first of it is taken."""
@@ -134,15 +134,16 @@ def _map_chunk(function: Callable[[Task], Result], tasks: Sequence[Task]) -> lis
     return list(map(function, tasks))
 
 
-def wait_without_spinning() -> None:
-    """Let the threads of OpenMP sleep while they wait for one another; to be called before torch is imported.
+def spin_briefly() -> None:
+    """Let the threads of OpenMP sleep after 5 us of waiting for one another; to be called before torch is imported.
 
-    A thread that waits by turning round keeps the core that the awaited one needs, where other programs run beside:
-    training then collapses to a fraction of its speed. Results do not change. Where a variable of
-    `WAITING_VARIABLES` is set already, it is left to whoever set it.
+    By default each turns round for milliseconds. Where other programs run beside, it so keeps the core that the awaited
+    thread needs, and training collapses to a fraction of its speed. Without any turns, though, it trains at two thirds
+    on an idle machine: `benchmarks/busy_machine.py`. Results do not change. Where a variable of `WAITING_VARIABLES` is
+    set already, it is left to whoever set it.
     """
     if not any(name in os.environ for name in WAITING_VARIABLES):
-        os.environ.update({"OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0"})
+        os.environ["GOMP_SPINCOUNT"] = "100"
 
 
 def keep_freed_memory() -> None:
