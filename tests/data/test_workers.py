@@ -75,7 +75,7 @@ def test_little_work_stays_here_and_on_one_thread():
     [
         (
             be_killed,
-            "One of 2 worker processes was killed, most likely because memory ran out; start again with own=1, ",
+            "was killed, most likely because memory ran out; start again with own=1, ",
         ),
         (crash, "was ended by signal 11; start again with own=1, "),
         (die, "ended with status 9, .* stands above; start again with own=1, "),
