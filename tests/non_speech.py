@@ -79,7 +79,7 @@ def _harmonics(phase: Floats, highest: float, weights: Floats) -> Floats:
 
 def _add_note(sound: Floats, moments: Floats, start: float, frequency: float, weights: Floats, decay: float) -> None:
     """Add a plucked note: an attack of 5 ms, then a decay with a time constant in seconds."""
-    part = slice(*np.searchsorted(moments, (start, start + 8 * decay)))
+    part = slice(*np.searchsorted(moments, (start, start + 5 * decay)))
     since = moments[part] - start
     envelope = np.minimum(since / 0.005, 1) * np.exp(-since / decay)
     sound[part] += envelope * _harmonics(frequency * since, 2 * frequency * moments[1], weights)
@@ -197,12 +197,12 @@ def _silence_with_dither(random: Generator, moments: Floats) -> Floats:
 
 
 def _chords(random: Generator, moments: Floats) -> Floats:
-    weights = 1 / np.arange(1.0, 12.0) ** random.uniform(0.8, 2)
+    weights = 1 / np.arange(1.0, 9.0) ** random.uniform(0.8, 2)
     sound, root = np.zeros_like(moments), random.uniform(80, 260)
-    for start in np.arange(0, moments[-1], random.uniform(0.5, 1.5)):
+    for start in np.arange(0, moments[-1], random.uniform(0.6, 1.5)):
         place = root * 2 ** (random.choice([0, 5, 7, 9, -3]) / 12)
         for semitones in (_MAJOR, _MINOR)[random.integers(2)]:
-            _add_note(sound, moments, start, place * 2 ** (semitones / 12), weights, random.uniform(0.3, 1.5))
+            _add_note(sound, moments, start, place * 2 ** (semitones / 12), weights, random.uniform(0.2, 0.8))
     return _at_peak(sound, random)
 
 

@@ -28,26 +28,27 @@ _LEAST_LEVEL = 1e-9
 _BEGIN, _CONTINUE, _CONTINUE_LOUD = 0.5, 0.35, 0.15
 """Probability that a stretch of speech reaches somewhere; that it stays above; and the same where the sound is loud."""
 _SHORTEST = 3
-_EVIDENCE = 7.0
+_EVIDENCE, _WHISPER_EVIDENCE = 7.0, 12.0
 """Sum of the probabilities over a stretch without a break; each span has one. Knocks, bells and the first moment of a
-hum or a melody resemble a voice and reach 6; a single short word reaches 8, a sentence 12 or more."""
+hum or a melody resemble a voice and reach 6; a short word reaches 8, a sentence 12 or more. With pulses put in, the
+keys of a telephone reach 9, and whispered sentences 20 or more."""
 _PAUSE_SECONDS = 0.3
 _MARGIN_SECONDS = 0.1
 
 _FLOOR = 10
 """Percentile of the frames' levels: the noise behind the voice."""
 _ABOVE_FLOOR = 10 ** (10 / 20)
-_LOUD_FRACTION = 0.8
-_PULSES_PER_SECOND, _PULSE_DECAY = 120, 4.0
+_SHORTEST_WHISPER, _AROUND_WHISPER = 10, 16
+"""Frames that are loud; and those of the noise in the room that the network sees before and after."""
+_PULSES_PER_SECOND, _PULSE_DECAY = 120, 3.0
 _POLE = 0.9
 
 _RUMBLE_LINE, _LOWEST_LINE, _HIGHEST_LINE = 2, 20, 320
 """Lines of 15.6 Hz: 31, 310 and 5,000 Hz."""
 _NEIGHBOURS = 5
-_BREATH_FRACTION = 0.7
-_BREATH_LINES = 5.5
-_BREATH_FLATNESS = 0.18, 0.56
-"""Of white noise it is 0.56; of whispers 0.3 to 0.5, of chords less, and of what has nothing between its tones more."""
+_BREATH = {"fraction": (0.7, 1.1), "lines": (6.0, 70.0), "flatness": (0.25, 0.56), "kurtosis": (2.75, np.inf)}
+"""Of whispers they are 0.9 to 1, 7 to 35, 0.43 to 0.55 and 2.9 to 4.4; of white noise 0.6, 150, 0.61 and 3; of one tone
+1, 2, 0.4 and 1.5; of the keys of a telephone 1, 8, 0.54 to 0.64 and 2.6 to 2.8."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def find_speech(waveform: NDArray[np.float32], *, sample_rate: int) -> list[Span
     if not len(levels):
         return []
     loud = levels > np.percentile(levels, _FLOOR) * _ABOVE_FLOOR
-    voiced = _stretches(speech_probabilities(_amplified(sound, levels)), loud)
+    voiced = _stretches(speech_probabilities(_amplified(sound, levels)), loud, evidence=_EVIDENCE)
     whispered = [found for gap in _gaps(voiced, len(levels)) for found in _whispers(sound, loud, gap)]
     return _spans(_joined(sorted(voiced + whispered)), seconds=len(waveform) / sample_rate)
 
@@ -97,12 +98,12 @@ def _centred(waveform: NDArray[np.float32], sample_rate: int) -> NDArray[np.floa
 
 
 def _frame_levels(sound: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the median magnitude of each whole frame, float32 [samples // `FRAME`].
+    """Return the median magnitude of each whole frame, float32 [samples // `FRAME`]; every second sample will do.
 
     A click lasts for a small part of a frame, so that the median does not feel it.
     """
     count = len(sound) // FRAME
-    levels: NDArray[np.float32] = np.median(np.abs(sound[: count * FRAME]).reshape(count, FRAME), axis=1)
+    levels: NDArray[np.float32] = np.median(np.abs(sound[: count * FRAME : 2]).reshape(count, FRAME // 2), axis=1)
     return levels
 
 
@@ -114,12 +115,12 @@ def _amplified(sound: NDArray[np.float32], levels: NDArray[np.float32]) -> NDArr
     return np.clip(amplified, -1, 1, out=amplified)
 
 
-def _stretches(probabilities: NDArray[np.float32], loud: NDArray[np.bool_]) -> list[_Stretch]:
+def _stretches(probabilities: NDArray[np.float32], loud: NDArray[np.bool_], *, evidence: float) -> list[_Stretch]:
     """Return the stretches of speech, pauses in them bridged, from the probability of speech and loudness [frames]."""
     sure = [
         (first, last)
         for first, last in _runs(probabilities > _CONTINUE)
-        if probabilities[first:last].max() > _BEGIN and probabilities[first:last].sum() >= _EVIDENCE
+        if probabilities[first:last].max() > _BEGIN and probabilities[first:last].sum() >= evidence
     ]
     count = len(loud)  # a last frame that is not whole has a probability and no level
     likely = probabilities > _CONTINUE
@@ -154,16 +155,19 @@ def _gaps(stretches: list[_Stretch], count: int) -> list[_Stretch]:
 def _whispers(sound: NDArray[np.float32], loud: NDArray[np.bool_], gap: _Stretch) -> list[_Stretch]:
     """Return the stretches of whispered speech in a gap, given where the sound is above the noise in the room."""
     start, end = gap
-    if np.count_nonzero(loud[start:end]) < _EVIDENCE:
-        return []
-    pulsed = _with_pulses(sound[start * FRAME : end * FRAME])
-    probabilities = speech_probabilities(_amplified(pulsed, _frame_levels(pulsed)))
-    found = [(start + first, start + last) for first, last in _stretches(probabilities, loud[start:end])]
-    return [
-        (first, last)
-        for first, last in found
-        if loud[first:last].mean() > _LOUD_FRACTION and _is_breath(sound[first * FRAME : last * FRAME])
-    ]
+    whispers: list[_Stretch] = []
+    for one, other in _joined(_runs(loud[start:end])):
+        first, last = start + one, start + other
+        if np.count_nonzero(loud[first:last]) < _SHORTEST_WHISPER or not _is_breath(
+            sound[first * FRAME : last * FRAME]
+        ):
+            continue
+        first, last = max(first - _AROUND_WHISPER, 0), min(last + _AROUND_WHISPER, len(loud))
+        pulsed = _with_pulses(sound[first * FRAME : last * FRAME])
+        probabilities = speech_probabilities(_amplified(pulsed, _frame_levels(pulsed)))
+        found = _stretches(probabilities, loud[first:last], evidence=_WHISPER_EVIDENCE)
+        whispers += [(first + one, first + other) for one, other in found]
+    return whispers
 
 
 def _with_pulses(sound: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -180,23 +184,23 @@ def _with_pulses(sound: NDArray[np.float32]) -> NDArray[np.float32]:
 def _is_breath(sound: NDArray[np.float32]) -> bool:
     """Return whether float32 [samples], two frames or more, is noise with resonances, and neither tones nor rumble.
 
-    Three medians over the frames tell: the power between 0.3 and 5 kHz as a fraction of all; over how many lines of the
-    spectrum it is spread, (sum p)^2 / sum p^2; and its flatness, geometric mean of each line over its neighbourhood.
+    Four medians tell, three over blocks of two frames: the power between 0.3 and 5 kHz as a fraction of all; over how
+    many lines of the spectrum it is spread, (sum p)^2 / sum p^2; its flatness, geometric mean of each line over its
+    neighbourhood; and over frames, the kurtosis of the samples.
     """
-    frames = np.lib.stride_tricks.sliding_window_view(sound, 2 * FRAME)[::FRAME] * np.hanning(2 * FRAME)
-    power = np.square(np.abs(np.fft.rfft(frames, axis=1))) + _LEAST_LEVEL**2  # float64 [frames, lines]
+    blocks = sound[: len(sound) // (2 * FRAME) * (2 * FRAME)].reshape(-1, 2 * FRAME)
+    power = np.square(np.abs(np.fft.rfft(blocks * np.hanning(2 * FRAME), axis=1))) + _LEAST_LEVEL**2  # [blocks, lines]
     within = power[:, _LOWEST_LINE:_HIGHEST_LINE]
-    fraction = within.sum(axis=1) / power[:, _RUMBLE_LINE:].sum(axis=1)
-    lines = np.square(within.sum(axis=1)) / np.square(within).sum(axis=1)
     near = power[:, _LOWEST_LINE - _NEIGHBOURS : _HIGHEST_LINE + _NEIGHBOURS]
     around = np.lib.stride_tricks.sliding_window_view(near, 2 * _NEIGHBOURS + 1, axis=1).mean(axis=-1)
-    flatness = np.exp(np.mean(np.log(within) - np.log(around), axis=1))
-    least, most = _BREATH_FLATNESS
-    return bool(
-        np.median(fraction) > _BREATH_FRACTION
-        and np.median(lines) > _BREATH_LINES
-        and least < np.median(flatness) < most
-    )
+    squares = np.square(blocks.reshape(-1, FRAME), dtype=np.float64) + _LEAST_LEVEL**2
+    measures = {
+        "fraction": within.sum(axis=1) / power[:, _RUMBLE_LINE:].sum(axis=1),
+        "lines": np.square(within.sum(axis=1)) / np.square(within).sum(axis=1),
+        "flatness": np.exp(np.mean(np.log(within) - np.log(around), axis=1)),
+        "kurtosis": np.square(squares).mean(axis=1) / np.square(squares.mean(axis=1)),
+    }
+    return all(least < np.median(measures[name]) < most for name, (least, most) in _BREATH.items())
 
 
 def _spans(stretches: list[_Stretch], *, seconds: float) -> list[Span]:

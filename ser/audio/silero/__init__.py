@@ -21,9 +21,9 @@ FRAME = 512
 """Samples that a probability is of."""
 _CONTEXT = 64
 """Samples before the frame that the network sees with it."""
-_LEAD_FRAMES = 16
-"""The first half second goes before the sound, mirrored: from its first state the network misses a voice that begins at
-once, and takes a hum for one."""
+_LEAD_FRAMES = 8
+"""The first quarter of a second goes before the sound, mirrored: from its first state the network misses a voice that
+begins at once, and takes a hum for one."""
 _FRAMES_PER_CALL = 1024
 """Half a minute: one call over ten minutes would take 400 MB."""
 
