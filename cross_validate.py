@@ -2,7 +2,7 @@
 
 import sys
 
-from ser.cli.cross_validate import main
+from ser.__main__ import main
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(module="ser.cli.cross_validate"))

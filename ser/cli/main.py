@@ -108,8 +108,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Returns
     -------
-    The exit status: 0; 1 for an error that a person can mend; 2 for a command line that is not understood; 130 for
-    Ctrl-C.
+    The exit status: 0; 1 for an error that a person can mend; 2 for a command line that is not understood; and as of
+    `exit_status`.
     """
     given = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
     command = typer.main.get_command(_application())

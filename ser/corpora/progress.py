@@ -21,6 +21,8 @@ class ConsoleHandler(logging.Handler):
         """Print a record; what goes wrong is handled as logging's own handlers do."""
         try:
             print(self.format(record), flush=True)
+        except OSError:  # nobody reads it, or the disk is full: no reason to end a training
+            return
         except Exception:
             self.handleError(record)
 
