@@ -45,6 +45,9 @@ class EdaSettings:
     def __post_init__(self) -> None:
         if self.output_path is not None and self.task == "report":
             raise SettingsError(f"output_path is {self.output_path!r}, but a report is many files: set output_dir.")
+        suffix = Path(_OUTPUTS[self.task]).suffix
+        if self.output_path is not None and Path(self.output_path).suffix.lower() != suffix:
+            raise SettingsError(f"output_path is {self.output_path!r}, but should end in {suffix}, which is written.")
 
 
 def run(settings: EdaSettings) -> Path:

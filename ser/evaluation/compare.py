@@ -157,7 +157,11 @@ def as_csv(comparison: Comparison) -> str:
 
 def _place_of_predictions(folder: Path) -> Path:
     """Return the folder with predictions: this one, or of its newest run."""
-    for place in (folder, newest_run(folder) if folder.is_dir() else None):
+    if not folder.is_dir():
+        there = f"is a file; give its folder, {folder.parent}" if folder.is_file() else "is no folder"
+        remedy = "" if folder.is_file() else "; give the folder of a finished run or of an evaluation"
+        raise CorpusError(f"{folder} {there}{remedy}.")
+    for place in (folder, newest_run(folder)):
         if place is not None and (place / PREDICTIONS).is_file():
             return place
     raise CorpusError(f"{folder} holds no {PREDICTIONS}; give the folder of a finished run or of an evaluation.")
@@ -170,7 +174,11 @@ def _read(place: Path) -> pd.DataFrame:
         columns = pd.read_csv(path, nrows=0).columns
     except ValueError as error:  # of an empty file, too
         raise CorpusError(f"{path} is not a table of predictions.") from error
-    return read_predictions(path, [name[2:] for name in columns if name.startswith("p_")]).set_index("file")
+    try:
+        return read_predictions(path, [name[2:] for name in columns if name.startswith("p_")]).set_index("file")
+    except CorpusError as error:
+        # What it says is for who resumes a cross-validation.
+        raise CorpusError(f"{path} is not the predictions of a run; give the folder of another run.") from error
 
 
 def _protocol_of(place: Path) -> str:

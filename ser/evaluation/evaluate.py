@@ -115,7 +115,8 @@ def _recordings_to_score(settings: EvaluationSettings, metadata: ModelMetadata) 
     if len(kept) < len(found):
         log.warning("%d recordings of classes that the model does not know are left out", len(found) - len(kept))
     overlap = _overlap_with_training(metadata, kept)
-    return kept, f"Recordings in {folder}, {settings.channel} channel(s). {overlap}"
+    channels = "speech and song" if settings.channel == "both" else settings.channel
+    return kept, f"Recordings in {folder}, {channels}. {overlap}"
 
 
 def corpus_of(metadata: ModelMetadata, *, root: str | None = None) -> Path:

@@ -1,15 +1,17 @@
 """Pretrained models: weights in a .safetensors file and their metadata as JSON, found by name.
 
-The files lie in the package. Finding them needs no torch; where torch is not installed, the .onnx file of a model is
-taken.
+The files lie in the package. Where there is an .onnx file of a model too, it is taken: its answers are the same, and it
+needs no torch.
 """
 
-import importlib.util
+from collections.abc import Mapping
 from pathlib import Path
+from textwrap import shorten
 from typing import TYPE_CHECKING
 
 from ser.data.files import write_bytes_atomically
-from ser.errors import CheckpointError
+from ser.errors import CheckpointError, SettingsError
+from ser.features.validation import suggestion
 from ser.inference.metadata_file import ONNX, SAFETENSORS, read_metadata_of, read_up_to, write_metadata
 from ser.models.metadata import FeatureGroups, ModelMetadata
 
@@ -32,7 +34,7 @@ def pretrained_names() -> list[str]:
 
 
 def find_pretrained(name: str) -> Path:
-    """Return the file of a pretrained model that this machine can run: .safetensors with torch, else .onnx.
+    """Return the file of a pretrained model: the .onnx one, else .safetensors, which needs torch.
 
     Raises
     ------
@@ -40,7 +42,7 @@ def find_pretrained(name: str) -> Path:
     """
     known = pretrained_names()
     if name not in known:  # so no name of a stranger's choosing ever becomes a path
-        there = f"known are {', '.join(known)}" if known else "none is here"
+        there = suggestion(name, known) if known else "none is here"
         missing = f"{name[:200]}: there is no such file or folder, and no pretrained model of that name"
         raise CheckpointError(f"{missing}; {there}.")
     return _weights_of(name)[0]
@@ -69,6 +71,24 @@ def find_model(source: Path | str) -> Path:
     except OSError:  # a name that no file can have, of a thousand letters
         exists = False
     return path if exists or path.suffix in (SAFETENSORS, ONNX, ".ckpt") else find_pretrained(str(source))
+
+
+def check_own(**given: object) -> None:
+    """Check the networks and feature groups of a caller's own, by the name of the argument.
+
+    Raises
+    ------
+    SettingsError : one is not a dict whose keys are names; it names the argument.
+    """
+    for argument, value in given.items():
+        if value is not None and not (isinstance(value, Mapping) and all(isinstance(name, str) for name in value)):
+            what = "class" if argument == "networks" else "FeatureGroup"
+            should = f'a dict of each name and its {what}, such as {{"MyOwn": MyOwn}}'
+            raise SettingsError(f"{argument} is {shorten(repr(value), 100)}, but should be {should}.")
+    networks = given.get("networks")
+    for name, network in networks.items() if isinstance(networks, Mapping) else ():
+        if not isinstance(network, type):
+            raise SettingsError(f"networks has {shorten(repr(network), 100)} for {name!r}, but should have its class.")
 
 
 def write_pretrained(
@@ -125,7 +145,8 @@ def load_pretrained(
     from ser.inference.checkpoint import recogniser_with
 
     if not path.is_file():
-        raise CheckpointError(f"{path}: there is no such model; write one with `ser publish`.")
+        what = " is a folder, a device or a pipe" if path.exists() else ": there is no such model"
+        raise CheckpointError(f"{path}{what}; write one with `ser publish`.")
     content = read_up_to(path, MAX_BYTES)
     metadata = read_metadata_of(path, content, feature_groups)
     try:
@@ -136,10 +157,5 @@ def load_pretrained(
 
 
 def _weights_of(name: str) -> list[Path]:
-    """Return the files of a model's weights, the one to run first."""
-    try:
-        has_torch = all(importlib.util.find_spec(name) is not None for name in ("torch", "safetensors"))
-    except ImportError:  # by a finder that forbids it
-        has_torch = False
-    paths = [MODELS / f"{name}{suffix}" for suffix in ((SAFETENSORS, ONNX) if has_torch else (ONNX, SAFETENSORS))]
-    return [path for path in paths if path.is_file()]
+    """Return the files of a model's weights, the one to run first: torch alone takes seconds to import."""
+    return [path for suffix in (ONNX, SAFETENSORS) if (path := MODELS / f"{name}{suffix}").is_file()]

@@ -38,7 +38,8 @@ def find_checkpoint(path: Path, *, which: str = BEST) -> Path:
             "give a run's folder, a folder of runs or a file."
         )
     if not path.is_file():
-        raise CheckpointError(f"{path}: there is no such checkpoint; give a .ckpt file or a run's folder.")
+        what = " is a device or a pipe" if path.exists() else ": there is no such checkpoint"
+        raise CheckpointError(f"{path}{what}; give a .ckpt file or a run's folder.")
     return path
 
 

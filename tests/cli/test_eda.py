@@ -79,6 +79,8 @@ def test_the_table_is_written_where_it_was_asked_for(folder, analysis, tiny_corp
         (["data.chanel=song"], "data.chanel"),
         (["data.channel=song"], "holds no recording of data.channel=song"),
         (["output_dir=taken/deeper"], "output_dir is no place to write taken/deeper/report.html"),
+        (["table", "output_path=x.xyz"], "output_path is 'x.xyz', but should end in .parquet, which is written."),
+        (["plot_emotions", "output_path=x"], "output_path is 'x', but should end in .png, which is written."),
         (["output_path=x.png"], "output_path is 'x.png', but a report is many files"),
     ],
 )

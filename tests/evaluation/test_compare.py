@@ -119,10 +119,11 @@ def test_what_cannot_be_compared_is_one_sentence(tmp_path, runs, capsys):
         (["a"], "Two or more different runs are compared, but given were"),
         (["a", "b/../a"], "Two or more different runs are compared, but given were"),
         (["a", "empty"], "empty holds no predictions.csv; give the folder of a finished run"),
-        (["a", "nowhere"], "nowhere holds no predictions.csv"),
+        (["a", "nowhere"], "nowhere is no folder; give the folder of a finished run or of an evaluation."),
+        (["a", "broken/predictions.csv"], f"predictions.csv is a file; give its folder, {tmp_path / 'broken'}."),
         (["a", "other"], "There is no recording that all of"),
         (["a", "broken"], "broken/predictions.csv is not a table of predictions."),
-        (["a", "foreign"], "foreign/predictions.csv is not the predictions of a run"),
+        (["a", "foreign"], "foreign/predictions.csv is not the predictions of a run; give the folder of another run."),
     ):
         assert main(["compare", *(str(tmp_path / name) for name in arguments)]) == 1
         assert is_one_sentence(capsys.readouterr().err, sentence), sentence

@@ -45,7 +45,7 @@ def test_a_model_that_was_trained_on_everything_says_so(score, few, way):
     metrics = score(metadata={"configuration": {"data": {"channel": "both"}}}, **{way: str(few)})
     assert metrics["n_recordings"] == 12
     assert metrics["protocol"] == (
-        f"Recordings in {few}, both channel(s). The run kept nothing from training: by their names, {SEEN}. The "
+        f"Recordings in {few}, speech and song. The run kept nothing from training: by their names, {SEEN}. The "
         "metrics show how well the model remembers, not how well it predicts unseen speakers."
     )
 

@@ -98,6 +98,8 @@ def write_card(
 def _read_model(source: str) -> tuple[list[Path], int, ModelMetadata]:
     """Return its files, weights first, the number of learnt parameters, those of a head included, and its metadata."""
     path = find_model(source)
+    if path.suffix == ONNX and path.with_suffix(SAFETENSORS).is_file():
+        path = path.with_suffix(SAFETENSORS)  # of the same model, and its parameters can be counted
     if path.suffix == ONNX:
         raise CheckpointError(f"model is {source}, an {ONNX} file; name its {SAFETENSORS} file or checkpoint instead.")
     if path.suffix != SAFETENSORS:
