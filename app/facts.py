@@ -19,10 +19,10 @@ class KnownScores:
 
     Attributes
     ----------
-    part : "Test" or "Validation".
+    part : "Test", "Validation", or that the scores are of other networks of the recipe.
     protocol : one sentence on the split and on what chose the checkpoint.
     n_recordings : the number of recordings.
-    accuracy, uar, weighted_f1 : in [0, 1].
+    accuracy, uar : in [0, 1].
     """
 
     part: str
@@ -30,7 +30,6 @@ class KnownScores:
     n_recordings: int
     accuracy: float
     uar: float
-    weighted_f1: float
 
 
 def is_trained_on_synthetic(metadata: ModelMetadata) -> bool:
@@ -54,8 +53,12 @@ def _data_setting(metadata: ModelMetadata, key: str) -> object:
     return data.get(key) if isinstance(data, Mapping) else None
 
 
-def find_scores(model: ModelFile) -> list[KnownScores]:
-    """Return the scores in the folder of the model's run, those of the test part first; empty where there are none."""
+def find_scores(model: ModelFile, metadata: ModelMetadata) -> list[KnownScores]:
+    """Return the scores of the model's recipe, if it bears them; else those in the folder of its run, test first."""
+    if (recipe := metadata.recipe_scores) is not None:
+        of_recipe = "Networks of the same recipe, not this file itself"
+        scores = {"accuracy": recipe.accuracy, "uar": recipe.uar, "n_recordings": recipe.n_recordings}
+        return [KnownScores(part=of_recipe, protocol=recipe.protocol, **scores)]
     if model.path.name == LAST:
         return []  # the run scored its best checkpoint, which this is not
     found = [_read_scores(model.run / folder / "metrics.json", part) for folder, part in _SCORED.items()]
@@ -72,7 +75,6 @@ def _read_scores(path: Path, part: str) -> KnownScores | None:
             n_recordings=int(content["n_recordings"]),
             accuracy=float(overall["accuracy"]),
             uar=float(overall["uar"]),
-            weighted_f1=float(overall["weighted_f1"]),
         )
     except (OSError, ValueError, KeyError, TypeError):
         return None  # missing, or written by something else

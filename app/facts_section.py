@@ -5,6 +5,7 @@ import streamlit as st
 from app.facts import KnownScores, find_scores, is_trained_on_synthetic
 from app.markdown import plain
 from app.model_choice import ModelFile
+from ser.inference.pretrained import is_pretrained
 from ser.models.metadata import ModelMetadata
 
 _SYNTHETIC = "It was trained on **synthetic voices** only: a demonstration, of no use on real ones."
@@ -23,7 +24,7 @@ def show_facts(model: ModelFile, metadata: ModelMetadata) -> None:
     if is_trained_on_synthetic(metadata):
         st.warning(_SYNTHETIC)
     st.markdown(plain(metadata.protocol))
-    known = find_scores(model)
+    known = find_scores(model, metadata)
     for scores in known:
         _show_scores(scores, same_protocol=scores.protocol == metadata.protocol)
     if not known:
@@ -56,4 +57,6 @@ def _details(model: ModelFile, metadata: ModelMetadata) -> str:
         "Written": f"{model.written:%Y-%m-%d %H:%M}",
         "Trained with": versions or "unknown versions",
     }
+    if is_pretrained(model.path):
+        del facts["Written"]  # it would be the time of the installation
     return "\n".join(f"- **{name}**: {plain(fact)}" for name, fact in facts.items())

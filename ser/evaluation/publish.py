@@ -8,11 +8,13 @@ from typing import Any
 
 from ser.errors import CheckpointError, SettingsError
 from ser.evaluation.cross_validation.record import RESULTS, read_results
+from ser.evaluation.cross_validation.report import last_part
 from ser.inference.checkpoint import load_recogniser
 from ser.inference.export import onnx_model
 from ser.inference.metadata_file import ONNX, metadata_path
 from ser.inference.pretrained import write_pretrained
 from ser.inference.run_folder import find_checkpoint
+from ser.models.metadata import RecipeScores
 
 log = logging.getLogger(__name__)
 
@@ -39,12 +41,28 @@ def read_calibration(folder: Path) -> dict[str, Any]:
         raise CheckpointError(f"{folder / RESULTS} holds no run with its calibration: {error}.") from error
 
 
+def read_scores(folder: Path) -> RecipeScores | None:
+    """Return the scores of a cross-validation on the recordings of its last part, None where it has none."""
+    results = read_results(folder)
+    summary = results["summary"].get(last_part(results))
+    if not summary:
+        return None
+    means = summary["mean_over_folds"]
+    return RecipeScores(
+        protocol=results["protocol"],
+        n_recordings=summary["pooled"]["all_seeds"]["n_recordings"] // len(results["seeds"]),
+        accuracy=means["accuracy"]["mean"],
+        uar=means["uar"]["mean"],
+    )
+
+
 def publish(checkpoint: Path, output: Path, *, cross_validation: Path | None = None) -> list[Path]:
     """Write the model of a checkpoint, or of a run's folder, as `output`, a .safetensors file; return all files.
 
     Parameters
     ----------
-    cross_validation : the folder of one of the same recipe, which calibrates the model (`read_calibration`).
+    cross_validation : the folder of one of the same recipe, which calibrates the model (`read_calibration`), and whose
+        scores it bears.
 
     Raises
     ------
@@ -54,7 +72,8 @@ def publish(checkpoint: Path, output: Path, *, cross_validation: Path | None = N
     source = find_checkpoint(checkpoint)
     recogniser, metadata = load_recogniser(source)
     if cross_validation is not None:
-        metadata = replace(metadata, **read_calibration(cross_validation))
+        scores = read_scores(cross_validation)
+        metadata = replace(metadata, **read_calibration(cross_validation), recipe_scores=scores)
     onnx = None
     try:
         onnx = onnx_model(recogniser, metadata, source)

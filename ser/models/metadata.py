@@ -16,6 +16,7 @@ from ser.features.validation import (
     Fraction,
     FractionBelowOne,
     ListOf,
+    Positive,
     PositiveNumber,
     read_settings,
     settings_dataclass,
@@ -27,6 +28,23 @@ FORMAT = 1
 
 _MAX_VALUES, _MAX_DEPTH, _MAX_TEXT = 100_000, 32, 10_000
 """Limits of metadata; those that name all recordings of RAVDESS have 3,000 values, 5 deep, of 200 characters."""
+
+
+@settings_dataclass
+class RecipeScores:
+    """The scores of networks of a model's recipe in a cross-validation: not of the model itself.
+
+    Attributes
+    ----------
+    protocol : on which recordings they were trained and scored.
+    n_recordings : that were scored, in all folds.
+    accuracy, uar : means over folds and seeds, in [0, 1].
+    """
+
+    protocol: str
+    n_recordings: Positive
+    accuracy: Fraction
+    uar: Fraction
 
 
 @settings_dataclass
@@ -46,6 +64,7 @@ class ModelMetadata:
     corpus_root : where the corpus lay then; the scored recordings are looked for there first.
     temperature : the logits are divided by it, which calibrates the confidence (Guo et al. 2017).
     rejection_threshold : a prediction of less confidence is uncertain; 0: none is.
+    recipe_scores : of a cross-validation of the recipe; None where there was none. Information only.
     configuration : the run's resolved configuration; information only.
     versions : of this project and the libraries at training; information only.
     """
@@ -61,6 +80,7 @@ class ModelMetadata:
     corpus_root: str = ""
     temperature: PositiveNumber = 1.0
     rejection_threshold: Fraction = 0.0
+    recipe_scores: RecipeScores | None = None
     configuration: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     format: int = FORMAT

@@ -11,6 +11,7 @@ from ser.features.settings import FeatureSettings
 from ser.inference.metadata_file import digest_of
 from ser.inference.onnx_backend import OnnxScorer
 from ser.inference.predictor import Predictor
+from ser.models.metadata import RecipeScores
 from ser.models.registry import build_recogniser
 from tests.checkpoints import write_checkpoint
 from tests.command_line import is_one_sentence
@@ -38,7 +39,7 @@ def test_the_command_writes_a_model_that_its_name_loads(tmp_path, monkeypatch, c
     assert content["sha256"] == digest_of(weights.read_bytes())
     assert content["onnx_sha256"] == digest_of(graph.read_bytes())
     expected = Predictor.load(tiny_checkpoint).predict(voice_file).probabilities
-    np.testing.assert_array_equal(Predictor.load("small").predict(voice_file).probabilities, expected)
+    np.testing.assert_allclose(Predictor.load("small").predict(voice_file).probabilities, expected, atol=1e-6)
     predictor = Predictor.load(graph)
     assert isinstance(predictor.scorer, OnnxScorer)
     np.testing.assert_allclose(predictor.predict(voice_file).probabilities, expected, rtol=0, atol=1e-5)
@@ -99,6 +100,19 @@ def test_a_cross_validation_gives_temperature_and_threshold(tmp_path, tiny_check
         assert predictor.metadata.temperature == pytest.approx(2.0)
         assert predictor.metadata.rejection_threshold == pytest.approx(0.75)
         np.testing.assert_allclose(predictor.predict(voice_file).probabilities, expected, atol=1e-5)
+
+
+def test_a_cross_validation_gives_the_scores_of_the_recipe(tmp_path, tiny_checkpoint):
+    part = {
+        "mean_over_folds": {"uar": {"mean": 0.67, "sd": 0.01}, "accuracy": {"mean": 0.68, "sd": None}},
+        "pooled": {"all_seeds": {"n_recordings": 180}, "reliability": {}},
+    }
+    runs = [{"seed": "42", "temperature": 1.0, "rejection_threshold": 0.5}]
+    results = {"protocol": "Unseen speakers.", "seeds": [42, 43], "summary": {"test": part}, "runs": runs}
+    (tmp_path / "results.json").write_text(json.dumps(RESULTS | results), encoding="utf-8")
+    path = publish(tiny_checkpoint, tmp_path / "scored.safetensors", cross_validation=tmp_path)[0]
+    expected = RecipeScores(protocol="Unseen speakers.", n_recordings=90, accuracy=0.68, uar=0.67)
+    assert Predictor.load(path).metadata.recipe_scores == expected
 
 
 @pytest.mark.parametrize("runs", [[], [{"seed": "1"}], [{"seed": "1", "temperature": "x", "rejection_threshold": 0}]])
