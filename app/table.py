@@ -1,7 +1,5 @@
 """Many recordings as one table, on the page and as CSV."""
 
-import csv
-import io
 from collections.abc import Sequence
 
 import pandas as pd
@@ -44,19 +42,16 @@ def _row(upload: Upload, outcome: Outcome) -> dict[str, object]:
 
 
 def summary_csv(readings: Sequence[Reading]) -> str:
-    """Return the readings as `ser predict --csv` writes them, and two more columns: uncertain and true.
+    """Return the readings as `ser predict --csv` writes them, and a column more: true.
 
     Parameters
     ----------
     readings : at least one.
     """
-    header, *rows = csv.reader(io.StringIO(as_csv([reading.prediction for reading in readings])))
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*header, "uncertain", "true"])
-    for row, reading in zip(rows, readings, strict=True):
-        writer.writerow([*row, "yes" if reading.prediction.is_uncertain else "no", reading.truth or ""])
-    return text.getvalue()
+    predictions = [reading.prediction for reading in readings]
+    true = [reading.truth or "" for reading in readings]
+    text = as_csv(predictions, predictions[0].class_names, further={"true": true})
+    return "\ufeff" + text  # the byte order mark, by which Excel knows UTF-8
 
 
 def segments_table(prediction: Prediction) -> pd.DataFrame:

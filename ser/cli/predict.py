@@ -4,13 +4,20 @@ import logging
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ser.audio.io import find_sound_files
-from ser.errors import AudioError, SettingsError
+from ser.corpora.progress import track
+from ser.errors import AudioError, SerError, SettingsError
+from ser.inference.formats import as_csv, as_json, as_table, printable
+from ser.inference.output import check_output
 from ser.inference.pretrained import NO_DEFAULT, default_model
+from ser.inference.results import Failure
+
+if TYPE_CHECKING:
+    from ser.inference.predictor import Predictor
 
 
 def predict(
@@ -21,36 +28,76 @@ def predict(
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="print JSON, one object per recording")] = False,
     csv: Annotated[bool, typer.Option("--csv", help="print CSV, one line per recording")] = False,
-    results: Annotated[
+    output: Annotated[
         Path | None,
-        typer.Option(help="add each result to this file, one JSON object a line; what it already holds is left out"),
+        typer.Option(help="write each result to this .csv, .jsonl or .parquet file as it comes", metavar="FILE"),
     ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="go on with --output, leave out what it has, try again what failed")
+    ] = False,
     workers: Annotated[int, typer.Option(help="worker processes; 0 takes all cores")] = 0,
 ) -> int:
-    """Predict the emotion of recordings; print a table, JSON or CSV.
+    """Predict the emotion of recordings; print a table, JSON or CSV, or write a file.
 
     The exit status is 1 where a recording cannot be read.
     """
     if json and csv:
         raise typer.BadParameter("give one of --json and --csv, not both.")
+    if output is not None and (json or csv):
+        raise typer.BadParameter("the suffix of --output says the format: leave out --json and --csv.")
+    if resume and output is None:
+        raise typer.BadParameter("--resume goes on with a file: name it by --output.")
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    if output is not None:
+        check_output(output, resume=resume)  # before the model is read
+    try:
+        predictor, files = _load(model), expand_folders(paths)
+    except SerError:
+        if json:
+            sys.stdout.write(as_json([]))  # what reads it is given JSON in any case
+        raise
+    if output is not None:
+        return _write(predictor, files, output, resume=resume, workers=workers)
+    predictions, failures = predictor.predict_files(files, workers=workers)
+    if json:
+        sys.stdout.write(as_json(predictions))
+    else:
+        sys.stdout.write(as_csv(predictions, predictor.class_names) if csv else as_table(predictions))
+    for reason in failures.values():
+        _say_failed(reason)
+    return 1 if failures else 0
+
+
+def _load(model: str | None) -> "Predictor":
     source = model or default_model()
     if source is None:
         raise SettingsError(f"--model is needed; train one with `ser train`. {NO_DEFAULT}")
 
-    from ser.inference.formats import as_csv, as_json, as_table
     from ser.inference.predictor import Predictor  # onnxruntime or torch, only once it is needed
 
-    predictor, files = Predictor.load(source), expand_folders(paths)
-    predictions, failures = predictor.predict_files(files, workers=workers, results=results)
-    write = as_json if json else as_csv if csv else as_table
-    if results is not None:
-        print(f"{len(predictions)} predictions added to {results}")
-    elif predictions:
-        sys.stdout.write(write(predictions))
-    for reason in failures.values():
-        print(f"error: {reason}", file=sys.stderr)
-    return 1 if failures else 0
+    return Predictor.load(source)
+
+
+def _say_failed(reason: str) -> None:
+    print(f"error: {printable(reason)}", file=sys.stderr)
+
+
+def _write(predictor: "Predictor", files: list[Path], output: Path, *, resume: bool, workers: int) -> int:
+    n_done = n_failed = 0
+    many = predictor.predict_many(files, workers=workers, output=output, resume=resume)
+    try:
+        for result in track(many, total=len(files), description="Scoring", unit="recordings"):
+            if isinstance(result, Failure):
+                n_failed += 1
+                _say_failed(result.reason)
+            else:
+                n_done += 1
+    except (KeyboardInterrupt, SystemExit):
+        print(f"{n_done:,} new predictions are in {output}; --resume goes on", file=sys.stderr)
+        raise
+    already = f", {len(files) - n_done - n_failed:,} were there already" if resume else ""
+    print(f"{n_done:,} predictions written to {output}{already}")
+    return 1 if n_failed else 0
 
 
 def expand_folders(paths: Iterable[Path]) -> list[Path]:

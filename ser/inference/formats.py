@@ -3,24 +3,56 @@
 import csv
 import io
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 
 from ser.inference.results import Prediction
 
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+"""Control characters, and what stands for bytes of a file's name that are no UTF-8."""
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""What a cell begins with that a spreadsheet program computes."""
+
+
+def printable(text: str) -> str:
+    r"""Return `text` on one line, as any program takes it: control characters and undecodable bytes as `\x0a`, `\xff`.
+
+    >>> printable("two\nlines")
+    'two\\x0alines'
+    """
+    return _UNPRINTABLE.sub(_escaped, text)
+
+
+def _escaped(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    code -= 0xDC00 if 0xDC80 <= code <= 0xDCFF else 0  # a byte of a name, as `os.fsdecode` returns it
+    return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
+
 
 def as_table(predictions: Sequence[Prediction]) -> str:
-    """Return an aligned table: file, emotion, the probability of every class in percent, warnings."""
-    rows = [["file", "emotion", *predictions[0].class_names]]
-    rows += [
-        [p.source, p.emotion or p.status, *(f"{p.to_dict()['probabilities'].get(n, 0):.1%}" for n in p.class_names)]
-        for p in predictions
-    ]
+    """Return an aligned table; "" where there is no prediction.
+
+    The columns are file, emotion, uncertain, status, and the probability of every class in percent. Below stand the
+    timelines of more than one utterance, and the warnings.
+    """
+    if not predictions:
+        return ""
+    names = predictions[0].class_names
+    rows = [["file", "emotion", "uncertain", "status", *names]]
+    for p in predictions:
+        values = ["-"] * len(names) if p.probabilities is None else [f"{value:.1%}" for value in p.probabilities]
+        rows.append([printable(p.source), p.emotion or "-", _yes_or_no(p.is_uncertain), p.status, *values])
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    n_left = len(rows[0]) - len(names)
     lines = [
-        "  ".join([*(c.ljust(w) for c, w in zip(r[:2], widths[:2], strict=True)), *map(str.rjust, r[2:], widths[2:])])
-        for r in rows
+        "  ".join(
+            [cell.ljust(width) for cell, width in zip(row[:n_left], widths, strict=False)]
+            + [cell.rjust(width) for cell, width in zip(row[n_left:], widths[n_left:], strict=True)]
+        )
+        for row in rows
     ]
-    lines += [f"note: {p.source}: {warning}" for p in predictions for warning in p.warnings]
+    lines += [f"timeline: {printable(p.source)}: {timeline(p)}" for p in predictions if len(p.segments) > 1]
+    lines += [f"note: {printable(p.source)}: {printable(note)}" for p in predictions for note in p.warnings]
     return "".join(f"{line.rstrip()}\n" for line in lines)
 
 
@@ -29,16 +61,55 @@ def as_json(predictions: Sequence[Prediction]) -> str:
     return json.dumps([prediction.to_dict() for prediction in predictions], indent=2, ensure_ascii=False) + "\n"
 
 
-def as_csv(predictions: Sequence[Prediction]) -> str:
-    """Return CSV: file, emotion, confidence, duration, `p_<class>` for every class, warnings joined by spaces."""
+def as_csv(
+    predictions: Sequence[Prediction],
+    class_names: Sequence[str],
+    *,
+    further: Mapping[str, Sequence[str]] | None = None,
+) -> str:
+    """Return CSV: the columns of `csv_header` and those of `further`, by name, with a cell a prediction each."""
+    further = further or {}
+    lines = [csv_line([*csv_header(class_names), *further])]
+    lines += [
+        csv_line([*csv_cells(prediction), *cells])
+        for prediction, *cells in zip(predictions, *further.values(), strict=True)
+    ]
+    return "".join(lines)
+
+
+def csv_header(class_names: Sequence[str]) -> list[str]:
+    """Return the names of the columns of `csv_cells`."""
+    before = ["file", "emotion", "confidence", "uncertain", "status", "speech", "duration"]
+    return [*before, *(f"p_{name}" for name in class_names), "timeline", "warnings"]
+
+
+def csv_cells(p: Prediction) -> list[str]:
+    """Return the cells of a prediction; empty where there is no emotion. Times are in seconds."""
+    probabilities = [""] * len(p.class_names) if p.probabilities is None else [f"{x:.9g}" for x in p.probabilities]
+    confidence = "" if p.confidence is None else f"{p.confidence:.9g}"
+    answer = [p.emotion or "", confidence, _yes_or_no(p.is_uncertain), p.status, f"{p.speech:.3f}", f"{p.duration:.3f}"]
+    return [p.source, *answer, *probabilities, timeline(p), " ".join(p.warnings)]
+
+
+def csv_line(cells: Sequence[str]) -> str:
+    """Return cells as one line of CSV. What a spreadsheet program would compute begins with an apostrophe."""
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    names = predictions[0].class_names
-    writer.writerow(["file", "emotion", "confidence", "duration", *(f"p_{name}" for name in names), "warnings"])
-    for p in predictions:
-        numbers = (p.confidence, *p.probabilities) if p.probabilities is not None else [None] * (1 + len(names))
-        confidence, *probabilities = ("" if value is None else f"{value:.9g}" for value in numbers)
-        writer.writerow(
-            [p.source, p.emotion or p.status, confidence, f"{p.duration:.3f}", *probabilities, " ".join(p.warnings)]
-        )
+    guarded = [("'" if cell.startswith(_FORMULA) else "") + printable(cell) for cell in cells]
+    csv.writer(text, lineterminator="\n").writerow(guarded)
     return text.getvalue()
+
+
+def timeline(p: Prediction) -> str:
+    """Return the utterances with their times in seconds, the emotion and its probability, in one line.
+
+    Such as `0.0-2.1 sad 0.83; 2.6-4.0 calm 0.44`.
+    """
+    utterances = [
+        f"{one.start:.1f}-{one.end:.1f} {p.class_of(one.probabilities)} {one.probabilities.max():.2f}"
+        for one in p.segments
+    ]
+    return "; ".join(utterances)
+
+
+def _yes_or_no(value: bool) -> str:
+    return "yes" if value else "no"

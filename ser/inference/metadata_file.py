@@ -36,6 +36,20 @@ def digest_of(weights: bytes) -> str:
     return hashlib.sha256(weights).hexdigest()
 
 
+def fingerprint_of(path: Path) -> str:
+    """Return what tells a model from others: `sha256:` and 16 hexadecimal digits, of its weights and its metadata.
+
+    That of an .onnx or .safetensors file is of the metadata beside it, which hold the SHA-256 of either.
+    """
+    identity = metadata_path(path) if path.suffix in (ONNX, SAFETENSORS) else path
+    return short_digest(identity.read_bytes())
+
+
+def short_digest(content: bytes) -> str:
+    """Return `sha256:` and 16 hexadecimal digits of the SHA-256."""
+    return f"sha256:{digest_of(content)[:16]}"
+
+
 def read_metadata_of(path: Path, weights: bytes, feature_groups: FeatureGroups | None = None) -> ModelMetadata:
     """Return the metadata beside `path`, whose content is `weights`; `feature_groups` are one's own.
 

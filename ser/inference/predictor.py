@@ -1,6 +1,8 @@
 """A model and a recording in, probabilities with names out. Imports torch only where a torch model is loaded."""
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -17,10 +19,13 @@ from ser.errors import CheckpointError, SettingsError, missing_package
 from ser.features import pipeline
 from ser.features.extract import fit_length
 from ser.features.pipeline import LoadedRecording, ModelInput
-from ser.inference.metadata_file import ONNX, SAFETENSORS
+from ser.features.validation import as_plain
+from ser.inference.metadata_file import ONNX, SAFETENSORS, fingerprint_of, short_digest
 from ser.inference.onnx_backend import load_onnx_scorer
-from ser.inference.pretrained import find_model
-from ser.inference.results import Failure, Prediction, append_results, read_finished
+from ser.inference.output import Output, open_output
+from ser.inference.pretrained import check_own, find_model
+from ser.inference.results import Failure, Prediction
+from ser.inference.run_folder import find_checkpoint
 from ser.inference.segments import Segment
 from ser.models.metadata import FeatureGroups, ModelMetadata
 
@@ -48,10 +53,14 @@ class Predictor:
     (True, 3, 2.0)
     """
 
-    def __init__(self, scorer: Scorer, metadata: ModelMetadata) -> None:
-        """Make a predictor of a model on a backend and its metadata."""
+    def __init__(self, scorer: Scorer, metadata: ModelMetadata, *, fingerprint: str | None = None) -> None:
+        """Make a predictor of a model on a backend and its metadata.
+
+        `fingerprint` tells the model from others in results files; None: the metadata alone do.
+        """
         self.scorer = scorer
         self.metadata = metadata
+        self.fingerprint = fingerprint or short_digest(json.dumps(as_plain(metadata)).encode())
 
     @classmethod
     def load(
@@ -74,10 +83,13 @@ class Predictor:
         ------
         CheckpointError : missing, damaged, foreign or hostile; no code of it runs. Or its backend is not installed, or
             a network or feature group of one's own was not handed in.
+        SettingsError : `networks` or `feature_groups` is no dict of names.
         """
+        check_own(networks=networks, feature_groups=feature_groups)
         path = find_model(source)
         if path.suffix == ONNX:
-            return cls(*load_onnx_scorer(path, feature_groups=feature_groups))
+            scorer, metadata = load_onnx_scorer(path, feature_groups=feature_groups)
+            return cls(scorer, metadata, fingerprint=fingerprint_of(path))
         try:
             # torch takes a second to import, and need not be installed.
             import safetensors.torch  # noqa: F401 - of which the next reads its files
@@ -88,7 +100,9 @@ class Predictor:
             command = "publish <run> --name <name>" if path.suffix == SAFETENSORS else export
             remedy = f"where it is, write a model that does without: `ser {command}`"
             raise CheckpointError(f"{missing_package(error, str(path))}; or, {remedy}.") from error
-        return cls(*load_torch_scorer(path, networks=networks, feature_groups=feature_groups))
+        path = find_checkpoint(path)
+        torch_scorer, metadata = load_torch_scorer(path, networks=networks, feature_groups=feature_groups)
+        return cls(torch_scorer, metadata, fingerprint=fingerprint_of(path))
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -116,7 +130,12 @@ class Predictor:
         return self._predict_loaded([(name, recording)])[0]
 
     def predict_many(
-        self, sources: Iterable[Source], *, workers: int = 1, results: Path | str | None = None
+        self,
+        sources: Iterable[Source],
+        *,
+        workers: int = 1,
+        output: Path | str | None = None,
+        resume: bool = False,
     ) -> Iterator[Prediction | Failure]:
         """Predict any number of recordings; yield the results in order, as batches of 64 are done; memory is bounded.
 
@@ -127,14 +146,15 @@ class Predictor:
         sources : as of `predict`; they are taken a few batches ahead.
         workers : processes that decode and extract features; 0: one a core. With more than one, a script of yours needs
             `if __name__ == "__main__":`, as every use of `multiprocessing` does.
-        results : a file to which every result is added as one line of JSON (`to_dict`). Where it exists, the sources
-            (here paths) that it has a prediction of are left out: so a run that was stopped goes on, and tries once
-            more what failed. For another model, name another file.
+        output : a .csv, .jsonl or .parquet file to which every result is added before it is yielded. The sources are
+            paths then, and each is predicted once.
+        resume : go on with an `output` that is there, of a run that was stopped: what it has a prediction of is left
+            out, and what failed is tried once more.
 
         Raises
         ------
-        SettingsError : `results` is some other file, or a source is no path, which could not be found again.
-        SerError : a worker died.
+        SettingsError, OSError : as `ser.inference.output.open_output`; or a source is no path.
+        SerError : a worker died, or `output` cannot be written.
 
         Examples
         --------
@@ -148,24 +168,27 @@ class Predictor:
         """
         if isinstance(sources, (str, bytes, Path)):
             raise SettingsError("sources is one recording, but should be a list of them; `predict` takes one.")
-        results = None if results is None else Path(results)
-        finished = set() if results is None else read_finished(results)
-        tasks = _named(sources, finished, only_paths=results is not None)
-        attempt = partial(pipeline.try_load_features, settings=self.metadata.features)
-        outcomes = map_in_workers(attempt, tasks, workers=workers)
-        for batch in _in_batches(outcomes):
-            # One thread for the network: the workers use the cores, and waiting threads only spin.
-            with threadpool_limits(1):
-                read = [(name, outcome) for name, outcome in batch if not isinstance(outcome, str)]
-                predictions = iter(self._predict_loaded(read))
-            done = [Failure(source=n, reason=each) if isinstance(each, str) else next(predictions) for n, each in batch]
-            if results is not None:
-                append_results(results, (result.to_dict() for result in done))
-            yield from done
+        with ExitStack() as stack:
+            file = None
+            if output is not None:
+                opened = open_output(Path(output), model=self.fingerprint, class_names=self.class_names, resume=resume)
+                file = stack.enter_context(opened)
+            attempt = partial(pipeline.try_load_features, settings=self.metadata.features)
+            outcomes = map_in_workers(attempt, _named(sources, file), workers=workers)
+            for batch in _in_batches(outcomes):
+                # One thread for the network: the workers use the cores, and waiting threads only spin.
+                with threadpool_limits(1):
+                    read = [(name, outcome) for name, outcome in batch if not isinstance(outcome, str)]
+                    predictions = iter(self._predict_loaded(read))
+                done = [
+                    Failure(source=name, reason=each) if isinstance(each, str) else next(predictions)
+                    for name, each in batch
+                ]
+                if file is not None:
+                    file.add(done)
+                yield from done
 
-    def predict_files(
-        self, paths: Sequence[Path], *, workers: int = 0, results: Path | None = None
-    ) -> tuple[list[Prediction], dict[Path, str]]:
+    def predict_files(self, paths: Sequence[Path], *, workers: int = 0) -> tuple[list[Prediction], dict[Path, str]]:
         """Collect what `predict_many` yields, by all cores (`workers` 0) and with progress.
 
         Returns
@@ -173,7 +196,7 @@ class Predictor:
         predictions : of those that could be read, in the order of `paths`.
         failures : path -> why it could not be read.
         """
-        many = self.predict_many(paths, workers=workers, results=results)
+        many = self.predict_many(paths, workers=workers)
         predictions: list[Prediction] = []
         failures: dict[Path, str] = {}
         for result in track(many, total=len(paths), description="Scoring", unit="recordings"):
@@ -252,12 +275,10 @@ def _in_batches(
         yield batch
 
 
-def _named(sources: Iterable[Source], finished: set[str], *, only_paths: bool) -> Iterator[tuple[str, Source]]:
-    """Yield the sources that are not finished with their names, as worker processes can take them."""
+def _named(sources: Iterable[Source], output: Output | None) -> Iterator[tuple[str, Source]]:
+    """Yield the sources with their names, as worker processes can take them; each that `output` lacks once."""
     for source in sources:
-        if only_paths and not isinstance(source, str | Path):
-            kind = type(source).__name__
-            raise SettingsError(f"A source is given as {kind}, but with a results file all should be paths.")
         name = name_of(source)
-        if name not in finished:
-            yield name, source.read() if isinstance(source, Readable) else source
+        if output is not None and not output.claim(source):
+            continue
+        yield name, source.read() if isinstance(source, Readable) else source

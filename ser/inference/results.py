@@ -1,24 +1,13 @@
-"""What a recording gets: its prediction or why there is none; and the file of them by which a long run is resumed.
+"""What a recording gets: its prediction, or why there is none."""
 
-A results file has one JSON object a line, as `Prediction.to_dict` and `Failure.to_dict` return them.
-"""
-
-import json
-import os
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ser.errors import SettingsError
 from ser.inference.segments import Segment
-
-_BEGINNING = b'{"file": '
-
 
 SPEECH, NOT_ENOUGH_SPEECH, NO_SPEECH = "speech", "not enough speech", "no speech found"
 """The states of a prediction; in the latter two there is no emotion."""
@@ -140,33 +129,3 @@ class Failure:
     def to_dict(self) -> dict[str, str]:
         """Return plain values: file, error."""
         return {"file": self.source, "error": self.reason}
-
-
-def read_finished(path: Path) -> set[str]:
-    """Return the files that a results file has a prediction of; cut off the line that a kill left half-written.
-
-    Raises
-    ------
-    SettingsError : it is no results file; nothing of it is changed.
-    """
-    content = path.read_bytes() if path.exists() else b""
-    *lines, rest = content.split(b"\n")
-    finished = set()
-    for number, line in enumerate(lines, start=1):
-        try:
-            entry = json.loads(line)
-            if "error" not in entry:
-                finished.add(str(entry["file"]))
-        except (ValueError, TypeError, KeyError, RecursionError) as error:
-            raise SettingsError(f"{path} is no results file (see its line {number}); name another.") from error
-    if not (rest.startswith(_BEGINNING) or _BEGINNING.startswith(rest)):
-        raise SettingsError(f"{path} is no results file; name another.")
-    if rest:
-        os.truncate(path, len(content) - len(rest))
-    return finished
-
-
-def append_results(path: Path, results: Iterable[dict[str, Any]]) -> None:
-    """Add a line for each result; OSError where that fails."""
-    with path.open("a", encoding="utf-8") as file:
-        file.writelines(f"{json.dumps(result)}\n" for result in results)

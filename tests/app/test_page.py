@@ -134,7 +134,7 @@ def test_several_recordings_make_a_table_and_a_file(app, short_wav, long_wav, mo
     table = app.dataframe[0].value
     assert list(table["file"]) == ["first.wav", "words.wav", NAMED]
     assert table["true"].fillna("").tolist() == ["", "", "fearful"]
-    rows = list(csv.DictReader(io.StringIO(offered[-1])))
+    rows = list(csv.DictReader(io.StringIO(offered[-1].removeprefix("\ufeff"))))
     assert [row["file"] for row in rows] == ["first.wav", NAMED]
     assert float(rows[1]["confidence"]) == pytest.approx(table["confidence"][2])
     assert app.subheader[0].value.startswith(table["emotion"][0].capitalize())
@@ -219,6 +219,11 @@ def test_a_fault_of_ours_is_one_sentence(app, monkeypatch):
     assert "secret" not in texts(app)
 
 
+def details(app):
+    """All that is written on the side panel."""
+    return "\n".join(element.value for element in app.sidebar.markdown)
+
+
 def test_a_model_is_chosen_the_pretrained_one_first_then_the_newest_run(
     open_app, pretrained_models, tiny_checkpoint, tiny_content, tmp_path, short_wav, readings
 ):
@@ -233,10 +238,12 @@ def test_a_model_is_chosen_the_pretrained_one_first_then_the_newest_run(
     of_runs = [f"{name} · 2026-01-31 12:00 · PyTorch" for name in ("new", "old")]
     assert app.sidebar.selectbox[0].options == ["ser-ravdess · PyTorch", *of_runs]
     assert app.sidebar.selectbox[0].value == pretrained
+    assert "Written" not in details(app)  # the time of the installation
     give(app, ("a.wav", short_wav))
     expected = readings[0].prediction.emotion.capitalize()
     assert app.subheader[0].value.startswith(expected)
     app.sidebar.selectbox[0].select_index(1).run()
+    assert "Written" in details(app)
     assert app.subheader[0].value.startswith(expected)
     # The same file, another model: with it, everything is read anew.
     state = tiny_content["state_dict"]
@@ -264,7 +271,7 @@ def test_visitors_have_one_model_and_see_only_their_own(
 
 
 def test_the_side_panel_shows_what_the_model_is(app, tiny_metadata):
-    shown = "\n".join(element.value for element in app.sidebar.markdown)
+    shown = details(app)
     assert plain(tiny_metadata.protocol) in shown
     for fact in (*EMOTIONS, "cnn\\_bilstm\\_luong", "22,050 Hz", "PyTorch", "lie detector", "24 actors"):
         assert fact in shown

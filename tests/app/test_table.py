@@ -8,7 +8,7 @@ import pytest
 from app.reading import Upload
 from app.table import segments_table, summary_csv, summary_table
 from ser.corpora.ravdess import EMOTIONS
-from ser.inference.formats import as_csv
+from ser.inference.formats import csv_cells, csv_header
 from tests.predictions import prediction_of
 
 
@@ -16,12 +16,18 @@ def uncertain(reading):
     return replace(reading, prediction=replace(reading.prediction, rejection_threshold=1.0))
 
 
-def test_csv_begins_as_that_of_the_command_line(readings):
-    rows = list(csv.reader(io.StringIO(summary_csv([readings[0], uncertain(readings[1])]))))
-    ours = list(csv.reader(io.StringIO(as_csv([reading.prediction for reading in readings]))))
-    assert [row[: len(ours[0])] for row in rows] == ours
-    assert [row[len(ours[0]) :] for row in rows] == [["uncertain", "true"], ["no", ""], ["yes", "fearful"]]
-    assert rows[1][0] == "a,b.wav"
+def test_csv_is_that_of_the_command_line_and_the_true_class(readings):
+    text = summary_csv([readings[0], uncertain(readings[1])])
+    assert text.startswith("\ufefffile,")
+    header, *rows = csv.reader(io.StringIO(text.removeprefix("\ufeff")))
+    assert header == [*csv_header(EMOTIONS), "true"]
+    assert len(set(header)) == len(header)
+    named = [dict(zip(header, row, strict=True)) for row in rows]
+    assert [(row["file"], row["uncertain"], row["true"]) for row in named] == [
+        ("a,b.wav", "no", ""),
+        ("03-01-06-02-01-01-17.wav", "yes", "fearful"),
+    ]
+    assert rows[0][:-1] == csv_cells(readings[0].prediction)
 
 
 def test_the_table_has_a_row_for_each_recording_and_failure(readings):

@@ -1,5 +1,6 @@
 """The `ser` command: its list, its exit status, one sentence for an error, completion."""
 
+import json
 import os
 import subprocess
 import sys
@@ -58,6 +59,8 @@ def test_what_is_no_error_for_people_passes(error):
         ("predict", "Missing argument"),
         ("predict a.wav --jsn", "No such option: --jsn (Possible options: "),
         ("predict a.wav --json --csv", "give one of --json and --csv, not both."),
+        ("predict a.wav --output x.csv --csv", "the suffix of --output says the format"),
+        ("predict a.wav --resume", "--resume goes on with a file: name it by --output."),
         ("predict a.wav --workers two", "Invalid value for '--workers'"),
         ("publish run", "Missing option '--name'"),
     ],
@@ -91,11 +94,30 @@ def test_the_list_brings_in_no_library_of_the_commands():
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, stdout=subprocess.PIPE)
 
 
+def test_a_prediction_brings_in_nothing_that_it_does_not_need(voice_file):
+    heavy = {"torch", "lightning", "hydra", "omegaconf", "pandas", "pyarrow", "scipy", "sklearn", "librosa", "rich"}
+    code = (
+        "import sys; from ser.__main__ import main; "
+        f"assert main(['predict', {str(voice_file)!r}, '--csv']) == 0; assert not {heavy} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, stdout=subprocess.PIPE)
+
+
+@pytest.mark.parametrize(
+    "line", ["--json FILE --model MODEL", "FILE --model MODEL --json", "--model=MODEL FILE --json"]
+)
+def test_options_stand_anywhere(voice_file, tiny_checkpoint, capsys, line):
+    arguments = line.replace("FILE", str(voice_file)).replace("MODEL", str(tiny_checkpoint)).split()
+    assert main(["predict", *arguments]) == 0
+    (shown,) = json.loads(capsys.readouterr().out)
+    assert shown["file"] == str(voice_file)
+
+
 @pytest.mark.parametrize(
     ("words", "completed"),
     [
         ("ser c", {"cross-validate", "compare", "corpus", "card"}),
-        ("ser predict --", {"--model", "--json", "--csv", "--results", "--workers", "--help"}),
+        ("ser predict --", {"--model", "--json", "--csv", "--output", "--resume", "--workers", "--help"}),
         ("ser export run --o", {"--output"}),
         ("ser train experiment=d", {"experiment=debug", "experiment=demo"}),
         ("ser train seed=1 path", {"paths=default"}),

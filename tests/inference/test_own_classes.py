@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from ser.errors import CheckpointError
+from ser.errors import CheckpointError, SettingsError
 from ser.features.groups import FeatureGroup
 from ser.features.settings import FeatureSettings
 from ser.inference.checkpoint import load_recogniser
@@ -78,9 +78,14 @@ def test_what_is_not_handed_in_is_one_sentence_with_the_argument(models):
         Predictor.load(models["ckpt"], feature_groups=GROUPS)
     with pytest.raises(CheckpointError, match=r"graph\.json cannot be used: .*feature_groups=\{'crest': "):
         Predictor.load(models["onnx"])
-    for wrong in ({"Pooled": Pooled(n_features=2, n_classes=8)}, {"Pooled": 3}, [Pooled]):
-        with pytest.raises(CheckpointError, match=r"own\.ckpt cannot be used: "):
+    for wrong in ({"Pooled": Pooled(n_features=2, n_classes=8)}, {"Pooled": 3}):
+        with pytest.raises(SettingsError, match=r"^networks has (Pooled|3).* for 'Pooled', but should have its"):
             Predictor.load(models["ckpt"], networks=wrong, feature_groups=GROUPS)
+    for wrong in ([Pooled], 3, Pooled, {3: Pooled}):
+        with pytest.raises(SettingsError, match=r"^networks is .*, but should be a dict of each name and its class"):
+            Predictor.load(models["ckpt"], networks=wrong, feature_groups=GROUPS)
+    with pytest.raises(SettingsError, match=r"^feature_groups is \['crest'\], but should be a dict of each name and"):
+        Predictor.load(models["onnx"], feature_groups=["crest"])
     for wrong in ({"crest": peak_to_rms}, {"mel": GROUPS["crest"]}):
         with pytest.raises(CheckpointError, match=r"own\.ckpt cannot be used: "):
             Predictor.load(models["ckpt"], networks=NETWORKS, feature_groups=wrong)

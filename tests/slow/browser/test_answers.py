@@ -292,7 +292,7 @@ def download_csv(page):
     wait_until_idle(page)
     with page.expect_download() as download:
         button.click()
-    return list(csv.DictReader(io.StringIO(Path(download.value.path()).read_text())))
+    return list(csv.DictReader(io.StringIO(Path(download.value.path()).read_text(encoding="utf-8-sig"))))
 
 
 def check_row(row, prediction):
