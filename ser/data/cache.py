@@ -7,10 +7,12 @@ are not cut to a length, so runs that differ in `features.max_length` share them
 
 import functools
 import hashlib
+import io
 import json
 import logging
 import pickle
 import pickletools
+import re
 import struct
 import sys
 import sysconfig
@@ -154,10 +156,34 @@ def _make_entries(task: tuple[Recording, list[tuple[int, Path]]], *, recipe: Rec
             if isinstance(recipe.augment, AugmentSettings):
                 changed = augment(waveform, recipe.augment, sample_rate=rate, rng=rng)
             else:
-                own = recipe.augment(waveform, sample_rate=rate, rng=rng)
-                changed = np.asarray(own, dtype=np.float32)  # NumPy's arithmetic easily makes it float64
+                changed = _as_waveform(recipe.augment(waveform, sample_rate=rate, rng=rng), recipe.augment)
         write_entry(path, extract(preprocess(changed, recipe.features)[0], recipe.features))
     return None
+
+
+def _as_waveform(value: Any, own: Callable[..., Any]) -> NDArray[np.float32]:
+    """Return what an augmentation of one's own has returned as float32 [samples]; NumPy easily makes it float64.
+
+    Raises
+    ------
+    SettingsError : it is no waveform.
+    """
+    error, found = None, "None" if value is None else type(value).__name__
+    try:
+        waveform = np.asarray(value, dtype=np.float32)
+        if value is not None and waveform.ndim == 1 and waveform.size and np.isfinite(waveform).all():
+            return waveform
+        if isinstance(value, np.ndarray):
+            found = f"an array of shape {list(waveform.shape)}"
+            found += "" if np.isfinite(waveform).all() else " with values that are not finite"
+    except (TypeError, ValueError) as refused:
+        error = refused
+    function = getattr(own, "func", own)  # of a function with settings bound
+    named = function if hasattr(function, "__qualname__") else type(function)
+    raise SettingsError(
+        f"augment is {named.__module__}.{named.__qualname__}, which returned {found}, but should return a waveform: "
+        "finite numbers [samples], one or more."
+    ) from error
 
 
 def _read_into(row: NDArray[np.float32], path: Path) -> int:
@@ -195,13 +221,18 @@ def _entry_keys(samples: Sequence[Sample], recipe: Recipe) -> list[str]:
     """Return a key for each sample that changes with the sound, the settings and the code and libraries behind it."""
     settings = as_plain(recipe.features)
     del settings["max_length"]  # entries are whole recordings: runs of any length share them
-    own = {name: _fingerprint(group) for name, group in recipe.features.own_groups.items()}
+    groups = recipe.features.own_groups.items()
+    own = {name: _fingerprint(group, where=f"features.own_groups.{name}") for name, group in groups}
     base = json.dumps([settings, own, _versions(recipe.features)], sort_keys=True)
     sounds = list(dict.fromkeys(sample.recording.path for sample in samples))  # copies share their recording's
     with ThreadPoolExecutor(core_count()) as pool:
         digests = dict(zip(sounds, pool.map(content_digest, sounds), strict=True))
     is_ours = isinstance(recipe.augment, AugmentSettings)
-    changes = json.dumps(as_plain(recipe.augment), sort_keys=True) if is_ours else _fingerprint(recipe.augment)
+    changes = (
+        json.dumps(as_plain(recipe.augment), sort_keys=True)
+        if is_ours
+        else _fingerprint(recipe.augment, where="augment")
+    )
     augmentation = [changes, str(recipe.augment_seed)]
     keys = []
     for sample in samples:
@@ -210,19 +241,38 @@ def _entry_keys(samples: Sequence[Sample], recipe: Recipe) -> list[str]:
     return keys
 
 
-def _fingerprint(component: Any) -> str:
+class _SortingPickler(pickle.Pickler):
+    """Pickles the members of a set in the order of their own pickles: each process has them in another one."""
+
+    def persistent_id(self, value: Any) -> Any:
+        is_set = isinstance(value, set | frozenset)
+        return (type(value).__name__, *sorted(value, key=_pickled)) if is_set else None
+
+
+def _pickled(value: Any) -> bytes:
+    whole = io.BytesIO()
+    _SortingPickler(whole).dump(value)
+    return whole.getvalue()
+
+
+def _fingerprint(component: Any, *, where: str) -> str:
     """Return a digest of a component of one's own: its values, and the sources of the modules that it is made of.
+
+    Parameters
+    ----------
+    where : its key, for messages.
 
     Raises
     ------
     SettingsError : worker processes could not be given it.
     """
     try:
-        pickled = pickle.dumps(component)
+        pickled = _pickled(component)
     except (pickle.PicklingError, AttributeError, TypeError) as error:
+        reason = re.sub(r" at 0x\w+", "", str(error))
         raise SettingsError(
-            f"{component!r} cannot be sent to worker processes ({error}); make it of functions and classes that stand "
-            "at the top of a module, not of lambdas."
+            f"{where} cannot be sent to worker processes ({reason}); make it of functions and classes that stand at the "
+            "top of a module, not of lambdas."
         ) from error
     digest = hashlib.sha256(pickled)
     # Pickle names each module that it would import.

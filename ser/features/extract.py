@@ -46,8 +46,8 @@ def extract(waveform: NDArray[np.float32], settings: FeatureSettings) -> NDArray
 
     Raises
     ------
-    ValueError : the waveform is not one-dimensional, or is empty; or a group of one's own gives another shape.
-    SettingsError : the settings need librosa, which is not installed.
+    ValueError : the waveform is not one-dimensional, or is empty.
+    SettingsError : the settings need librosa, which is not installed; or a group of one's own gives another shape.
     """
     if waveform.ndim != 1 or not waveform.size:
         raise ValueError(f"A waveform of shape {waveform.shape} has no features; it should be [samples], one or more.")
@@ -68,9 +68,11 @@ def extract(waveform: NDArray[np.float32], settings: FeatureSettings) -> NDArray
                 warnings.filterwarnings("ignore", _LIBROSA_WARNINGS, UserWarning)
                 values = group.librosa(by_librosa)
         # Numpy would repeat a single row or frame without a word.
-        if values.shape != features[rows].shape and (group.rows or values.shape != (n_frames,)):
-            given, right = list(values.shape), list(features[rows].shape)
-            raise ValueError(f"The feature group {name!r} gave values of shape {given}, but should give {right}.")
+        shape = np.shape(values)
+        if shape != features[rows].shape and (group.rows or shape != (n_frames,)):
+            given = "None" if values is None else f"values of shape {list(shape)}"
+            right = list(features[rows].shape)
+            raise SettingsError(f"The feature group {name!r} gave {given}, but should give values of shape {right}.")
         features[rows] = values
     return features
 

@@ -3,6 +3,7 @@
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ser.errors import SettingsError
 from ser.models.normalisation import Normalisation
 from ser.models.utterance_heads import FunctionalsHead, KernelHead
 
@@ -54,10 +55,22 @@ class Recogniser(nn.Module):
         return self.normalised_logits(self.normalisation(self.network_features(features), lengths), lengths)
 
     def normalised_logits(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Return what the network makes of features that are normalised already."""
+        """Return what the network makes of features that are normalised already.
+
+        Raises
+        ------
+        SettingsError : a network of one's own returns something else than logits, or logits and weights.
+        """
         output = self.network(features, lengths)
         if isinstance(output, Tensor):  # a network without attention: every frame counts alike
             return output, features.new_full((len(features), features.shape[2]), 1 / features.shape[2])
+        if not (
+            isinstance(output, tuple | list) and len(output) == 2 and all(isinstance(each, Tensor) for each in output)
+        ):
+            raise SettingsError(
+                f"model.network is {type(self.network).__name__}, which returned a {type(output).__name__}, but should "
+                "return logits [batch, classes], alone or with attention weights [batch, frames']."
+            )
         logits, weights = output
         return logits, weights
 

@@ -113,12 +113,21 @@ class EmotionClassifier(L.LightningModule):
         saved = super().hparams_initial
         return AttributeDict({name: value for name, value in saved.items() if isinstance(value, int | float | str)})
 
+    @property
+    def _network_name(self) -> str:
+        return type(self.recogniser.network).__name__
+
     def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Map features and lengths to logits [batch, classes] and attention weights [batch, frames']."""
         result: tuple[Tensor, Tensor] = self.recogniser(features, lengths)
         return result
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
+        if not any(weight.requires_grad for weight in self.recogniser.network.parameters()):
+            raise SettingsError(
+                f"model.network is {self._network_name}, which has no weights to train; give it layers or "
+                "torch.nn.Parameter as attributes, with requires_grad, or choose another network."
+            )
         of_loss = self.loss.parameters() if isinstance(self.loss, nn.Module) else ()
         optimiser = self.make_optimiser([*self.recogniser.parameters(), *of_loss])
         if self.make_scheduler is None:
@@ -161,8 +170,8 @@ class EmotionClassifier(L.LightningModule):
             logits, _ = self.recogniser.network_logits(features, lengths)
         if logits.shape[1:] != (len(self.metadata.class_names),):
             raise SettingsError(
-                f"model.network returned logits of shape {list(logits.shape)}, but should return [batch, "
-                f"{len(self.metadata.class_names)}]."
+                f"model.network is {self._network_name}, which returned logits of shape {list(logits.shape)}, but "
+                f"should return [batch, {len(self.metadata.class_names)}]."
             )
         loss: Tensor = self.loss(logits, targets)
         if not isinstance(loss, Tensor) or loss.numel() != 1:

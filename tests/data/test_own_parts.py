@@ -1,6 +1,9 @@
 """The cache with feature groups and augmentations of one's own, from a module outside the package."""
 
+import functools
 import importlib
+import os
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +18,7 @@ from ser.data.cache import Sample, prepare
 from ser.errors import SettingsError
 from ser.features.extract import extract, fit_length
 from ser.features.groups import FeatureGroup
+from tests.command_line import ROOT
 from tests.prepared import RECIPE, prepare_here
 
 SOURCE = """
@@ -133,7 +137,79 @@ def test_what_workers_cannot_be_given_is_refused(samples, tmp_path, kind):
         return waveform
 
     change = local if kind == "local" else lambda waveform, sample_rate, rng: waveform
-    recipes = replace(RECIPE, augment=change), with_group(FeatureGroup("1", fast=change))
-    for recipe in recipes:
-        with pytest.raises(SettingsError, match=r"cannot be sent to worker processes .*; make it of functions"):
+    recipes = {
+        "augment": replace(RECIPE, augment=change),
+        r"features\.own_groups\.own": with_group(FeatureGroup("1", fast=change)),
+    }
+    for key, recipe in recipes.items():
+        with pytest.raises(
+            SettingsError, match=rf"^{key} cannot be sent to worker processes .*; make it of functions"
+        ) as caught:
             prepare_here(samples[:1], tmp_path, recipe)
+        assert "0x" not in str(caught.value)
+
+
+class Spoilt:
+    """An augmentation that returns whatever it is made with."""
+
+    def __init__(self, value):
+        self.value = value
+
+    def __call__(self, waveform, *, sample_rate, rng):
+        return self.value
+
+
+@pytest.mark.parametrize(
+    ("value", "found"),
+    [
+        (None, "None"),
+        (np.zeros(0), r"an array of shape \[0\]"),
+        (np.zeros((2, 400)), r"an array of shape \[2, 400\]"),
+        (np.full(400, np.nan), r"an array of shape \[400\] with values that are not finite"),
+        ("loud", "str"),
+        (0.5, "float"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_an_augmentation_that_returns_no_waveform_is_named(value, found, recordings, tmp_path):
+    copy = Sample(recording=recordings[0], copy=1)
+    sentence = rf"^augment is tests\.data\.test_own_parts\.Spoilt, which returned {found}, but should return a waveform"
+    with pytest.raises(SettingsError, match=sentence) as caught:
+        prepare_here([copy], tmp_path, replace(RECIPE, augment=Spoilt(value)))
+    assert isinstance(caught.value.__cause__, ValueError) == isinstance(value, str)
+
+
+def nothing(waveform, gain, *, sample_rate, rng):
+    return None
+
+
+def test_a_function_with_its_settings_bound_is_named_too(recordings, tmp_path):
+    copy = Sample(recording=recordings[0], copy=1)
+    with pytest.raises(SettingsError, match=r"^augment is tests\.data\.test_own_parts\.nothing, which returned None,"):
+        prepare_here([copy], tmp_path, replace(RECIPE, augment=functools.partial(nothing, gain=2)))
+
+
+HASHED = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import own_parts
+from ser.data.cache import _fingerprint
+own = own_parts.Louder({"one", "two", "three", frozenset({"four", "five"})})
+print(_fingerprint(own, where="augment"), end="")
+"""
+
+
+def test_the_key_of_a_set_is_the_same_in_every_process(own):
+    folder = str(Path(own.__file__).parent)
+    digests = {
+        subprocess.run(
+            [sys.executable, "-c", HASHED, folder], env=os.environ | {"PYTHONHASHSEED": seed, "PYTHONPATH": str(ROOT)},
+            capture_output=True, text=True, check=True,
+        ).stdout
+        for seed in ("1", "2", "3")
+    }  # fmt: skip
+    assert len(digests) == 1
+    of_one, of_other = (
+        preparation._fingerprint(own.Louder(members), where="augment") for members in ({"one", "two"}, {"one", "three"})
+    )
+    assert of_one != of_other

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from ser.audio.io import find_sound_files, read_sound
+from ser.errors import SettingsError
 from ser.features._tuning import estimate_tuning
 from ser.features.extract import extract, fit_length
 from ser.features.groups import FeatureGroup
@@ -185,13 +186,14 @@ def test_groups_of_ones_own_lie_between_ours():
     ("group", "shape"),
     [
         # Each of these numpy would repeat over the rows or the frames, without a word.
-        (FeatureGroup("1", lambda settings: 3, fast=peaks), r"\[65\]"),
-        (FeatureGroup("1", lambda settings: 3, fast=lambda analysis: peaks(analysis)[np.newaxis]), r"\[1, 65\]"),
-        (FeatureGroup("1", fast=lambda analysis: np.array(0.5)), r"\[\]"),
-        (FeatureGroup("1", lambda settings: 3, fast=lambda analysis: np.ones((3, 1))), r"\[3, 1\]"),
+        (FeatureGroup("1", lambda settings: 3, fast=peaks), r"values of shape \[65\]"),
+        (FeatureGroup("1", lambda settings: 3, fast=lambda a: peaks(a)[np.newaxis]), r"values of shape \[1, 65\]"),
+        (FeatureGroup("1", fast=lambda analysis: np.array(0.5)), r"values of shape \[\]"),
+        (FeatureGroup("1", lambda settings: 3, fast=lambda analysis: np.ones((3, 1))), r"values of shape \[3, 1\]"),
+        (FeatureGroup("1", fast=lambda analysis: None), r"None, but should give values of shape \[1, 65\]"),
     ],
 )
 def test_a_group_that_gives_another_shape_than_it_says_is_an_error(group, shape):
     settings = FeatureSettings(groups=("zcr", "odd"), own_groups={"odd": group})
-    with pytest.raises(ValueError, match=rf"feature group 'odd' gave values of shape {shape}"):
+    with pytest.raises(SettingsError, match=rf"feature group 'odd' gave {shape}"):
         extract(chord(), settings)

@@ -89,5 +89,29 @@ def test_a_loss_or_a_network_of_ones_own_of_the_wrong_kind_is_one_sentence(class
     with pytest.raises(SettingsError, match=r"model\.loss returned float"):
         made.training_step(batch, 0)
     made.recogniser.network.classify = torch.nn.LazyLinear(5)
-    with pytest.raises(SettingsError, match=r"model\.network returned logits of shape \[6, 5\], .* \[batch, 3\]"):
+    with pytest.raises(
+        SettingsError, match=r"model\.network is ResidualBiLstm, which returned logits .* \[6, 5\], .* \[batch, 3\]"
+    ):
+        made.training_step(batch, 0)
+
+
+@pytest.mark.parametrize("kind", ["none", "frozen"])
+def test_a_network_without_weights_to_train_is_one_sentence(kind, classifier):
+    made = classifier()
+    made.recogniser.network.requires_grad_(False)
+    if kind == "none":
+        made.recogniser.network = torch.nn.Flatten()
+    name = type(made.recogniser.network).__name__
+    with pytest.raises(
+        SettingsError, match=rf"^model\.network is {name}, which has no weights to train; give it layers"
+    ):
+        made.configure_optimizers()
+
+
+@pytest.mark.parametrize("output", [None, (torch.zeros(6, 3), None), {"logits": torch.zeros(6, 3)}])
+def test_a_network_that_returns_no_logits_is_named(output, classifier, batch):
+    made = classifier()
+    made.recogniser.network.forward = lambda features, lengths: output
+    sentence = rf"^model\.network is ResidualBiLstm, which returned a {type(output).__name__}, but should return logits"
+    with pytest.raises(SettingsError, match=sentence):
         made.training_step(batch, 0)
