@@ -7,15 +7,9 @@ are not cut to a length, so runs that differ in `features.max_length` share them
 
 import functools
 import hashlib
-import io
 import json
 import logging
-import pickle
-import pickletools
-import re
 import struct
-import sys
-import sysconfig
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -32,6 +26,7 @@ from ser.augment.waveform import AugmentSettings, augment, recording_rng
 from ser.corpora.manifest import Recording, content_digest
 from ser.corpora.progress import track
 from ser.data.files import replace_when_complete
+from ser.data.fingerprint import fingerprint
 from ser.data.workers import core_count, map_in_workers
 from ser.errors import AudioError, SettingsError
 from ser.features.extract import extract, fit_length
@@ -222,78 +217,21 @@ def _entry_keys(samples: Sequence[Sample], recipe: Recipe) -> list[str]:
     settings = as_plain(recipe.features)
     del settings["max_length"]  # entries are whole recordings: runs of any length share them
     groups = recipe.features.own_groups.items()
-    own = {name: _fingerprint(group, where=f"features.own_groups.{name}") for name, group in groups}
+    own = {name: fingerprint(group, where=f"features.own_groups.{name}") for name, group in groups}
     base = json.dumps([settings, own, _versions(recipe.features)], sort_keys=True)
     sounds = list(dict.fromkeys(sample.recording.path for sample in samples))  # copies share their recording's
     with ThreadPoolExecutor(core_count()) as pool:
         digests = dict(zip(sounds, pool.map(content_digest, sounds), strict=True))
-    is_ours = isinstance(recipe.augment, AugmentSettings)
-    changes = (
-        json.dumps(as_plain(recipe.augment), sort_keys=True)
-        if is_ours
-        else _fingerprint(recipe.augment, where="augment")
-    )
+    if isinstance(recipe.augment, AugmentSettings):
+        changes = json.dumps(as_plain(recipe.augment), sort_keys=True)
+    else:
+        changes = fingerprint(recipe.augment, where="augment")
     augmentation = [changes, str(recipe.augment_seed)]
     keys = []
     for sample in samples:
         of_copy = [*augmentation, sample.recording.stem, str(sample.copy)] if sample.copy else []
         keys.append(hashlib.sha256("\n".join([base, digests[sample.recording.path], *of_copy]).encode()).hexdigest())
     return keys
-
-
-class _SortingPickler(pickle.Pickler):
-    """Pickles the members of a set in the order of their own pickles: each process has them in another one."""
-
-    def persistent_id(self, value: Any) -> Any:
-        is_set = isinstance(value, set | frozenset)
-        return (type(value).__name__, *sorted(value, key=_pickled)) if is_set else None
-
-
-def _pickled(value: Any) -> bytes:
-    whole = io.BytesIO()
-    _SortingPickler(whole).dump(value)
-    return whole.getvalue()
-
-
-def _fingerprint(component: Any, *, where: str) -> str:
-    """Return a digest of a component of one's own: its values, and the sources of the modules that it is made of.
-
-    Parameters
-    ----------
-    where : its key, for messages.
-
-    Raises
-    ------
-    SettingsError : worker processes could not be given it.
-    """
-    try:
-        pickled = _pickled(component)
-    except (pickle.PicklingError, AttributeError, TypeError) as error:
-        reason = re.sub(r" at 0x\w+", "", str(error))
-        raise SettingsError(
-            f"{where} cannot be sent to worker processes ({reason}); make it of functions and classes that stand at the "
-            "top of a module, not of lambdas."
-        ) from error
-    digest = hashlib.sha256(pickled)
-    # Pickle names each module that it would import.
-    named = {text for _, text, _ in pickletools.genops(pickled) if isinstance(text, str) and text in sys.modules}
-    sources = {source for module in named if (source := _own_source(module))}
-    folders = {source.parent for source in sources}
-    # And what lies beside them, which they may import.
-    beside = {source for module in list(sys.modules) if (source := _own_source(module)) and source.parent in folders}
-    for source in sorted(sources | beside):
-        digest.update(source.read_bytes())
-    return digest.hexdigest()
-
-
-def _own_source(module: str) -> Path | None:
-    """Return the file of a module of one's own; None for ours, Python's and installed ones."""
-    source = getattr(sys.modules[module], "__file__", None)
-    if not source or module.partition(".")[0] in ("ser", "__main__"):
-        return None
-    path = Path(source)
-    is_installed = "site-packages" in path.parts or path.is_relative_to(sysconfig.get_path("stdlib"))
-    return None if is_installed or path.suffix != ".py" else path
 
 
 def _versions(settings: FeatureSettings) -> dict[str, str]:

@@ -64,9 +64,8 @@ class Recogniser(nn.Module):
         output = self.network(features, lengths)
         if isinstance(output, Tensor):  # a network without attention: every frame counts alike
             return output, features.new_full((len(features), features.shape[2]), 1 / features.shape[2])
-        if not (
-            isinstance(output, tuple | list) and len(output) == 2 and all(isinstance(each, Tensor) for each in output)
-        ):
+        is_pair = isinstance(output, tuple | list) and len(output) == 2
+        if not (is_pair and all(isinstance(each, Tensor) for each in output)):
             raise SettingsError(
                 f"model.network is {type(self.network).__name__}, which returned a {type(output).__name__}, but should "
                 "return logits [batch, classes], alone or with attention weights [batch, frames']."

@@ -15,6 +15,7 @@ from ser.audio.io import read_sound
 from ser.augment.waveform import recording_rng
 from ser.data import cache as preparation
 from ser.data.cache import Sample, prepare
+from ser.data.fingerprint import fingerprint
 from ser.errors import SettingsError
 from ser.features.extract import extract, fit_length
 from ser.features.groups import FeatureGroup
@@ -193,9 +194,9 @@ HASHED = """
 import sys
 sys.path.insert(0, sys.argv[1])
 import own_parts
-from ser.data.cache import _fingerprint
+from ser.data.fingerprint import fingerprint
 own = own_parts.Louder({"one", "two", "three", frozenset({"four", "five"})})
-print(_fingerprint(own, where="augment"), end="")
+print(fingerprint(own, where="augment"), end="")
 """
 
 
@@ -210,6 +211,6 @@ def test_the_key_of_a_set_is_the_same_in_every_process(own):
     }  # fmt: skip
     assert len(digests) == 1
     of_one, of_other = (
-        preparation._fingerprint(own.Louder(members), where="augment") for members in ({"one", "two"}, {"one", "three"})
+        fingerprint(own.Louder(members), where="augment") for members in ({"one", "two"}, {"one", "three"})
     )
     assert of_one != of_other
