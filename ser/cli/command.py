@@ -10,8 +10,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from ser.errors import SerError, missing_package
+
+if TYPE_CHECKING:
+    from ser.inference.own_parts import OwnParts
 
 _PACKAGE = Path(__file__).parents[1]
 IS_INSTALLED = (_PACKAGE / "conf").is_dir()
@@ -20,6 +26,45 @@ CONF_FOLDER = (_PACKAGE if IS_INSTALLED else _PACKAGE.parent) / "conf"
 
 INTERRUPTED, TERMINATED, NO_READER = 130, 143, 141
 """The exit status after Ctrl-C, after SIGTERM, and where nobody reads on, as of `| head`: 128 and the signal."""
+Networks = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--network", metavar="NAME=PATH", help="a network of your own that the model has: MyNet=my_package.MyNet"
+    ),
+]
+FeatureGroups = Annotated[
+    list[str] | None,
+    typer.Option("--feature-group", metavar="NAME=PATH", help="a feature group of your own: mine=my_package.mine"),
+]
+
+
+def own_parts(networks: list[str] | None, feature_groups: list[str] | None) -> "OwnParts":
+    """Return what the options of `Networks` and `FeatureGroups` name, imported; the folder of the command is searched.
+
+    Raises
+    ------
+    SettingsError : as `ser.inference.own_parts.import_own_parts`.
+    """
+    from ser.inference.own_parts import import_own_parts
+
+    if networks or feature_groups:
+        search_here()
+    named = (_by_name("--network", networks), _by_name("--feature-group", feature_groups))
+    return import_own_parts(*named)
+
+
+def search_here() -> None:
+    """Look for modules in the folder of the command too, where a user's own classes may lie."""
+    if str(Path.cwd()) not in sys.path:
+        sys.path.append(str(Path.cwd()))
+
+
+def _by_name(option: str, given: list[str] | None) -> dict[str, str]:
+    pairs = [text.partition("=") for text in given or ()]
+    for name, _, path in pairs:
+        if not name or not path:
+            raise typer.BadParameter(f"{option} is {name!r}, but should be a name and a path: MyNet=my_package.MyNet.")
+    return {name: path for name, _, path in pairs}
 
 
 def exit_status(act: Callable[[], int]) -> int:

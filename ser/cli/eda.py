@@ -19,11 +19,12 @@ def _task(configuration: DictConfig) -> None:
     from ser.eda.analysis import EdaSettings, run
     from ser.features.validation import read_settings
     from ser.training.components import TARGET
+    from ser.training.config import with_own_parts
     from ser.training.configuration import plain
 
     values = plain(configuration)
     values["data"].pop(TARGET, None)  # what training makes of the group
-    settings = read_settings(EdaSettings, values, where="eda")
+    settings = read_settings(EdaSettings, with_own_parts(values), where="eda")
     if settings.output_path is not None or not is_named_by_time(configuration, "output_dir"):
         run(settings)
         return

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from ser.cli.command import FeatureGroups, Networks, own_parts
 from ser.errors import SettingsError
 from ser.features.validation import read_settings, settings_dataclass
 from ser.inference.metadata_file import ONNX
@@ -27,6 +28,8 @@ def export(
     run: Annotated[Path, typer.Argument(help="a run's folder, a folder of runs, or a checkpoint")],
     format: Annotated[str, typer.Option(help="onnx")] = "onnx",
     output: Annotated[str | None, typer.Option(help="the .onnx file to write; beside the run if left out")] = None,
+    network: Networks = None,
+    feature_group: FeatureGroups = None,
 ) -> int:
     """Write a model that needs no PyTorch.
 
@@ -38,5 +41,6 @@ def export(
 
     from ser.inference.export import export_onnx  # torch, only once it is needed
 
-    print(export_onnx(run, None if settings.output is None else Path(settings.output)))
+    output_path = None if settings.output is None else Path(settings.output)
+    print(export_onnx(run, output_path, **own_parts(network, feature_group)))
     return 0

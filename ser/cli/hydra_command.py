@@ -21,7 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from hydra_plugins.ser_optuna import OptunaSweeper
 from hydra_plugins.ser_processes import ProcessLauncher
-from ser.cli.command import CONF_FOLDER, IS_INSTALLED, exit_status
+from ser.cli.command import CONF_FOLDER, IS_INSTALLED, exit_status, search_here
 from ser.cli.overrides import is_override, readable_by_hydra
 from ser.data.workers import spin_briefly
 from ser.errors import CheckpointError, SettingsError
@@ -112,8 +112,7 @@ def _in_one_sentence() -> Iterator[None]:
 def _make_ready() -> None:
     if multiprocessing.get_start_method(allow_none=True) == "loky":
         multiprocessing.set_start_method("spawn", force=True)  # from a worker of joblib, loky's could start no process
-    if str(Path.cwd()) not in sys.path:
-        sys.path.append(str(Path.cwd()))  # where a user's own classes may lie
+    search_here()
     OmegaConf.register_new_resolver("run_folder", _run_folder, replace=True)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ser.audio.io import find_sound_files
+from ser.cli.command import FeatureGroups, Networks, own_parts
 from ser.corpora.progress import track
 from ser.errors import AudioError, SerError, SettingsError
 from ser.inference.formats import as_csv, as_json, as_table, printable
@@ -17,6 +18,7 @@ from ser.inference.pretrained import NO_DEFAULT, default_model
 from ser.inference.results import Failure
 
 if TYPE_CHECKING:
+    from ser.inference.own_parts import OwnParts
     from ser.inference.predictor import Predictor
 
 
@@ -36,6 +38,8 @@ def predict(
         bool, typer.Option("--resume", help="go on with --output, leave out what it has, try again what failed")
     ] = False,
     workers: Annotated[int, typer.Option(help="worker processes; 0 takes all cores")] = 0,
+    network: Networks = None,
+    feature_group: FeatureGroups = None,
 ) -> int:
     """Predict the emotion of recordings; print a table, JSON or CSV, or write a file.
 
@@ -51,7 +55,7 @@ def predict(
     if output is not None:
         check_output(output, resume=resume)  # before the model is read
     try:
-        predictor, files = _load(model), expand_folders(paths)
+        predictor, files = _load(model, own_parts(network, feature_group)), expand_folders(paths)
     except SerError:
         if json:
             sys.stdout.write(as_json([]))  # what reads it is given JSON in any case
@@ -68,14 +72,14 @@ def predict(
     return 1 if failures else 0
 
 
-def _load(model: str | None) -> "Predictor":
+def _load(model: str | None, own: "OwnParts") -> "Predictor":
     source = model or default_model()
     if source is None:
         raise SettingsError(f"--model is needed; train one with `ser train`. {NO_DEFAULT}")
 
     from ser.inference.predictor import Predictor  # onnxruntime or torch, only once it is needed
 
-    return Predictor.load(source)
+    return Predictor.load(source, **own)
 
 
 def _say_failed(reason: str) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 from pydantic import Field
 
+from ser.cli.command import FeatureGroups, Networks, own_parts
 from ser.features.validation import read_settings, settings_dataclass
 from ser.inference.metadata_file import SAFETENSORS
 from ser.inference.pretrained import MODELS
@@ -26,6 +27,8 @@ def publish(
     cross_validation: Annotated[
         Path | None, typer.Option(help="of the same recipe: its mean temperature and rejection threshold are taken")
     ] = None,
+    network: Networks = None,
+    feature_group: FeatureGroups = None,
 ) -> int:
     """Write a model that is loaded by its name.
 
@@ -38,5 +41,6 @@ def publish(
     from ser.evaluation.publish import publish as write  # torch, only once it is needed
 
     output = (folder or MODELS) / f"{settings.name}{SAFETENSORS}"
-    print(*write(run, output, cross_validation=cross_validation), sep="\n")
+    own = own_parts(network, feature_group)
+    print(*write(run, output, cross_validation=cross_validation, **own), sep="\n")
     return 0

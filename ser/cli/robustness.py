@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from ser.cli.command import FeatureGroups, Networks, own_parts
 from ser.evaluation.cross_validation.record import Part
 from ser.features.validation import Natural, Positive, read_settings, settings_dataclass
 
@@ -25,6 +26,8 @@ def robustness(
     part: Annotated[str, typer.Option(help="the recordings to change: validation or test")] = "validation",
     count: Annotated[int | None, typer.Option(help="recordings of each fold; all if left out")] = None,
     workers: Annotated[int, typer.Option(help="worker processes; 0 takes all cores")] = 0,
+    network: Networks = None,
+    feature_group: FeatureGroups = None,
 ) -> int:
     """Measure how much UAR the runs of a cross-validation lose when the sound changes.
 
@@ -39,6 +42,7 @@ def robustness(
     from ser.evaluation.robustness.measurement import measure  # torch, only once it is needed
     from ser.evaluation.robustness.report import write_robustness
 
-    values = measure(cross_validation, part=settings.part, count=settings.count, workers=settings.workers)
+    own = own_parts(network, feature_group)
+    values = measure(cross_validation, part=settings.part, count=settings.count, workers=settings.workers, **own)
     sys.stdout.write(write_robustness(values, cross_validation))
     return 0

@@ -1,16 +1,16 @@
 """The group `data` of the settings: which recordings a run is trained, validated and tested on."""
 
+import dataclasses
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import field
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from ser.corpora.manifest import ROOT_VARIABLE, Recording, corpus_root, find_files
-from ser.corpora.ravdess import CHANNELS, EMOTIONS
+from ser.corpora.manifest import ROOT_VARIABLE, Recording, corpus_root, find_files, find_recordings
+from ser.corpora.ravdess import CHANNELS, EMOTIONS, RecordingName
 from ser.corpora.splits import FOLDS, Fold, Split, random_split, speaker_split
 from ser.corpora.synthetic import SyntheticSettings, write_synthetic_corpus
 from ser.errors import CorpusError, SettingsError
@@ -47,11 +47,11 @@ class DataSettings:
     validation_actors: ListOf[int] = ()
     test_actors: ListOf[int] = ()
     augment_count: Natural = 1
-    oversample: dict[str, Natural] = field(default_factory=dict)
+    oversample: dict[str, Natural] = dataclasses.field(default_factory=dict)
     augment_seed: int = 42
     batch_size: Positive = 8
     workers: Natural = 0
-    synthetic: SyntheticSettings = field(default_factory=SyntheticSettings)
+    synthetic: SyntheticSettings = dataclasses.field(default_factory=SyntheticSettings)
 
     def __post_init__(self) -> None:
         if self.reader is not None and self.root is None:
@@ -210,6 +210,34 @@ def locate_corpus(settings: DataSettings, *, data_dir: Path) -> Path:
 
         download_corpus(root, channels=missing)
     return root
+
+
+def recordings_in(root: Path, reader: Callable[[Path], Iterable[Recording]] | None = None) -> list[Recording]:
+    """Return the recordings below `root`: files with RAVDESS names, or what a reader of one's own finds.
+
+    Raises
+    ------
+    CorpusError : there is none; or a reader returns something else than recordings of our emotions and channels, each
+        with a name of its own.
+    """
+    if reader is None:
+        return find_recordings(root)
+    found = reader(root)
+    if not isinstance(found, Iterable):
+        raise CorpusError(f"data.reader returned {found!r}, but should return recordings, or yield them.")
+    recordings, names = list(found), set[RecordingName]()
+    for one in recordings:
+        if not isinstance(one, Recording):
+            raise CorpusError(f"data.reader returned {one!r}, but should return ser.corpora.manifest.Recording alone.")
+        for field, known in (("emotion", EMOTIONS), ("channel", CHANNELS)):
+            if (value := getattr(one.name, field)) not in known:
+                raise CorpusError(f"{one.path} has {field} {value!r} by data.reader; {suggestion(str(value), known)}.")
+        if one.name in names:
+            raise CorpusError(f"{one.path} has the same name by data.reader as another file: number its repetition.")
+        names.add(one.name)
+    if not recordings:
+        raise CorpusError(f"{root} holds no recording by data.reader.")
+    return recordings
 
 
 def of_channel(recordings: Iterable[Recording], channel: Channel) -> tuple[Recording, ...]:

@@ -4,7 +4,7 @@ import csv
 import io
 import logging
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +16,15 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from ser.augment.waveform import AugmentSettings
-from ser.corpora.manifest import Recording, find_recordings
-from ser.corpora.ravdess import CHANNELS, EMOTIONS, RecordingName
-from ser.corpora.selection import DataSettings, augmented_copies, locate_corpus, of_channel, select
+from ser.corpora.manifest import Recording
+from ser.corpora.selection import DataSettings, augmented_copies, locate_corpus, of_channel, recordings_in, select
 from ser.corpora.splits import Split
 from ser.data.cache import Prepared, Recipe, Sample, prepare
 from ser.data.files import waiting_lock
 from ser.data.normalisation import fit_per_band, fit_per_coefficient
 from ser.data.samplers import Batch, EpochBatchSampler, FeatureDataset, feature_loader
-from ser.errors import CorpusError, SettingsError
+from ser.errors import SettingsError
 from ser.features.settings import FeatureSettings
-from ser.features.validation import suggestion
 
 log = logging.getLogger(__name__)
 
@@ -98,7 +96,7 @@ class EmotionData(L.LightningDataModule):
 
     def _load(self) -> None:
         self.root = locate_corpus(self.data, data_dir=self.data_dir).resolve()
-        recordings = _read_own(self.data.reader, self.root) if self.data.reader else find_recordings(self.root)
+        recordings = recordings_in(self.root, self.data.reader)
         log.info("Corpus: %d recordings in %s", len(recordings), self.root)
         self.split = select(recordings, self.data)
         # Augmented copies are made after the split, so that they stay in the part of their recording.
@@ -187,26 +185,6 @@ class EmotionData(L.LightningDataModule):
     def _prepare(self, recordings: Sequence[Recording], copies: Sequence[tuple[Recording, int]] = ()) -> Prepared:
         samples = [Sample(recording=r, copy=n) for r, n in [*((r, 0) for r in recordings), *copies]]
         return prepare(samples, self.recipe, cache_dir=self.cache_dir, workers=self.data.workers)
-
-
-def _read_own(reader: Callable[[Path], Iterable[Recording]], root: Path) -> list[Recording]:
-    """Return what a reader of one's own finds below `root`.
-
-    Raises
-    ------
-    CorpusError : something else than recordings of our emotions and channels, each with a name of its own.
-    """
-    recordings, names = list(reader(root)), set[RecordingName]()
-    for one in recordings:
-        if not isinstance(one, Recording):
-            raise CorpusError(f"data.reader returned {one!r}, but should return ser.corpora.manifest.Recording alone.")
-        for field, known in (("emotion", EMOTIONS), ("channel", CHANNELS)):
-            if (value := getattr(one.name, field)) not in known:
-                raise CorpusError(f"{one.path} has {field} {value!r} by data.reader; {suggestion(str(value), known)}.")
-        if one.name in names:
-            raise CorpusError(f"{one.path} has the same name by data.reader as another file: number its repetition.")
-        names.add(one.name)
-    return recordings
 
 
 def format_split(split: Split) -> str:

@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from sklearn.preprocessing import StandardScaler
 
 import ser
-from ser.corpora.manifest import Recording, find_recordings, same_content
-from ser.corpora.selection import DataSettings, locate_corpus, of_channel
+from ser.corpora.manifest import Recording, same_content
+from ser.corpora.selection import DataSettings, locate_corpus, of_channel, recordings_in
 from ser.eda import embedding, figures, findings, tables
 from ser.eda.observations import name_table, observe, write_feature_table
 from ser.eda.report import Section, Table, write_report, write_table
@@ -62,7 +62,7 @@ def run(settings: EdaSettings) -> Path:
     path = Path(settings.output_path or Path(settings.output_dir) / _OUTPUTS[settings.task])
     _check_writable(path, key="output_path" if settings.output_path else "output_dir")
     root = locate_corpus(settings.data, data_dir=Path(settings.paths["data_dir"]))
-    of_classes = [r for r in find_recordings(root) if r.name.emotion in settings.data.classes]
+    of_classes = [r for r in recordings_in(root, settings.data.reader) if r.name.emotion in settings.data.classes]
     recordings = of_channel(of_classes, settings.data.channel)
     if not recordings:
         raise CorpusError(f"{root} holds no recording of data.channel={settings.data.channel} in data.classes.")
@@ -113,7 +113,7 @@ def _write_analysis(path: Path, root: Path, recordings: Sequence[Recording], set
     }
     of_features: dict[str, Figure | Table] = {
         "mean_features.png": figures.mean_feature_figure(statistics, means),
-        "feature_distributions.png": figures.distribution_figure(found, statistics, effects),
+        "feature_distributions.png": figures.distribution_figure(found, statistics, effects, features),
         "effect_sizes.png": figures.effect_figure(effects),
         "effect_sizes.csv": Table(effects, percent=tables.EFFECT_FACTORS, shown=_LISTED_EFFECTS),
         "correlation_heatmap.png": figures.correlation_figure(matrix),

@@ -14,7 +14,6 @@ from ser.audio.io import read_sound
 from ser.eda.palette import CHANNEL_COLOURS, EMOTION_COLOURS, EMOTION_MARKERS, OKABE_ITO
 from ser.eda.tables import EFFECT_FACTORS
 from ser.features.extract import extract
-from ser.features.groups import GROUPS
 from ser.features.settings import FeatureSettings
 
 _BIN = 0.1  # seconds
@@ -137,7 +136,9 @@ def example_figure(recordings: pd.DataFrame, features: FeatureSettings) -> Figur
     return figure
 
 
-def distribution_figure(recordings: pd.DataFrame, statistics: pd.DataFrame, effects: pd.DataFrame) -> Figure:
+def distribution_figure(
+    recordings: pd.DataFrame, statistics: pd.DataFrame, effects: pd.DataFrame, features: FeatureSettings
+) -> Figure:
     """Draw, for each group, the distribution of the mean or deviation of the largest effect (`effect_sizes`)."""
     groups, emotions = statistics.columns.unique("group"), recordings["emotion"]
     largest = effects.drop_duplicates("group").set_index("group")
@@ -154,7 +155,7 @@ def distribution_figure(recordings: pd.DataFrame, statistics: pd.DataFrame, effe
         axes.set_xticks(range(len(levels)), levels, rotation=40, ha="right", rotation_mode="anchor")
         effect = f", η² = {largest.at[group, 'emotion']:.2f}" if "emotion" in largest else ""
         axes.set_title(f"{feature}{effect}", fontsize=11)
-        unit = "dB" if group == "mel" else GROUPS[group].unit  # of mel, the statistics are of decibels
+        unit = "dB" if group == "mel" else features.known_groups[group].unit  # of mel, the statistics are of decibels
         axes.set_ylabel(f"{statistic} over time ({unit})")
     for axes in grid[len(groups) :]:
         axes.set_axis_off()

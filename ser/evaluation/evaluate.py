@@ -2,12 +2,13 @@
 
 import logging
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
-from ser.corpora.manifest import Recording, corpus_root, find_recordings
+from ser.corpora.manifest import Recording, corpus_root
 from ser.corpora.ravdess import CHANNELS
-from ser.corpora.selection import Channel, of_channel
+from ser.corpora.selection import Channel, of_channel, recordings_in
 from ser.data.files import write_text_atomically
 from ser.errors import CorpusError, SettingsError
 from ser.evaluation.report import (
@@ -19,6 +20,7 @@ from ser.evaluation.report import (
     write_evaluation,
 )
 from ser.features.validation import Natural, settings_dataclass
+from ser.inference.own_parts import import_function, import_own_parts
 from ser.inference.predictor import Predictor
 from ser.inference.pretrained import NO_DEFAULT, default_model
 from ser.models.metadata import ModelMetadata
@@ -36,6 +38,9 @@ class EvaluationSettings:
     channel: Channel = "both"
     root: str | None = None
     workers: Natural = 0
+    networks: dict[str, str] = field(default_factory=dict)
+    feature_groups: dict[str, str] = field(default_factory=dict)
+    reader: str | None = None
 
 
 def evaluate(
@@ -54,7 +59,7 @@ def evaluate(
     Raises
     ------
     CheckpointError : the checkpoint cannot be used.
-    SettingsError : none is named, and there is no pretrained model to take.
+    SettingsError : none is named, and there is no pretrained model to take; or a path of one's own names nothing.
     CorpusError : no recording to score.
     """
     source = settings.checkpoint or default_model()
@@ -64,7 +69,7 @@ def evaluate(
         )
     from ser.evaluation.html_report import REPORT, write_html_report  # --help does not load matplotlib
 
-    predictor = Predictor.load(source)
+    predictor = Predictor.load(source, **import_own_parts(settings.networks, settings.feature_groups))
     recordings, protocol = _recordings_to_score(settings, predictor.metadata)
     output_dir = Path(settings.output_dir)
     predicted, failures = predictor.predict_files([r.path for r in recordings], workers=settings.workers)
@@ -99,7 +104,10 @@ def evaluate(
 def _recordings_to_score(settings: EvaluationSettings, metadata: ModelMetadata) -> tuple[list[Recording], str]:
     """Return the recordings, and the sentence on what they are."""
     folder = corpus_of(metadata, root=settings.root) if settings.test_dir is None else Path(settings.test_dir)
-    found = of_channel(find_recordings(folder), settings.channel)
+    reader = None if settings.reader is None else import_function(settings.reader, where="evaluate.reader")
+    if reader is None and settings.test_dir is None and _was_read_by_an_own_reader(metadata):
+        raise CorpusError("The model's corpus is one of your own: give reader=<module>.<function>, as in its training.")
+    found = of_channel(recordings_in(folder, reader), settings.channel)
     scored = set(metadata.scored_recordings)
     if settings.test_dir is None and scored:  # otherwise there is nothing but what it was trained on
         kept = [recording for recording in found if recording.stem in scored]
@@ -117,6 +125,11 @@ def _recordings_to_score(settings: EvaluationSettings, metadata: ModelMetadata) 
     overlap = _overlap_with_training(metadata, kept)
     channels = "speech and song" if settings.channel == "both" else settings.channel
     return kept, f"Recordings in {folder}, {channels}. {overlap}"
+
+
+def _was_read_by_an_own_reader(metadata: ModelMetadata) -> bool:
+    data = metadata.configuration.get("data")
+    return isinstance(data, Mapping) and data.get("reader") is not None
 
 
 def corpus_of(metadata: ModelMetadata, *, root: str | None = None) -> Path:

@@ -9,12 +9,12 @@ from typing import Any
 from ser.errors import CheckpointError, SettingsError
 from ser.evaluation.cross_validation.record import RESULTS, read_results
 from ser.evaluation.cross_validation.report import last_part
-from ser.inference.checkpoint import load_recogniser
+from ser.inference.checkpoint import Networks, load_recogniser
 from ser.inference.export import onnx_model
 from ser.inference.metadata_file import ONNX, metadata_path
 from ser.inference.pretrained import write_pretrained
 from ser.inference.run_folder import find_checkpoint
-from ser.models.metadata import RecipeScores
+from ser.models.metadata import FeatureGroups, RecipeScores
 
 log = logging.getLogger(__name__)
 
@@ -56,13 +56,21 @@ def read_scores(folder: Path) -> RecipeScores | None:
     )
 
 
-def publish(checkpoint: Path, output: Path, *, cross_validation: Path | None = None) -> list[Path]:
+def publish(
+    checkpoint: Path,
+    output: Path,
+    *,
+    cross_validation: Path | None = None,
+    networks: Networks | None = None,
+    feature_groups: FeatureGroups | None = None,
+) -> list[Path]:
     """Write the model of a checkpoint, or of a run's folder, as `output`, a .safetensors file; return all files.
 
     Parameters
     ----------
     cross_validation : the folder of one of the same recipe, which calibrates the model (`read_calibration`), and whose
         scores it bears.
+    networks, feature_groups : those of one's own that the model was trained with, by name.
 
     Raises
     ------
@@ -70,7 +78,7 @@ def publish(checkpoint: Path, output: Path, *, cross_validation: Path | None = N
     OSError : a file cannot be written.
     """
     source = find_checkpoint(checkpoint)
-    recogniser, metadata = load_recogniser(source)
+    recogniser, metadata = load_recogniser(source, networks=networks, feature_groups=feature_groups)
     if cross_validation is not None:
         scores = read_scores(cross_validation)
         metadata = replace(metadata, **read_calibration(cross_validation), recipe_scores=scores)
@@ -79,5 +87,5 @@ def publish(checkpoint: Path, output: Path, *, cross_validation: Path | None = N
         onnx = onnx_model(recogniser, metadata, source)
     except SettingsError as error:
         log.warning("No %s file is written: %s", ONNX, error)
-    write_pretrained(output, recogniser, metadata, onnx=onnx)
+    write_pretrained(output, recogniser, metadata, onnx=onnx, networks=networks)
     return [output, metadata_path(output), *([output.with_suffix(ONNX)] if onnx is not None else [])]

@@ -49,8 +49,9 @@ class FeatureSettings(FrameSettings):
         for name in self.groups:
             if name not in self.known_groups:
                 raise SettingsError(
-                    f"groups has {name!r}; a group of your own is handed in as feature_groups={{{name!r}: <its "
-                    f"FeatureGroup>}}, in a configuration as features.own_groups.{name}; "
+                    f"groups has {name!r}; one of your own is handed in as feature_groups={{{name!r}: <its "
+                    f"FeatureGroup>}}, by --feature-group {name}=<module>.<function>, to `ser evaluate` by "
+                    f"+feature_groups.{name}=..., in training as features.own_groups.{name}; "
                     f"{suggestion(name, self.known_groups)}."  # last, because a list of them all may be cut
                 )
             if self.groups.count(name) > 1:

@@ -13,12 +13,12 @@ from torch import Tensor, nn
 from ser.data.files import write_bytes_atomically
 from ser.errors import CheckpointError, SettingsError, missing_package
 from ser.features.settings import FeatureSettings
-from ser.inference.checkpoint import load_recogniser
+from ser.inference.checkpoint import Networks, load_recogniser
 from ser.inference.metadata_file import ONNX, write_metadata
 from ser.inference.onnx_backend import ATTENTION, FEATURES, LENGTHS, PROBABILITIES, OnnxScorer
 from ser.inference.run_folder import CHECKPOINTS, find_checkpoint
 from ser.inference.torch_backend import TorchScorer
-from ser.models.metadata import ModelMetadata
+from ser.models.metadata import FeatureGroups, ModelMetadata
 from ser.models.normalisation import frame_mask
 from ser.models.recogniser import Recogniser
 
@@ -38,7 +38,13 @@ class _WithSoftmax(nn.Module):
         return torch.softmax(logits / self.temperature, dim=1), attention + 0.0 * lengths.unsqueeze(1)
 
 
-def export_onnx(checkpoint: Path, output: Path | None = None) -> Path:
+def export_onnx(
+    checkpoint: Path,
+    output: Path | None = None,
+    *,
+    networks: Networks | None = None,
+    feature_groups: FeatureGroups | None = None,
+) -> Path:
     """Write the model of a checkpoint as ONNX and its metadata as JSON; return the path of the .onnx file.
 
     The graph maps `features` float32 [batch, features, max_length], not normalised, and `lengths` int64 [batch], frames
@@ -49,6 +55,7 @@ def export_onnx(checkpoint: Path, output: Path | None = None) -> Path:
     ----------
     checkpoint : a checkpoint, or the folder of a run.
     output : the .onnx file; None: `model.onnx` in the folder of the run, or beside a checkpoint that is in none.
+    networks, feature_groups : those of one's own that the model was trained with, by name.
 
     Raises
     ------
@@ -56,7 +63,7 @@ def export_onnx(checkpoint: Path, output: Path | None = None) -> Path:
     OSError : a file cannot be written.
     """
     source = find_checkpoint(checkpoint)
-    recogniser, metadata = load_recogniser(source)
+    recogniser, metadata = load_recogniser(source, networks=networks, feature_groups=feature_groups)
     folder = source.parent.parent if source.parent.name == CHECKPOINTS else source.parent
     output = output or folder / f"model{ONNX}"
     model = onnx_model(recogniser, metadata, source)

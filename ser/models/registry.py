@@ -90,8 +90,9 @@ def find_network(name: str, own: Mapping[str, type[nn.Module]] | None = None) ->
     known = {**(own or {}), **NETWORKS}
     if name not in known:
         raise SettingsError(
-            f"architecture is {name!r}, which this package does not have; {suggestion(name, known)}. A network of your "
-            f"own is handed in: networks={{{name!r}: <its class>}}."
+            f"architecture is {name!r}, which this package does not have; one of your own is handed in as networks="
+            f"{{{name!r}: <its class>}}, by --network {name}=<module>.<class>, to `ser evaluate` by "
+            f"+networks.{name}=<module>.<class>; {suggestion(name, known)}."  # last, because a list may be cut
         )
     return known[name]
 

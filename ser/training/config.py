@@ -168,13 +168,7 @@ def read_run_settings(configuration: Mapping[str, Any]) -> RunSettings:
         check_component(values["augment"], where="augment", given=("waveform", "sample_rate", "rng"))
         values["own_augment"] = build_function(values.pop("augment"), where="augment")
         values["augment"] = {}
-    if isinstance(values.get("data"), Mapping) and values["data"].get("reader") is not None:
-        reader = values["data"]["reader"]
-        check_component(reader, where="data.reader", n_positional=1)
-        values["data"] = {**values["data"], "reader": build_function(reader, where="data.reader")}
-    if "features" in values:
-        values["features"] = _with_own_groups(values["features"])
-    settings = validation.read_settings(RunSettings, values, where="")
+    settings = validation.read_settings(RunSettings, with_own_parts(values), where="")
     features, model = settings.features, settings.model
     is_class = isinstance(find_target(model.loss, where="model.loss"), type)
     check_component(
@@ -214,6 +208,23 @@ def _check_optimiser(model: ModelSettings) -> None:
     if is_of_library(target):
         given = {"optimizer": optimiser, "n_steps": 10}
         build({**model.scheduler, "_partial_": False}, where="model.scheduler", given=given)
+
+
+def with_own_parts(configuration: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a configuration with `data.reader` and `features.own_groups` built.
+
+    Raises
+    ------
+    SettingsError : as `ser.training.components.build`.
+    """
+    values = dict(configuration)
+    if isinstance(values.get("data"), Mapping) and values["data"].get("reader") is not None:
+        reader = values["data"]["reader"]
+        check_component(reader, where="data.reader", n_positional=1)
+        values["data"] = {**values["data"], "reader": build_function(reader, where="data.reader")}
+    if "features" in values:
+        values["features"] = _with_own_groups(values["features"])
+    return values
 
 
 def _with_own_groups(features: Any) -> Any:

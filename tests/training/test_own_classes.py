@@ -11,6 +11,7 @@ from pathlib import Path
 
 import librosa
 import numpy as np
+import pandas as pd
 import pytest
 import soundfile
 import torch
@@ -31,7 +32,7 @@ from ser.training.config import read_run_settings
 from ser.training.configuration import fit_to_targets, plain, read_configuration
 from ser.training.run import _best_epoch, build_data
 from ser.training.trainer import build_trainer
-from tests.command_line import ROOT, rows_of, users_environment
+from tests.command_line import ROOT, is_one_sentence, rows_of, run_in_process, users_environment
 
 PAGE = (ROOT / "docs" / "extend.md").read_text(encoding="utf-8")
 FILES = dict(re.findall(r"^```(?:python|yaml)\n# (\S+)\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL))
@@ -244,6 +245,85 @@ def test_the_model_predicts_where_its_parts_are_handed_in(run, own, home):
     prediction = predictor.predict(home / "voices" / "anna-sad-1.wav")
     assert prediction.class_names == ("happy", "sad", "angry")
     assert prediction.probabilities.sum() == pytest.approx(1)
+
+
+HANDED_IN = ("+networks.MeanNet=my_network.MeanNet", "+feature_groups.flatness=my_features.flatness")
+
+
+def test_the_page_has_these_words():
+    assert all(word in PAGE for word in (*HANDED_IN, *BY_OPTION, "reader=my_corpus.read"))
+
+
+def test_evaluate_takes_the_parts_from_the_command_line(run, home):
+    evaluation = home / "evaluation"
+    own = (*HANDED_IN, "reader=my_corpus.read", "workers=1")
+    done = run_in_process("evaluate.py", f"checkpoint={run}", *own, f"output_dir={evaluation}", folder=home)
+    assert done.returncode == 0, done.stderr
+    ours, theirs = (json.loads((place / "metrics.json").read_text()) for place in (evaluation, run))
+    assert ours["confusion_matrix"] == theirs["confusion_matrix"]
+    assert ours["protocol"] == theirs["protocol"]
+
+
+@pytest.mark.parametrize(
+    ("left_out", "sentence"),
+    [
+        ("networks", "by --network MeanNet=<module>.<class>, to `ser evaluate` by +networks.MeanNet=<module>.<class>"),
+        ("feature_groups", "by --feature-group flatness=<module>.<function>, to `ser evaluate` by +feature_groups"),
+        ("reader", "corpus is one of your own: give reader=<module>.<function>"),
+    ],
+)
+def test_evaluate_says_which_part_it_lacks_and_how_it_is_given(left_out, sentence, run, home):
+    own = [word for word in (*HANDED_IN, "reader=my_corpus.read") if left_out not in word]
+    done = run_in_process("evaluate.py", f"checkpoint={run}", *own, "output_dir=no", folder=home)
+    assert done.returncode == 1
+    assert is_one_sentence(done.stderr, sentence), done.stderr
+
+
+BY_OPTION = ("--network MeanNet=my_network.MeanNet", "--feature-group flatness=my_features.flatness")
+
+
+def test_commands_with_options_take_the_parts_too(run, home):
+    voice, (network, group) = "voices/anna-sad-1.wav", [option.split() for option in BY_OPTION]
+    shown = []
+    for arguments in (
+        ("predict", voice, "--model", str(run), *network, *group, "--json"),
+        ("export", str(run), *network, *group, "--output", "own.onnx"),
+        ("predict", voice, "--model", "own.onnx", *group, "--json"),
+        ("publish", str(run), *network, *group, "--name", "own", "--folder", "published"),
+        ("predict", voice, "--model", "published/own.safetensors", *network, *group, "--json"),
+    ):
+        done = run_in_process("-m", "ser", *arguments, folder=home)
+        assert done.returncode == 0, done.stderr
+        if arguments[0] == "predict":
+            (row,) = json.loads(done.stdout)
+            shown.append(row["probabilities"])
+    assert shown[0] == pytest.approx(shown[1], abs=1e-4)
+    assert shown[0] == pytest.approx(shown[2], abs=1e-6)
+
+
+def test_robustness_hands_the_parts_on(home, monkeypatch):
+    asked = {}
+    monkeypatch.setattr("ser.evaluation.robustness.measurement.measure", lambda folder, **given: asked.update(given))
+    monkeypatch.setattr("ser.evaluation.robustness.report.write_robustness", lambda values, folder: "")
+    options = [word for option in BY_OPTION for word in option.split()]
+    assert run_in_process("-m", "ser", "robustness", "nowhere", *options, folder=home).returncode == 0
+    assert [list(asked[key]) for key in ("networks", "feature_groups")] == [["MeanNet"], ["flatness"]]
+
+
+def test_an_option_that_is_no_name_and_path_is_one_sentence(home):
+    done = run_in_process("-m", "ser", "predict", "voices", "--network", "MeanNet", folder=home)
+    assert done.returncode == 2
+    assert is_one_sentence(done.stderr, "--network is 'MeanNet', but should be a name and a path"), done.stderr
+
+
+def test_eda_takes_a_group_and_a_corpus_of_ones_own(home):
+    own = ("+features.own_groups.flatness._target_=my_features.flatness", "+data.reader._target_=my_corpus.read")
+    voices = ("data.root=voices", "data.classes=[happy,sad,angry]", "data.workers=1", "features.max_length=10")
+    done = run_in_process("-m", "ser", "eda", "table", *own, *voices, "output_path=own.parquet", folder=home)
+    assert done.returncode == 0, done.stderr
+    table = pd.read_parquet(home / "own.parquet")
+    assert table["label"].value_counts().to_dict() == dict.fromkeys(("happy", "sad", "angry"), 8)
+    assert table["flatness_0"].between(0, 1).all()
 
 
 def test_without_the_network_or_the_group_a_sentence_names_the_argument(run, own):

@@ -20,7 +20,9 @@ from ser.evaluation.evaluate import corpus_of
 from ser.evaluation.intervals import actor_interval, confusions_by_actor, unweighted_average_recall
 from ser.evaluation.predictions import class_numbers, probabilities_of, read_predictions
 from ser.evaluation.robustness.sound_changes import CHANGES, TELEPHONE_HZ, load_changed_features
+from ser.inference.checkpoint import Networks
 from ser.inference.predictor import Predictor
+from ser.models.metadata import FeatureGroups
 
 UNCHANGED = "unchanged"
 TOLERANCE = 1e-4
@@ -29,13 +31,22 @@ TOLERANCE = 1e-4
 _AT_ONCE = 8
 
 
-def measure(folder: Path, *, part: Part = "validation", count: int | None = None, workers: int = 0) -> dict[str, Any]:
+def measure(
+    folder: Path,
+    *,
+    part: Part = "validation",
+    count: int | None = None,
+    workers: int = 0,
+    networks: Networks | None = None,
+    feature_groups: FeatureGroups | None = None,
+) -> dict[str, Any]:
     """Change the recordings of `part` of a finished cross-validation and score its runs on them.
 
     Parameters
     ----------
     count : of recordings for each fold, drawn by chance, the same for all seeds; None takes all.
     workers : processes; 0 takes all cores.
+    networks, feature_groups : those of one's own that the runs were trained with, by name.
 
     Returns
     -------
@@ -59,7 +70,8 @@ def measure(folder: Path, *, part: Part = "validation", count: int | None = None
     if part not in cross_validation.parts:
         known = " and ".join(cross_validation.parts)
         raise SettingsError(f"part is {part!r}, but the runs of {folder} have scored {known} only.")
-    metadata = Predictor.load(cross_validation.runs[0].folder).metadata
+    load = partial(Predictor.load, networks=networks, feature_groups=feature_groups)
+    metadata = load(cross_validation.runs[0].folder).metadata
     rate = metadata.features.sample_rate
     if rate <= 2 * TELEPHONE_HZ[1]:
         raise SettingsError(f"features.sample_rate is {rate}, but a telephone band needs {2 * TELEPHONE_HZ[1]:.0f}.")
@@ -81,7 +93,9 @@ def measure(folder: Path, *, part: Part = "validation", count: int | None = None
         if missing := [stem for stem in stems if stem not in recordings]:
             raise CorpusError(f"{root} lacks {len(missing)} recordings that the runs scored, such as {missing[0]}.")
         scored.append(before[0])
-        predicted.append(_predict_fold(runs, before, [recordings[stem] for stem in stems], workers=workers))
+        predictors = [load(run.folder) for run in runs]
+        changed = [recordings[stem] for stem in stems]
+        predicted.append(_predict_fold(runs, predictors, before, changed, workers=workers))
     everything = pd.concat(scored)
     return {
         "protocol": cross_validation.protocol,
@@ -96,13 +110,17 @@ def measure(folder: Path, *, part: Part = "validation", count: int | None = None
 
 
 def _predict_fold(
-    runs: Sequence[FoldRun], before: Sequence[pd.DataFrame], recordings: Sequence[Recording], *, workers: int
+    runs: Sequence[FoldRun],
+    predictors: Sequence[Predictor],
+    before: Sequence[pd.DataFrame],
+    recordings: Sequence[Recording],
+    *,
+    workers: int,
 ) -> NDArray[np.int64]:
     """Return the classes that the runs of one fold predict under every change, int64 [seeds, 1 + changes, n]."""
-    predictors = [Predictor.load(run.folder) for run in runs]
-    load = partial(load_changed_features, settings=predictors[0].metadata.features)
+    change = partial(load_changed_features, settings=predictors[0].metadata.features)
     changed = track(
-        map_in_workers(load, recordings, workers=workers),
+        map_in_workers(change, recordings, workers=workers),
         total=len(recordings),
         description=runs[0].fold,
         unit="recordings",
