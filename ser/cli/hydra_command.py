@@ -22,6 +22,7 @@ from omegaconf.errors import OmegaConfBaseException
 from hydra_plugins.ser_optuna import OptunaSweeper
 from hydra_plugins.ser_processes import ProcessLauncher
 from ser.cli.command import CONF_FOLDER, IS_INSTALLED, exit_status, search_here
+from ser.cli.hydra_errors import refuse_unknown_options, sentence_of
 from ser.cli.overrides import is_override, readable_by_hydra
 from ser.data.workers import spin_briefly
 from ser.errors import CheckpointError, SettingsError
@@ -63,6 +64,7 @@ def hydra_command(task: Callable[[DictConfig], Any], config_name: str, arguments
         words = readable_by_hydra(sys.argv[1:] if arguments is None else arguments)
         # Overrides last: argparse refuses those that flags stand between.
         sys.argv[1:] = sorted(words, key=is_override)
+        refuse_unknown_options(sys.argv[1:])
         hydra.main(version_base="1.3", config_path=CONF, config_name=config_name)(job)()
 
     return _status(run)
@@ -100,9 +102,7 @@ def _in_one_sentence() -> Iterator[None]:
     try:
         yield
     except (HydraException, OmegaConfBaseException) as error:
-        # Hydra's messages name the key or group first, and go on over several lines with where it looked.
-        message, _, _ = str(error).partition("Config search path")
-        raise SettingsError(" ".join(message.split())) from error
+        raise SettingsError(sentence_of(error)) from error
     except ValueError as error:
         if not str(error).startswith("Only one of --"):  # Hydra's flags that exclude each other
             raise

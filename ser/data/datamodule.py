@@ -3,7 +3,6 @@
 import csv
 import io
 import logging
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from ser.corpora.splits import Split
 from ser.data.cache import Prepared, Recipe, Sample, prepare
 from ser.data.files import waiting_lock
 from ser.data.normalisation import fit_per_band, fit_per_coefficient
+from ser.data.processes import is_one_of_several
 from ser.data.samplers import Batch, EpochBatchSampler, FeatureDataset, feature_loader
 from ser.errors import SettingsError
 from ser.features.settings import FeatureSettings
@@ -87,7 +87,7 @@ class EmotionData(L.LightningDataModule):
         """Load the data into memory; a second call, such as Lightning's own, does nothing."""
         if self._ready:
             return
-        if "LOCAL_RANK" in os.environ:  # of several processes, the first fills the cache and the others read it
+        if is_one_of_several():  # the first to come fills the cache, and the others read it
             with waiting_lock(self.cache_dir / ".lock"):
                 self._load()
         else:

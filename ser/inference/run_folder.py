@@ -7,6 +7,8 @@ from ser.errors import CheckpointError
 
 CONFIGURATION = "config.yaml"
 """The resolved configuration."""
+SPLIT = "split.csv"
+"""Which recording is in which part; the first that a run leaves once it has its data."""
 OUTCOME = "job.json"
 """What a run leaves when it ends, with its `error` if it failed; `ser.training.outcome` says what else is in it."""
 CHECKPOINTS = "checkpoints"

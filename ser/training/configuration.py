@@ -1,7 +1,9 @@
 """The configuration of a run as a file: resolved, written, read back, and found again by a resumed run."""
 
+import re
 import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,12 +14,13 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from ser.data.files import write_text_atomically
-from ser.errors import CheckpointError, SettingsError
+from ser.errors import CheckpointError, SerError, SettingsError
 from ser.features.signatures import accepted
-from ser.inference.run_folder import CONFIGURATION, run_of
+from ser.inference.run_folder import CONFIGURATION, SPLIT, run_of
 from ser.training.components import TARGET, arguments_of, find_target
-from ser.training.launcher import OUTPUT
+from ser.training.launcher import LOCK, OUTPUT
 from ser.training.outcome import in_folder
+from ser.training.overrides import OVERRIDES
 
 _MAX_BYTES, _MAX_DEPTH = 2**20, 32
 """Of a run's configuration; that of `logmel_resbilstm` has 3 kB and is 4 deep."""
@@ -46,6 +49,23 @@ def fit_to_targets(configuration: DictConfig, overrides: Sequence[str]) -> None:
             with open_dict(node):
                 for name in set(arguments) - set(accepted(target, dict.fromkeys(arguments))):
                     del node[name]
+
+
+def who_gave(error: SerError, overrides: Sequence[str], experiment: str | None) -> SerError:
+    """Return the error; where its key is one that the experiment gives to another network, one that says what to do.
+
+    Parameters
+    ----------
+    overrides : of the command.
+    experiment : the name of the chosen one.
+    """
+    found = re.match(r"(model\.\S+) is not a setting", str(error))
+    if found is None or experiment is None or any(found[1] in override for override in overrides):
+        return error
+    return SettingsError(
+        f"{found[1]} is a setting of experiment={experiment}, which the chosen part of the model does not have; give "
+        f"~{found[1]} too, or leave out one of the two."
+    )
 
 
 def resumed(configuration: DictConfig, overrides: Sequence[str]) -> DictConfig:
@@ -106,8 +126,22 @@ def write_configuration(run_dir: Path, configuration: dict[str, Any]) -> None:
     write_text_atomically(run_dir / CONFIGURATION, OmegaConf.to_yaml(OmegaConf.create(configuration)))
 
 
-def discard_unused(run_dir: Path) -> None:
-    """Remove the folder that Hydra made for a run whose settings were refused; that of a job of a sweep stays."""
-    is_job = HydraConfig.get().mode is RunMode.MULTIRUN or (run_dir / OUTPUT).exists()
-    if not is_job and not (run_dir / CONFIGURATION).exists():
-        shutil.rmtree(run_dir, ignore_errors=True)
+def discard_unused(run_dir: Path, *, has_begun: bool = False) -> None:
+    """Remove the folder of a run that was refused before it had data; that of a job of a sweep stays.
+
+    So does what Hydra and this package have not written: the folder may be one of the user's, by hydra.run.dir.
+
+    Parameters
+    ----------
+    has_begun : whether this command has written the run's configuration; else one that is there is of another run.
+    """
+    hydra = HydraConfig.get()
+    is_job = hydra.mode is RunMode.MULTIRUN or (run_dir / OUTPUT).exists()
+    if is_job or (run_dir / SPLIT).exists() or (not has_begun and (run_dir / CONFIGURATION).exists()):
+        return
+    for name in (CONFIGURATION, OVERRIDES, LOCK, f"{hydra.job.name}.log"):
+        (run_dir / name).unlink(missing_ok=True)
+    if hydra.output_subdir is not None:
+        shutil.rmtree(run_dir / hydra.output_subdir, ignore_errors=True)
+    with suppress(OSError):  # it is not empty, or not there
+        run_dir.rmdir()

@@ -31,6 +31,8 @@ log = logging.getLogger(__name__)
 
 OUTPUT = "output.log"
 """In the folder of a job: everything that it printed, over all attempts."""
+LOCK = ".lock"
+"""The file by which a process holds its folder."""
 _POLL_SECONDS, _PATIENCE_SECONDS = 0.1, 20.0
 
 
@@ -64,7 +66,7 @@ def quoted(path: Path | str) -> str:
 def folder_lock(folder: Path) -> Iterator[None]:
     """Hold `folder`, made where it is missing; SerError where another process holds it. Windows locks nothing."""
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as file:
+    with (folder / LOCK).open("w") as file:
         if fcntl is not None:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the kernel frees it, however the process ends

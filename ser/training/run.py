@@ -27,7 +27,7 @@ from ser.errors import CheckpointError, CorpusError, SettingsError
 from ser.evaluation.report import Evaluation, failure_table, format_metrics, score_predictions, write_evaluation
 from ser.inference.checkpoint import load_recogniser
 from ser.inference.predictor import Predictor
-from ser.inference.run_folder import LAST, find_checkpoint
+from ser.inference.run_folder import LAST, SPLIT, find_checkpoint
 from ser.inference.torch_backend import TorchScorer
 from ser.models.registry import build_recogniser, network_name
 from ser.models.utterance_heads import KernelHead
@@ -75,6 +75,9 @@ def train(
     warnings.filterwarnings("ignore", message=r"`isinstance\(treespec, LeafSpec\)` is deprecated")
     # The metrics that are logged are those of all processes already.
     warnings.filterwarnings("ignore", message=r"It is .* to use `self.log\(.*sync_dist=True")
+    # A resumed run goes on in its folder, and a checkpoint is that of a whole epoch (`WholeEpochs`).
+    warnings.filterwarnings("ignore", message=r"Checkpoint directory .* exists and is not empty")
+    warnings.filterwarnings("ignore", message=r"You're resuming from a checkpoint that ended before the epoch ended")
     keep_freed_memory()
     checkpoint = _checkpoint_to_resume(settings)
     trainer = build_trainer(settings)  # before the data, because it refuses hardware that is not there
@@ -152,7 +155,7 @@ def build_data(settings: RunSettings) -> EmotionData:
 
 def _write_data_tables(run_dir: Path, data: EmotionData, *, resumes: bool) -> None:
     """Write which recording is in which part, and which could not be read; a resumed run must have the same parts."""
-    path, text = run_dir / "split.csv", format_split(data.split)
+    path, text = run_dir / SPLIT, format_split(data.split)
     if resumes and path.is_file() and path.read_text(encoding="utf-8") != text:
         raise CorpusError(f"{path} names other recordings than the corpus holds; bring them back, or start anew.")
     write_text_atomically(path, text)

@@ -3,7 +3,6 @@
 import json
 import logging
 import math
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from tabulate import tabulate
 
 from ser.data.files import write_text_atomically
+from ser.data.processes import is_first_process
 from ser.errors import SerError
 from ser.inference.run_folder import CONFIGURATION
 from ser.training.configuration import plain, read_configuration
@@ -40,7 +40,7 @@ class SweepTable(Callback):
         A job of a sweep that failed is handed to Hydra as done, with NaN for its metric: Hydra's sweepers end at the
         first failure. Its error is in `job.json` and, with the traceback of an error that is not ours, in the log.
         """
-        if job_return.hydra_cfg is None or os.environ.get("LOCAL_RANK", "0") != "0":  # of the other devices of a job
+        if job_return.hydra_cfg is None or not is_first_process():
             return
         hydra = job_return.hydra_cfg.hydra
         folder = Path(hydra.runtime.output_dir)

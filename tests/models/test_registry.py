@@ -62,7 +62,7 @@ def test_each_network_is_a_file_and_a_choice_of_the_configuration():
     ("name", "settings", "message"),
     [
         ("cnn_bilstm_loung", {}, "^architecture is 'cnn_bilstm_loung'.*; did you mean 'cnn_bilstm_luong'"),
-        ("torch.nn.Linear", {}, "^architecture is 'torch.nn.Linear'.*known are .* networks={'torch.nn.Linear': "),
+        ("torch.nn.Linear", {}, "^architecture is 'torch.nn.Linear'.*networks={'torch.nn.Linear': .*; known are "),
         (CNN, {}, "features.max_length is 1, but cnn_bilstm_luong needs at least 2"),
         (CNN, {"conv_channels": [64]}, r"model.network.conv_channels is \[64\]"),
         (CNN, {"conv_channels": [64, 0]}, r"model.network.conv_channels\[1\] is 0"),

@@ -160,8 +160,9 @@ def test_a_failed_run_outside_a_sweep_is_still_a_failure(tmp_path, caplog):
     assert not caplog.records, "it shows itself"
 
 
-def test_only_the_first_device_of_a_job_writes(tmp_path, monkeypatch):
-    monkeypatch.setenv("LOCAL_RANK", "1")
+@pytest.mark.parametrize("variable", ["LOCAL_RANK", "RANK", "NODE_RANK", "SLURM_PROCID"])
+def test_only_the_first_device_of_a_job_writes(variable, tmp_path, monkeypatch):
+    monkeypatch.setenv(variable, "1")
     end(tmp_path, SerError("no luck"), RunMode.RUN)
     assert read_outcome(tmp_path) == {}
 
