@@ -67,6 +67,17 @@ class RunCheckpoint(ModelCheckpoint):
     def state_key(self) -> str:
         return self._generate_state_key(filename=self.filename, monitor=self.monitor, mode=self.mode)
 
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        # The run may have been moved or copied since. Lightning would then forget which score was the best, take the
+        # next epoch for better, and delete the file of the old place.
+        paths = ("best_model_path", "kth_best_model_path", "last_model_path")
+        moved = {key: self._here(state_dict[key]) for key in paths}
+        best = {self._here(path): score for path, score in state_dict["best_k_models"].items()}
+        super().load_state_dict({**state_dict, **moved, "best_k_models": best, "dirpath": self.dirpath})
+
+    def _here(self, path: str) -> str:
+        return str(Path(self.dirpath or ".") / Path(path).name) if path else path
+
     def _save_topk_checkpoint(self, trainer: L.Trainer, monitor_candidates: dict[str, Tensor]) -> None:
         if self.monitor is None or self.monitor in monitor_candidates:
             super()._save_topk_checkpoint(trainer, monitor_candidates)
@@ -118,7 +129,9 @@ class RunProgressBar(RichProgressBar):
 
 
 class WholeEpochs(Callback):
-    """Take an epoch that `max_steps` or `max_time` cut short for a whole one: validate it, and resume with the next.
+    """Take an epoch that `max_steps` or `max_time` cut short for a whole one.
+
+    It is validated, a schedule of epochs makes its step, and a resumed run begins with the next.
 
     Lightning resumes in the middle of the epoch, with batches that were seen already and other random numbers, and
     counts the epoch once more.
@@ -134,6 +147,13 @@ class WholeEpochs(Callback):
         batches = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]
         batches["current"] = dict.fromkeys(batches["current"], sys.maxsize)  # as many as there are, or more
         batches["is_last_batch"] = True
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        # Lightning lets a schedule of epochs step after the last batch of an epoch, which a cut one does not reach.
+        loop = trainer.fit_loop.epoch_loop
+        done = loop.batch_progress
+        if not done.is_last_batch and done.current.ready < trainer.num_training_batches:
+            loop.update_lr_schedulers("epoch", update_plateau_schedulers=False)
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         # Lightning goes on within an epoch, even one that ended, wherever `max_steps` is set while it loads its state.

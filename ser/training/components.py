@@ -12,7 +12,7 @@ import hydra
 from hydra.errors import InstantiationException
 from hydra.utils import get_object, instantiate
 
-from ser.errors import SettingsError
+from ser.errors import EXTRA_OF, SettingsError, missing_package
 from ser.features.signatures import accepted, check_arguments
 
 TARGET = "_target_"
@@ -133,7 +133,7 @@ def build(
         if cause is None:
             raise SettingsError(f"{where} cannot be set up: {' '.join(str(error).split())}") from error
         if isinstance(cause, ModuleNotFoundError):
-            raise SettingsError(f"{where} needs a package that is not installed: {cause}") from cause
+            raise SettingsError(_not_installed(cause, where=where)) from cause
         if is_of_library(target):
             raise SettingsError(_refusal(values, cause, where=where)) from cause
         raise cause from None
@@ -152,6 +152,15 @@ def build_function(values: Mapping[str, Any], *, where: str, given: Mapping[str,
     """
     is_class = isinstance(find_target(values, where=where), type)
     return build(values if is_class else {**values, "_partial_": True}, where=where, given=given)
+
+
+def _not_installed(cause: ModuleNotFoundError, *, where: str) -> str:
+    """Return what is not installed, with the extra that brings it; Lightning's errors name it in their text alone."""
+    words = set(re.findall(r"\w+", str(cause)))
+    package = cause.name or next((name for name in EXTRA_OF if name in words), "")
+    if package.partition(".")[0] in EXTRA_OF:
+        return f"{missing_package(ModuleNotFoundError(name=package), where)}."
+    return f"{where} needs a package that is not installed: {' '.join(str(cause).split())}"
 
 
 def _refusal(values: Mapping[str, Any], cause: BaseException, *, where: str) -> str:

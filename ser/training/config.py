@@ -8,6 +8,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 from torch.optim import Adam
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from ser.augment.spectrogram import SpectrogramAugmentSettings
 from ser.augment.waveform import AugmentSettings
@@ -262,7 +263,8 @@ def _check_monitored(settings: RunSettings) -> None:
     """Check the names of all components, and of the metrics that they and a sweep look at."""
     monitors = [("optimized_metric", settings.optimized_metric, None)]
     scheduler = settings.model.scheduler or {}
-    if str(scheduler.get(TARGET, "")).endswith("ReduceLROnPlateau"):
+    plateau = find_target(scheduler, where="model.scheduler") if scheduler else None
+    if isinstance(plateau, type) and issubclass(plateau, ReduceLROnPlateau):
         monitors.append(("model.scheduler_monitor", settings.model.scheduler_monitor, scheduler.get("mode", "min")))
     only_ours = settings.module_class is EmotionClassifier
     for group in ("callbacks", "logger"):

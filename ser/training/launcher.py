@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -78,8 +79,9 @@ def folder_lock(folder: Path) -> Iterator[None]:
 def run_jobs(jobs: Sequence[Job], *, at_once: int, folder: Path, resume: str) -> None:
     """Run the unfinished of `jobs` in their order, `at_once` at a time (0: as many as cores), with one thread each.
 
-    A job that a signal has killed is tried once more, after the others. All jobs end when this process ends. Messages
-    name `folder`, that of all jobs, and `resume`, the command that finishes an interrupted or failed job.
+    A job that a signal has killed is tried once more, after the others. All jobs end when this process ends; Ctrl-C and
+    SIGTERM end it by an exception. Messages name `folder`, that of all jobs, and `resume`, the command that finishes an
+    interrupted or failed job.
 
     Raises
     ------
@@ -95,6 +97,7 @@ def run_jobs(jobs: Sequence[Job], *, at_once: int, folder: Path, resume: str) ->
     log.info("%d jobs, %d at a time; the output of each is in %s/<job>/%s", total, at_once, folder, OUTPUT)
     retried, seconds, failed = list[Job](), list[float](), list[str]()
     running: dict[SpawnProcess, tuple[Job, float]] = {}
+    before = _end_on_sigterm()
     try:
         while waiting or running:
             while waiting and len(running) < at_once:
@@ -126,7 +129,7 @@ def run_jobs(jobs: Sequence[Job], *, at_once: int, folder: Path, resume: str) ->
                 left = sum(seconds) / len(seconds) * (total - len(seconds)) / at_once
                 progress = f"[{len(seconds)}/{total}] {name}: {result}"
                 log.info("%s; %.0f s, about %.0f s left", progress, seconds[-1], left)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit):
         log.warning("Interrupted; continue with: %s", resume)
         raise
     finally:
@@ -138,6 +141,8 @@ def run_jobs(jobs: Sequence[Job], *, at_once: int, folder: Path, resume: str) ->
             process.kill()  # does nothing to one that has ended
             process.join()
             _kill_group(process)
+        if before is not None:
+            signal.signal(signal.SIGTERM, before)
     if failed:
         listed = f"{len(failed)} of {total} jobs failed ({', '.join(failed)})"
         raise SerError(f"{listed}; see {OUTPUT} in their folders in {folder}, and continue with: {resume}")
@@ -148,6 +153,17 @@ def _kill_group(process: SpawnProcess) -> None:
     if hasattr(os, "killpg") and process.pid is not None:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
+
+
+def _end_on_sigterm() -> Any:
+    """Let SIGTERM raise SystemExit, which ends the jobs first; return the handler before, None where none was set."""
+    if threading.current_thread() is not threading.main_thread():  # which alone may set one
+        return None
+
+    def end(number: int, frame: object) -> NoReturn:
+        sys.exit(128 + number)
+
+    return signal.signal(signal.SIGTERM, end)
 
 
 def _record_failure(job: Job, status: int) -> str:

@@ -1,5 +1,6 @@
 """What the EMA callback averages, validates, writes and resumes: training runs of a few steps without any sound."""
 
+import warnings
 from functools import partial
 
 import lightning as L
@@ -10,7 +11,7 @@ from torch import nn
 
 from ser.data.samplers import EpochBatchSampler, FeatureDataset, feature_loader
 from ser.inference.checkpoint import load_recogniser, read_checkpoint
-from ser.training.callbacks import AtomicCheckpointIO, EmaWeightAveraging, move_average
+from ser.training.callbacks import AtomicCheckpointIO, EmaWeightAveraging, RunCheckpoint, move_average
 from ser.training.optimiser import adamw, one_cycle
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -55,6 +56,21 @@ def fit(classifier, batch, folder, *, max_epochs, resume=None):
     )
     trainer.fit(classifier, train, validation, ckpt_path=resume, weights_only=True)
     return recorder
+
+
+def test_a_checkpoint_of_a_run_that_was_moved_keeps_its_best_score(tmp_path):
+    before, after = (RunCheckpoint(tmp_path / place, "best") for place in ("before", "after"))
+    old, score = str(tmp_path / "before" / "best.ckpt"), torch.tensor(0.5)
+    before.best_model_path = before.kth_best_model_path = old
+    before.best_model_score = before.kth_value = score
+    before.best_k_models = {old: score}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # Lightning's, that the folder has changed
+        after.load_state_dict(before.state_dict())
+    new = str(tmp_path / "after" / "best.ckpt")
+    assert after.best_model_path == after.kth_best_model_path == new
+    assert after.best_k_models == {new: score}
+    assert (after.best_model_score, after.kth_value, after.last_model_path) == (score, score, "")
 
 
 def small_network(seed=0):

@@ -152,7 +152,8 @@ def test_no_job_outlives_its_parent_and_the_folder_is_free_then(number, parent, 
     process.send_signal(number)
     printed = process.communicate(timeout=30)[1]
     assert process.returncode != 0
-    assert ("Interrupted; continue with: <the same again>" in printed) == (number == signal.SIGINT)
+    assert ("Interrupted; continue with: <the same again>" in printed) == (number in (signal.SIGINT, signal.SIGTERM))
+    assert process.returncode == {signal.SIGTERM: 143}.get(number, process.returncode)
     wait_until(lambda: not any(map(is_running, children)))
     with folder_lock(tmp_path / "jobs"):
         pass

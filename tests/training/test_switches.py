@@ -3,6 +3,8 @@
 import json
 import logging
 import math
+import shutil
+import warnings
 
 import lightning as L
 import numpy as np
@@ -137,6 +139,43 @@ def test_max_steps_ends_with_a_validated_epoch_and_a_resumed_run_begins_the_next
     assert [row["epoch"] for row in history] == [0, 1, 2]
     assert all("val/loss" in row for row in history)
     assert run(*resume, folder=folder)[3].steps == []  # there is nothing left to do
+
+
+def test_a_schedule_of_epochs_steps_after_a_cut_epoch_too(run):
+    step = "{_target_: torch.optim.lr_scheduler.StepLR, step_size: 1, gamma: 0.5}"
+    halves = ("model/scheduler=constant", f"model.scheduler={step}", "trainer.max_epochs=5")
+    folder, _, history, _ = run("+trainer.max_steps=7", *halves)
+    assert [row["lr"] for row in history] == [0.001, 0.0005]
+    _, _, history, _ = run(f"ckpt_path={folder}", "+trainer.max_steps=13", *halves, folder=folder)
+    assert [row["lr"] for row in history] == [0.001, 0.0005, 0.00025, 0.000125]
+    (schedule,) = read_checkpoint(folder / "checkpoints" / "last.ckpt")["lr_schedulers"]
+    assert schedule["last_epoch"] == 4
+
+
+class Falling(L.Callback):
+    """Logs a metric that only falls."""
+
+    def on_validation_epoch_end(self, trainer, pl_module):
+        pl_module.log("val/falling", -float(trainer.current_epoch))
+
+
+def test_a_run_that_was_copied_and_resumed_there_keeps_its_best_epoch_and_says_nothing_raw(run, tmp_path):
+    falls = (
+        "+callbacks.falling._target_=tests.training.test_switches.Falling",
+        "callbacks.checkpoint.monitor=val/falling", "callbacks.checkpoint.mode=max", "+trainer.max_steps=7",
+    )  # fmt: skip
+    folder = run(*falls)[0]
+    copied = shutil.copytree(folder, tmp_path / "copied")
+    before = (folder / "checkpoints" / "best.ckpt").read_bytes()
+    with warnings.catch_warnings(record=True) as raw:
+        warnings.simplefilter("always")
+        more = ("trainer.max_epochs=3", "trainer.max_steps=13")
+        _, row, history, _ = run(*falls, *more, f"ckpt_path={copied}", folder=copied)
+    assert [one["epoch"] for one in history] == [0, 1, 2]
+    assert row["epoch"] == history_of(copied, "best")[-1]["epoch"] == 0
+    assert (folder / "checkpoints" / "best.ckpt").read_bytes() == before
+    lightning = [str(one.message) for one in raw if "lightning" in one.filename]
+    assert lightning == []
 
 
 def test_limit_train_batches_takes_the_first_of_each_epoch(run, plain_run):
