@@ -2,12 +2,14 @@ import copy
 import dataclasses
 import inspect
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_dir
 from hydra.utils import get_object
 from omegaconf import OmegaConf
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from ser.augment.waveform import AugmentSettings
 from ser.cli.hydra_command import _run_folder
@@ -261,3 +263,41 @@ def test_the_utterance_level_head_and_the_spectrogram_need_features_that_fit(ove
         read_run_settings(configuration)
     else:
         refuse(configuration, message)
+
+
+class Patient(ReduceLROnPlateau):
+    """A plateau of one's own."""
+
+
+def test_a_subclass_of_the_plateau_looks_at_the_monitored_metric_too():
+    own = f"model.scheduler._target_={__name__}.Patient"
+    read_run_settings(composed(own, "model.scheduler_monitor=val/uar", "model.scheduler.mode=max"))
+    with pytest.raises(SettingsError, match=r"^model\.scheduler_monitor is 'val/uarr', .* did you mean 'val/uar'"):
+        read_run_settings(composed(own, "model.scheduler_monitor=val/uarr"))
+    with pytest.raises(SettingsError, match=r"^model\.scheduler\.mode is 'min', but val/uar is best the other way"):
+        read_run_settings(composed(own, "model.scheduler_monitor=val/uar"))
+
+
+@pytest.mark.parametrize("logger", ["wandb", "mlflow"])
+def test_a_logger_whose_package_is_missing_names_the_extra_that_brings_it(logger):
+    if find_spec(logger):
+        pytest.skip(f"{logger} is installed")
+    sentence = rf'^logger\.{logger} needs {logger}, which is not installed: pip install "ser\[loggers\]"\.$'
+    with pytest.raises(SettingsError, match=sentence):
+        build_trainer(read_run_settings(composed(f"logger={logger}")))
+
+
+@pytest.mark.parametrize(
+    "path",
+    [*CONF.glob("logger/*.yaml"), *CONF.glob("callbacks/*.yaml")],
+    ids=lambda path: f"{path.parent.name}/{path.stem}",
+)
+def test_every_key_of_a_logger_and_a_callback_has_a_comment(path):
+    above, *lines = path.read_text(encoding="utf-8").splitlines()
+    assert above.startswith("# ")
+    inherits = "defaults:" in lines  # then the keys are explained in the file that it is made of
+    for line in lines:
+        key = line.strip().partition(":")[0]
+        if line.startswith("  ") and key.isidentifier() and key != "_target_":
+            assert inherits or above.strip().startswith("# "), f"{path.name}: {key}"
+        above = line
