@@ -11,6 +11,9 @@ from scipy.special import softmax
 TEMPERATURE_RANGE = (0.1, 10.0)
 """A few recordings that are all correct, or all wrong, would else give a temperature of zero, or infinity."""
 
+TARGET_SELECTIVE_ACCURACY = 0.8
+"""Of the predictions that are not rejected, where nobody asks for another."""
+
 _LEAST = float(np.finfo(np.float32).tiny)  # a softmax in single precision has nothing between it and 0
 
 

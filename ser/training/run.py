@@ -36,6 +36,7 @@ from ser.training.config import RunSettings
 from ser.training.module import EmotionClassifier
 from ser.training.overrides import command_line, overridden
 from ser.training.reference_files import write_reference_files
+from ser.training.rejection import keep_rejection_threshold
 from ser.training.tensorboard import RunTensorBoardLogger
 from ser.training.trainer import build_trainer
 from ser.training.utterance_head import fit_functionals, fit_kernel
@@ -247,13 +248,16 @@ def _report(
     run_dir, evaluations = settings.run_dir, {}
     # The file is scored, read as its users will read it, not the module in memory.
     own_network = {network_name(settings.network_class): settings.network_class}
-    recogniser, metadata = load_recogniser(
-        find_checkpoint(run_dir), networks=own_network, feature_groups=settings.features.own_groups
-    )
+    best, own_groups = find_checkpoint(run_dir), settings.features.own_groups
+    recogniser, metadata = load_recogniser(best, networks=own_network, feature_groups=own_groups)
     predictor = Predictor(TorchScorer(recogniser, temperature=metadata.temperature), metadata)
     validation = _evaluate(predictor, data.prepared["validation"])
     write_evaluation(validation, run_dir, prefix="val")
     log.info("Validation, best epoch\n%s", format_metrics(validation.results))
+    if data.split.validation:  # else these are recordings that it was trained on
+        threshold = keep_rejection_threshold(best, validation)
+        log.info("A prediction of less confidence than %.0f%% is uncertain", 100 * threshold)
+        metadata = dataclasses.replace(metadata, rejection_threshold=threshold)
     if data.split.test and settings.score_test:
         test = evaluations["test"] = _evaluate(predictor, data.prepared["test"])
         write_evaluation(test, run_dir / "test", prefix="test")

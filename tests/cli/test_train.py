@@ -11,6 +11,7 @@ from sklearn.preprocessing import StandardScaler
 
 from ser.corpora.ravdess import EMOTIONS
 from ser.inference.checkpoint import load_recogniser, read_checkpoint
+from ser.inference.predictor import Predictor
 from tests.command_line import ROOT, is_one_sentence, rows_of
 
 EXPERIMENTS = sorted(path.stem for path in (ROOT / "conf" / "experiment").glob("*.yaml"))
@@ -28,6 +29,19 @@ def test_a_run_leaves_all_that_it_promises(debug_run):
     assert [name for name in promised if not (debug_run / name).stat().st_size] == []
     assert {path.parent.name for path in (debug_run / "tb").rglob("events.*")} == {"train", "val", "best"}
     assert not list(debug_run.rglob("*.partial"))
+
+
+def test_the_model_has_a_rejection_threshold_of_its_validation_part(debug_run, voices):
+    rows = rows_of(debug_run / "predictions.csv")
+    ranked = sorted(((float(row["confidence"]), row["true"] == row["predicted"]) for row in rows), reverse=True)
+    enough = [c for c, _ in ranked if np.mean([right for other, right in ranked if other >= c]) >= 0.8]
+    everything = np.mean([right for _, right in ranked]) >= 0.8
+    predictor = Predictor.load(debug_run)
+    threshold = predictor.metadata.rejection_threshold
+    assert threshold == pytest.approx(0.0 if everything else min(enough, default=1.0))
+    assert predictor.metadata.temperature == 1
+    prediction = predictor.predict(next(voices.rglob("*.wav")))
+    assert prediction.is_uncertain == (prediction.confidence < threshold)
 
 
 def test_the_split_is_what_was_trained_and_scored(debug_run):

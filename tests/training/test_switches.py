@@ -295,6 +295,12 @@ def test_any_metric_can_be_monitored(run):
     assert stopped["best_score"].item() == pytest.approx(best["val/macro_f1"])
 
 
+def test_a_run_without_a_validation_part_rejects_nothing(run, plain_run):
+    folder = run("data.split=all", "trainer.max_epochs=1")[0]
+    thresholds = [load_recogniser(one)[1].rejection_threshold for one in (folder, plain_run[0])]
+    assert thresholds[0] == 0 < thresholds[1]  # which is a poor model
+
+
 def test_without_a_checkpoint_callback_the_last_epoch_is_kept(run):
     folder, row, history, _ = run("~callbacks.checkpoint")
     assert row == history[-1] == history_of(folder, "best")[-1]

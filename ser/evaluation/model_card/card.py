@@ -174,7 +174,10 @@ def _model_calibration(metadata: ModelMetadata, results: Mapping[str, Any]) -> s
     found = [run["temperature"] for run in results["runs"] if run["seed"] != "ensemble"]
     runs = f"The temperatures of the runs are {decimal(min(found))} to {decimal(max(found))}."
     if not _is_calibrated(metadata):
-        return f"{runs} This model has no temperature and rejects no prediction."
+        if not metadata.rejection_threshold:
+            return f"{runs} This model has no temperature and rejects no prediction."
+        threshold = percent(metadata.rejection_threshold)
+        return f"{runs} This model has no temperature; its rejection threshold is a confidence of {threshold}."
     return (
         f"{runs} This model divides its logits by {decimal(metadata.temperature)}; its rejection threshold is a "
         f"confidence of {percent(metadata.rejection_threshold)}."
@@ -182,7 +185,8 @@ def _model_calibration(metadata: ModelMetadata, results: Mapping[str, Any]) -> s
 
 
 def _is_calibrated(metadata: ModelMetadata) -> bool:
-    return metadata.temperature != 1 or metadata.rejection_threshold != 0
+    """Whether a cross-validation has calibrated it: a training run chooses a rejection threshold alone."""
+    return metadata.temperature != 1
 
 
 def _training(metadata: ModelMetadata) -> list[str]:

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from ser.corpora.splits import FOLDS
 from ser.errors import SettingsError
+from ser.evaluation.calibration import TARGET_SELECTIVE_ACCURACY
 from ser.evaluation.cross_validation.record import Part
 from ser.features.validation import ListOf, Natural, Seed, settings_dataclass, suggestion
 from ser.training.config import RunSettings
@@ -29,7 +30,7 @@ class CrossValidationSettings:
     jobs: Natural = 0
     bootstrap_resamples: Annotated[int, Field(ge=2000)] = 10_000  # fewer give an interval that jumps
     bootstrap_seed: Natural = 0
-    target_selective_accuracy: Annotated[float, Field(gt=0, le=1)] = 0.8
+    target_selective_accuracy: Annotated[float, Field(gt=0, le=1)] = TARGET_SELECTIVE_ACCURACY
 
     def __post_init__(self) -> None:
         tested = Counter(actor for fold in self.fold_names if fold != RANDOM for actor in FOLDS[fold].test)

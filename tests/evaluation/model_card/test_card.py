@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from ser.cli.main import main
+from ser.evaluation.model_card.card import _model_calibration
 from ser.evaluation.robustness.report import robustness_table
 from ser.evaluation.tables import interval, percent, spread
 from ser.inference.checkpoint import load_recogniser
@@ -230,3 +231,10 @@ def test_robustness_of_other_predictions_is_refused(write, copy, results, capsys
 def test_wrong_settings_are_one_sentence(settings, sentence, status, write, capsys):
     write(status=status, **settings)
     assert is_one_sentence(capsys.readouterr().err, sentence)
+
+
+def test_the_threshold_of_a_training_run_is_in_the_card(tiny_metadata):
+    runs = {"runs": [{"seed": 0, "temperature": 1.5}]}
+    of_run, of_recipe = (replace(tiny_metadata, rejection_threshold=0.4, temperature=t) for t in (1.0, 1.25))
+    assert "has no temperature; its rejection threshold is a confidence of 40.00%." in _model_calibration(of_run, runs)
+    assert "divides its logits by 1.250; its rejection threshold" in _model_calibration(of_recipe, runs)
