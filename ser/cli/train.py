@@ -50,7 +50,7 @@ def _train(configuration: DictConfig, *, is_first: bool) -> float | None:
         overrides = overrides_of_run(settings.run_dir, resolved)
         best = train(settings, resolved, overrides=overrides, defaults=default_settings)
     except SerError:
-        if is_first and is_new:
+        if is_first and (is_new or not has_begun):  # that of a resumed run is not ours to remove
             discard_unused(Path(hydra.runtime.output_dir), has_begun=has_begun)
         raise
     metric = settings.optimized_metric

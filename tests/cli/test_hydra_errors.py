@@ -51,6 +51,7 @@ def test_a_setting_of_the_experiment_can_be_left_out_for_another_network(tmp_pat
     [
         ("data.root=nowhere", "nowhere is not a folder"),
         ("features.max_length=0", "features.max_length is 0"),
+        ("ckpt_path=no/such", "ckpt_path is no/such, which is no run"),
         ("trainer.accelerator=gpux", "trainer.accelerator is 'gpux'"),
     ],
 )
@@ -69,6 +70,18 @@ def test_what_was_in_the_folder_of_a_refused_run_stays(override, tmp_path):
     done = run_in_process("train.py", override, "hydra.run.dir=mine", folder=tmp_path)
     assert done.returncode == 1
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == [mine]
+
+
+def test_a_resumed_run_whose_corpus_is_gone_stays(tmp_path):
+    # Killed while it read its corpus: it has a configuration, and no split yet.
+    words = ("experiment=debug", "data.corpus=ravdess", "data.root=corpus", "paths.run_dir=begun", "--cfg", "job")
+    run = tmp_path / "begun"
+    run.mkdir()
+    printed = run_in_process("train.py", *words, "--resolve", folder=tmp_path).stdout
+    (run / "config.yaml").write_text(printed)
+    done = run_in_process("train.py", "ckpt_path=begun", folder=tmp_path)
+    assert is_one_sentence(done.stderr, "corpus is not a folder"), done.stderr
+    assert (run / "config.yaml").is_file()
 
 
 def test_the_configuration_of_another_run_stays(tmp_path):

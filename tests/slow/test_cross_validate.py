@@ -159,7 +159,7 @@ def test_other_settings_are_refused(resumed: tuple[Path, str], arguments: list[s
 @pytest.mark.parametrize(
     ("override", "sentence"),
     [
-        ("model.lrr=1", "Could not override 'model.lrr'"),
+        ("model.lrr=1", "model.lrr is not a setting; did you mean 'lr'"),
         ("folds=subjectwise", "error: folds has 'subjectwise'; did you mean 'subject_wise'."),
     ],
 )
