@@ -33,7 +33,8 @@ from app.model_choice import (
 )
 from app.reading import MAX_BYTES, MAX_FILES, Upload
 from app.results_section import show_results
-from ser.audio.io import MAX_SECONDS, SUFFIXES
+from ser.audio.formats import SUFFIXES
+from ser.audio.io import MAX_SECONDS
 from ser.errors import SerError
 from ser.inference.predictor import Predictor
 

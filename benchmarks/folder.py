@@ -19,7 +19,7 @@ import numpy as np
 from recordings import corpus_in, importing_ser, parser_of, spread
 from runtimes import LARGEST_DIFFERENCE, write_fresh_checkpoint
 
-from ser.audio.io import find_sound_files
+from ser.audio.folder import find_sound_files
 from ser.inference.export import export_onnx
 
 PROGRAM = """

@@ -1,5 +1,7 @@
 """The errors that a person can mend: each message names the file or key, the value, and what would be right."""
 
+import unicodedata
+
 
 class SerError(Exception):
     """Base of every error that the command line prints as one sentence, without a traceback."""
@@ -23,6 +25,30 @@ class DownloadError(SerError):
 
 class CheckpointError(SerError):
     """A checkpoint that is missing, damaged, or not written by this project."""
+
+
+_JOINERS = "\u200c\u200d"
+"""Of no width, but part of Persian words and of emoji."""
+
+
+def printable(name: str, encoding: str = "utf-8") -> str:
+    r"""Return a name as a terminal of that encoding can show it, for messages; the name itself stays what it is.
+
+    Bytes that are no text (`os.fsdecode` makes surrogates of them), control characters (a new line, an escape
+    sequence, a change of direction), and what the encoding lacks become escapes.
+
+    >>> printable("caf\udce9 \x1b[31m.wav"), printable("größe.wav"), printable("größe.wav", "ascii")
+    ('caf\\xe9 \\x1b[31m.wav', 'größe.wav', 'gr\\xf6\\xdfe.wav')
+    """
+    return "".join(map(_shown, name)).encode(encoding, "backslashreplace").decode(encoding)
+
+
+def _shown(character: str) -> str:
+    if character in _JOINERS or unicodedata.category(character) not in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"):
+        return character
+    code = ord(character)
+    code = code - 0xDC00 if 0xDC80 <= code <= 0xDCFF else code  # the byte that a surrogate stands for
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
 EXTRA_OF = {

@@ -17,7 +17,6 @@ from ser.audio.array import MAX_CHANNELS, ArraySound
 from ser.audio.wav import BareWav, BinaryFile, read_wav
 from ser.errors import AudioError
 
-SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
 MIN_SECONDS = 0.2
 """Shorter sounds hold no syllable, and fewer frames than a delta of width nine needs."""
 MAX_SECONDS = 600.0
@@ -157,17 +156,6 @@ def _join(blocks: list[NDArray[np.float32]], *, length: int) -> NDArray[np.float
         joined[place : place + len(block)] = block
         place += len(block)
     return joined
-
-
-def find_sound_files(folder: Path) -> list[Path]:
-    """Return the sound files below `folder`, sorted, but none that is hidden or in a hidden folder (macOS's `._*`)."""
-    return sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in SUFFIXES
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-        and path.is_file()
-    )
 
 
 class _Seekable:

@@ -2,16 +2,15 @@
 
 import logging
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ser.audio.io import find_sound_files
+from ser.audio.folder import expand_folders
 from ser.cli.command import FeatureGroups, Networks, own_parts
 from ser.corpora.progress import track
-from ser.errors import AudioError, SerError, SettingsError
+from ser.errors import SerError, SettingsError
 from ser.inference.formats import as_csv, as_json, as_table, printable
 from ser.inference.output import check_output
 from ser.inference.pretrained import NO_DEFAULT, default_model
@@ -55,11 +54,14 @@ def predict(
     if output is not None:
         check_output(output, resume=resume)  # before the model is read
     try:
-        predictor, files = _load(model, own_parts(network, feature_group)), expand_folders(paths)
+        predictor, expanded = _load(model, own_parts(network, feature_group)), expand_folders(paths)
     except SerError:
         if json:
             sys.stdout.write(as_json([]))  # what reads it is given JSON in any case
         raise
+    for remark in expanded.remarks:
+        print(printable(remark), file=sys.stderr)
+    files = expanded.files
     if output is not None:
         return _write(predictor, files, output, resume=resume, workers=workers)
     predictions, failures = predictor.predict_files(files, workers=workers)
@@ -102,21 +104,3 @@ def _write(predictor: "Predictor", files: list[Path], output: Path, *, resume: b
     already = f", {len(files) - n_done - n_failed:,} were there already" if resume else ""
     print(f"{n_done:,} predictions written to {output}{already}")
     return 1 if n_failed else 0
-
-
-def expand_folders(paths: Iterable[Path]) -> list[Path]:
-    """Return `paths` with every folder replaced by the sound files below it.
-
-    Raises
-    ------
-    AudioError : a path that does not exist, or a folder without a sound file.
-    """
-    files: list[Path] = []
-    for path in paths:
-        if not path.exists():
-            raise AudioError(f"{path}: there is no such file or folder.")
-        found = find_sound_files(path) if path.is_dir() else [path]
-        if not found:
-            raise AudioError(f"{path} holds no sound file (WAV, FLAC, OGG or MP3).")
-        files += found
-    return list(dict.fromkeys(files))

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ser.audio.io import find_sound_files
+from ser.audio.folder import find_sound_files
 from ser.corpora.ravdess import RecordingName, parse_stem
 from ser.errors import CorpusError
 

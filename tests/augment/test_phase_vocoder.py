@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import soxr
 
-from ser.audio.io import find_sound_files, read_sound
+from ser.audio.folder import find_sound_files
+from ser.audio.io import read_sound
 from ser.augment import _phase_vocoder_kernels as kernels
 from ser.augment.phase_vocoder import pitch_shift, time_stretch
 

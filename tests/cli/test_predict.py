@@ -5,8 +5,6 @@ import numpy as np
 import pytest
 
 from ser.cli.main import main
-from ser.cli.predict import expand_folders
-from ser.errors import AudioError
 from ser.inference.checkpoint import load_recogniser
 from ser.inference.output import LineFile
 from ser.inference.predictor import Predictor
@@ -47,23 +45,6 @@ def test_what_is_missing_is_one_sentence(box, voice_file, capsys, monkeypatch, t
     assert is_one_sentence(shown.err, message), shown.err
     assert main(["predict", *arguments.replace("VOICE", str(voice_file)).split(), "--json"]) == 1
     assert capsys.readouterr().out == "[]\n"
-
-
-def test_folders_are_expanded_once_each_in_order(tmp_path):
-    (tmp_path / "more").mkdir()
-    *voices, late, notes = (tmp_path / name for name in ("0.wav", "1.wav", "2.wav", "more/late.flac", "notes.txt"))
-    for path in (*voices, late, notes):
-        path.touch()
-    assert expand_folders([tmp_path]) == [*voices, late]
-    assert expand_folders([late, tmp_path, voices[0]]) == [late, *voices]
-
-
-def test_nothing_to_expand_is_refused_by_name(tmp_path):
-    (tmp_path / "notes.txt").touch()
-    with pytest.raises(AudioError, match=rf"^{tmp_path} holds no sound file"):
-        expand_folders([tmp_path])
-    with pytest.raises(AudioError, match=r"missing\.wav: there is no such file"):
-        expand_folders([tmp_path / "missing.wav"])
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])

@@ -9,7 +9,8 @@ import librosa
 import numpy as np
 import pytest
 
-from ser.audio.io import find_sound_files, read_sound
+from ser.audio.folder import find_sound_files
+from ser.audio.io import read_sound
 from ser.errors import SettingsError
 from ser.features._tuning import estimate_tuning
 from ser.features.extract import extract, fit_length

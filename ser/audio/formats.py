@@ -1,0 +1,3 @@
+"""Sound formats by the suffixes of their files."""
+
+SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
