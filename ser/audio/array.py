@@ -20,6 +20,7 @@ class ArraySound:
     ----------
     samplerate : Hz.
     channels : 1 to `MAX_CHANNELS`.
+    subtype : "FLOAT" or "PCM", as a file of them has it.
     """
 
     def __init__(self, source: tuple[ArrayLike, float], name: str) -> None:
@@ -62,6 +63,7 @@ class ArraySound:
         self.samplerate = int(rate)
         self._samples: NDArray[Any] = array
         self.channels = array.shape[1]
+        self.subtype = "FLOAT" if kind == "f" else "PCM"
         self._place = 0
 
     def read(self, frames: int, *, dtype: str, always_2d: bool) -> NDArray[np.float32]:

@@ -8,10 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ser.audio.formats import SUFFIXES
+from ser.audio.io import STDIN
 from ser.errors import AudioError, printable
 
-STDIN = Path("-")
-"""Stands for standard input, as with most commands; a file of that name is `./-` from its folder's parent."""
 _NO_FILES = {
     stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device", stat.S_IFBLK: "a disk",
 }  # fmt: skip

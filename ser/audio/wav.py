@@ -1,100 +1,122 @@
-"""The header of a WAV file, read before a decoder sees its bytes: decoders believe what a header claims."""
+"""WAV and its cousins of 64 bits, RF64 and W64: their headers, read before a decoder sees their bytes."""
 
-import io
 import struct
+from collections.abc import Iterator
 
+from ser.audio.bare import MAX_CHUNKS, BareSound, BinaryFile, Place, as_wav, place_of
+from ser.audio.formats import Foreign
 from ser.errors import AudioError
 
-BinaryFile = io.BufferedReader | io.BytesIO
-
-PCM, FLOAT, EXTENSIBLE = 0x0001, 0x0003, 0xFFFE
-_STREAMED = (0, 0xFFFFFFFF)
-"""Lengths that programs write when they do not know the end yet."""
-_MAX_CHUNKS = 64
+PCM, MS_ADPCM, FLOAT, A_LAW, MU_LAW, IMA_ADPCM, GSM, EXTENSIBLE = 1, 2, 3, 6, 7, 0x11, 0x31, 0xFFFE
+_BY_FFMPEG = {0x45: "G.726", 0x50: "MPEG", 0x55: "MP3", 0xFF: "AAC", 0x160: "WMA", 0x161: "WMA", 0x2000: "AC-3"}
 _FMT_BYTES = 40
-_MAX_BYTES = 2**32 - 1 - 100
-"""Of the sound: a length has 32 bits, and covers the header too."""
+_MAX_BLOCK = 2**15
+_MS_ADPCM_COEFFICIENTS = (256, 0, 512, -256, 0, 0, 192, 64, 240, 0, 460, -208, 392, -232)
+"""The seven pairs that every file has (Microsoft, "New Multimedia Data Types and Data Techniques", 1994)."""
+_W64_RIFF, _W64_WAVE = (
+    bytes.fromhex(guid) for guid in ("726966662e91cf11a5d628db04c10000", "77617665f3acd3118cd100c04f8edb8a")
+)
+_UNTOLD = 2**32 - 1
 
 
-class BareWav:
-    """A WAV file for libsndfile that has only its format and its sound, whatever other chunks the file has.
-
-    libsndfile believes the lengths of lists and tags: 22 kB with a list of -8 bytes kept it busy for ever. It calls
-    back and takes no exception, so a seek that fails leaves the place.
-
-    Attributes
-    ----------
-    channels, rate : as the header claims; rate in Hz.
-    held_bytes, claimed_bytes : what the file has of the sound, and its length as claimed; the same where the program
-        that wrote the file did not know the end yet.
-    """
-
-    def __init__(self, file: BinaryFile, form: bytes, *, begins: int, held: int, claimed: int) -> None:
-        """Take the content of the chunk `fmt `, 16 to 40 bytes, and the place at which the sound begins."""
-        _, self.channels, self.rate = struct.unpack_from("<HHI", form)
-        self.held_bytes, self.claimed_bytes = held, held if claimed in _STREAMED else claimed
-        length = min(self.claimed_bytes, _MAX_BYTES)
-        body = b"WAVE" + struct.pack("<4sI", b"fmt ", len(form)) + form + bytes(len(form) % 2)
-        body += struct.pack("<4sI", b"data", length)
-        self._start = struct.pack("<4sI", b"RIFF", len(body) + length) + body
-        self._size = len(self._start) + length
-        self._file, self._begins, self._place = file, begins, 0
-
-    def tell(self) -> int:
-        return self._place
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        place = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._place, io.SEEK_END: self._size}[whence]
-        self._place = place if place >= 0 else self._place
-        return self._place
-
-    def readinto(self, buffer: memoryview) -> int:
-        """Fill the buffer as far as there is something: libsndfile takes less for the end."""
-        part = self._start[self._place : self._place + len(buffer)]
-        buffer[: len(part)] = part
-        self._place += len(part)
-        left = self._size - self._place
-        if len(part) < len(buffer) and left > 0:
-            self._file.seek(self._begins + self._place - len(self._start))
-            n_bytes = self._file.readinto(memoryview(buffer)[len(part) : len(part) + left])
-            self._place += n_bytes
-            return len(part) + n_bytes
-        return len(part)
-
-
-def read_wav(file: BinaryFile, *, size: int, name: str) -> BareWav | None:
-    """Return a RIFF/WAVE file of `size` bytes as a decoder may see it, or None where the file is of another kind.
+def read_wav(file: BinaryFile, *, size: int, name: str) -> BareSound | Foreign | None:
+    """Return a RIFF/WAVE or RF64 file of `size` bytes as a decoder may see it, or None where it is of another kind.
 
     Raises
     ------
-    AudioError : the header is damaged, or the samples are neither PCM nor floating point; it names the file.
+    AudioError : the header is damaged, or the samples are of a format that nobody reads; it names the file.
     """
     start = file.read(12)
-    if start[:4] != b"RIFF":
+    if start[:4] not in (b"RIFF", b"RF64", b"BW64"):
         return None
     if start[8:12] != b"WAVE":
         raise AudioError(f"{name} is a RIFF file, but holds no WAVE sound.")
-    form = b""
-    for _ in range(_MAX_CHUNKS):
-        chunk = file.read(8)
-        if len(chunk) < 8:
-            break
+    return _read_chunks(file, _riff_chunks(file), size=size, name=name)
+
+
+def read_w64(file: BinaryFile, *, size: int, name: str) -> BareSound | Foreign | None:
+    """Return a W64 file as `read_wav` does."""
+    start = file.read(40)
+    if start[:16] != _W64_RIFF or start[24:40] != _W64_WAVE:
+        return None
+    return _read_chunks(file, _w64_chunks(file), size=size, name=name)
+
+
+def _riff_chunks(file: BinaryFile) -> Iterator[tuple[bytes, int]]:
+    """Yield kind and length of each chunk, with the file at its content."""
+    for _ in range(MAX_CHUNKS):
+        if len(chunk := file.read(8)) < 8:
+            return
         kind, length = struct.unpack("<4sI", chunk)
         begins = file.tell()
-        if kind == b"fmt ":
-            form = file.read(min(length, _FMT_BYTES))
-        elif kind == b"data":
-            _check_form(form, name)
-            return BareWav(file, form, begins=begins, held=size - begins, claimed=length)
+        yield kind, length
         file.seek(begins + length + length % 2)  # chunks begin at even places
+
+
+def _w64_chunks(file: BinaryFile) -> Iterator[tuple[bytes, int]]:
+    """As `_riff_chunks`: the kind is a GUID that begins with that of RIFF, and the length covers kind and length."""
+    for _ in range(MAX_CHUNKS):
+        if len(chunk := file.read(24)) < 24:
+            return
+        kind, length = struct.unpack("<4s12xQ", chunk)
+        begins = file.tell()
+        yield kind, length - 24
+        if not 24 <= length < 2**62:
+            return
+        file.seek(begins + -(-length // 8) * 8 - 24)  # chunks begin at places divisible by 8
+
+
+def _read_chunks(
+    file: BinaryFile, chunks: Iterator[tuple[bytes, int]], *, size: int, name: str
+) -> BareSound | Foreign | None:
+    form, length_64 = b"", 0
+    for kind, length in chunks:
+        if kind == b"fmt ":
+            form = file.read(min(max(length, 0), _FMT_BYTES))
+        elif kind == b"ds64":
+            _, length_64 = struct.unpack("<QQ", file.read(16).ljust(16, b"\0"))
+        elif kind == b"data":
+            claimed = length_64 if length == _UNTOLD and length_64 else length
+            return _as_decoder_may_see(file, form, place_of(begins=file.tell(), size=size, claimed=claimed), name)
     raise AudioError(f"{name} is a WAV file without sound (no data chunk).")
 
 
-def _check_form(form: bytes, name: str) -> None:
+def _as_decoder_may_see(file: BinaryFile, form: bytes, place: Place, name: str) -> BareSound | Foreign:
     if len(form) < 16:
         raise AudioError(f"{name} is a WAV file with a damaged header (no format before the sound).")
-    (tag,) = struct.unpack_from("<H", form)
+    tag, channels, rate, _, block, bits = struct.unpack_from("<HHIIHH", form)
     if tag == EXTENSIBLE and len(form) == _FMT_BYTES:
         (tag,) = struct.unpack_from("<H", form, 24)  # the subformat begins with the tag that counts
-    if tag not in (PCM, FLOAT):
-        raise AudioError(f"{name} holds samples of format 0x{tag:04X}; export it as PCM or floating point.")
+    if tag in (PCM, FLOAT):
+        return as_wav(file, form, place)
+    if tag in (A_LAW, MU_LAW) and bits == 8:
+        plain = struct.pack("<HHIIHHH", tag, channels, rate, rate * channels % 2**32, channels, 8, 0)
+        return as_wav(file, plain, place)
+    samples = _samples_of_block(tag, channels, block)
+    if samples:
+        return as_wav(file, _block_form(tag, channels, rate, block, samples), place)
+    if tag in _BY_FFMPEG:
+        return Foreign(f"WAV that holds {_BY_FFMPEG[tag]}")
+    raise AudioError(f"{name} holds samples of format 0x{tag:04X}; export it as PCM or floating point.")
+
+
+def _samples_of_block(tag: int, channels: int, block: int) -> int:
+    """Return samples of a channel in a block of `block` bytes, or 0 where no encoder makes such blocks."""
+    if tag == GSM and (channels, block) == (1, 65):
+        return 320
+    if channels not in (1, 2) or not 16 * channels <= block <= _MAX_BLOCK:
+        return 0
+    if tag == IMA_ADPCM and block % (4 * channels) == 0:
+        return 2 * (block // channels - 4) + 1
+    if tag == MS_ADPCM and block % channels == 0:
+        return 2 * (block // channels - 7) + 2
+    return 0
+
+
+def _block_form(tag: int, channels: int, rate: int, block: int, samples: int) -> bytes:
+    """Return the content of `fmt ` of a compressed format, of nothing but what was checked."""
+    extra = struct.pack("<H", samples)
+    if tag == MS_ADPCM:
+        extra += struct.pack("<H14h", 7, *_MS_ADPCM_COEFFICIENTS)
+    bits = 0 if tag == GSM else 4
+    return struct.pack("<HHIIHHH", tag, channels, rate, rate * block // samples, block, bits, len(extra)) + extra

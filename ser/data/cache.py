@@ -37,8 +37,9 @@ from ser.features.validation import as_plain
 log = logging.getLogger(__name__)
 
 _CODE = (
-    *("audio/io", "audio/array", "audio/wav", "audio/trim", "features/extract", "features/groups", "features/pipeline"),
-    *("features/settings", "features/pitch", "features/_analysis", "features/_filterbanks", "features/_stft"),
+    *("audio/io", "audio/array", "audio/formats", "audio/bare", "audio/wav", "audio/aiff", "audio/ffmpeg"),
+    *("audio/levels", "audio/trim", "features/extract", "features/groups", "features/pipeline", "features/settings"),
+    *("features/pitch", "features/_analysis", "features/_filterbanks", "features/_stft"),
     *("features/_tuning", "augment/waveform", "augment/phase_vocoder", "augment/_phase_vocoder_kernels"),
 )
 """The modules that a feature's value depends on."""

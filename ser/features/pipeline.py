@@ -134,6 +134,8 @@ def warnings_of_level(sound: Sound) -> tuple[str, ...]:
     """Return what a person should know about a recording's level, in sentences; mostly none."""
     if sound.clipped:
         return ("The recording is clipped; record it at a lower level.",)
+    if sound.beyond_full_scale:
+        return (f"The recording's values go beyond full scale (peak {sound.peak:.3g}); export it as 16-bit samples.",)
     if sound.peak < QUIET_PEAK:
         return (f"The recording is very quiet (peak {20 * math.log10(sound.peak):.0f} dBFS); record it closer.",)
     return ()

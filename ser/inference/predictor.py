@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from ser.audio.io import Readable, Sound, Source, name_of
+from ser.audio.io import Sound, Source, in_memory, name_of
 from ser.corpora.progress import track
 from ser.data.workers import map_in_workers
 from ser.errors import CheckpointError, SettingsError, missing_package
@@ -279,6 +279,5 @@ def _named(sources: Iterable[Source], output: Output | None) -> Iterator[tuple[s
     """Yield the sources with their names, as worker processes can take them; each that `output` lacks once."""
     for source in sources:
         name = name_of(source)
-        if output is not None and not output.claim(source):
-            continue
-        yield name, source.read() if isinstance(source, Readable) else source
+        if output is None or output.claim(source):
+            yield name, in_memory(source)

@@ -43,7 +43,10 @@ def test_mono_has_one_axis_or_two():
     for given in (mono[:, None], mono[None]):
         np.testing.assert_array_equal(read(given).waveform, read(mono).waveform)
     assert read(mono, 16_000.0).duration == 1
-    assert read(4 * mono).clipped
+    beyond = read(4 * mono)
+    assert beyond.beyond_full_scale
+    assert not beyond.clipped
+    assert read(np.clip(4 * mono, -1, 1)).clipped
 
 
 @pytest.mark.parametrize(

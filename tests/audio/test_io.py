@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import soundfile
 
+from ser.audio.bare import Seekable
 from ser.audio.folder import find_sound_files
-from ser.audio.io import MAX_SECONDS, _Seekable, read_sound, resample
+from ser.audio.io import MAX_SECONDS, read_sound, resample
 from ser.errors import AudioError
 
 RATE = 22050
@@ -118,7 +119,7 @@ def wav_claiming(total_samples):
     return wav_with(40, (2 * total_samples).to_bytes(4, "little"))[:4096]
 
 
-NO_SOUND = "cannot be read as sound: it is neither WAV, FLAC, OGG nor MP3"
+NO_SOUND = "cannot be read as sound: it is no sound file"
 REFUSED_BEFORE_DECODING = {
     "empty": (b"", "is empty"),
     "text": (b"These are words, not sound.\n" * 400, NO_SOUND),
@@ -130,12 +131,16 @@ REFUSED_BEFORE_DECODING = {
     "rate of 1 Hz": (encoded(sine(RATE), 1), "rate of 1 Hz"),
     "rate of 3,999 Hz": (encoded(sine(RATE), 3_999), "rate of 3999 Hz"),
     "rate of 192,001 Hz": (encoded(sine(RATE), 192_001), "rate of 192001 Hz"),
-    "mu-law": (wav_with(20, b"\x07\0"), "format 0x0007"),
+    "mu-law of 16 bits": (wav_with(20, b"\x07\0"), "format 0x0007"),
     "WAV that claims too much": (wav_claiming(44_000_000), "is cut short: it holds 0%"),
-    **{
-        format: (encoded(sine(RATE), format=format), NO_SOUND)
-        for format in ("AIFF", "AU", "CAF", "RF64", "W64", "VOC", "IRCAM")
-    },
+    "IRCAM": (encoded(sine(RATE), format="IRCAM"), NO_SOUND),
+    "nine channels of AIFF": (encoded(np.tile(sine(RATE)[:, None], 9), format="AIFF"), "9 channels; 1 to 8"),
+    "AIFF of 1 Hz": (encoded(sine(RATE), 1, format="AIFF"), "rate of 1 Hz"),
+    "truncated AIFF": (encoded(sine(RATE), format="AIFF")[:30_000], "is cut short: it holds 6[0-9]%"),
+    "truncated AU": (encoded(sine(RATE), format="AU")[:30_000], "is cut short: it holds 6[0-9]%"),
+    "truncated CAF": (encoded(sine(RATE), format="CAF")[:30_000], "is cut short: it holds [56][0-9]%"),
+    "truncated W64": (encoded(sine(RATE), format="W64")[:30_000], "is cut short: it holds 6[0-9]%"),
+    "truncated RF64": (encoded(sine(RATE), format="RF64")[:30_000], "is cut short: it holds 6[0-9]%"),
 }
 REFUSED = REFUSED_BEFORE_DECODING | {
     "FLAC in name": (b"fLaC" + bytes(4000), "cannot be read"),
@@ -187,14 +192,9 @@ def test_every_error_of_the_decoder_is_of_one_type(monkeypatch, error):
         read_sound(content, sample_rate=RATE, name="the seventh")
 
 
-def test_a_wav_that_was_streamed_is_read_to_its_end():
-    streamed = wav_with(40, b"\xff" * 4)  # the length that a program writes when it does not know the end yet
-    assert read_sound(streamed, sample_rate=RATE).duration == pytest.approx(1, abs=0.01)
-
-
 def test_a_missing_file_and_a_folder_are_refused_by_name(tmp_path):
-    for path in (tmp_path / "missing.wav", tmp_path):
-        with pytest.raises(AudioError, match="no such file") as refused:
+    for path, reason in ((tmp_path / "missing.wav", "there is no such file"), (tmp_path, "is a folder")):
+        with pytest.raises(AudioError, match=reason) as refused:
             read_sound(path, sample_rate=RATE)
         assert str(path) in str(refused.value)
 
@@ -240,7 +240,7 @@ def test_random_damage_raises_nothing_but_audio_errors(format):
 def test_a_seek_to_before_the_beginning_leaves_the_place(voice_file):
     with voice_file.open("rb") as file:
         for raw in (file, io.BytesIO(bytes(100))):
-            seekable = _Seekable(raw)
+            seekable = Seekable(raw)
             assert seekable.seek(60) == 60
             assert seekable.seek(-5) == seekable.tell() == 60
             assert seekable.seek(-10, io.SEEK_CUR) == 50

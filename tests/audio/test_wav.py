@@ -3,7 +3,9 @@ import struct
 
 import pytest
 
-from ser.audio.wav import BareWav, read_wav
+from ser.audio.bare import BareSound
+from ser.audio.formats import Foreign
+from ser.audio.wav import read_wav
 from ser.errors import AudioError
 
 
@@ -21,13 +23,13 @@ def wav(*chunks: bytes) -> bytes:
     return b"RIFF" + struct.pack("<I", len(body)) + body
 
 
-def read(content: bytes) -> BareWav | None:
+def read(content: bytes) -> BareSound | Foreign | None:
     return read_wav(io.BytesIO(content), size=len(content), name="take.wav")
 
 
 def test_the_header_s_fields():
     file = read(wav(chunk(b"LIST", b"abc"), form(), chunk(b"fact", bytes(4)), chunk(b"data", bytes(400))))
-    assert (file.channels, file.rate, file.claimed_bytes, file.held_bytes) == (2, 48_000, 400, 400)
+    assert (file.channels, file.rate, file.place.claimed, file.place.held) == (2, 48_000, 400, 400)
 
 
 @pytest.mark.parametrize("surplus", [0, 8])
@@ -38,13 +40,20 @@ def test_the_subformat_of_an_extensible_file_counts(surplus):
 
     assert [read(extensible(tag)).channels for tag in (1, 3)] == [2, 2]
     with pytest.raises(AudioError, match=r"take.wav holds samples of format 0x0007; export it as PCM"):
-        read(extensible(7))  # mu-law
+        read(extensible(7))  # mu-law of 16 bits
 
 
-@pytest.mark.parametrize(("written", "claimed"), [(400, 400), (401, 401), (0, 400), (0xFFFFFFFF, 400)])
+UNKNOWN = (0, 0x7F000000, 0x7FFFEFFD, 0x7FFFF000, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFE, 0xFFFFFFFF)
+"""Lengths that programs write into a pipe; 0x7FFFEFFD: of whole frames of 24 bits."""
+
+
+@pytest.mark.parametrize(
+    ("written", "claimed"),
+    [(400, 400), (401, 401), (399, 399), (0x7EFEFFFF, 0x7EFEFFFF), *((unknown, 400) for unknown in UNKNOWN)],
+)
 def test_a_length_is_a_claim_but_for_those_of_a_stream(written, claimed):
     file = read(wav(form(), chunk(b"data", bytes(400), claimed=written)))
-    assert (file.held_bytes, file.claimed_bytes) == (400, claimed)
+    assert (file.place.held, file.place.claimed) == (400, claimed)
 
 
 @pytest.mark.parametrize(
@@ -56,7 +65,7 @@ def test_a_length_is_a_claim_but_for_those_of_a_stream(written, claimed):
         (wav(form(tag=0xFFFE), chunk(b"data", bytes(8))), "format 0xFFFE"),
         (wav(chunk(b"data", bytes(8)), form()), "no format before the sound"),
         (wav(chunk(b"fmt ", bytes(6)), chunk(b"data", bytes(8))), "no format before the sound"),
-        (wav(form(tag=2), chunk(b"data", bytes(8))), "format 0x0002"),
+        (wav(form(tag=0x674F), chunk(b"data", bytes(8))), "format 0x674F"),
         (wav(*[chunk(b"junk", b"")] * 70, form(), chunk(b"data", bytes(8))), "no data chunk"),
         (wav(chunk(b"junk", b"", claimed=0xFFFFFFF0), form(), chunk(b"data", bytes(8))), "no data chunk"),
     ],
@@ -71,7 +80,7 @@ def test_other_formats_are_left_to_the_decoder():
     assert read(b"") is None
 
 
-def whole_of(file: BareWav, step: int = 7) -> bytes:
+def whole_of(file: BareSound, step: int = 7) -> bytes:
     parts = []
     while n_bytes := file.readinto(buffer := memoryview(bytearray(step))):
         parts.append(bytes(buffer[:n_bytes]))
@@ -102,3 +111,28 @@ def test_a_place_is_found_from_either_end_and_none_before_the_beginning():
     buffer = memoryview(bytearray(1000))
     assert file.readinto(buffer) == len(content) - 30  # in one go: libsndfile takes less for the end
     assert bytes(buffer[: len(content) - 30]) == content[30:]
+
+
+def block_form(tag, channels, block):
+    return chunk(b"fmt ", struct.pack("<HHIIHHHH", tag, channels, 8_000, 8_000, block, 4, 2, 99))
+
+
+@pytest.mark.parametrize(
+    ("tag", "channels", "block"),
+    [(2, 1, 0), (2, 1, 15), (2, 2, 257), (2, 3, 513), (2, 1, 65_535), (0x11, 1, 258), (0x31, 1, 64), (0x31, 2, 65)],
+)
+def test_blocks_that_no_encoder_makes_do_not_reach_the_decoder(tag, channels, block):
+    with pytest.raises(AudioError, match=f"format 0x{tag:04X}"):
+        read(wav(block_form(tag, channels, block), chunk(b"data", bytes(1024))))
+
+
+def test_a_block_format_is_made_anew_from_its_own_fields():
+    file = read(wav(block_form(0x11, 2, 512), chunk(b"data", bytes(1024))))
+    header = bytearray(100)
+    assert file.readinto(memoryview(header)) == 100
+    # Four bytes of each channel hold its first sample, half a byte each further one (IMA, "Recommended Practices").
+    assert struct.unpack_from("<HHIIHHHH", header, 20) == (0x11, 2, 8_000, 8_000 * 512 // 505, 512, 4, 2, 505)
+
+
+def test_what_ffmpeg_decodes_is_told():
+    assert read(wav(form(tag=0x55), chunk(b"data", bytes(8)))) == Foreign("WAV that holds MP3")
