@@ -1,23 +1,21 @@
-"""WAV, FLAC and OGG files as no program would write them: seeded, by their structure.
+"""WAV, FLAC, OGG and other sound files as no program would write them: seeded, by their structure.
 
 Half of them keep to the format and lie in one field; the others are damaged as well. Some lies are harmless, so a part
 of the files is rightly accepted.
 """
 
-import io
 import struct
 import zlib
 from collections.abc import Callable, Sequence
 from functools import cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-import soundfile
 from numpy.random import Generator, default_rng
 
-RATE = 22050
-RATES = (0, 1, 2, 3_999, 4_000, 8_000, 44_100, 192_000, 192_001, 655_350, 2**20 - 1, 2**31 - 1, 2**31, 2**32 - 1)
-LENGTHS = (0, 1, 7, 2**16, 2**31 - 1, 2**31, 2**32 - 9, 2**32 - 8, 2**32 - 2, 2**32 - 1)
+from tests.slow import hostile_headers
+from tests.slow.hostile_files import LENGTHS, RATE, RATES, encoded, harmless, pick
+
 PCM, FLOAT, EXTENSIBLE = 0x0001, 0x0003, 0xFFFE
 ODD_TAGS = (0, 2, 6, 7, 0x11, 0x31, 0x55, 0x674F, 0xFFFF)
 """Formats other than plain samples: ADPCM, the laws, GSM, MP3, Vorbis."""
@@ -45,16 +43,11 @@ def hostile_sound(seed: int, place: int) -> HostileSound:
     """Return the file number `place` of those of `seed`; the same one whenever and wherever it is asked for."""
     rng = default_rng([seed, place])
     kind = pick(rng, list(MAKERS))
-    suffix, content = f".{kind[:4].strip().lower()}", MAKERS[kind](rng)
+    suffix, content = f".{kind.partition(' ')[0].lower()}", MAKERS[kind](rng)
     if rng.random() < 0.5:
         damage = pick(rng, DAMAGES)
         content, kind = _damaged(content, damage, rng), f"{kind}, {damage}"
     return HostileSound(kind, suffix, content)
-
-
-def pick(rng: Generator, options: Sequence[Any]) -> Any:
-    """Return one of `options`; `Generator.choice` would make an array of them."""
-    return options[rng.integers(len(options))]
 
 
 def _damaged(content: bytes, damage: str, rng: Generator) -> bytes:
@@ -66,7 +59,7 @@ def _damaged(content: bytes, damage: str, rng: Generator) -> bytes:
         for at in rng.integers(0, reach, size=rng.integers(1, 20)) if content else []:
             flipped[at] ^= 1 << int(rng.integers(8))
         return bytes(flipped)
-    other = pick(rng, (harmless("WAV"), harmless("FLAC"), content))
+    other = pick(rng, (harmless("WAV"), harmless("FLAC"), harmless("AIFF"), harmless("CAF"), content))
     behind = {
         "cut": b"",
         "zeroed": bytes(min(length, len(content) - place)) + content[place + length :],
@@ -74,21 +67,6 @@ def _damaged(content: bytes, damage: str, rng: Generator) -> bytes:
         "lengthened": rng.bytes(length) + content[place:],
     }
     return content[:place] + behind[damage]
-
-
-@cache
-def harmless(format: str, subtype: str | None = None, seconds: float = 0.5, channels: int = 1) -> bytes:
-    """Return a harmless recording: a chord with a little noise, at 22,050 Hz; Opus knows only 24,000."""
-    moments = np.arange(round(RATE * seconds)) / RATE
-    tones = sum(np.sin(2 * np.pi * hertz * moments) for hertz in (140, 330, 905))
-    chord = 0.2 * tones[:, None] + default_rng(0).normal(scale=0.01, size=(len(moments), channels))
-    return _encoded(chord.astype(np.float32), 24_000 if subtype == "OPUS" else RATE, format, subtype)
-
-
-def _encoded(samples: np.ndarray, rate: int, format: str, subtype: str | None) -> bytes:
-    file = io.BytesIO()
-    soundfile.write(file, samples, rate, format=format, subtype=subtype)
-    return file.getvalue()
 
 
 def _chunk(kind: bytes, body: bytes, *, claimed: int | None = None) -> bytes:
@@ -224,7 +202,7 @@ def _flac_frames(rng: Generator) -> bytes:
 
 @cache
 def _flac_bomb_of(rate: int, seconds: int, channels: int) -> bytes:
-    return _encoded(np.full((rate * seconds, channels), 2**13, dtype=np.int16), rate, "FLAC", "PCM_16")
+    return encoded(np.full((rate * seconds, channels), 2**13, dtype=np.int16), rate, "FLAC", "PCM_16")
 
 
 def _flac_bomb(rng: Generator) -> bytes:
@@ -304,6 +282,6 @@ MAKERS: dict[str, Callable[[Generator], bytes]] = {
     "WAV floats": _wav_floats, "WAV noise": _wav_noise, "WAV extensible": _wav_extensible, "WAV cousins": _wav_cousins,
     "FLAC": _flac, "FLAC fields": _flac_fields, "FLAC blocks": _flac_blocks, "FLAC frames": _flac_frames,
     "FLAC bomb": _flac_bomb, "OGG": _ogg, "OGG page headers": _ogg_headers, "OGG page order": _ogg_order,
-    "OGG heads": _ogg_heads, "OGG bytes": _ogg_bytes,
+    "OGG heads": _ogg_heads, "OGG bytes": _ogg_bytes, **hostile_headers.MAKERS,
 }  # fmt: skip
 """What is made -> its maker."""

@@ -7,20 +7,24 @@ import json
 import math
 import resource
 import subprocess
+import time
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from ser.audio.io import MAX_PEAK, MAX_SECONDS, MIN_SECONDS, SILENCE_PEAK, read_sound
+from ser.audio.io import MAX_SECONDS, MIN_SECONDS, SILENCE_PEAK, read_sound
+from ser.audio.levels import MAX_PEAK
 from ser.errors import AudioError
 from tests.command_line import typed, users_environment
 from tests.slow.attacks import limits
-from tests.slow.hostile_sounds import DAMAGES, MAKERS, RATE, harmless, hostile_sound
+from tests.slow.hostile_files import RATE, harmless
+from tests.slow.hostile_sounds import DAMAGES, MAKERS, hostile_sound
 
 REASONS = (
-    "is empty", "it is neither", "no data chunk", "no format before", "samples of format", "holds no WAVE", "cut short",
+    "is empty", "it is no sound file", "ffmpeg", "damaged header", "of encoding",
+    "no data chunk", "no format before", "samples of format", "holds no WAVE", "cut short",
     "has a rate of", "channels; 1 to", "lasts longer than", "lasts ", "not numbers", "times full scale", "is silent",
     "holds no sound", "cannot be read as sound",
 )  # fmt: skip
@@ -49,14 +53,21 @@ def outcome(content: bytes | Path, name: str) -> str:
 
 
 def test_hostile_files_are_sounds_or_refused(times, tmp_path):
-    """Every fourth is read from disk."""
+    """Every fourth is read from disk. With `-s` the figures are shown."""
     counts: Counter[str] = Counter()
+    slowest = (0.0, "")
     for place in range(500 * times):
         file = hostile_sound(6, place)
         name = f"number-{place}{file.suffix}"
         (tmp_path / name).write_bytes(file.content)
+        began = time.monotonic()
         counts[outcome(file.content if place % 4 else tmp_path / name, name)] += 1
+        slowest = max(slowest, (time.monotonic() - began, f"{name}, {file.kind}"))
         (tmp_path / name).unlink()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(
+        f"\n{counts.total()} files: {dict(counts.most_common())}; slowest {slowest}; peak of the process {peak:.0f} MiB"
+    )
     assert len(counts) >= 8
     assert 0 < counts["accepted"] < 0.6 * counts.total()  # else something else is wrong
 
