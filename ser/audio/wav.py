@@ -119,4 +119,5 @@ def _block_form(tag: int, channels: int, rate: int, block: int, samples: int) ->
     if tag == MS_ADPCM:
         extra += struct.pack("<H14h", 7, *_MS_ADPCM_COEFFICIENTS)
     bits = 0 if tag == GSM else 4
-    return struct.pack("<HHIIHHH", tag, channels, rate, rate * block // samples, block, bits, len(extra)) + extra
+    per_second = rate * block // samples % 2**32  # of a rate that is refused later
+    return struct.pack("<HHIIHHH", tag, channels, rate, per_second, block, bits, len(extra)) + extra

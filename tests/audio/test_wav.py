@@ -113,8 +113,8 @@ def test_a_place_is_found_from_either_end_and_none_before_the_beginning():
     assert bytes(buffer[: len(content) - 30]) == content[30:]
 
 
-def block_form(tag, channels, block):
-    return chunk(b"fmt ", struct.pack("<HHIIHHHH", tag, channels, 8_000, 8_000, block, 4, 2, 99))
+def block_form(tag, channels, block, rate=8_000):
+    return chunk(b"fmt ", struct.pack("<HHIIHHHH", tag, channels, rate, 8_000, block, 4, 2, 99))
 
 
 @pytest.mark.parametrize(
@@ -132,6 +132,13 @@ def test_a_block_format_is_made_anew_from_its_own_fields():
     assert file.readinto(memoryview(header)) == 100
     # Four bytes of each channel hold its first sample, half a byte each further one (IMA, "Recommended Practices").
     assert struct.unpack_from("<HHIIHHHH", header, 20) == (0x11, 2, 8_000, 8_000 * 512 // 505, 512, 4, 2, 505)
+
+
+@pytest.mark.parametrize(("tag", "block"), [(2, 16), (0x11, 16), (0x31, 65), (6, 1), (7, 1)])
+def test_any_rate_of_a_header_is_told(tag, block):
+    form = block_form(tag, 1, block, 2**32 - 1)
+    form = form[:22] + struct.pack("<H", 8 if block == 1 else 4) + form[24:]
+    assert read(wav(form, chunk(b"data", bytes(1024)))).rate == 2**32 - 1
 
 
 def test_what_ffmpeg_decodes_is_told():
