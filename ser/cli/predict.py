@@ -10,8 +10,8 @@ import typer
 from ser.audio.folder import expand_folders
 from ser.cli.command import FeatureGroups, Networks, own_parts
 from ser.corpora.progress import track
-from ser.errors import SerError, SettingsError
-from ser.inference.formats import as_csv, as_json, as_table, printable
+from ser.errors import SerError, SettingsError, printable
+from ser.inference.formats import as_csv, as_json, as_table
 from ser.inference.output import check_output
 from ser.inference.pretrained import NO_DEFAULT, default_model
 from ser.inference.results import Failure

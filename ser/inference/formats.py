@@ -3,30 +3,13 @@
 import csv
 import io
 import json
-import re
 from collections.abc import Mapping, Sequence
 
+from ser.errors import printable
 from ser.inference.results import Prediction
 
-_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-"""Control characters, and what stands for bytes of a file's name that are no UTF-8."""
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """What a cell begins with that a spreadsheet program computes."""
-
-
-def printable(text: str) -> str:
-    r"""Return `text` on one line, as any program takes it: control characters and undecodable bytes as `\x0a`, `\xff`.
-
-    >>> printable("two\nlines")
-    'two\\x0alines'
-    """
-    return _UNPRINTABLE.sub(_escaped, text)
-
-
-def _escaped(match: re.Match[str]) -> str:
-    code = ord(match[0])
-    code -= 0xDC00 if 0xDC80 <= code <= 0xDCFF else 0  # a byte of a name, as `os.fsdecode` returns it
-    return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
 
 
 def as_table(predictions: Sequence[Prediction]) -> str:

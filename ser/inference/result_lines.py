@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from ser.inference.formats import csv_cells, csv_header, csv_line, printable
+from ser.errors import printable
+from ser.inference.formats import csv_cells, csv_header, csv_line
 from ser.inference.results import Failure, Prediction
 
 _FINGERPRINT = re.compile("sha256:[0-9a-f]{16}")
@@ -63,7 +64,7 @@ def key_of(path: str | Path) -> str:
         whole = str(path.parent.resolve() / path.name)
     except (OSError, RuntimeError, ValueError):  # a circle of links; a NUL
         whole = str(path.absolute())
-    ambiguous = printable(whole) != whole or r"\x" in whole or r"\u" in whole
+    ambiguous = printable(whole) != whole or any(escape in whole for escape in (r"\x", r"\u", r"\U"))
     return printable(whole.replace("\\", "\\\\")) if ambiguous else whole
 
 

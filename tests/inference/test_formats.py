@@ -5,7 +5,8 @@ import json
 import pandas as pd
 import pytest
 
-from ser.inference.formats import as_csv, as_json, as_table, csv_line, printable, timeline
+from ser.errors import printable
+from ser.inference.formats import as_csv, as_json, as_table, csv_line, timeline
 from tests.inference.predictions import CLASSES, silent, spoken, utterance
 
 BOTH = (utterance(0.0, 2.1, 0.875), utterance(2.6, 4.0, 0.25))
