@@ -142,8 +142,8 @@ def _shared_capacity() -> Capacity:
 
 def _uploaded_files() -> list[Upload]:
     files = st.file_uploader(
-        f"WAV, FLAC, OGG or MP3, one or many (up to {MAX_FILES}, {MAX_BYTES_OF_VISITOR // 2**20} MB in all): at most "
-        f"{MAX_BYTES // 2**20} MB and {MAX_SECONDS / 60:.0f} minutes each",
+        f"WAV, MP3, M4A and most others, one or many (up to {MAX_FILES}, {MAX_BYTES_OF_VISITOR // 2**20} MB in all): "
+        f"at most {MAX_BYTES // 2**20} MB and {MAX_SECONDS / 60:.0f} minutes each",
         type=[suffix.removeprefix(".") for suffix in SUFFIXES],
         accept_multiple_files=True,
         max_upload_size=MAX_BYTES // 2**20,

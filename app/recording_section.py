@@ -13,7 +13,12 @@ from app.table import column_formats, segments_table
 from ser.inference.results import NO_SPEECH, NOT_ENOUGH_SPEECH, Prediction
 from ser.models.metadata import ModelMetadata
 
-_MIME = {".wav": "audio/wav", ".flac": "audio/flac", ".ogg": "audio/ogg", ".mp3": "audio/mpeg"}
+_MIME = {
+    **dict.fromkeys((".ogg", ".oga", ".opus"), "audio/ogg"),
+    **dict.fromkeys((".m4a", ".mp4"), "audio/mp4"),
+    **{".wav": "audio/wav", ".flac": "audio/flac", ".mp3": "audio/mpeg", ".aac": "audio/aac", ".webm": "audio/webm"},
+}
+"""Of what browsers play."""
 _MAX_LISTED = 8
 _WITHOUT_SPEECH = {
     NO_SPEECH: "So there is no emotion to predict. Was the microphone muted, or far away?",

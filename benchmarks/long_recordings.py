@@ -2,8 +2,8 @@
 
     python benchmarks/long_recordings.py [--root FOLDER] [--model ser-ravdess] [--count 60]
 
-It needs RAVDESS: --root, or RAVDESS_ROOT. The clips are spread over speakers and emotions; noise of -60 dBFS lies over
-clip and pause. The model may have been trained on the clips: what counts is that the pause changes nothing.
+It needs RAVDESS: --root, or RAVDESS_ROOT. The clips are spread over speakers and emotions. The model may have been
+trained on them: what counts is that the pause changes nothing. Noise over a clip, too, is a matter of the network.
 """
 
 from collections import defaultdict
@@ -41,14 +41,18 @@ def noise(n_samples: int, rng: np.random.Generator, *, pink: bool) -> NDArray[np
 
 
 def with_pause(
-    waveform: NDArray[np.float32], rate: int, seconds: float, rng: np.random.Generator, *, pink: bool
+    waveform: NDArray[np.float32], rate: int, seconds: float, rng: np.random.Generator, *, pink: bool, everywhere: bool
 ) -> NDArray[np.float32]:
-    """Return a recording in a room, with a pause after it."""
-    longer = np.pad(waveform, (0, round(seconds * rate)))
-    return longer + noise(len(longer), rng, pink=pink)
+    """Return a recording with a pause of noise after it, or with the noise over both."""
+    n_silent = round(seconds * rate)
+    longer = np.pad(waveform, (0, n_silent))
+    first = 0 if everywhere else len(waveform)
+    if len(longer) > first:
+        longer[first:] += noise(len(longer) - first, rng, pink=pink)
+    return longer
 
 
-def right_by_pause(predictor: Predictor, clips: Sequence[Recording], *, pink: bool) -> list[int]:
+def right_by_pause(predictor: Predictor, clips: Sequence[Recording], *, pink: bool, everywhere: bool) -> list[int]:
     """Return how many predictions are right after each of `PAUSES`."""
     rate = predictor.metadata.features.sample_rate
     counts = [0] * len(PAUSES)
@@ -56,7 +60,7 @@ def right_by_pause(predictor: Predictor, clips: Sequence[Recording], *, pink: bo
         waveform = read_sound(clip.path, sample_rate=rate).waveform
         for column, seconds in enumerate(PAUSES):
             rng = np.random.default_rng((_SEED, place, seconds))
-            changed = with_pause(waveform, rate, seconds, rng, pink=pink)
+            changed = with_pause(waveform, rate, seconds, rng, pink=pink, everywhere=everywhere)
             counts[column] += predictor.predict((changed, rate)).emotion == clip.name.emotion
     return counts
 
@@ -105,10 +109,14 @@ def main() -> None:
     predictor = Predictor.load(options.model)
     recordings = of_channel(find_recordings(options.root), "speech")
     clips = recognised(predictor, recordings, options.count)
-    pauses = " ".join(f"{seconds} s" for seconds in PAUSES)
-    print(f"{len(clips)} clips of RAVDESS that are recognised, right in a room and after a pause of {pauses}")
-    for name, pink in (("white", False), ("pink", True)):
-        print(f"  {name} noise at {ROOM_DB:.0f} dBFS", *right_by_pause(predictor, clips, pink=pink))
+    print(f"{len(clips)} clips of RAVDESS that are recognised; right after a pause of so many seconds:")
+    print(
+        "| noise of -60 dBFS | " + " | ".join(f"{seconds} s" for seconds in PAUSES) + " |\n|---|" + "---|" * len(PAUSES)
+    )
+    for everywhere, where in ((False, "in the pause"), (True, "over clip and pause")):
+        for name, pink in (("white", False), ("pink", True)):
+            counts = right_by_pause(predictor, clips, pink=pink, everywhere=everywhere)
+            print(f"| {name}, {where} | " + " | ".join(map(str, counts)) + " |")
     print(f"same emotion with an offset of {OFFSET}: {right_with_offset(predictor, clips)} of {len(clips)}")
     for name, (right, n_all) in measure_joined(predictor, joined_clips(recordings)).items():
         print(f"{name}: {right} of {n_all} ({right / n_all:.1%})")

@@ -49,8 +49,8 @@ class Predictor:
     >>> predictor = Predictor.load("ser-ravdess")
     >>> hum = 0.1 * np.sin(2 * np.pi * 220 * np.arange(32_000) / 16_000)
     >>> prediction = predictor.predict((hum, 16_000))  # or "voice.wav", or the bytes of a file
-    >>> prediction.emotion in predictor.class_names, len(prediction.top(3)), prediction.duration
-    (True, 3, 2.0)
+    >>> prediction.status, prediction.emotion, prediction.duration  # a hum is no voice, and has no emotion
+    ('no speech found', None, 2.0)
     """
 
     def __init__(self, scorer: Scorer, metadata: ModelMetadata, *, fingerprint: str | None = None) -> None:
@@ -116,9 +116,9 @@ class Predictor:
 
         Parameters
         ----------
-        source : the path of a sound file (WAV, FLAC, OGG, MP3), its bytes, a file opened as binary, or (samples, rate):
-            an array [samples], [samples, channels] or [channels, samples], floats of full scale 1.0, or int8, int16,
-            int32 or uint8; and Hz.
+        source : the path of a sound file (`ser.audio.formats.NAMES`), its bytes, a file opened as binary, or (samples,
+            rate): an array [samples], [samples, channels] or [channels, samples], floats of full scale 1.0, or int8,
+            int16, int32 or uint8; and Hz.
         name : becomes `source` of the prediction; the path, where there is one, by default.
 
         Raises
@@ -162,8 +162,8 @@ class Predictor:
         >>> from ser import Failure, Predictor
         >>> hum = 0.1 * np.sin(2 * np.pi * 220 * np.arange(32_000) / 16_000)
         >>> for result in Predictor.load("ser-ravdess").predict_many([(hum, 16_000), "missing.wav"]):
-        ...     print(result.reason if isinstance(result, Failure) else result.duration)
-        2.0
+        ...     print(result.reason if isinstance(result, Failure) else result.status)
+        no speech found
         missing.wav: there is no such file.
         """
         if isinstance(sources, (str, bytes, Path)):
