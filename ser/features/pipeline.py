@@ -27,7 +27,8 @@ class ModelInput:
     start, end : seconds into the recording.
     speech : seconds of speech between them.
     features : float32 [features, length], not normalised, at most `max_length` frames.
-    offset : seconds into the recording at which the first frame lies; `start`, or later where silence was trimmed.
+    offset : seconds into the recording at which the first frame lies; `start` to a frame, or later where silence
+        was trimmed.
     """
 
     start: float
@@ -95,7 +96,9 @@ def features_of_sound(sound: Sound, settings: FeatureSettings) -> LoadedRecordin
 
 
 def _input_of(utterance: Utterance, waveform: NDArray[np.float32], settings: FeatureSettings) -> ModelInput:
-    first, last = (round(moment * settings.sample_rate) for moment in (utterance.start, utterance.end))
+    # At the beginning of a frame: then a pause after a clip leaves its frames, and so its prediction, what they were.
+    first = round(utterance.start * settings.sample_rate) // settings.hop_length * settings.hop_length
+    last = round(utterance.end * settings.sample_rate)
     kept, start = preprocess(waveform[first:last], settings)
     return ModelInput(
         start=utterance.start,

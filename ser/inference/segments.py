@@ -20,7 +20,7 @@ class Segment:
     speech : seconds of speech between them.
     probabilities : float32 [classes], not negative, summing to 1.
     attention : float32 [weights], summing to 1, evenly over `max_length` frames from `offset` on.
-    offset : seconds from the beginning of the recording; `start`, or later where silence was trimmed.
+    offset : seconds from the beginning of the recording; `start` to a frame, or later where silence was trimmed.
     """
 
     start: float

@@ -261,7 +261,7 @@ def test_a_long_recording_is_predicted_by_its_utterances(predictor, voice):
     assert len(prediction.segments) == len(words)
     centred = joined - np.float32(joined.mean(dtype=np.float64))
     for segment in prediction.segments:
-        first, last = round(segment.start * 22050), round(segment.end * 22050)
+        first, last = round(segment.offset * 22050), round(segment.end * 22050)
         features, length = network_input(centred[first:last], predictor.metadata.features)
         expected, _ = predictor.scorer(features[None], np.array([length]))
         np.testing.assert_allclose(segment.probabilities, expected[0], rtol=0, atol=1e-6)
