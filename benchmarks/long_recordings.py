@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from recordings import parser_of, spread
 
 from ser.audio.io import read_sound
-from ser.corpora.manifest import Recording, find_recordings
+from ser.corpora.manifest import Recording
+from ser.corpora.reading import find_recordings
 from ser.corpora.selection import of_channel
 from ser.inference.predictor import Predictor
 
@@ -28,7 +29,7 @@ _SEED = 0
 def recognised(predictor: Predictor, recordings: Sequence[Recording], count: int) -> list[Recording]:
     """Return `count` recordings that are predicted rightly, spread over the corpus."""
     candidates = spread(recordings, 2 * count)
-    right = [one for one in candidates if predictor.predict(one.path).emotion == one.name.emotion]
+    right = [one for one in candidates if predictor.predict(one.path).emotion == one.emotion]
     return spread(right, count)
 
 
@@ -61,7 +62,7 @@ def right_by_pause(predictor: Predictor, clips: Sequence[Recording], *, pink: bo
         for column, seconds in enumerate(PAUSES):
             rng = np.random.default_rng((_SEED, place, seconds))
             changed = with_pause(waveform, rate, seconds, rng, pink=pink, everywhere=everywhere)
-            counts[column] += predictor.predict((changed, rate)).emotion == clip.name.emotion
+            counts[column] += predictor.predict((changed, rate)).emotion == clip.emotion
     return counts
 
 
@@ -80,7 +81,7 @@ def joined_clips(recordings: Sequence[Recording]) -> list[list[Recording]]:
     """Return up to `N_JOINED` lists of the clips of one speaker and one emotion, spread over both."""
     by_both: defaultdict[tuple[int, str], list[Recording]] = defaultdict(list)
     for one in recordings:
-        by_both[one.name.actor, one.name.emotion].append(one)
+        by_both[one.speaker, one.emotion].append(one)
     return spread(list(by_both.values()), N_JOINED)
 
 
@@ -89,7 +90,7 @@ def measure_joined(predictor: Predictor, groups: Sequence[Sequence[Recording]]) 
     rate = predictor.metadata.features.sample_rate
     alone, utterances, overall = [], [], []
     for group in groups:
-        emotion = group[0].name.emotion
+        emotion = group[0].emotion
         waveforms = [read_sound(clip.path, sample_rate=rate).waveform for clip in group]
         alone += [predictor.predict((waveform, rate)).emotion == emotion for waveform in waveforms]
         joined = predictor.predict((np.concatenate(waveforms), rate))

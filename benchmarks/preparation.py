@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from recordings import corpus_in, one_thread, parser_of, spread
 
-from ser.corpora.manifest import find_recordings
+from ser.corpora.reading import find_recordings
 from ser.features.settings import FeatureSettings, rows_of
 
 SEED = 42
@@ -48,7 +48,7 @@ work, folder = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")), Path(s
 
 def samples(part, copy=0):
     paths = map(Path, work[part])
-    return [Sample(recording=Recording(path=path, name=parse_stem(path.stem)), copy=copy) for path in paths]
+    return [Sample(recording=parse_stem(path.stem).recording(path), copy=copy) for path in paths]
 
 recipe = Recipe(features=FeatureSettings(), augment=AugmentSettings(), augment_seed=work["seed"])
 everything = [*samples("train"), *samples("train", 1), *samples("validation")]

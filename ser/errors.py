@@ -16,7 +16,7 @@ class AudioError(SerError):
 
 
 class CorpusError(SerError):
-    """A corpus that is missing, empty, or not laid out and named as RAVDESS is."""
+    """A corpus that is missing, empty, or not laid out, named or listed as it should be."""
 
 
 class DownloadError(SerError):

@@ -18,8 +18,8 @@ import torch
 from filelock import FileLock
 
 from ser.audio.io import read_sound
-from ser.corpora.manifest import Recording
-from ser.corpora.ravdess import CHANNELS, EMOTIONS, RecordingName, expected_names
+from ser.corpora.manifest import CHANNELS
+from ser.corpora.ravdess import EMOTIONS, RecordingName, expected_names
 from ser.corpora.synthetic import SyntheticSettings, synthesize, write_synthetic_corpus
 from ser.features.extract import fit_length
 from ser.features.pipeline import network_input
@@ -61,7 +61,7 @@ def ravdess_root():
 def ravdess_recordings():
     """All 2,452 recordings of RAVDESS by name, sorted; the files are not there."""
     names = sorted((name for channel in CHANNELS for name in expected_names(channel)), key=lambda name: name.stem)
-    return [Recording(path=Path(f"{name.stem}.wav"), name=name) for name in names]
+    return [name.recording(Path(f"{name.stem}.wav")) for name in names]
 
 
 @pytest.fixture(scope="session")
@@ -126,7 +126,7 @@ def scored_cross_validation(tiny_metadata, tmp_path_factory):
     """
     from omegaconf import OmegaConf
 
-    from ser.corpora.manifest import find_recordings
+    from ser.corpora.reading import find_recordings
     from ser.data.files import write_text_atomically
     from ser.evaluation.cross_validation.report import write_results
     from ser.evaluation.cross_validation.summary import summarise
@@ -163,13 +163,13 @@ def scored_cross_validation(tiny_metadata, tmp_path_factory):
         recogniser.normalisation.mean.fill_(-40)
         recogniser.normalisation.scale.fill_(20)
         write_checkpoint(recogniser, metadata, run.folder / "checkpoints" / "best.ckpt")
-        actors = run.settings.data.fold_actors
-        for part, of_part in (("validation", actors.validation), ("test", actors.test)):
-            chosen = [recording for recording in recordings if recording.name.actor in of_part]
+        fold = run.settings.data.named_fold
+        for part, of_part in (("validation", fold.validation), ("test", fold.test)):
+            chosen = [recording for recording in recordings if recording.speaker in of_part]
             waveforms = [read_sound(each.path, sample_rate=22050).waveform for each in chosen]
             inputs = [network_input(waveform, metadata.features) for waveform in waveforms]
             probabilities = Predictor.load(run.folder).score(*map(np.stack, zip(*inputs, strict=True)))
-            table = prediction_table([each.name for each in chosen], probabilities, EMOTIONS)
+            table = prediction_table(chosen, probabilities, EMOTIONS)
             write_text_atomically(run.predictions(part), format_predictions(table))
     write_results(summarise(describe_cross_validation(settings, runs[0], folder=folder)), folder)
     return folder

@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
 
 from ser.corpora.archive import unpack
-from ser.corpora.ravdess import CHANNELS
+from ser.corpora.manifest import CHANNELS
 from ser.errors import DownloadError, SettingsError
 from ser.features.validation import suggestion
 

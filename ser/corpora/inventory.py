@@ -4,8 +4,9 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from ser.corpora.manifest import find_files, same_content
-from ser.corpora.ravdess import CHANNELS, EMOTIONS, N_ACTORS, expected_names
+from ser.corpora.manifest import CHANNELS, same_content
+from ser.corpora.ravdess import EMOTIONS, N_ACTORS, expected_names, parse_stem
+from ser.corpora.reading import find_reader
 
 _LISTED = 5
 
@@ -20,8 +21,8 @@ def take_inventory(root: Path) -> tuple[str, bool]:
     ------
     CorpusError : `root` is not a folder.
     """
-    found = find_files(root)
-    names = [recording.name for recording in found.recordings]
+    found = find_reader("ravdess").find(root)
+    names = [name for recording in found.recordings if (name := parse_stem(recording.id))]
     expected = [name for channel in CHANNELS for name in expected_names(channel)]
     missing = sorted(set(expected) - set(names))
     equal = same_content(recording.path for recording in found.recordings)

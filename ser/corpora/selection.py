@@ -1,18 +1,18 @@
 """The group `data` of the settings: which recordings a run is trained, validated and tested on."""
 
 import dataclasses
-import hashlib
-import json
-from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
+import logging
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from ser.corpora.manifest import ROOT_VARIABLE, Recording, corpus_root, find_files, find_recordings
-from ser.corpora.ravdess import CHANNELS, EMOTIONS, RecordingName
-from ser.corpora.splits import FOLDS, Fold, Split, random_split, speaker_split
-from ser.corpora.synthetic import SyntheticSettings, write_synthetic_corpus
+from ser.corpora.manifest import CHANNELS, Recording
+from ser.corpora.ravdess import EMOTIONS, N_ACTORS, speaker_of
+from ser.corpora.reading import MANIFEST, SYNTHETIC, classes_of, corpus_names
+from ser.corpora.splits import FOLDS, Fold, Split, fold_of_speakers, official_split, random_split, speaker_split
+from ser.corpora.synthetic import SyntheticSettings
 from ser.errors import CorpusError, SettingsError
 from ser.features.validation import (
     FractionBelowOne,
@@ -20,32 +20,41 @@ from ser.features.validation import (
     ListOf,
     Natural,
     Positive,
-    as_plain,
     settings_dataclass,
     suggestion,
 )
 
+log = logging.getLogger(__name__)
+
 Channel = Literal["both", "speech", "song"]
+N_FOLDS = 5
+"""Folds by speakers where no setting says how many."""
 
 
 @settings_dataclass
 class DataSettings:
-    """The group `data`; every key is explained in `conf/data/ravdess.yaml`."""
+    """The group `data`; every key is explained in `conf/data/ravdess.yaml`.
 
-    corpus: Literal["ravdess", "synthetic"] = "ravdess"
+    `classes` of None are those that the corpus turns out to have, see `class_order`.
+    """
+
+    corpus: str = "ravdess"
     reader: Any = None
     root: str | None = None
+    manifest: str | None = None
     download: bool = True
     channel: Channel = "both"
     score_channel: Channel | None = None
-    classes: Annotated[ListOf[str], Field(min_length=2)] = EMOTIONS
-    split: Literal["random", "speaker", "all"] = "random"
+    classes: Annotated[ListOf[str], Field(min_length=2)] | None = None
+    label_map: dict[str, str | None] = dataclasses.field(default_factory=dict)
+    split: Literal["random", "speaker", "official", "all"] = "random"
     split_seed: Natural = 42
     test_size: InnerFraction = 0.2
     val_size: FractionBelowOne = 0.0
     fold: int | str | None = None
-    validation_actors: ListOf[int] = ()
-    test_actors: ListOf[int] = ()
+    n_folds: Annotated[int, Field(ge=2)] | None = None
+    validation_speakers: ListOf[int | str] = ()
+    test_speakers: ListOf[int | str] = ()
     augment_count: Natural = 1
     oversample: dict[str, Natural] = dataclasses.field(default_factory=dict)
     augment_seed: int = 42
@@ -54,40 +63,87 @@ class DataSettings:
     synthetic: SyntheticSettings = dataclasses.field(default_factory=SyntheticSettings)
 
     def __post_init__(self) -> None:
+        if self.corpus not in corpus_names():
+            raise SettingsError(f"corpus is {self.corpus!r}; {suggestion(self.corpus, corpus_names())}.")
         if self.reader is not None and self.root is None:
             raise SettingsError("root is needed with data.reader: the folder of your own corpus.")
+        is_table = self.corpus == MANIFEST and self.reader is None
+        if is_table != (self.manifest is not None):
+            needed = "is needed with data.corpus=manifest: the table of your recordings"
+            raise SettingsError(f"manifest {needed if is_table else 'is for data=manifest alone; leave it out'}.")
+        self._settle_classes()
+        if self.split == "speaker":
+            self._check_fold()
+        elif self.fold is not None or self.n_folds or self.validation_speakers or self.test_speakers:
+            raise SettingsError(f"split is {self.split!r}, which has no folds or speakers; set data.split=speaker too.")
+
+    def _settle_classes(self) -> None:
+        known = None
+        if self.reader is None and (of_corpus := classes_of(self.corpus)):
+            known = class_order(name for label in of_corpus if (name := self.label_map.get(label, label)))
         for key in ("classes", "oversample"):
-            for emotion in getattr(self, key):
-                if emotion not in EMOTIONS:
-                    raise SettingsError(f"{key} has {emotion!r}; {suggestion(emotion, EMOTIONS)}.")
+            for emotion in getattr(self, key) or ():
+                if known and emotion not in known:
+                    raise SettingsError(f"{key} has {emotion!r}; {suggestion(emotion, known)}.")
+        if self.classes is None:
+            object.__setattr__(self, "classes", known)
+            return
         if len(set(self.classes)) < len(self.classes):
             raise SettingsError(f"classes names one twice: {', '.join(self.classes)}.")
-        # RAVDESS order, whatever order they were named in: nothing sorts the classes again after this.
-        object.__setattr__(self, "classes", tuple(e for e in EMOTIONS if e in self.classes))
-        if self.split == "speaker":
-            _ = self.fold_actors  # refuses what is no fold
-        elif self.fold is not None or self.validation_actors or self.test_actors:
-            raise SettingsError(f"split is {self.split!r}, which has no folds or actors; set data.split=speaker too.")
+        # In one order, whatever order they were named in: nothing sorts the classes again after this.
+        object.__setattr__(self, "classes", class_order(self.classes))
+
+    def _check_fold(self) -> None:
+        by_name = bool(self.validation_speakers or self.test_speakers)
+        if (self.fold is None) == (not by_name):
+            raise SettingsError(
+                "fold is needed with data.split=speaker (a number from 0 on, or a name such as 'emobox_3'), or else "
+                "data.validation_speakers and data.test_speakers; not both."
+            )
+        fold = self.named_fold  # refuses what is no fold
+        if fold is None and not 0 <= int(self.fold or 0) < self.number_of_folds:
+            last = self.number_of_folds - 1
+            raise SettingsError(f"fold is {self.fold!r}; with data.n_folds={last + 1} there are folds 0 to {last}.")
+        if fold is not None and self.has_actors:
+            unseen, actors = {*fold.validation, *fold.test}, {speaker_of(n) for n in range(1, N_ACTORS + 1)}
+            if unknown := sorted(unseen - actors):
+                raise SettingsError(f"fold has actors {', '.join(unknown)}; RAVDESS has 1 to {N_ACTORS}.")
+            if unseen == actors:
+                raise SettingsError("fold holds out all actors; leave some to train on.")
 
     @property
-    def fold_actors(self) -> Fold:
-        """The validation and test actors that `fold`, or the two lists of actors, name.
+    def has_actors(self) -> bool:
+        """Whether the speakers are RAVDESS's actors, who have numbers."""
+        return self.reader is None and self.corpus in ("ravdess", SYNTHETIC)
+
+    @property
+    def number_of_folds(self) -> int:
+        return self.n_folds or N_FOLDS
+
+    @property
+    def named_fold(self) -> Fold | None:
+        """The speakers that a fold by name, or the two lists of speakers, hold out; None: the recordings decide.
 
         Raises
         ------
-        SettingsError : there is no such fold, or both ways or neither way of naming actors is used; as `Fold` raises.
+        SettingsError : there is no such fold, or as `Fold` raises.
         """
-        if (self.fold is None) == (not self.validation_actors and not self.test_actors):
-            raise SettingsError(
-                "fold is needed with data.split=speaker (0 to 4, or a name such as 'emobox_3'), or else "
-                "data.validation_actors and data.test_actors; not both."
-            )
         if self.fold is None:
-            return Fold(validation=self.validation_actors, test=self.test_actors)
-        name = f"subject_wise_{self.fold}" if isinstance(self.fold, int) else self.fold
+            lists = ((self._speaker(one) for one in part) for part in (self.validation_speakers, self.test_speakers))
+            validation, test = map(tuple, lists)
+            return Fold(validation=validation, test=test)
+        if isinstance(self.fold, int):
+            if self.n_folds or not self.has_actors:
+                return None
+            name = f"subject_wise_{self.fold}"
+        else:
+            name = self.fold
         if name not in FOLDS:
             raise SettingsError(f"fold is {self.fold!r}; {suggestion(name, FOLDS)}.")
         return FOLDS[name]
+
+    def _speaker(self, name: int | str) -> str:
+        return speaker_of(name) if isinstance(name, int) and self.has_actors else str(name)
 
     @property
     def scored_channel(self) -> Channel:
@@ -98,47 +154,35 @@ class DataSettings:
         """The channels that are trained on or scored, of "speech" and "song"."""
         return tuple(channel for channel in CHANNELS if {channel, "both"} & {self.channel, self.scored_channel})
 
-    def describe_split(self, *, keeps_last: bool = False) -> str:
-        """Return one sentence on the protocol: the split, and what chooses the checkpoint. It stands above every score.
 
-        Parameters
-        ----------
-        keeps_last : whether the run keeps its last epoch, so that no recordings choose the checkpoint.
-        """
-        channels = {"both": "speech and song", "speech": "speech", "song": "song"}
-        scored = channels[self.scored_channel]
-        if self.split == "all":
-            return (
-                f"Trained on every recording of the corpus ({channels[self.channel]}). Scores on {scored} of the "
-                "corpus itself are of seen recordings, and say nothing of unseen speakers."
-            )
-        if self.split == "speaker":
-            fold = self.fold_actors
-            validation, test = (", ".join(map(str, sorted(actors))) for actors in (fold.validation, fold.test))
-            unseen = f"Speaker-independent, {scored}: test actors {test} are unseen in training"
-            if keeps_last:
-                return f"{unseen}; so are validation actors {validation}; the last epoch was kept."
-            return f"{unseen}; the checkpoint was chosen on validation actors {validation}."
-        if self.val_size:
-            how = "the last epoch was kept, validated on" if keeps_last else "the checkpoint was chosen on"
-            chosen = f"{how} {self.val_size:.0%} of the training part"
-        elif keeps_last:
-            chosen = "all other recordings were trained on, and the last epoch was kept"
-        else:
-            chosen = (
-                "the checkpoint was chosen on these same recordings, as in the reference implementation; expect lower "
-                "scores on unseen speakers"
-            )
-        return (
-            f"Speaker-dependent, {scored}: random split, {self.test_size:.0%} of the recordings are held out (seed "
-            f"{self.split_seed}), every test speaker is seen in training; {chosen}."
-        )
+def class_order(labels: Iterable[str]) -> tuple[str, ...]:
+    """Return the names of classes, each once: those of RAVDESS in its order, then all others sorted.
+
+    >>> class_order(["sad", "neutral", "bored", "amused", "sad"])
+    ('neutral', 'sad', 'amused', 'bored')
+    """
+    found = set(labels)
+    return (*(emotion for emotion in EMOTIONS if emotion in found), *sorted(found - set(EMOTIONS)))
+
+
+def classes_found(recordings: Iterable[Recording], settings: DataSettings) -> tuple[str, ...]:
+    """Return the classes of recordings of the channels that are trained on, in `class_order`.
+
+    Raises
+    ------
+    CorpusError : there are fewer than two.
+    """
+    classes = class_order(r.emotion for r in recordings if r.channel in settings.channels)
+    if len(classes) < 2:
+        found = f"the one label {classes[0]!r}" if classes else "no recording in the chosen channel"
+        raise CorpusError(f"The corpus has {found}, but a model tells two classes or more apart; see data.channel.")
+    return classes
 
 
 def select(recordings: Sequence[Recording], settings: DataSettings) -> Split:
     """Split the recordings of the chosen classes; train on `channel`, validate and test on `scored_channel`.
 
-    Both channels of a validation or test actor stay out of the training part. The random split is the same whichever
+    Both channels of a validation or test speaker stay out of the training part. The random split is the same whichever
     channel is scored.
 
     Raises
@@ -146,14 +190,21 @@ def select(recordings: Sequence[Recording], settings: DataSettings) -> Split:
     CorpusError : nothing is left of the corpus in the chosen classes and channels.
     SettingsError : as the splits raise.
     """
-    wanted = settings.channels
-    pool = [r for r in recordings if r.name.channel in wanted and r.name.emotion in settings.classes]
+    wanted, classes = settings.channels, settings.classes or classes_found(recordings, settings)
+    pool = [r for r in recordings if r.channel in wanted and r.emotion in classes]
     if not pool:
         raise CorpusError(f"The corpus holds no recording of {'/'.join(sorted(wanted))} in data.classes.")
+    if others := Counter(r.emotion for r in recordings if r.emotion not in classes):
+        log.info("Left out, not of data.classes: %s", ", ".join(f"{label} ({n})" for label, n in others.items()))
     if settings.split == "all":
         split = Split(train=tuple(pool), validation=(), test=())
+    elif settings.split == "official":
+        split = official_split(pool)
     elif settings.split == "speaker":
-        split = speaker_split(pool, settings.fold_actors)
+        fold = settings.named_fold or fold_of_speakers(
+            pool, n_folds=settings.number_of_folds, fold=int(settings.fold or 0), seed=settings.split_seed
+        )
+        split = speaker_split(pool, fold)
     else:
         split = random_split(pool, seed=settings.split_seed, test_size=settings.test_size, val_size=settings.val_size)
 
@@ -172,74 +223,9 @@ def select(recordings: Sequence[Recording], settings: DataSettings) -> Split:
 
 def augmented_copies(recording: Recording, settings: DataSettings) -> int:
     """Return the number of augmented copies of a training recording."""
-    return settings.augment_count + settings.oversample.get(recording.name.emotion, 0)
-
-
-def locate_corpus(settings: DataSettings, *, data_dir: Path) -> Path:
-    """Return the folder of the corpus; write the synthetic one or download RAVDESS where the settings say so.
-
-    Parameters
-    ----------
-    data_dir : the folder of corpora that no setting names: `ravdess` and `synthetic-<digest>` below it.
-
-    Raises
-    ------
-    CorpusError, DownloadError : the corpus is not there and cannot be had.
-    """
-    if settings.reader is not None:
-        root, _ = corpus_root(settings.root, default=data_dir)
-        if not root.is_dir():
-            raise CorpusError(f"data.root is {settings.root!r}, but should be the folder that data.reader reads.")
-        return root
-    if settings.corpus == "synthetic":
-        digest = hashlib.sha256(json.dumps(as_plain(settings.synthetic)).encode()).hexdigest()[:8]
-        root = Path(settings.root) if settings.root else data_dir / f"synthetic-{digest}"
-        return write_synthetic_corpus(root, settings.synthetic)
-    root, named = corpus_root(settings.root, default=data_dir / "ravdess")
-    if named or not settings.download:
-        if not root.is_dir():
-            raise CorpusError(
-                f"{root} is not a folder; set data.root or {ROOT_VARIABLE} to the folder that holds RAVDESS, or leave "
-                "both unset, and data.download=true, to download it."
-            )
-        return root
-    present = {r.name.channel for r in find_files(root).recordings} if root.is_dir() else set()
-    # By channel: a download that was killed between its two archives has left one of them.
-    if missing := tuple(channel for channel in settings.channels if channel not in present):
-        from ser.corpora.download import download_corpus  # an HTTP client, which hardly any run needs
-
-        download_corpus(root, channels=missing)
-    return root
-
-
-def recordings_in(root: Path, reader: Callable[[Path], Iterable[Recording]] | None = None) -> list[Recording]:
-    """Return the recordings below `root`: files with RAVDESS names, or what a reader of one's own finds.
-
-    Raises
-    ------
-    CorpusError : there is none; or a reader returns something else than recordings of our emotions and channels, each
-        with a name of its own.
-    """
-    if reader is None:
-        return find_recordings(root)
-    found = reader(root)
-    if not isinstance(found, Iterable):
-        raise CorpusError(f"data.reader returned {found!r}, but should return recordings, or yield them.")
-    recordings, names = list(found), set[RecordingName]()
-    for one in recordings:
-        if not isinstance(one, Recording):
-            raise CorpusError(f"data.reader returned {one!r}, but should return ser.corpora.manifest.Recording alone.")
-        for field, known in (("emotion", EMOTIONS), ("channel", CHANNELS)):
-            if (value := getattr(one.name, field)) not in known:
-                raise CorpusError(f"{one.path} has {field} {value!r} by data.reader; {suggestion(str(value), known)}.")
-        if one.name in names:
-            raise CorpusError(f"{one.path} has the same name by data.reader as another file: number its repetition.")
-        names.add(one.name)
-    if not recordings:
-        raise CorpusError(f"{root} holds no recording by data.reader.")
-    return recordings
+    return settings.augment_count + settings.oversample.get(recording.emotion, 0)
 
 
 def of_channel(recordings: Iterable[Recording], channel: Channel) -> tuple[Recording, ...]:
     """Return those of `recordings` that are of the channel; all of them for "both"."""
-    return tuple(recording for recording in recordings if channel in ("both", recording.name.channel))
+    return tuple(recording for recording in recordings if channel in ("both", recording.channel))

@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 from pydantic import Field
 from scipy.signal import lfilter, sosfilt
 
+from ser.corpora.manifest import CHANNELS
 from ser.corpora.progress import track
-from ser.corpora.ravdess import CHANNEL_FOLDERS, CHANNELS, N_ACTORS, RecordingName, expected_names
+from ser.corpora.ravdess import CHANNEL_FOLDERS, N_ACTORS, RecordingName, expected_names
 from ser.errors import CorpusError
 from ser.features.validation import ListOf, Natural, as_plain, settings_dataclass
 

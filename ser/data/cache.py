@@ -21,10 +21,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ser.audio.io import read_sound
 from ser.augment.waveform import AugmentSettings, augment, recording_rng
 from ser.corpora.manifest import Recording, content_digest
 from ser.corpora.progress import track
+from ser.corpora.sound import read_recording
 from ser.data.files import replace_when_complete
 from ser.data.fingerprint import fingerprint
 from ser.data.workers import core_count, map_in_workers
@@ -80,13 +80,13 @@ class Prepared:
     samples : those that could be read, in the order asked for.
     features : float32 [samples, features, max_length], not normalised.
     lengths : int64 [samples], frames of each sample before the padding, at most `max_length`.
-    failures : path -> why it could not be read.
+    failures : recording -> why it could not be read.
     """
 
     samples: tuple[Sample, ...]
     features: NDArray[np.float32]
     lengths: NDArray[np.int64]
-    failures: Mapping[Path, str]
+    failures: Mapping[Recording, str]
 
 
 def prepare(samples: Sequence[Sample], recipe: Recipe, *, cache_dir: Path, workers: int = 0) -> Prepared:
@@ -114,18 +114,18 @@ def prepare(samples: Sequence[Sample], recipe: Recipe, *, cache_dir: Path, worke
         lengths[row] = _read_into(matrix[row], paths[row])
         if not lengths[row]:
             reason = f"its features could not be read back from {paths[row]}; is the disk full?"
-            failures.setdefault(samples[row].recording.path, reason)
-    kept = [row for row, sample in enumerate(samples) if sample.recording.path not in failures]
+            failures.setdefault(samples[row].recording, reason)
+    kept = [row for row, sample in enumerate(samples) if sample.recording not in failures]
     log.info("%d samples, the features of %d from the cache", len(kept), len(samples) - len(missing))
     if not kept:
-        path, reason = next(iter(failures.items()))
-        raise AudioError(f"None of {len(failures)} recordings could be read; the first was {path}: {reason}")
+        first, reason = next(iter(failures.items()))
+        raise AudioError(f"None of {len(failures)} recordings could be read; the first was {first.path}: {reason}")
     if len(kept) < len(samples):
         matrix, lengths = matrix[kept], lengths[kept]
     return Prepared(samples=tuple(samples[row] for row in kept), features=matrix, lengths=lengths, failures=failures)
 
 
-def _make(missing: Sequence[tuple[Sample, Path]], recipe: Recipe, workers: int) -> dict[Path, str]:
+def _make(missing: Sequence[tuple[Sample, Path]], recipe: Recipe, workers: int) -> dict[Recording, str]:
     """Write the missing entries; return the recordings that cannot be read, and why."""
     tasks: dict[Recording, list[tuple[int, Path]]] = {}
     for sample, path in missing:  # a recording and its copies are one task, so that it is decoded once
@@ -134,7 +134,7 @@ def _make(missing: Sequence[tuple[Sample, Path]], recipe: Recipe, workers: int) 
         functools.partial(_make_entries, recipe=recipe), list(tasks.items()), workers=workers, key="data.workers"
     )
     made = track(made, total=len(tasks), description="Features", unit="recordings")
-    return {recording.path: reason for recording, reason in zip(tasks, made, strict=True) if reason is not None}
+    return {recording: reason for recording, reason in zip(tasks, made, strict=True) if reason is not None}
 
 
 def _make_entries(task: tuple[Recording, list[tuple[int, Path]]], *, recipe: Recipe) -> str | None:
@@ -142,13 +142,13 @@ def _make_entries(task: tuple[Recording, list[tuple[int, Path]]], *, recipe: Rec
     recording, copies = task
     rate = recipe.features.sample_rate
     try:
-        waveform = read_sound(recording.path, sample_rate=rate).waveform
+        waveform = read_recording(recording, sample_rate=rate)
     except AudioError as error:
         return str(error)
     for copy, path in copies:
         changed = waveform
         if copy:
-            rng = recording_rng(seed=recipe.augment_seed, name=recording.stem, copy=copy)
+            rng = recording_rng(seed=recipe.augment_seed, name=recording.id, copy=copy)
             if isinstance(recipe.augment, AugmentSettings):
                 changed = augment(waveform, recipe.augment, sample_rate=rate, rng=rng)
             else:
@@ -230,8 +230,11 @@ def _entry_keys(samples: Sequence[Sample], recipe: Recipe) -> list[str]:
     augmentation = [changes, str(recipe.augment_seed)]
     keys = []
     for sample in samples:
-        of_copy = [*augmentation, sample.recording.stem, str(sample.copy)] if sample.copy else []
-        keys.append(hashlib.sha256("\n".join([base, digests[sample.recording.path], *of_copy]).encode()).hexdigest())
+        recording = sample.recording
+        of_part = [f"{recording.start} to {recording.end} s"] if recording.is_cut else []
+        of_copy = [*augmentation, recording.id, str(sample.copy)] if sample.copy else []
+        facts = [base, digests[recording.path], *of_part, *of_copy]
+        keys.append(hashlib.sha256("\n".join(facts).encode()).hexdigest())
     return keys
 
 

@@ -4,6 +4,7 @@ import csv
 import io
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ from torch.utils.data import DataLoader
 
 from ser.augment.waveform import AugmentSettings
 from ser.corpora.manifest import Recording
-from ser.corpora.selection import DataSettings, augmented_copies, locate_corpus, of_channel, recordings_in, select
+from ser.corpora.reading import locate_corpus, read_corpus
+from ser.corpora.selection import DataSettings, augmented_copies, classes_found, of_channel, select
 from ser.corpora.splits import Split
 from ser.data.cache import Prepared, Recipe, Sample, prepare
 from ser.data.files import waiting_lock
@@ -96,8 +98,10 @@ class EmotionData(L.LightningDataModule):
 
     def _load(self) -> None:
         self.root = locate_corpus(self.data, data_dir=self.data_dir).resolve()
-        recordings = recordings_in(self.root, self.data.reader)
+        recordings = read_corpus(self.data, self.root)
         log.info("Corpus: %d recordings in %s", len(recordings), self.root)
+        if self.data.classes is None:
+            self.data = replace(self.data, classes=classes_found(recordings, self.data))
         self.split = select(recordings, self.data)
         # Augmented copies are made after the split, so that they stay in the part of their recording.
         copies = [(r, n) for r in self.split.train for n in range(1, augmented_copies(r, self.data) + 1)]
@@ -162,7 +166,8 @@ class EmotionData(L.LightningDataModule):
         They are on the trainer's device, if there is a trainer.
         """
         prepared = self.prepared[part]
-        labels = [self.data.classes.index(sample.recording.name.emotion) for sample in prepared.samples]
+        numbers = {name: number for number, name in enumerate(self.class_names)}
+        labels = [numbers[sample.recording.emotion] for sample in prepared.samples]
         device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
         return (
             torch.from_numpy(prepared.features).to(device),
@@ -171,16 +176,26 @@ class EmotionData(L.LightningDataModule):
         )
 
     def groups(self, part: str) -> Tensor:
-        """Return int64 [samples], equal for samples of one actor, emotion and channel."""
-        names = [sample.recording.name for sample in self.prepared[part].samples]
-        keys = [(name.actor, name.emotion, name.channel) for name in names]
+        """Return int64 [samples], equal for samples of one speaker, emotion and channel.
+
+        A recording whose speaker is not known is a group of its own, with its copies.
+        """
+        recordings = [sample.recording for sample in self.prepared[part].samples]
+        keys = [(r.speaker or f"?{r.id}", r.emotion, r.channel) for r in recordings]
         numbers = {key: number for number, key in enumerate(sorted(set(keys)))}
         return torch.tensor([numbers[key] for key in keys])
 
     @property
+    def class_names(self) -> tuple[str, ...]:
+        """The classes in the order of the labels; known after `setup`, where the settings name none."""
+        if self.data.classes is None:
+            raise RuntimeError("the classes are known once the corpus is read: call setup() first")
+        return self.data.classes
+
+    @property
     def failures(self) -> dict[Path, str]:
         """Recordings that could not be read, and why."""
-        return {path: reason for part in self.prepared.values() for path, reason in part.failures.items()}
+        return {one.path: reason for part in self.prepared.values() for one, reason in part.failures.items()}
 
     def _prepare(self, recordings: Sequence[Recording], copies: Sequence[tuple[Recording, int]] = ()) -> Prepared:
         samples = [Sample(recording=r, copy=n) for r, n in [*((r, 0) for r in recordings), *copies]]
@@ -188,12 +203,12 @@ class EmotionData(L.LightningDataModule):
 
 
 def format_split(split: Split) -> str:
-    """Return which recording is in which part, as CSV of file name, emotion, channel, actor and part."""
+    """Return which recording is in which part, as CSV of name, emotion, channel, speaker and part."""
     rows = [
-        (recording.stem, recording.name.emotion, recording.name.channel, recording.name.actor, part)
+        (recording.id, recording.emotion, recording.channel, recording.speaker, part)
         for part in ("train", "validation", "test")
         for recording in getattr(split, part)
     ]
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([("file", "emotion", "channel", "actor", "part"), *rows])
+    csv.writer(text, lineterminator="\n").writerows([("file", "emotion", "channel", "speaker", "part"), *rows])
     return text.getvalue()

@@ -12,7 +12,8 @@ from sklearn.preprocessing import StandardScaler
 
 import ser
 from ser.corpora.manifest import Recording, same_content
-from ser.corpora.selection import DataSettings, locate_corpus, of_channel, recordings_in
+from ser.corpora.reading import locate_corpus, read_corpus
+from ser.corpora.selection import DataSettings, of_channel
 from ser.eda import embedding, figures, findings, tables
 from ser.eda.observations import name_table, observe, write_feature_table
 from ser.eda.report import Section, Table, write_report, write_table
@@ -62,7 +63,8 @@ def run(settings: EdaSettings) -> Path:
     path = Path(settings.output_path or Path(settings.output_dir) / _OUTPUTS[settings.task])
     _check_writable(path, key="output_path" if settings.output_path else "output_dir")
     root = locate_corpus(settings.data, data_dir=Path(settings.paths["data_dir"]))
-    of_classes = [r for r in recordings_in(root, settings.data.reader) if r.name.emotion in settings.data.classes]
+    classes = settings.data.classes
+    of_classes = [r for r in read_corpus(settings.data, root) if classes is None or r.emotion in classes]
     recordings = of_channel(of_classes, settings.data.channel)
     if not recordings:
         raise CorpusError(f"{root} holds no recording of data.channel={settings.data.channel} in data.classes.")
@@ -102,7 +104,7 @@ def _write_analysis(path: Path, root: Path, recordings: Sequence[Recording], set
     for group in means.columns.unique("group"):
         write_table(path.with_name(f"mean_features_{group}.csv"), means[group].reset_index())
     points = StandardScaler().fit_transform(statistics)
-    nearest = embedding.nearest_neighbours(points, found["actor"].to_numpy())
+    nearest = embedding.nearest_neighbours(points, found["speaker"].to_numpy())
     agreement, confusion = embedding.neighbour_table(nearest, found), embedding.neighbour_emotions(nearest, found)
     of_recordings: dict[str, Figure | Table] = {
         "emotion_bar_plot.png": figures.emotion_figure(found),

@@ -12,8 +12,8 @@ from sklearn.metrics import pairwise_distances
 _TSNE_INPUTS = 50
 """Principal components that t-SNE reads, as in van der Maaten and Hinton (2008)."""
 _PERPLEXITY = 30
-ANYONE, OTHERS = "any recording", "another actor's"
-"""Which recordings are admitted as the neighbour of one: all others, or all that another actor spoke."""
+ANYONE, OTHERS = "any recording", "another speaker's"
+"""Which recordings are admitted as the neighbour of one: all others, or all that another speaker spoke."""
 
 
 def pca_embedding(points: NDArray[np.float64]) -> pd.DataFrame:
@@ -30,13 +30,13 @@ def tsne_embedding(points: NDArray[np.float64], *, seed: int) -> pd.DataFrame:
     return pd.DataFrame(tsne.fit_transform(reduced), columns=["t-SNE 1 (no unit)", "t-SNE 2 (no unit)"])
 
 
-def nearest_neighbours(points: NDArray[np.float64], actors: NDArray[np.int64]) -> dict[str, NDArray[np.intp]]:
+def nearest_neighbours(points: NDArray[np.float64], speakers: NDArray[np.int64]) -> dict[str, NDArray[np.intp]]:
     """Return the place of the nearest recording (Euclidean) of each, int [recordings], of `ANYONE` and of `OTHERS`.
 
-    `points` are float64 [recordings, columns], two recordings or more. One actor alone has no `OTHERS`.
+    `points` are float64 [recordings, columns], two recordings or more. One speaker alone has no `OTHERS`.
     """
     distances, nearest = pairwise_distances(points), {}
-    for name, excluded in ((ANYONE, np.arange(len(actors))), (OTHERS, actors)):
+    for name, excluded in ((ANYONE, np.arange(len(speakers))), (OTHERS, speakers)):
         admitted = excluded[:, None] != excluded
         if admitted.any():
             nearest[name] = np.where(admitted, distances, np.inf).argmin(axis=1)
@@ -50,8 +50,8 @@ def neighbour_table(nearest: Mapping[str, NDArray[np.intp]], recordings: pd.Data
     fraction of the admitted recordings that agree. The fraction that agrees in emotion is the accuracy of a
     nearest-neighbour classifier on seen speakers (`ANYONE`) or on unseen ones (`OTHERS`).
     """
-    actors, each, rows = recordings["actor"].to_numpy(), np.arange(len(recordings)), []
-    for name, factor, excluded in ((ANYONE, "actor", each), (ANYONE, "emotion", each), (OTHERS, "emotion", actors)):
+    speakers, each, rows = recordings["speaker"].to_numpy(), np.arange(len(recordings)), []
+    for name, factor, excluded in ((ANYONE, "speaker", each), (ANYONE, "emotion", each), (OTHERS, "emotion", speakers)):
         if name in nearest:
             values, _ = pd.factorize(recordings[factor])
             admitted = excluded[:, None] != excluded
@@ -62,7 +62,7 @@ def neighbour_table(nearest: Mapping[str, NDArray[np.intp]], recordings: pd.Data
 
 
 def neighbour_emotions(nearest: Mapping[str, NDArray[np.intp]], recordings: pd.DataFrame) -> pd.DataFrame:
-    """Return the emotions of the nearest neighbours, another actor's where there is one: fractions of each row.
+    """Return the emotions of the nearest neighbours, another speaker's where there is one: fractions of each row.
 
     A row for each emotion of a recording (column "emotion"), a column for each emotion of its neighbour.
     """

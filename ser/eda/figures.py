@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import ArrayLike
 
 from ser.audio.io import read_sound
-from ser.eda.palette import CHANNEL_COLOURS, EMOTION_COLOURS, EMOTION_MARKERS, OKABE_ITO
+from ser.eda.palette import CHANNEL_COLOURS, OKABE_ITO, emotion_style
 from ser.eda.tables import EFFECT_FACTORS
 from ser.features.extract import extract
 from ser.features.settings import FeatureSettings
@@ -86,13 +86,13 @@ def _draw_box(axes: Axes, values: ArrayLike, place: float, colour: str, *, width
 def example_figure(recordings: pd.DataFrame, features: FeatureSettings) -> Figure:
     """Draw waveform, MFCC and mel spectrogram of one recording of each emotion, a row each.
 
-    They are spoken if there is speech, of the same actor and sentence where possible.
+    They are spoken if there is speech, of the same speaker and sentence where possible.
 
     Raises
     ------
     AudioError : a recording cannot be read.
     """
-    by = ["channel", "actor", "intensity", "statement", "repetition"]
+    by = ["channel", "speaker", "intensity", "statement", "repetition"]
     preferred = recordings.sort_values(by, ascending=[True, True, False, True, True], kind="stable")
     examples = preferred.drop_duplicates("emotion").sort_values("emotion")
     # Of the usual sizes: a picture is for people, whatever the features of the network are.
@@ -111,7 +111,8 @@ def example_figure(recordings: pd.DataFrame, features: FeatureSettings) -> Figur
     for axes, example, waveform in zip(grid[:, 0], examples.itertuples(), waveforms, strict=True):
         axes.plot(np.arange(len(waveform)) / rate, waveform, color="#0072B2", linewidth=0.4)
         axes.set_ylim(-peak, peak)
-        axes.set_ylabel(f"{example.emotion}\n({example.intensity})", fontweight="bold")
+        how = f"\n({example.intensity})" if isinstance(example.intensity, str) else ""
+        axes.set_ylabel(f"{example.emotion}{how}", fontweight="bold")
     images: list[tuple[Any, ...]] = [  # values, number of the first row, colours, their ends and the label of the bar
         (mfccs, 1, "RdBu_r", -reach, reach, "coefficient in dB"),
         (mels, 0, "magma", -80, 0, "power in dB below the loudest of all"),
@@ -131,7 +132,7 @@ def example_figure(recordings: pd.DataFrame, features: FeatureSettings) -> Figur
     for axes in grid[-1]:
         axes.set_xlabel("time in s")
     grid[0, 0].set_xlim(0, max(map(len, waveforms)) / rate)  # last: each image sets the limits to its own length
-    speakers = "actor " + ", ".join(map(str, sorted(set(examples["actor"]))))
+    speakers = "speaker " + ", ".join(map(str, sorted(set(examples["speaker"]))))
     figure.suptitle(f"One recording of each emotion ({speakers}; the first is {examples['file'].iloc[0]})")
     return figure
 
@@ -150,7 +151,7 @@ def distribution_figure(
         feature, statistic = largest.loc[group, ["feature", "statistic"]]
         for place, level in enumerate(levels):
             values = statistics.loc[emotions == level, (statistic, group, feature)]
-            _draw_box(axes, values, place, EMOTION_COLOURS[level], width=0.7)
+            _draw_box(axes, values, place, emotion_style(level, levels)[0], width=0.7)
         axes.spines[["top", "right"]].set_visible(False)
         axes.set_xticks(range(len(levels)), levels, rotation=40, ha="right", rotation_mode="anchor")
         effect = f", η² = {largest.at[group, 'emotion']:.2f}" if "emotion" in largest else ""
@@ -236,15 +237,18 @@ def effect_figure(effects: pd.DataFrame) -> Figure:
 
 
 def embedding_figure(points: pd.DataFrame, recordings: pd.DataFrame, *, title: str) -> Figure:
-    """Draw a map of the recordings twice, coloured by emotion and by actor, small and pale so that crowds show.
+    """Draw a map of the recordings twice, coloured by emotion and by speaker, small and pale so that crowds show.
 
     `points` has a row a recording and two columns, named as the axes.
     """
     figure = Figure(figsize=(15, 7.2), layout="constrained")
-    actors = sorted(set(recordings["actor"]))  # of 1 to 24: eight colours by three markers
+    speakers, emotions = sorted(set(recordings["speaker"])), list(recordings["emotion"].cat.categories)
+    # Eight colours by three markers, which tell the 24 actors of RAVDESS apart, each the same in every figure.
+    numbered = all(name.isdecimal() and len(name) == 2 for name in speakers)
+    places = {name: int(name) - 1 if numbered else place for place, name in enumerate(speakers)}
     styles: dict[str, dict[Any, tuple[str, str]]] = {
-        "emotion": {e: (EMOTION_COLOURS[e], EMOTION_MARKERS[e]) for e in recordings["emotion"].cat.categories},
-        "actor": {actor: (OKABE_ITO[(actor - 1) % 8], "o^s"[(actor - 1) // 8]) for actor in actors},
+        "emotion": {level: emotion_style(level, emotions) for level in emotions},
+        "speaker": {speaker: (OKABE_ITO[place % 8], "o^s"[place // 8 % 3]) for speaker, place in places.items()},
     }
     for axes, (factor, of_levels) in zip(figure.subplots(1, 2), styles.items(), strict=True):
         entries = []

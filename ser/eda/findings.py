@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ser.corpora.ravdess import CHANNELS, expected_names
+from ser.corpora.manifest import CHANNELS
+from ser.corpora.ravdess import expected_names, parse_stem
 from ser.eda.embedding import ANYONE, OTHERS
 
 
@@ -20,6 +21,8 @@ def corpus_findings(
     channels, seconds = dict(list(recordings.groupby("channel", observed=True))), recordings["seconds"]
     counted = ", ".join(f"{len(part):,} of {channel}" for channel, part in channels.items())
     complete = sum(len(expected_names(channel)) for channel in CHANNELS)
+    is_ravdess = recordings["file"].map(lambda file: parse_stem(file) is not None).all()
+    whole = f"; all of RAVDESS has {complete:,}" if is_ravdess else ""
     absent = {c: labels.loc[labels[c] == 0, "emotion"] for c in channels} if len(channels) > 1 else {}
     by_channel = "; ".join(
         f"{channel}: mean {part.mean():.2f} s, standard deviation {part.std(ddof=0):.2f} s, "
@@ -30,8 +33,7 @@ def corpus_findings(
     n_stereo, n_cut = int((recordings["n_channels"] > 1).sum()), int((seconds > window).sum())
     groups = "; ".join(" = ".join(path.name for path in group) for group in equal)
     return [
-        f"{len(recordings):,} recordings ({counted}) by {recordings['actor'].nunique()} actors; all of RAVDESS has "
-        f"{complete:,}.",
+        f"{len(recordings):,} recordings ({counted}) by {recordings['speaker'].nunique()} speakers{whole}.",
         _balance(labels),
         *(
             f"There is no {channel} of {_listed(emotions)}, so the channel alone narrows the emotion."
@@ -70,11 +72,11 @@ def feature_findings(effects: pd.DataFrame, matrix: pd.DataFrame) -> list[str]:
             f"The {best['statistic']} of {best['feature']} differs most between emotions: they explain "
             f"{best['emotion']:.0%} of its variance (η²)."
         )
-    if {"emotion", "actor"} <= set(effects):
-        n_actor = int((effects["actor"] > effects["emotion"]).sum())
+    if {"emotion", "speaker"} <= set(effects):
+        n_speaker = int((effects["speaker"] > effects["emotion"]).sum())
         sentences.append(
-            f"{n_actor} of {len(effects)} means and deviations vary more with the actor than with the emotion (median "
-            f"η² {effects['actor'].median():.2f} against {effects['emotion'].median():.2f})."
+            f"{n_speaker} of {len(effects)} means and deviations vary more with the speaker than with the emotion "
+            f"(median η² {effects['speaker'].median():.2f} against {effects['emotion'].median():.2f})."
         )
     groups, strength, listed = set(matrix.columns.unique("group")), matrix.abs(), []
     if "mel" in groups and len(of_mel := strength.loc[["mel"], ["mel"]].to_numpy()) > 1:
@@ -90,15 +92,16 @@ def feature_findings(effects: pd.DataFrame, matrix: pd.DataFrame) -> list[str]:
 def neighbour_findings(table: pd.DataFrame, emotions: pd.DataFrame) -> list[str]:
     """Return sentences on why a random split is optimistic: `neighbour_table` and `neighbour_emotions`."""
     rows = {(row.neighbour, row.agreement): row for row in table.itertuples()}
-    actor, emotion = rows[ANYONE, "same actor"], rows[ANYONE, "same emotion"]
+    speaker, emotion = rows[ANYONE, "same speaker"], rows[ANYONE, "same emotion"]
     unseen = rows.get((OTHERS, "same emotion"))
     sentences = [
-        f"A recording's nearest neighbour is of the same actor in {actor.fraction:.1%} (chance {actor.chance:.1%}) and "
-        f"of the same emotion in {emotion.fraction:.1%} (chance {emotion.chance:.1%})."
+        f"A recording's nearest neighbour is of the same speaker in {speaker.fraction:.1%} "
+        f"(chance {speaker.chance:.1%}) and of the same emotion in {emotion.fraction:.1%} "
+        f"(chance {emotion.chance:.1%})."
     ]
     if unseen:
         sentences.append(
-            f"Where the neighbour has to be another actor's, it is of the same emotion in {unseen.fraction:.1%} "
+            f"Where the neighbour has to be another speaker's, it is of the same emotion in {unseen.fraction:.1%} "
             f"(chance {unseen.chance:.1%}). A random split, with each speaker in training and test, is the first case; "
             "an unseen speaker is the second."
         )
@@ -106,7 +109,7 @@ def neighbour_findings(table: pd.DataFrame, emotions: pd.DataFrame) -> list[str]
         confusion = emotions.set_index("emotion")
         others = confusion.where(~np.eye(len(confusion), dtype=bool)).stack()
         one, other = others.idxmax()
-        of_whom = "another actor's nearest" if unseen else "the nearest"
+        of_whom = "another speaker's nearest" if unseen else "the nearest"
         sentences.append(
             f"The largest confusion is {one} for {other}: of the recordings of {one}, {of_whom} is {other} in "
             f"{others.max():.1%}, and {one} in {confusion.at[one, one]:.1%}."

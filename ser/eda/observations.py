@@ -5,6 +5,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,8 +13,9 @@ import soundfile
 from numpy.typing import NDArray
 
 from ser.augment.waveform import AugmentSettings
-from ser.corpora.manifest import Recording
-from ser.corpora.ravdess import CHANNELS, EMOTIONS, INTENSITIES
+from ser.corpora.manifest import CHANNELS, GENDERS, Recording
+from ser.corpora.ravdess import INTENSITIES, parse_stem
+from ser.corpora.selection import class_order
 from ser.data.cache import Prepared, Recipe, Sample, prepare
 from ser.data.files import replace_when_complete
 from ser.errors import AudioError
@@ -22,8 +24,9 @@ from ser.features.settings import FeatureSettings, feature_names, rows_of
 
 log = logging.getLogger(__name__)
 
-LEVELS = {"emotion": EMOTIONS, "channel": CHANNELS, "intensity": INTENSITIES, "gender": ("female", "male")}
-"""The factors of a name (delivery and speaker) and their levels, in the order of every table and figure."""
+LEVELS = {"channel": CHANNELS, "intensity": INTENSITIES, "gender": GENDERS}
+"""Factors beside the emotion and their levels, in the order of every table and figure."""
+FACTORS = ("emotion", *LEVELS)
 
 _REFERENCE_NAMES = {"delta": "delta_mfcc", "delta2": "delta_delta_mfcc", "contrast": "spectral_contrast"}
 _POWER_FLOOR = 1e-10
@@ -32,19 +35,32 @@ _LONGEST = 20.0
 
 
 def name_table(recordings: Iterable[Recording]) -> pd.DataFrame:
-    """Return the fields of the names, a row per recording.
+    """Return what is known of the recordings beside their sound, a row each.
 
-    The columns are file (without suffix), path, emotion, channel, intensity, gender (categories in the order of
-    `LEVELS`, those that do not occur left out), statement, repetition and actor.
+    The columns are file (the id), path, emotion (categories in `class_order`), channel, intensity, gender (categories
+    in the order of `LEVELS`, those that do not occur left out), statement, repetition and speaker. Intensity and
+    repetition are known of RAVDESS alone.
     """
-    fields = (*LEVELS, "statement", "repetition", "actor")
-    table = pd.DataFrame(
-        {"file": recording.stem, "path": recording.path, **{field: getattr(recording.name, field) for field in fields}}
-        for recording in recordings
-    )
-    for factor, levels in LEVELS.items():
+    table = pd.DataFrame(map(_facts, recordings))
+    levels_of = {"emotion": class_order(table["emotion"]), **LEVELS}
+    for factor, levels in levels_of.items():
         table[factor] = pd.Categorical(table[factor], levels, ordered=True).remove_unused_categories()
     return table
+
+
+def _facts(recording: Recording) -> dict[str, Any]:
+    name = parse_stem(recording.id) if recording.corpus == "ravdess" else None
+    return {
+        "file": recording.id,
+        "path": recording.path,
+        "emotion": recording.emotion,
+        "channel": recording.channel,
+        "intensity": name and name.intensity,
+        "gender": recording.gender,
+        "statement": name.statement if name else recording.text or "",
+        "repetition": name.repetition if name else 1,
+        "speaker": recording.speaker or "",
+    }
 
 
 def read_headers(recordings: Sequence[Recording]) -> tuple[pd.DataFrame, dict[Path, str]]:
@@ -88,7 +104,7 @@ def observe(
     prepared = _prepare(readable, whole, cache_dir=cache_dir, workers=workers)
     if prepared.failures:
         table, _ = read_headers([sample.recording for sample in prepared.samples])
-        failures |= prepared.failures
+        failures |= {one.path: reason for one, reason in prepared.failures.items()}
     for reason in failures.values():
         log.warning("Left out: %s", reason)
     return table, summarise_frames(prepared.features, prepared.lengths, features), failures
@@ -146,7 +162,7 @@ def write_feature_table(
     """Write the feature table of the reference implementation as Parquet; log those that could not be read.
 
     The columns are `column_names` (float32, not standardised, cut or padded to `max_length` frames) and "label", the
-    emotion's name. The file's name is the index, from which the actor can be read for a split by speaker.
+    emotion's name. The file's name is the index, from which the speaker can be read for a split by speaker.
 
     Raises
     ------
@@ -154,11 +170,11 @@ def write_feature_table(
     OSError : the file cannot be written; it names it.
     """
     prepared = _prepare(recordings, settings, cache_dir=cache_dir, workers=workers)
-    names = [sample.recording.name for sample in prepared.samples]
-    files = pd.Index([name.stem for name in names], name="file")
-    values = prepared.features.reshape(len(names), -1)
+    found = [sample.recording for sample in prepared.samples]
+    files = pd.Index([one.id for one in found], name="file")
+    values = prepared.features.reshape(len(found), -1)
     table = pd.DataFrame(values, columns=column_names(settings), index=files, copy=False)
-    table = table.assign(label=[name.emotion for name in names])
+    table = table.assign(label=[one.emotion for one in found])
     with replace_when_complete(path) as temporary:
         # Floating point values hardly ever repeat, so that a dictionary of them gains nothing.
         table.to_parquet(temporary, engine="pyarrow", compression="zstd", use_dictionary=["label"])

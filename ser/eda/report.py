@@ -34,16 +34,16 @@ CAPTIONS = {
     "recordings' means.",
     "feature_distributions.png": "Distribution of the mean or deviation of each group that differs most between "
     "emotions.",
-    "effect_sizes.png": "The features that differ most between emotions, and how much they differ between actors and "
+    "effect_sizes.png": "The features that differ most between emotions, and how much they differ between speakers and "
     "so on.",
     "effect_sizes.csv": "The first of {rows} means and deviations: the fraction (η²) of their variance that lies "
-    "between emotions, actors and so on.",
+    "between emotions, speakers and so on.",
     "correlation_heatmap.png": "Correlation of the recordings' mean features.",
     "group_correlations.csv": "Mean |r| within and between groups of features.",
-    "embedding_pca.png": "Principal components: the same points, coloured by emotion and by actor.",
-    "embedding_tsne.png": "t-SNE: the same points, coloured by emotion and by actor.",
+    "embedding_pca.png": "Principal components: the same points, coloured by emotion and by speaker.",
+    "embedding_tsne.png": "t-SNE: the same points, coloured by emotion and by speaker.",
     "nearest_neighbours.csv": "Fraction of recordings whose nearest neighbour agrees with them, and chance.",
-    "neighbour_emotions.csv": "Emotion of a recording (row) and of its nearest neighbour (column), another actor's "
+    "neighbour_emotions.csv": "Emotion of a recording (row) and of its nearest neighbour (column), another speaker's "
     "where there is more than one.",
     "unreadable.csv": "Files that could not be read; they are counted nowhere above.",
 }

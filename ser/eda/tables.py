@@ -3,9 +3,9 @@
 import numpy as np
 import pandas as pd
 
-from ser.eda.observations import LEVELS
+from ser.eda.observations import FACTORS
 
-EFFECT_FACTORS = ("emotion", "actor", "gender", "channel", "intensity")
+EFFECT_FACTORS = ("emotion", "speaker", "gender", "channel", "intensity")
 
 
 def label_distribution(recordings: pd.DataFrame) -> pd.DataFrame:
@@ -23,7 +23,7 @@ def corpus_summary(recordings: pd.DataFrame) -> pd.DataFrame:
         seconds, of_emotions = part["seconds"], part["emotion"].astype(str).value_counts()
         summary[channel] = {
             "recordings": len(part),
-            "actors": part["actor"].nunique(),
+            "speakers": part["speaker"].nunique(),
             "emotions": len(of_emotions),
             "recordings_of_rarest_emotion": of_emotions.min(),
             "recordings_of_commonest_emotion": of_emotions.max(),
@@ -50,7 +50,7 @@ def mean_features(recordings: pd.DataFrame, statistics: pd.DataFrame) -> pd.Data
     """
     means = statistics["mean"]
     rows = {("all", "all", len(means)): means.mean()}
-    for factor in LEVELS:
+    for factor in FACTORS:
         for level, part in means.groupby(recordings[factor], observed=True):
             rows[factor, level, len(part)] = part.mean()
     return pd.DataFrame(rows).T.rename_axis(["factor", "level", "recordings"])
@@ -73,7 +73,7 @@ def effect_sizes(recordings: pd.DataFrame, statistics: pd.DataFrame) -> pd.DataF
     """Return the eta squared of every mean and deviation, the largest of emotion first.
 
     The columns are feature, group, statistic ("mean" or "deviation", over the frames of a recording), and the eta
-    squared of emotion, actor, gender, channel and intensity, as far as these take more than one value.
+    squared of emotion, speaker, gender, channel and intensity, as far as these take more than one value.
     """
     factors = [factor for factor in EFFECT_FACTORS if recordings[factor].nunique() > 1]
     found = {factor: eta_squared(statistics, recordings[factor]) for factor in factors}

@@ -12,9 +12,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ser.errors import CorpusError, SettingsError
-from ser.evaluation.intervals import actor_interval, confusions_by_actor, unweighted_average_recall
+from ser.evaluation.intervals import confusions_by_speaker, speaker_interval, unweighted_average_recall
 from ser.evaluation.metrics import HEADLINES, classification_metrics
-from ser.evaluation.predictions import class_names_of, class_numbers, read_predictions
+from ser.evaluation.predictions import class_names_of, class_numbers, read_predictions, resampled_units
 from ser.evaluation.tables import interval, percent, table
 from ser.inference.run_folder import newest_run
 
@@ -96,7 +96,7 @@ def compare(folders: Sequence[Path], *, resamples: int = RESAMPLES, seed: int = 
         metrics = {name: float(scores[name]) for name in HEADLINES}
         ends = None
         if n_speakers > 1:
-            ends = actor_interval(
+            ends = speaker_interval(
                 counts, unweighted_average_recall, resamples=resamples, seed=seed, reference=confusions[0]
             )
         runs.append(
@@ -194,9 +194,11 @@ def _with_classes(predictions: pd.DataFrame, class_names: Sequence[str]) -> pd.D
 
 
 def _confusions(predictions: pd.DataFrame, n_classes: int) -> NDArray[np.int64]:
-    """Return counts [1, actors, classes, classes], as `actor_interval` takes them."""
+    """Return counts [1, speakers, classes, classes], as `speaker_interval` takes them."""
     true, predicted = class_numbers(predictions), class_numbers(predictions, "predicted")
-    return np.stack([[*confusions_by_actor(true, predicted, predictions["actor"], n_classes).values()]])
+    return np.stack(
+        [[*confusions_by_speaker(true, predicted, resampled_units(predictions.reset_index()), n_classes).values()]]
+    )
 
 
 def _changed(first: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:

@@ -1,16 +1,21 @@
-"""Score a checkpoint on recordings whose names give the true emotion, from sound to report."""
+"""Score a checkpoint on recordings whose emotion is known, by their names or a manifest: from sound to report."""
 
 import logging
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import field
 from pathlib import Path
 from typing import Any
 
-from ser.corpora.manifest import Recording, corpus_root
-from ser.corpora.ravdess import CHANNELS
-from ser.corpora.selection import Channel, of_channel, recordings_in
+import numpy as np
+from numpy.typing import NDArray
+
+from ser.corpora.manifest import CHANNELS, Recording
+from ser.corpora.ravdess import corpus_root
+from ser.corpora.reading import corpus_in, corpus_names, find_recordings
+from ser.corpora.selection import Channel, of_channel
+from ser.corpora.sound import read_recording
 from ser.data.files import write_text_atomically
-from ser.errors import CorpusError, SettingsError
+from ser.errors import AudioError, CorpusError, SettingsError
 from ser.evaluation.report import (
     Evaluation,
     failure_table,
@@ -19,7 +24,7 @@ from ser.evaluation.report import (
     score_predictions,
     write_evaluation,
 )
-from ser.features.validation import Natural, settings_dataclass
+from ser.features.validation import Natural, settings_dataclass, suggestion
 from ser.inference.own_parts import import_function, import_own_parts
 from ser.inference.predictor import Predictor
 from ser.inference.pretrained import NO_DEFAULT, default_model
@@ -35,12 +40,17 @@ class EvaluationSettings:
     output_dir: str
     checkpoint: str | None = None
     test_dir: str | None = None
+    corpus: str | None = None
     channel: Channel = "both"
     root: str | None = None
     workers: Natural = 0
     networks: dict[str, str] = field(default_factory=dict)
     feature_groups: dict[str, str] = field(default_factory=dict)
     reader: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.corpus is not None and self.corpus not in corpus_names():
+            raise SettingsError(f"corpus is {self.corpus!r}; {suggestion(self.corpus, corpus_names())}.")
 
 
 def evaluate(
@@ -72,18 +82,15 @@ def evaluate(
     predictor = Predictor.load(source, **import_own_parts(settings.networks, settings.feature_groups))
     recordings, protocol = _recordings_to_score(settings, predictor.metadata)
     output_dir = Path(settings.output_dir)
-    predicted, failures = predictor.predict_files([r.path for r in recordings], workers=settings.workers)
-    predictions = [p.probabilities for p in predicted if p.probabilities is not None]
-    if n_without := len(predicted) - len(predictions):
-        failures |= {Path(one.source): f"{one.source}: {one.status}." for one in predicted if not one.emotion}
+    scored, probabilities, failures, n_without = _predict(predictor, recordings, workers=settings.workers)
+    if n_without:
         protocol += f" Recordings without a prediction, for want of speech in them: {n_without}."
     if failures:
         write_text_atomically(output_dir / "unreadable.csv", failure_table(failures))
-    if not predictions:
+    if not scored:
         path, reason = next(iter(failures.items()))
         raise CorpusError(f"None of {len(recordings)} recordings could be read; the first was {path}: {reason}")
-    names = [recording.name for recording in recordings if recording.path not in failures]
-    evaluation = score_predictions(names, predictions, predictor.class_names, protocol=protocol)
+    evaluation = score_predictions(scored, probabilities, predictor.class_names, protocol=protocol)
     write_evaluation(evaluation, output_dir, prefix="test")
     write_html_report(
         output_dir / REPORT,
@@ -91,7 +98,7 @@ def evaluate(
         predictor.metadata,
         title=f"Evaluation of {source}",
         command=command,
-        sounds={recording.stem: recording.path for recording in recordings},
+        sounds={recording.id: recording.path for recording in recordings},
         defaults=defaults(predictor.metadata.configuration) if defaults else None,
     )
     log.info("%s\n%s", format_metrics(evaluation.results), format_confusion_matrix(evaluation.results))
@@ -101,23 +108,52 @@ def evaluate(
     return evaluation
 
 
+def _predict(
+    predictor: Predictor, recordings: Sequence[Recording], *, workers: int
+) -> tuple[list[Recording], list[NDArray[np.float32]], dict[Path, str], int]:
+    """Return what has a prediction, the probabilities, path -> why there is none, and how many lack speech."""
+    whole = [recording for recording in recordings if not recording.is_cut]
+    found, failures = predictor.predict_files([one.path for one in whole], workers=workers) if whole else ([], {})
+    read = [one for one in whole if one.path not in failures]
+    rate = predictor.metadata.features.sample_rate
+    for recording in recordings:
+        if recording.is_cut:
+            try:
+                waveform = read_recording(recording, sample_rate=rate)
+                found.append(predictor.predict((waveform, rate), name=recording.id))
+                read.append(recording)
+            except AudioError as error:
+                failures[recording.path] = str(error)
+    scored, probabilities = list[Recording](), list[NDArray[np.float32]]()
+    for recording, prediction in zip(read, found, strict=True):
+        if prediction.probabilities is None:
+            failures[recording.path] = f"{prediction.source}: {prediction.status}."
+        else:
+            scored.append(recording)
+            probabilities.append(prediction.probabilities)
+    return scored, probabilities, failures, len(read) - len(scored)
+
+
 def _recordings_to_score(settings: EvaluationSettings, metadata: ModelMetadata) -> tuple[list[Recording], str]:
     """Return the recordings, and the sentence on what they are."""
     folder = corpus_of(metadata, root=settings.root) if settings.test_dir is None else Path(settings.test_dir)
     reader = None if settings.reader is None else import_function(settings.reader, where="evaluate.reader")
     if reader is None and settings.test_dir is None and _was_read_by_an_own_reader(metadata):
         raise CorpusError("The model's corpus is one of your own: give reader=<module>.<function>, as in its training.")
-    found = of_channel(recordings_in(folder, reader), settings.channel)
+    corpus, label_map = corpus_in(metadata.configuration)
+    own_labels = label_map if settings.corpus in (None, corpus) and settings.test_dir is None else None
+    found = find_recordings(folder, settings.corpus or corpus, reader=reader, label_map=own_labels)
+    found = list(of_channel(found, settings.channel))
     scored = set(metadata.scored_recordings)
     if settings.test_dir is None and scored:  # otherwise there is nothing but what it was trained on
-        kept = [recording for recording in found if recording.stem in scored]
+        kept = [recording for recording in found if recording.id in scored]
         if not kept:
             raise CorpusError("None of the recordings that the run kept from training is there; give test_dir or root.")
         n_missing = len(scored) - len(kept)
         if settings.channel == "both" and n_missing:
             log.warning("%d of the %d recordings that the run kept from training are missing", n_missing, len(scored))
         return kept, metadata.protocol
-    kept = [recording for recording in found if recording.name.emotion in metadata.class_names]
+    kept = [recording for recording in found if recording.emotion in metadata.class_names]
     if not kept:
         raise CorpusError(f"{folder} holds no recording of the checkpoint's classes in channel {settings.channel}.")
     if len(kept) < len(found):
@@ -133,8 +169,8 @@ def _was_read_by_an_own_reader(metadata: ModelMetadata) -> bool:
 
 
 def corpus_of(metadata: ModelMetadata, *, root: str | None = None) -> Path:
-    """Return the folder of a model's corpus: `root`, else where it was at training, else where `train.py` looks."""
-    at_training = metadata.corpus_root if Path(metadata.corpus_root).is_dir() else None
+    """Return the folder, or manifest, of a model's corpus: `root`, else where it was, else where `train.py` looks."""
+    at_training = metadata.corpus_root if metadata.corpus_root and Path(metadata.corpus_root).exists() else None
     return corpus_root(root or at_training, default=Path("data/ravdess"))[0]
 
 
@@ -143,7 +179,7 @@ def _overlap_with_training(metadata: ModelMetadata, recordings: Collection[Recor
     if not metadata.scored_recordings:
         return _trained_on_all(metadata, recordings)
     scored = set(metadata.scored_recordings)
-    others = sum(recording.stem not in scored for recording in recordings)
+    others = sum(recording.id not in scored for recording in recordings)
     if not others:
         return metadata.protocol
     return (
@@ -159,7 +195,7 @@ def _trained_on_all(metadata: ModelMetadata, recordings: Collection[Recording]) 
     if data.get("corpus") == "synthetic":
         return "The model was trained on synthetic voices only, and on all of them."
     channel = data.get("channel")
-    seen = sum(channel not in CHANNELS or recording.name.channel == channel for recording in recordings)
+    seen = sum(channel not in CHANNELS or recording.channel == channel for recording in recordings)
     these = "these very recordings" if seen == len(recordings) else f"{seen} of these {len(recordings)} recordings"
     speakers = "" if seen == len(recordings) else ", and others of the same speakers"
     return (

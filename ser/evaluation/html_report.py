@@ -88,7 +88,7 @@ def _part(prefix: str, evaluation: Evaluation, sounds: Mapping[str, Path]) -> di
     calibration = reliability_figure({name.lower(): bins}, title="")
     wrong = table[class_numbers(table) != class_numbers(table, "predicted")]
     worst = wrong.sort_values(["confidence", "file"], ascending=[False, True]).head(_N_ERRORS)
-    actors = sorted(table["actor"].unique())
+    speakers = sorted(set(table["speaker"]) - {""})
     return {
         "prefix": prefix,
         "name": name,
@@ -104,12 +104,12 @@ def _part(prefix: str, evaluation: Evaluation, sounds: Mapping[str, Path]) -> di
         ],
         "classes": class_rows(results["per_class"]),
         "channels": _group_rows("channel", results["by_channel"]) if len(results["by_channel"]) > 1 else [],
-        "speakers": _group_rows("speaker", group_metrics(table, table["actor"], actors)),
+        "speakers": _group_rows("speaker", group_metrics(table, table["speaker"], speakers)),
         "n_errors": len(wrong),
         "errors": [
             {
                 "file": row["file"],
-                "actor": row["actor"],
+                "speaker": row["speaker"] or "unknown",
                 "channel": row["channel"],
                 "true": row["true"],
                 "predicted": row["predicted"],

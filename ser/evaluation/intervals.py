@@ -1,6 +1,6 @@
-"""Confidence intervals of metrics by a bootstrap that resamples actors, never single recordings.
+"""Confidence intervals of metrics by a bootstrap that resamples speakers, never single recordings.
 
-Errors on recordings of one actor are correlated, so resampling recordings would give far too narrow intervals.
+Errors on recordings of one speaker are correlated, so resampling recordings would give far too narrow intervals.
 """
 
 from collections.abc import Callable
@@ -24,26 +24,26 @@ def unweighted_average_recall(confusions: NDArray[np.int64]) -> NDArray[np.float
     return np.asarray(recalls.sum(axis=-1) / np.maximum((support > 0).sum(axis=-1), 1))
 
 
-def confusions_by_actor(
-    truth: ArrayLike, predicted: ArrayLike, actors: ArrayLike, n_classes: int
-) -> dict[int, NDArray[np.int64]]:
-    """Count pairs of class numbers for each actor.
+def confusions_by_speaker(
+    truth: ArrayLike, predicted: ArrayLike, speakers: ArrayLike, n_classes: int
+) -> dict[str, NDArray[np.int64]]:
+    """Count pairs of class numbers for each speaker.
 
     Parameters
     ----------
-    truth, predicted, actors : integer [n].
+    truth, predicted : integer [n]; speakers : their names, text [n].
 
     Returns
     -------
-    Actor -> int64 [n_classes, n_classes], rows true, in the order of the actors' numbers.
+    Speaker -> int64 [n_classes, n_classes], rows true, in the order of the names.
     """
-    names, rows = np.unique(np.asarray(actors), return_inverse=True)
+    names, rows = np.unique(np.asarray(speakers), return_inverse=True)
     counts = np.zeros((len(names), n_classes, n_classes), dtype=np.int64)
     np.add.at(counts, (rows, np.asarray(truth), np.asarray(predicted)), 1)
     return dict(zip(names.tolist(), counts, strict=True))
 
 
-def actor_interval(
+def speaker_interval(
     confusions: ArrayLike,
     statistic: Statistic,
     *,
@@ -54,15 +54,15 @@ def actor_interval(
 ) -> tuple[float, float]:
     """Return the percentile interval of `statistic`, of the pooled recordings and averaged over models.
 
-    Each resample draws as many actors as there are, with replacement, with all their recordings and for all models
-    alike (Efron and Tibshirani 1993, chapter 13, with actors as the units).
+    Each resample draws as many speakers as there are, with replacement, with all their recordings and for all models
+    alike (Efron and Tibshirani 1993, chapter 13, with speakers as the units).
 
     Parameters
     ----------
-    confusions : integer [models, actors, classes, classes]; the models are the same network from different seeds.
+    confusions : integer [models, speakers, classes, classes]; the models are the same network from different seeds.
     resamples : at least 1; 2,000 and more for an interval that is stable to half a percent.
-    reference : of the same shape, models and actors: the interval is that of what `statistic` gains from there to
-        `confusions`. Both are resampled by the same draws, and their difference varies over actors mostly much less
+    reference : of the same shape, models and speakers: the interval is that of what `statistic` gains from there to
+        `confusions`. Both are resampled by the same draws, and their difference varies over speakers mostly much less
         than either side.
     level : the fraction of resamples inside the interval, in (0, 1).
 
@@ -70,9 +70,9 @@ def actor_interval(
     -------
     The lower and the upper end.
     """
-    n_actors = np.shape(confusions)[1]
-    # How often each actor is drawn: [resamples, actors].
-    drawn = np.random.default_rng(seed).multinomial(n_actors, np.full(n_actors, 1 / n_actors), size=resamples)
+    n_speakers = np.shape(confusions)[1]
+    # How often each speaker is drawn: [resamples, speakers].
+    drawn = np.random.default_rng(seed).multinomial(n_speakers, np.full(n_speakers, 1 / n_speakers), size=resamples)
 
     def resampled(counts: ArrayLike) -> NDArray[np.float64]:
         pooled = np.einsum("ra,mait->rmit", drawn, np.asarray(counts), optimize=True)

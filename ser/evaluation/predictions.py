@@ -7,12 +7,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from ser.corpora.ravdess import RecordingName, parse_stem
+from ser.corpora.manifest import Recording
 from ser.errors import CorpusError
 
 
 def prediction_table(
-    names: Sequence[RecordingName], probabilities: ArrayLike, class_names: Sequence[str]
+    recordings: Sequence[Recording], probabilities: ArrayLike, class_names: Sequence[str]
 ) -> pd.DataFrame:
     """Return the table of the predictions of recordings.
 
@@ -23,9 +23,9 @@ def prediction_table(
 
     Returns
     -------
-    The columns file (the name without suffix), actor, channel, true, predicted (the class that is the most probable;
-    the first of equals), confidence (the largest probability), and float64 `p_<class>` for each class. The categories
-    of true and predicted are `class_names`, in their order.
+    The columns file (the recording's id), speaker and gender (empty where they are not known), channel, true, predicted
+    (the class that is the most probable; the first of equals), confidence (the largest probability), and
+    float64 `p_<class>` for each class. The categories of true and predicted are `class_names`, in their order.
 
     Raises
     ------
@@ -33,23 +33,26 @@ def prediction_table(
         not one a class; it names the recording.
     """
     numbers = np.asarray(probabilities, dtype=np.float64)
-    if not len(names):
+    if not len(recordings):
         raise ValueError("there is no recording to evaluate.")
-    if numbers.shape != (len(names), len(class_names)):
-        raise ValueError(f"{len(names)} recordings of {len(class_names)} classes have probabilities {numbers.shape}.")
-    files = pd.Series([name.stem for name in names])
+    if numbers.shape != (len(recordings), len(class_names)):
+        raise ValueError(
+            f"{len(recordings)} recordings of {len(class_names)} classes have probabilities {numbers.shape}."
+        )
+    files = pd.Series([recording.id for recording in recordings])
     if files.duplicated().any():
         raise ValueError(f"{files[files.duplicated()].iloc[0]} is scored twice.")
-    for file, name, row in zip(files, names, numbers, strict=True):
-        if name.emotion not in class_names:
-            raise ValueError(f"{file} is {name.emotion!r}, not one of {', '.join(class_names)}.")
+    for file, recording, row in zip(files, recordings, numbers, strict=True):
+        if recording.emotion not in class_names:
+            raise ValueError(f"{file} is {recording.emotion!r}, not one of {', '.join(class_names)}.")
         if not (row.min() >= 0 and abs(row.sum() - 1) < 0.01):
             raise ValueError(f"{file} has probabilities that do not sum to 1: {row.tolist()}.")
     facts = {
         "file": files,
-        "actor": [name.actor for name in names],
-        "channel": [name.channel for name in names],
-        "true": pd.Categorical([name.emotion for name in names], class_names),
+        "speaker": [recording.speaker or "" for recording in recordings],
+        "gender": [recording.gender or "" for recording in recordings],
+        "channel": [recording.channel for recording in recordings],
+        "true": pd.Categorical([recording.emotion for recording in recordings], class_names),
     }
     return with_probabilities(pd.DataFrame(facts), numbers)
 
@@ -78,6 +81,11 @@ def probabilities_of(table: pd.DataFrame, prefix: str = "p") -> NDArray[np.float
     return np.ascontiguousarray(table[probability_columns(class_names_of(table), prefix)], dtype=np.float64)
 
 
+def resampled_units(table: pd.DataFrame) -> pd.Series:
+    """Return what a bootstrap draws: the speaker of each recording, where none is known the recording itself."""
+    return table["speaker"].where(table["speaker"] != "", "recording " + table["file"])
+
+
 def class_numbers(table: pd.DataFrame, column: str = "true") -> NDArray[np.int64]:
     """Return the numbers of the true, or of the predicted classes of a table, int64 [n]."""
     return np.asarray(table[column].cat.codes, dtype=np.int64)
@@ -96,9 +104,14 @@ def read_predictions(path: Path, class_names: Sequence[str]) -> pd.DataFrame:
     CorpusError : the file is something else; it names it.
     """
     try:
-        content = pd.read_csv(path, dtype=str)  # numpy reads the numbers to the last digit, pandas need not
-        names = [name for stem in content["file"] if (name := parse_stem(stem))]
-        return prediction_table(names, content[probability_columns(class_names)], class_names)
+        # Text: numpy reads the numbers to the last digit, pandas need not, and a speaker may be called 01, or NA.
+        content = pd.read_csv(path, dtype=str, keep_default_na=False)
+        columns = [content[name] for name in ("file", "speaker", "gender", "channel", "true")]
+        recordings = [
+            Recording(path=Path(file), id=file, speaker=speaker, gender=gender, channel=channel, emotion=true)
+            for file, speaker, gender, channel, true in zip(*columns, strict=True)
+        ]
+        return prediction_table(recordings, content[probability_columns(class_names)], class_names)
     except (KeyError, TypeError, ValueError) as error:
         raise CorpusError(
             f"{path} is not the predictions of a run of these classes; delete it and start again."

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from ser.corpora.ravdess import CHANNELS, RecordingName
+from ser.corpora.manifest import CHANNELS, Recording
 from ser.data.files import write_text_atomically
 from ser.evaluation.metrics import HEADLINES, classification_metrics, expected_calibration_error, group_metrics
 from ser.evaluation.predictions import class_numbers, format_predictions, prediction_table
@@ -40,10 +40,10 @@ class Evaluation:
 
 
 def score_predictions(
-    names: Sequence[RecordingName], probabilities: ArrayLike, class_names: Sequence[str], *, protocol: str
+    recordings: Sequence[Recording], probabilities: ArrayLike, class_names: Sequence[str], *, protocol: str
 ) -> Evaluation:
     """Return the evaluation of the predictions of recordings; parameters and errors are as in `prediction_table`."""
-    predictions = prediction_table(names, probabilities, class_names)
+    predictions = prediction_table(recordings, probabilities, class_names)
     metrics = classification_metrics(predictions)
     results = {
         "protocol": protocol,

@@ -8,7 +8,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from ser.corpora.ravdess import EMOTIONS
 from ser.errors import CheckpointError, SettingsError
 from ser.features.groups import FeatureGroup
 from ser.features.settings import FeatureSettings
@@ -27,6 +26,7 @@ FeatureGroups = Mapping[str, FeatureGroup]
 FORMAT = 1
 
 _MAX_VALUES, _MAX_DEPTH, _MAX_TEXT = 100_000, 32, 10_000
+_MAX_LABEL = 100
 """Limits of metadata; those that name all recordings of RAVDESS have 3,000 values, 5 deep, of 200 characters."""
 
 
@@ -57,7 +57,7 @@ class ModelMetadata:
     utterance_head : a second classifier of statistics of the whole utterance (`ser.models.utterance_heads`): "linear",
         or "kernel", a kernel machine over training utterances, for seen speakers; None: there is none.
     fusion_weight : of that head in the late fusion, in [0, 1).
-    class_names : in the order of the outputs.
+    class_names : any words, in the order of the outputs.
     features : the settings of sound and features.
     protocol : one sentence on the speakers of the training part and on what chose this checkpoint.
     scored_recordings : names of the recordings that the run kept from training, to be scored.
@@ -86,9 +86,12 @@ class ModelMetadata:
     format: int = FORMAT
 
     def __post_init__(self) -> None:
-        unknown = [name for name in self.class_names if name not in EMOTIONS]
-        if unknown:
-            raise SettingsError(f"class_names holds {unknown}, which are not emotions of RAVDESS.")
+        for name in self.class_names:
+            if not 0 < len(name) <= _MAX_LABEL or not name.isprintable() or name != name.strip():
+                shown = name[:_MAX_LABEL]
+                raise SettingsError(
+                    f"class_names holds {shown!r}; a name is printable and of 1 to {_MAX_LABEL} letters."
+                )
         if len(set(self.class_names)) < len(self.class_names):
             raise SettingsError("class_names holds a name twice.")
 

@@ -12,7 +12,10 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from ser.augment.spectrogram import SpectrogramAugmentSettings
 from ser.augment.waveform import AugmentSettings
+from ser.corpora.protocol import describe_split
+from ser.corpora.ravdess import EMOTIONS
 from ser.corpora.selection import DataSettings
+from ser.corpora.splits import Split
 from ser.data.datamodule import EmotionData
 from ser.errors import SettingsError
 from ser.features import validation
@@ -114,22 +117,25 @@ class RunSettings:
     def per_band(self) -> bool:
         return is_per_band(self.network_class)
 
-    def describe_protocol(self) -> str:
-        """Return one sentence on who was held out and what chose the checkpoint."""
-        return self.data.describe_split(keeps_last=self.best_epoch_by[0] is None)
+    def describe_protocol(self, split: Split | None = None) -> str:
+        """Return one sentence on who was held out and what chose the checkpoint; with the split it says more."""
+        return describe_split(self.data, split, keeps_last=self.best_epoch_by[0] is None)
 
     @property
     def run_dir(self) -> Path:
         return Path(self.paths.run_dir)
 
     def metadata(self) -> ModelMetadata:
-        """Return the metadata of the model that this run trains, without the entries that only the run knows."""
+        """Return the metadata of the model that this run trains, without the entries that only the run knows.
+
+        Classes that only the corpus knows are among them; any two stand for these.
+        """
         return ModelMetadata(
             architecture=network_name(self.network_class),
             network=arguments_of(self.model.network),
             utterance_head=self.model.utterance_head,
             fusion_weight=self.model.fusion_weight if self.model.utterance_head else 0.0,
-            class_names=self.data.classes,
+            class_names=self.data.classes or EMOTIONS[:2],
             features=self.features,
             protocol=self.describe_protocol(),
         )

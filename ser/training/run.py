@@ -171,7 +171,9 @@ def _build_module(settings: RunSettings, data: EmotionData, configuration: Mappi
     scored = () if settings.data.split == "all" else data.split.test or data.split.validation
     metadata = dataclasses.replace(
         settings.metadata(),
-        scored_recordings=tuple(recording.stem for recording in scored),
+        class_names=data.class_names,
+        protocol=settings.describe_protocol(data.split),
+        scored_recordings=tuple(recording.id for recording in scored),
         corpus_root=str(data.root),
         configuration=dict(configuration),
         versions={"ser": ser.__version__, "python": platform.python_version(), **{n: version(n) for n in _LIBRARIES}},
@@ -196,9 +198,9 @@ def _build_module(settings: RunSettings, data: EmotionData, configuration: Mappi
                 spectrogram=settings.spectrogram,
                 seed=seed,
             )
-    counts = Counter(sample.recording.name.emotion for sample in data.prepared["train"].samples)
-    class_counts = [counts[name] for name in settings.data.classes]
-    model, n_classes = settings.model, len(settings.data.classes)
+    counts = Counter(sample.recording.emotion for sample in data.prepared["train"].samples)
+    class_counts = [counts[name] for name in data.class_names]
+    model, n_classes = settings.model, len(data.class_names)
     given = {"n_classes": n_classes, "num_classes": n_classes}
     partial = {"_partial_": True}  # the module calls them with its weights, and with its optimiser
     module: EmotionClassifier = settings.module_class(
@@ -264,7 +266,7 @@ def _report(
         log.info("Test\n%s", format_metrics(test.results))
     save_figure(learning_curve_figure(module.history), run_dir / "learning_curve.png")
     recordings = [sample.recording for part in data.prepared.values() for sample in part.samples]
-    sounds = {recording.stem: recording.path for recording in recordings}
+    sounds = {recording.id: recording.path for recording in recordings}
     write_html_report(
         run_dir / REPORT,
         evaluations | {"val": validation},
@@ -285,6 +287,6 @@ def _report(
 
 
 def _evaluate(predictor: Predictor, prepared: Prepared) -> Evaluation:
-    names = [sample.recording.name for sample in prepared.samples]
+    recordings = [sample.recording for sample in prepared.samples]
     probabilities = predictor.score(prepared.features, prepared.lengths)
-    return score_predictions(names, probabilities, predictor.class_names, protocol=predictor.metadata.protocol)
+    return score_predictions(recordings, probabilities, predictor.class_names, protocol=predictor.metadata.protocol)

@@ -15,7 +15,7 @@ from ser.models.utterance_heads import N_LANDMARKS, FunctionalsHead, KernelHead,
 
 _N_COPIES = 8  # augmented copies of each recording that `fit_functionals` adds to the recording itself
 # scikit-learn's C: inverse penalty against the sum of losses.
-_C_FUNCTIONALS = 0.1  # of the squared weights; chosen on validation actors
+_C_FUNCTIONALS = 0.1  # of the squared weights; chosen on validation speakers
 _C_KERNEL = 3000.0  # of the function's squared norm; chosen by cross-validation in the training part, random split
 _SHRINKAGE = (
     0.5  # of the covariance within groups towards a multiple of the identity, in [0, 1]; chosen in the same way
@@ -82,7 +82,7 @@ def fit_kernel(
     Parameters
     ----------
     features, lengths, labels : as of `fit_functionals`.
-    groups : int64 [samples], equal for recordings of one actor, emotion and vocal channel.
+    groups : int64 [samples], equal for recordings of one speaker, emotion and vocal channel.
     seed : of the choice of landmarks, where there are more samples than landmarks.
     """
     batches = zip(torch.split(features, _BATCH_SIZE), torch.split(lengths, _BATCH_SIZE), strict=True)

@@ -8,8 +8,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from ser.corpora.manifest import find_recordings
 from ser.corpora.ravdess import EMOTIONS
+from ser.corpora.reading import find_recordings
 from tests.command_line import ROOT, is_one_sentence, rows_of, run_in_process, typed, users_environment
 
 FIGURES = (

@@ -10,8 +10,8 @@ import pytest
 from sklearn.metrics import balanced_accuracy_score
 
 from ser.cli.main import main
-from ser.corpora.manifest import find_recordings
 from ser.corpora.ravdess import EMOTIONS
+from ser.corpora.reading import find_recordings
 from ser.evaluation.robustness.sound_changes import CHANGES, load_changed_features
 from ser.inference.predictor import Predictor
 from tests.command_line import is_one_sentence
@@ -40,7 +40,7 @@ def test_each_change_is_scored_by_the_runs_to_which_the_actor_is_unseen(
     measured, moved_cross_validation, scored_cross_validation
 ):
     """The same by hand: one change, recording by recording, scored by scikit-learn."""
-    recordings = {r.stem: r for r in find_recordings(scored_cross_validation / "voices")}
+    recordings = {r.id: r for r in find_recordings(scored_cross_validation / "voices")}
     place = 1 + list(CHANGES).index("noise_10_db")
     changed = cache(lambda file, settings: load_changed_features(recordings[file], settings=settings))
     uars = []

@@ -98,7 +98,7 @@ def test_every_experiment_runs(experiment, train, tiny, tiny_voices, folder):
     assert (run_dir / "scaler.pkl").exists() == (experiment == "baseline")
     if experiment in ("speaker_independent", "logmel_resbilstm"):
         assert (run_dir / "test" / "test_metrics.txt").is_file()
-        split = {(row["part"], row["actor"]) for row in rows_of(run_dir / "split.csv")}
+        split = {(row["part"], row["speaker"]) for row in rows_of(run_dir / "split.csv")}
         actors = {"train": ("1", "4"), "validation": ("3", "6"), "test": ("2", "5")}
         assert split == {(part, actor) for part in actors for actor in actors[part]}
     if experiment == "logmel_resbilstm_seen_speakers":

@@ -3,7 +3,8 @@
 import pytest
 
 from ser.corpora.inventory import take_inventory
-from ser.corpora.ravdess import CHANNELS, expected_names
+from ser.corpora.manifest import CHANNELS
+from ser.corpora.ravdess import expected_names
 from ser.errors import CorpusError
 
 

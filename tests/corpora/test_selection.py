@@ -3,16 +3,17 @@ from unittest.mock import call, create_autospec
 import pytest
 
 from ser.corpora.download import download_corpus
-from ser.corpora.manifest import find_recordings
+from ser.corpora.protocol import describe_split
 from ser.corpora.ravdess import EMOTIONS
-from ser.corpora.selection import DataSettings, augmented_copies, locate_corpus, of_channel, select
+from ser.corpora.reading import find_recordings, locate_corpus
+from ser.corpora.selection import DataSettings, augmented_copies, of_channel, select
 from ser.corpora.synthetic import SyntheticSettings
 from ser.errors import CorpusError, SettingsError
 from ser.features.validation import read_settings
 
 
 def channels(recordings):
-    return {recording.name.channel for recording in recordings}
+    return {recording.channel for recording in recordings}
 
 
 @pytest.mark.parametrize(("channel", "scored"), [("speech", None), ("song", None), ("speech", "song")])
@@ -28,10 +29,10 @@ def test_one_channel_is_trained_on_and_one_scored(ravdess_recordings, channel, s
 @pytest.mark.parametrize("score_channel", [None, "speech"])
 def test_test_actors_are_unseen_in_either_channel(ravdess_recordings, fold, channel, score_channel):
     settings = DataSettings(split="speaker", fold=fold, channel=channel, score_channel=score_channel)
-    unseen = {*settings.fold_actors.validation, *settings.fold_actors.test}
+    unseen = {*settings.named_fold.validation, *settings.named_fold.test}
     chosen = select(ravdess_recordings, settings)
-    assert not {recording.name.actor for recording in chosen.train} & unseen
-    assert {recording.name.actor for recording in (*chosen.validation, *chosen.test)} <= unseen
+    assert not {recording.speaker for recording in chosen.train} & unseen
+    assert {recording.speaker for recording in (*chosen.validation, *chosen.test)} <= unseen
 
 
 def test_the_scored_channel_changes_validation_and_test_alone(ravdess_recordings):
@@ -45,7 +46,7 @@ def test_the_scored_channel_changes_validation_and_test_alone(ravdess_recordings
 def test_only_the_chosen_classes_are_selected_in_ravdess_order(ravdess_recordings):
     chosen = select(ravdess_recordings, DataSettings(classes=EMOTIONS[1:]))
     assert (len(chosen.train), len(chosen.validation)) == (1811, 453)
-    assert {recording.name.emotion for recording in chosen.train} == set(EMOTIONS[1:])
+    assert {recording.emotion for recording in chosen.train} == set(EMOTIONS[1:])
     assert DataSettings(classes=("sad", "neutral", "happy")).classes == ("neutral", "happy", "sad")
 
 
@@ -53,14 +54,14 @@ def test_nothing_left_is_refused(ravdess_recordings):
     with pytest.raises(CorpusError, match="no recording of song"):
         select(ravdess_recordings, DataSettings(channel="song", classes=("disgust", "surprise")))
     # Actor 18 sings nothing, so there is nothing to score.
-    only_18 = DataSettings(split="speaker", validation_actors=(18,), score_channel="song")
+    only_18 = DataSettings(split="speaker", validation_speakers=(18,), score_channel="song")
     with pytest.raises(CorpusError, match="validation part holds no recordings"):
         select(ravdess_recordings, only_18)
 
 
 def test_copies_are_counted_by_emotion(ravdess_recordings):
     settings = DataSettings(augment_count=1, oversample={"neutral": 2})
-    counts = {r.name.emotion: augmented_copies(r, settings) for r in ravdess_recordings}
+    counts = {r.emotion: augmented_copies(r, settings) for r in ravdess_recordings}
     assert counts == {emotion: 3 if emotion == "neutral" else 1 for emotion in EMOTIONS}
 
 
@@ -68,12 +69,12 @@ def test_copies_are_counted_by_emotion(ravdess_recordings):
     ({"split": "speaker"}, "data.fold is needed with data.split=speaker"),
     ({"split": "speaker", "fold": 5}, "data.fold is 5; did you mean 'subject_wise_"),
     ({"split": "speaker", "fold": "emobox_6"}, "data.fold is 'emobox_6'; did you mean 'emobox_"),
-    ({"split": "speaker", "fold": 0, "test_actors": [3]}, "not both"),
-    ({"split": "speaker", "validation_actors": [1, 2], "test_actors": [2]},
-     r"data.fold has actors \[2\] in validation and in test"),
-    ({"split": "speaker", "test_actors": [2]}, "data.validation_actors is empty"),
-    ({"split": "speaker", "validation_actors": [0, 25]}, r"data.fold has actors \[0, 25\]; RAVDESS has 1 to 24"),
-    ({"split": "speaker", "validation_actors": list(range(1, 25))}, "data.fold holds out all actors"),
+    ({"split": "speaker", "fold": 0, "test_speakers": [3]}, "not both"),
+    ({"split": "speaker", "validation_speakers": [1, 2], "test_speakers": [2]},
+     r"data.fold has speakers \['02'\] in validation and in test"),
+    ({"split": "speaker", "test_speakers": [2]}, "data.validation_speakers is empty"),
+    ({"split": "speaker", "validation_speakers": [0, 25]}, r"data.fold has actors 00, 25; RAVDESS has 1 to 24"),
+    ({"split": "speaker", "validation_speakers": list(range(1, 25))}, "data.fold holds out all actors"),
     ({"fold": 0}, "data.split is 'random', which has no folds"),
     ({"split": "all", "fold": 0}, "data.split is 'all', which has no folds"),
     ({"classes": ["happy", "angy"]}, "data.classes has 'angy'; did you mean 'angry'"),
@@ -111,7 +112,7 @@ def test_bad_settings_are_refused_in_one_sentence_that_begins_with_the_key(value
     ({"val_size": 0.1}, True, "; the last epoch was kept, validated on 10% of the training part."),
 ])  # fmt: skip
 def test_the_protocol_names_the_split_and_what_chooses_the_checkpoint(values, keeps_last, sentence):
-    assert DataSettings(**values).describe_split(keeps_last=keeps_last).endswith(sentence)
+    assert describe_split(DataSettings(**values), keeps_last=keeps_last).endswith(sentence)
 
 
 def test_split_all_trains_on_everything(ravdess_recordings):
@@ -119,7 +120,7 @@ def test_split_all_trains_on_everything(ravdess_recordings):
     split = select(ravdess_recordings, settings)
     assert split.train == tuple(ravdess_recordings)
     assert split.validation == split.test == ()
-    assert "of seen recordings" in settings.describe_split()
+    assert "of seen recordings" in describe_split(settings)
 
 
 def test_a_named_root_is_used_and_never_downloaded_into(tiny_corpus, tmp_path, monkeypatch):

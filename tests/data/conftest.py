@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from ser.corpora.manifest import find_recordings
+from ser.corpora.reading import find_recordings
 from ser.data import cache as preparation
 from ser.data.cache import Sample, prepare
 from tests.prepared import RECIPE

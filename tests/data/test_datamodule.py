@@ -9,8 +9,8 @@ import torch
 from sklearn.preprocessing import StandardScaler
 
 from ser.augment.waveform import AugmentSettings
-from ser.corpora.manifest import find_recordings
 from ser.corpora.ravdess import EMOTIONS
+from ser.corpora.reading import find_recordings
 from ser.corpora.selection import DataSettings
 from ser.data.datamodule import EmotionData
 from ser.data.samplers import EpochBatchSampler
@@ -39,18 +39,18 @@ def build(tiny_corpus, tmp_path_factory):
 
 
 RANDOM = {"test_size": 0.4}
-SPEAKER = {"split": "speaker", "validation_actors": (2,), "test_actors": (3,)}
+SPEAKER = {"split": "speaker", "validation_speakers": (2,), "test_speakers": (3,)}
 
 
 @pytest.mark.parametrize("split", [RANDOM, SPEAKER, {"test_size": 0.4, "val_size": 0.4}])
 def test_augmented_copies_stay_on_the_side_of_their_recording(build, split):
     data = build(**split, augment_count=2, oversample={"neutral": 1})
     data.setup()
-    stems = {part: {s.recording.stem for s in prepared.samples} for part, prepared in data.prepared.items()}
+    stems = {part: {s.recording.id for s in prepared.samples} for part, prepared in data.prepared.items()}
     assert sum(map(len, stems.values())) == len(set().union(*stems.values())) == 45
     for part, prepared in data.prepared.items():
-        copies = Counter(sample.recording.name.emotion for sample in prepared.samples if sample.copy)
-        originals = Counter(sample.recording.name.emotion for sample in prepared.samples if not sample.copy)
+        copies = Counter(sample.recording.emotion for sample in prepared.samples if sample.copy)
+        originals = Counter(sample.recording.emotion for sample in prepared.samples if not sample.copy)
         extra = {emotion: 3 if emotion == "neutral" else 2 for emotion in EMOTIONS} if part == "train" else {}
         assert copies == Counter({emotion: n * extra.get(emotion, 0) for emotion, n in originals.items()})
 
@@ -58,8 +58,8 @@ def test_augmented_copies_stay_on_the_side_of_their_recording(build, split):
 def test_test_actors_are_not_trained_on(build):
     data = build(**SPEAKER)
     data.setup()
-    actors = {p: {s.recording.name.actor for s in prepared.samples} for p, prepared in data.prepared.items()}
-    assert actors == {"train": {1}, "validation": {2}, "test": {3}}
+    actors = {p: {s.recording.speaker for s in prepared.samples} for p, prepared in data.prepared.items()}
+    assert actors == {"train": {"01"}, "validation": {"02"}, "test": {"03"}}
 
 
 def test_the_scaler_sees_the_training_part_alone_with_its_copies(build):
@@ -76,7 +76,7 @@ def test_labels_number_the_chosen_classes_in_ravdess_order(build):
     data = build(**RANDOM, classes=("surprise", "angry", "calm"))
     data.setup()
     *_, labels = data.tensors("train")
-    names = [sample.recording.name.emotion for sample in data.prepared["train"].samples]
+    names = [sample.recording.emotion for sample in data.prepared["train"].samples]
     assert [("calm", "angry", "surprise")[label] for label in labels] == names
     assert labels.dtype == torch.int64
 
@@ -84,8 +84,8 @@ def test_labels_number_the_chosen_classes_in_ravdess_order(build):
 def test_groups_have_one_actor_emotion_and_channel(build):
     data = build(**RANDOM)
     data.setup()
-    names = [sample.recording.name for sample in data.prepared["train"].samples]
-    expected = [(name.actor, name.emotion, name.channel) for name in names]
+    found = [sample.recording for sample in data.prepared["train"].samples]
+    expected = [(one.speaker, one.emotion, one.channel) for one in found]
     groups = data.groups("train").tolist()
     assert len(set(expected)) == len(set(groups)) == len(set(zip(expected, groups, strict=True))) < len(groups)
 
@@ -196,13 +196,13 @@ def test_processes_of_one_machine_fill_the_cache_one_after_another(build, monkey
 
 def read_two_emotions(root):
     """Read a corpus of one's own."""
-    return (one for one in find_recordings(root) if one.name.emotion in ("calm", "sad"))
+    return (one for one in find_recordings(root) if one.emotion in ("calm", "sad"))
 
 
 def test_a_corpus_of_ones_own_is_read_by_its_reader(build):
     data = build(**RANDOM, reader=read_two_emotions)
     data.setup()
-    emotions = {one.name.emotion for part in (data.split.train, data.split.validation) for one in part}
+    emotions = {one.emotion for part in (data.split.train, data.split.validation) for one in part}
     assert emotions == {"calm", "sad"}
 
 

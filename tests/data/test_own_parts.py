@@ -80,7 +80,7 @@ def test_an_augmentation_of_ones_own_gets_the_seeded_generator_of_each_copy(reco
     prepared = prepare_here(asked, tmp_path, replace(RECIPE, augment=scale_by_chance))
     plain, *copies = prepared.features[:, 1]  # the root mean square
     for copy, values in enumerate(copies, start=1):
-        drawn = recording_rng(seed=7, name=recordings[0].stem, copy=copy).uniform()
+        drawn = recording_rng(seed=7, name=recordings[0].id, copy=copy).uniform()
         np.testing.assert_allclose(values, drawn * plain, rtol=1e-3, atol=1e-6)
 
 

@@ -7,30 +7,32 @@ import pytest
 from ser.eda import embedding
 
 
-def recordings_of(emotions, actors):
-    return pd.DataFrame({"emotion": pd.Categorical(emotions, ordered=True), "actor": actors})
+def recordings_of(emotions, speakers):
+    return pd.DataFrame({"emotion": pd.Categorical(emotions, ordered=True), "speaker": speakers})
 
 
 def test_neighbours_are_found_by_exhaustive_search():
     rng = np.random.default_rng(3)
-    points, actors = rng.normal(size=(40, 5)), rng.integers(1, 5, 40)
-    found = embedding.nearest_neighbours(points, actors)
+    points, speakers = rng.normal(size=(40, 5)), rng.integers(1, 5, 40)
+    found = embedding.nearest_neighbours(points, speakers)
     for here in range(40):
         by_distance = sorted(range(40), key=lambda there: np.sum((points[here] - points[there]) ** 2))
         assert found[embedding.ANYONE][here] == by_distance[1]  # after itself
-        assert found[embedding.OTHERS][here] == next(there for there in by_distance if actors[there] != actors[here])
+        assert found[embedding.OTHERS][here] == next(
+            there for there in by_distance if speakers[there] != speakers[here]
+        )
 
 
 def test_fractions_and_chances_of_a_corpus_that_can_be_counted():
-    # Two actors far apart on a line, each with happy, happy, sad.
+    # Two speakers far apart on a line, each with happy, happy, sad.
     points = np.array([[0.0], [1.0], [2.5], [100.0], [101.0], [102.5]])
     recordings = recordings_of(["happy", "happy", "sad"] * 2, [1, 1, 1, 2, 2, 2])
-    neighbours = embedding.nearest_neighbours(points, recordings["actor"].to_numpy())
+    neighbours = embedding.nearest_neighbours(points, recordings["speaker"].to_numpy())
     table = embedding.neighbour_table(neighbours, recordings).set_index(["neighbour", "agreement"])
-    assert table.loc[("any recording", "same actor")].tolist() == pytest.approx([1.0, 2 / 5])
+    assert table.loc[("any recording", "same speaker")].tolist() == pytest.approx([1.0, 2 / 5])
     assert table.loc[("any recording", "same emotion")].tolist() == pytest.approx([4 / 6, (4 * 3 / 5 + 2 * 1 / 5) / 6])
-    # The nearest of another actor is for actor 1 the first happy of actor 2, and for that one actor 1's sad.
-    other = table.loc[("another actor's", "same emotion")].tolist()
+    # The nearest of another speaker is for speaker 1 the first happy of speaker 2, and for that one speaker 1's sad.
+    other = table.loc[("another speaker's", "same emotion")].tolist()
     assert other == pytest.approx([(2 + 1) / 6, (4 * 2 / 3 + 2 * 1 / 3) / 6])
     emotions = embedding.neighbour_emotions(neighbours, recordings).set_index("emotion")
     assert emotions.loc["happy"].to_dict() == pytest.approx({"happy": 0.5, "sad": 0.5})
@@ -40,7 +42,7 @@ def test_fractions_and_chances_of_a_corpus_that_can_be_counted():
 def test_one_actor_has_no_neighbour_of_another_actor():
     points = np.arange(4.0)[:, None]
     recordings = recordings_of(["happy", "sad"] * 2, [7] * 4)
-    neighbours = embedding.nearest_neighbours(points, recordings["actor"].to_numpy())
+    neighbours = embedding.nearest_neighbours(points, recordings["speaker"].to_numpy())
     assert list(neighbours) == [embedding.ANYONE]
     assert set(embedding.neighbour_table(neighbours, recordings)["neighbour"]) == {"any recording"}
 

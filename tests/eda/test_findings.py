@@ -26,7 +26,7 @@ def about(recordings, *, equal=(), window=4.0):
 
 def test_counts_balance_and_durations_of_ravdess(ravdess):
     text = about(ravdess)
-    assert "2,452 recordings (1,440 of speech, 1,012 of song) by 24 actors; all of RAVDESS has 2,452." in text
+    assert "2,452 recordings (1,440 of speech, 1,012 of song) by 24 speakers; all of RAVDESS has 2,452." in text
     assert "The rarest emotion is neutral (188 recordings)" in text
     assert "(376 each): 2.0 to 1" in text
     assert "correct in 15.3%" in text
@@ -53,11 +53,11 @@ def test_findings_on_features_are_read_from_the_effects(ravdess):
     means = rng.normal(size=(len(ravdess), settings.n_features))
     means[:, 3] = -means[:, 1]  # the second delta; r is -1 to its MFCC, about 0 between the first two
     means[:, 4] += 50.0 * ravdess["emotion"].cat.codes.to_numpy()
-    deviations = rng.normal(size=means.shape) + 9 * ravdess["actor"].to_numpy()[:, None]
+    deviations = rng.normal(size=means.shape) + 9 * ravdess["speaker"].astype(int).to_numpy()[:, None]
     statistics = pd.DataFrame(np.hstack([means, deviations]), columns=statistic_columns(settings))
     text = " ".join(findings.feature_findings(effect_sizes(ravdess, statistics), statistics["mean"].corr()))
     assert "The mean of mel_0 differs most between emotions: they explain 100%" in text
-    # All deviations, and the means of pure noise, of which 24 actors explain more than 8 emotions by chance.
+    # All deviations, and the means of pure noise, of which 24 speakers explain more than 8 emotions by chance.
     n_statistics = 2 * settings.n_features
     assert f"{n_statistics - 1} of {n_statistics} means and deviations" in text
     within = abs(np.corrcoef(means[:, 0], means[:, 2])[0, 1])
@@ -65,13 +65,13 @@ def test_findings_on_features_are_read_from_the_effects(ravdess):
 
 
 def test_neighbours_are_stated_with_their_chance():
-    rows = [("any recording", "same actor", 0.9, 0.04), ("any recording", "same emotion", 0.7, 0.15)]
-    rows += [("another actor's", "same emotion", 0.3, 0.14)]
+    rows = [("any recording", "same speaker", 0.9, 0.04), ("any recording", "same emotion", 0.7, 0.15)]
+    rows += [("another speaker's", "same emotion", 0.3, 0.14)]
     table = pd.DataFrame(rows, columns=["neighbour", "agreement", "fraction", "chance"])
     emotions = pd.DataFrame({"emotion": ["calm", "sad"], "calm": [0.8, 0.6], "sad": [0.2, 0.4]})
     text = " ".join(findings.neighbour_findings(table, emotions))
-    assert "same actor in 90.0% (chance 4.0%)" in text
+    assert "same speaker in 90.0% (chance 4.0%)" in text
     assert "same emotion in 70.0% (chance 15.0%)" in text
     assert "in 30.0% (chance 14.0%)" in text
     assert "is sad for calm: of the recordings of sad, another" in text
-    assert "another actor's nearest is calm in 60.0%, and sad in 40.0%" in text
+    assert "another speaker's nearest is calm in 60.0%, and sad in 40.0%" in text

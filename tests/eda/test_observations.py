@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 import soundfile
 
-from ser.corpora.manifest import Recording, find_recordings
 from ser.corpora.ravdess import RecordingName
+from ser.corpora.reading import find_recordings
 from ser.eda.observations import column_names, observe, read_headers, summarise_frames, write_feature_table
 from ser.eda.tables import corpus_summary
 from ser.errors import AudioError
@@ -18,7 +18,7 @@ SMALL = FeatureSettings(groups=("mfcc", "mel", "zcr"), n_mfcc=3, n_mels=8, max_l
 
 def recording(path, **changed):
     name = {"channel": "speech", "emotion": "happy", "intensity": "normal", "statement": 1, "repetition": 1, "actor": 1}
-    return Recording(path=path, name=RecordingName(**(name | changed)))
+    return RecordingName(**(name | changed)).recording(path)
 
 
 def test_headers_give_seconds_and_the_unreadable_are_listed(tmp_path):
@@ -59,7 +59,7 @@ def test_a_recording_that_cannot_be_read_leaves_the_others_in_place(tiny_corpus,
     good = find_recordings(tiny_corpus)[:3]
     odd = [recording(damaged, actor=5), recording(silent, actor=6)]
     found, statistics, failures = observe([good[0], *odd, *good[1:]], SMALL, cache_dir=tmp_path / "cache", workers=1)
-    assert list(found["file"]) == [r.stem for r in good]
+    assert list(found["file"]) == [r.id for r in good]
     _, alone, _ = observe(good, SMALL, cache_dir=tmp_path / "cache", workers=1)
     pd.testing.assert_frame_equal(statistics, alone)
     assert set(failures) == {damaged, silent}
@@ -86,8 +86,8 @@ def test_the_parquet_file_gives_back_features_and_labels(tiny_corpus, tmp_path):
     path = tmp_path / "new" / "features.parquet"
     write_feature_table(path, recordings, settings, cache_dir=tmp_path / "cache", workers=1)
     table = pd.read_parquet(path)
-    assert list(table.index) == [recording.stem for recording in recordings]
-    assert list(table["label"]) == [recording.name.emotion for recording in recordings]
+    assert list(table.index) == [recording.id for recording in recordings]
+    assert list(table["label"]) == [recording.emotion for recording in recordings]
     features = table.drop(columns="label")
     assert set(features.dtypes) == {np.dtype("float32")}
     for found, recording in zip(features.to_numpy(), recordings, strict=True):

@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from ser.corpora.manifest import find_recordings
 from ser.corpora.ravdess import EMOTIONS
+from ser.corpora.reading import find_recordings
 from ser.eda import tables
 from ser.eda.observations import name_table, read_headers, statistic_columns
 from ser.features.settings import FeatureSettings
@@ -31,7 +31,7 @@ def test_the_labels_of_ravdess_are_counted_by_channel(ravdess_recordings):
     assert list(labels["song"]) == [92, *[184] * 5, 0, 0]
     assert list(labels["all"]) == [188, *[376] * 5, 192, 192]
     assert labels["fraction"].to_numpy() == pytest.approx(labels["all"] / 2452)
-    spoken = name_table(r for r in ravdess_recordings if r.name.channel == "speech")
+    spoken = name_table(r for r in ravdess_recordings if r.channel == "speech")
     assert list(tables.label_distribution(spoken)) == ["emotion", "speech", "all", "fraction"]
 
 
@@ -64,7 +64,7 @@ def test_the_largest_effect_of_emotion_comes_first(made_up):
 
 def test_a_factor_of_one_level_is_left_out(made_up):
     recordings, statistics = made_up
-    of_one = (recordings["actor"] == 1) & (recordings["channel"] == "speech")
+    of_one = (recordings["speaker"] == "01") & (recordings["channel"] == "speech")
     effects = tables.effect_sizes(recordings[of_one], statistics[of_one])
     assert set(tables.EFFECT_FACTORS) & set(effects) == {"emotion", "intensity"}
 
@@ -97,6 +97,6 @@ def test_the_real_corpus_is_as_long_as_it_is_known_to_be(ravdess_root):
     facts = {"speech": (1440, 24, 3.70, 0.34, 2.94, 5.27), "song": (1012, 23, 4.65, 0.42, 3.50, 6.37)}
     for channel, (n_recordings, n_actors, mean, deviation, shortest, longest) in facts.items():
         found = summary[channel]
-        assert (found["recordings"], found["actors"]) == (n_recordings, n_actors)
+        assert (found["recordings"], found["speakers"]) == (n_recordings, n_actors)
         seconds = found[["seconds_mean", "seconds_std", "seconds_min", "seconds_max"]].astype(float)
         assert list(seconds) == pytest.approx([mean, deviation, shortest, longest], abs=0.0051)

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -25,8 +26,8 @@ STEMS = [
 
 def write_run(folder, wrong=(), *, stems=STEMS, class_names=CLASSES, protocol=None):
     """Write the predictions of a run that is right everywhere but in `wrong`, stem -> class."""
-    names = [parse_stem(stem) for stem in stems]
-    predicted = [dict(wrong).get(name.stem, name.emotion) for name in names]
+    names = [parse_stem(stem).recording(Path(stem)) for stem in stems]
+    predicted = [dict(wrong).get(name.id, name.emotion) for name in names]
     probabilities = np.full((len(names), len(class_names)), 0.1 / (len(class_names) - 1))
     for row, emotion in zip(probabilities, predicted, strict=True):
         row[class_names.index(emotion)] = 0.9

@@ -150,7 +150,7 @@ def page(tiny_metadata, tmp_path):
     """A function that writes the page of recordings, their predicted class and its confidence, and reads it."""
 
     def write(rows, *, sounds=None, metadata=tiny_metadata, **settings):
-        names = [parse_stem(stem) for stem, _, _ in rows]
+        names = [parse_stem(stem).recording(Path(stem)) for stem, _, _ in rows]
         probabilities = np.array([[(1 - sure) / 2] * 3 for _, _, sure in rows])
         for row, (_, predicted, sure) in zip(probabilities, rows, strict=True):
             row[CLASSES.index(predicted)] = sure

@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from matplotlib.image import imread
@@ -28,7 +29,9 @@ RECORDINGS = {
 def scored(files):
     """Return the evaluation of some of five recordings: in speech two of three are recognised, in song one of two."""
     rows = [RECORDINGS[file] for file in files]
-    return score_predictions([parse_stem(file) for file in files], rows, CLASSES, protocol=PROTOCOL)
+    return score_predictions(
+        [parse_stem(file).recording(Path(file)) for file in files], rows, CLASSES, protocol=PROTOCOL
+    )
 
 
 @pytest.fixture
@@ -100,9 +103,9 @@ def test_every_file_holds_the_same_facts(small, tmp_path):
     assert facts["expected_calibration_error"] == pytest.approx(0.44)
     assert facts["confusion_matrix"] == [[1, 0, 1], [1, 1, 0], [0, 0, 1]]
     lines = texts["predictions.csv"].splitlines()
-    assert lines[0] == "file,actor,channel,true,predicted,confidence,p_neutral,p_calm,p_happy"
-    assert lines[1] == "03-01-01-01-01-01-01,1,speech,neutral,neutral,0.8,0.8,0.1,0.1"
-    assert lines[4] == "03-02-01-01-01-01-02,2,song,neutral,happy,0.6,0.3,0.1,0.6"
+    assert lines[0] == "file,speaker,gender,channel,true,predicted,confidence,p_neutral,p_calm,p_happy"
+    assert lines[1] == "03-01-01-01-01-01-01,01,male,speech,neutral,neutral,0.8,0.8,0.1,0.1"
+    assert lines[4] == "03-02-01-01-01-01-02,02,female,song,neutral,happy,0.6,0.3,0.1,0.6"
     assert [line.split(",")[0] for line in lines[1:]] == sorted(RECORDINGS)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ser.corpora.manifest import find_recordings
+from ser.corpora.reading import find_recordings
 from ser.inference.predictor import Predictor
 from ser.inference.pretrained import DEFAULT_MODEL, MODELS, find_pretrained
 
@@ -22,12 +22,12 @@ def test_it_is_small_and_its_metadata_name_its_training_part():
 
 @pytest.mark.ravdess
 def test_its_training_recordings_are_predicted_right(ravdess_root):
-    speech = [r for r in find_recordings(ravdess_root) if r.name.channel == "speech"][::12]  # 120, of every actor
+    speech = [r for r in find_recordings(ravdess_root) if r.channel == "speech"][::12]  # 120, of every actor
     predictions, failures = Predictor.load(DEFAULT_MODEL).predict_files([recording.path for recording in speech])
     assert not failures
-    right = np.mean([p.emotion == r.name.emotion for p, r in zip(predictions, speech, strict=True)])
+    right = np.mean([p.emotion == r.emotion for p, r in zip(predictions, speech, strict=True)])
     assert right > 0.85
-    assert {recording.name.emotion for recording in speech} == {prediction.emotion for prediction in predictions}
+    assert {recording.emotion for recording in speech} == {prediction.emotion for prediction in predictions}
 
 
 @pytest.mark.ravdess
@@ -36,7 +36,7 @@ def test_it_predicts_what_it_predicted_before_the_rooms(ravdess_root, suffix):
     """The file holds the probabilities of commit 6803044, of 24 recordings spread over the corpus."""
     with Path(__file__).with_name("ser_ravdess_at_6803044.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
-    paths = {recording.stem: recording.path for recording in find_recordings(ravdess_root)}
+    paths = {recording.id: recording.path for recording in find_recordings(ravdess_root)}
     predictor = Predictor.load(MODELS / f"{DEFAULT_MODEL}{suffix}")
     expected = np.array([[float(row[name]) for name in predictor.class_names] for row in rows])
     predicted = np.array([predictor.predict(paths[row["file"]]).probabilities for row in rows])

@@ -23,7 +23,7 @@ import numpy as np
 
 from ser.augment.waveform import AugmentSettings
 from ser.corpora.download import Archive, download_corpus
-from ser.corpora.manifest import find_recordings
+from ser.corpora.reading import find_recordings
 from ser.data.cache import Recipe, Sample, prepare
 from ser.data.files import replace_when_complete
 from ser.features.settings import FeatureSettings

@@ -122,7 +122,7 @@ def test_each_run_is_of_its_fold_and_seed_and_its_scores_are_its_own_report(resu
                 assert entry[part][ours] == pytest.approx(metrics["overall"][theirs])
             assert entry[part]["calibration_error"] == pytest.approx(metrics["expected_calibration_error"], abs=1e-6)
         with (run / "split.csv").open() as file:
-            actors = {row["actor"] for row in csv.DictReader(file) if row["part"] == "test"}
+            actors = {row["speaker"] for row in csv.DictReader(file) if row["part"] == "test"}
         assert actors == tested[entry["fold"]]
     scores = {(entry["seed"], entry["validation"]["log_loss"]) for entry in entries}
     assert len(scores) == 6, "another seed should end elsewhere"

@@ -117,7 +117,7 @@ def right(run, data, own):
     """Float [recordings]: the probability of the right class, by the best checkpoint, of the validation part."""
     predictor, prepared = Predictor.load(run, **own), data.prepared["validation"]
     scores = predictor.score(prepared.features, prepared.lengths)
-    labels = [predictor.class_names.index(sample.recording.name.emotion) for sample in prepared.samples]
+    labels = [predictor.class_names.index(sample.recording.emotion) for sample in prepared.samples]
     return scores[np.arange(len(labels)), labels]
 
 
@@ -209,7 +209,7 @@ def test_an_augmentation_changes_the_copies_and_only_them(data):
     for sample, features, length in zip(prepared.samples, prepared.features, prepared.lengths, strict=True):
         waveform = read_sound(sample.recording.path, sample_rate=RATE).waveform
         if sample.copy:
-            rng = recording_rng(seed=42, name=sample.recording.stem, copy=1)
+            rng = recording_rng(seed=42, name=sample.recording.id, copy=1)
             waveform = hum(waveform, sample_rate=RATE, rng=rng).astype(np.float32)
         expected = extract(preprocess(waveform, settings)[0], settings)
         np.testing.assert_allclose(features[:, :length], expected[:, :length], rtol=1e-4, atol=1e-4)
@@ -218,7 +218,8 @@ def test_an_augmentation_changes_the_copies_and_only_them(data):
 def test_the_recordings_of_a_corpus_are_in_the_split(run):
     rows = rows_of(run / "split.csv")
     assert len({row["file"] for row in rows}) == len(rows) == 24
-    assert {(row["actor"], row["emotion"]) for row in rows} == {(a, e) for a in "12" for e in ("happy", "sad", "angry")}
+    expected = {(speaker, name) for speaker in ("anna", "ben") for name in ("happy", "sad", "angry")}
+    assert {(row["speaker"], row["emotion"]) for row in rows} == expected
 
 
 def test_an_optimiser_and_a_schedule_are_those_of_torch(run, history):
@@ -389,8 +390,8 @@ def test_what_a_class_of_ones_own_raises_has_its_own_traceback(target, file, hom
     ("fault", "sentence"),
     [
         ("yield path", "should return ser.corpora.manifest.Recording alone"),
-        ("emotion = 'joy'", "has emotion 'joy' by data.reader; known are neutral"),
-        ("take = 1", "has the same name by data.reader as another file"),
+        ("emotion = ' '", "has emotion ' ' by data.reader; give it a label"),
+        ("path = root / 'one.wav'", "has the id 'one' by data.reader, as another has"),
     ],
 )
 def test_a_reader_that_returns_something_else_gets_one_sentence(fault, sentence, home):

@@ -321,7 +321,7 @@ def test_saved_hyper_parameters_do_no_harm(run, plain_run):
 
 
 def test_validate_test_and_predict_give_the_metrics_of_the_reports(run):
-    split = ("data.split=speaker", "data.validation_actors=[1]", "data.test_actors=[2]")
+    split = ("data.split=speaker", "data.validation_speakers=[1]", "data.test_speakers=[2]")
     # A report is of all recordings, whatever the trainer is limited to.
     folder, row, _, _ = run(*split, "+trainer.limit_test_batches=0")
     configuration = read_checkpoint(folder / "checkpoints" / "best.ckpt")["ser"]["configuration"]

@@ -41,7 +41,7 @@ class CrossValidation:
     protocol : what was trained, tested and chosen on which recordings; printed above every metric.
     parts : what the runs have scored: "validation" and, where it is scored, "test".
     class_names : in the order of the probabilities.
-    bootstrap_resamples, bootstrap_seed : of the intervals over actors.
+    bootstrap_resamples, bootstrap_seed : of the intervals over speakers.
     target_selective_accuracy : the accuracy, in (0, 1], that the rejection threshold of each run aims at on validation.
     keeps_last : whether each run keeps its last epoch, so that validation recordings chose no checkpoint.
     command : the command that trains the runs and writes the results; None where it is not known.
@@ -70,12 +70,12 @@ class CrossValidation:
 
     @property
     def resampling(self) -> dict[str, int]:
-        """The arguments of the bootstrap, as in `ser.evaluation.intervals.actor_interval`."""
+        """The arguments of the bootstrap, as in `ser.evaluation.intervals.speaker_interval`."""
         return {"resamples": self.bootstrap_resamples, "seed": self.bootstrap_seed}
 
     def bootstrap(self) -> dict[str, str | int]:
         """Return the entry on the bootstrap in results.json and robustness.json."""
-        return {"over": "actors", **self.resampling}
+        return {"over": "speakers", **self.resampling}
 
 
 def run_folder(folder: Path, fold: str, seed: int) -> Path:

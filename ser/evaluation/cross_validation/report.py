@@ -83,7 +83,7 @@ def pooled_predictions(summary: Summary) -> str:
     The columns `c_<class>` hold the probabilities with the run's temperature.
     """
     class_names = summary.results["class_names"]
-    columns = ["fold", "seed", "part", "file", "actor", "channel", "true", "predicted", "accepted"]
+    columns = ["fold", "seed", "part", "file", "speaker", "channel", "true", "predicted", "accepted"]
     columns += probability_columns(class_names) + probability_columns(class_names, "c")
     accepted = np.where(summary.predictions["accepted"], "true", "false")
     return format_predictions(summary.predictions.assign(accepted=accepted)[columns])
@@ -107,7 +107,7 @@ def _notes(results: Mapping[str, Any]) -> str:
     n_seeds = len(results["seeds"])
     lines = [
         f"Scores are means ± standard deviations over {n_seeds} seeds." if n_seeds > 1 else "Scores are of one seed.",
-        f"Intervals are percentiles of {results['bootstrap']['resamples']:,} resamples of the scored actors, each "
+        f"Intervals are percentiles of {results['bootstrap']['resamples']:,} resamples of the scored speakers, each "
         "with all recordings: of the score of the pooled recordings, averaged over seeds.",
         "UAR is the mean recall of the classes. ECE, the expected calibration error, is the mean gap between "
         "confidence and accuracy, in 15 bins of equal width.",

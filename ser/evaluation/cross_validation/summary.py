@@ -1,4 +1,4 @@
-"""The scores of a cross-validation: by run, by seed over the folds, and pooled over all with intervals over actors."""
+"""The scores of a cross-validation: by run, by seed over the folds, and pooled with intervals over speakers."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import confusion_matrix
 
-from ser.corpora.ravdess import CHANNELS
+from ser.corpora.manifest import CHANNELS, GENDERS
 from ser.evaluation.calibration import log_loss
 from ser.evaluation.cross_validation.predictions import ENSEMBLE, calibrate, ensemble, read_run
 from ser.evaluation.cross_validation.record import CrossValidation
-from ser.evaluation.intervals import accuracy, actor_interval, confusions_by_actor, unweighted_average_recall
+from ser.evaluation.intervals import accuracy, confusions_by_speaker, speaker_interval, unweighted_average_recall
 from ser.evaluation.metrics import classification_metrics, expected_calibration_error, group_metrics, reliability_bins
-from ser.evaluation.predictions import class_names_of, class_numbers, probabilities_of
+from ser.evaluation.predictions import class_names_of, class_numbers, probabilities_of, resampled_units
 
 _RESAMPLED = {"accuracy": accuracy, "uar": unweighted_average_recall}
 
@@ -35,7 +35,7 @@ class Summary:
         - summary: part -> its scores: mean_over_folds (score -> spread over seeds), mean_over_folds_by_seed (seed or
           "ensemble" -> score -> value), and of all folds' recordings as one set pooled (the runs of all seeds) and
           ensemble_pooled (None with a single seed). A pooled set has, beside the spread of each score over seeds,
-          interval_95 (of the mean over seeds, from a bootstrap over actors), all_seeds (the metrics of all seeds
+          interval_95 (of the mean over seeds, from a bootstrap over speakers), all_seeds (the metrics of all seeds
           together; each recording counts once a seed), by_group (as far as the groups occur) and reliability (bins of
           all seeds together, "network" without and "calibrated" with temperature).
         - runs: one entry for each model, in the same order.
@@ -144,25 +144,27 @@ def _fold_means(predictions: pd.DataFrame) -> dict[str, float | None]:
 
 def _pooled(by_seed: Sequence[pd.DataFrame], cross_validation: CrossValidation) -> dict[str, Any]:
     together = pd.concat(by_seed)
-    genders = np.where(together["actor"] % 2, "male", "female")
     truth = class_numbers(together)
-    by_actor = [
-        confusions_by_actor(
-            class_numbers(rows), class_numbers(rows, "predicted"), rows["actor"], len(cross_validation.class_names)
+    by_speaker = [
+        confusions_by_speaker(
+            class_numbers(rows),
+            class_numbers(rows, "predicted"),
+            resampled_units(rows),
+            len(cross_validation.class_names),
         )
         for rows in by_seed
     ]
-    confusions = np.array([list(of_actor.values()) for of_actor in by_actor])
+    confusions = np.array([list(of_speaker.values()) for of_speaker in by_speaker])
     return {
         **spreads([scores_of(rows) for rows in by_seed]),
         "interval_95": {
-            name: list(actor_interval(confusions, statistic, **cross_validation.resampling))
+            name: list(speaker_interval(confusions, statistic, **cross_validation.resampling))
             for name, statistic in _RESAMPLED.items()
         },
         "all_seeds": classification_metrics(together),
         "by_group": {
             "channel": group_metrics(together, together["channel"], CHANNELS),
-            "gender": group_metrics(together, genders, ("female", "male")),
+            "gender": group_metrics(together, together["gender"], GENDERS),
         },
         "reliability": {
             kind: reliability_bins(probabilities_of(together, prefix), truth)

@@ -11,14 +11,15 @@ import pandas as pd
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from ser.corpora.manifest import Recording, find_recordings
+from ser.corpora.manifest import Recording
 from ser.corpora.progress import track
+from ser.corpora.reading import corpus_in, find_recordings
 from ser.data.workers import map_in_workers
 from ser.errors import CheckpointError, CorpusError, SettingsError
 from ser.evaluation.cross_validation.record import CrossValidation, FoldRun, Part, read_cross_validation
 from ser.evaluation.evaluate import corpus_of
-from ser.evaluation.intervals import actor_interval, confusions_by_actor, unweighted_average_recall
-from ser.evaluation.predictions import class_numbers, probabilities_of, read_predictions
+from ser.evaluation.intervals import confusions_by_speaker, speaker_interval, unweighted_average_recall
+from ser.evaluation.predictions import class_numbers, probabilities_of, read_predictions, resampled_units
 from ser.evaluation.robustness.sound_changes import CHANGES, TELEPHONE_HZ, load_changed_features
 from ser.inference.checkpoint import Networks
 from ser.inference.predictor import Predictor
@@ -51,7 +52,7 @@ def measure(
     Returns
     -------
     The content of robustness.json, plain values. Scores are fractions in [0, 1], of all folds' recordings together and
-    averaged over seeds; intervals are of 95%, from a bootstrap over actors.
+    averaged over seeds; intervals are of 95%, from a bootstrap over speakers.
 
     - protocol, folds, seeds, bootstrap: of the cross-validation; part: as given.
     - n_recordings: that were changed, each predicted by a run of every seed; of_recordings: that the part has.
@@ -76,7 +77,8 @@ def measure(
     if rate <= 2 * TELEPHONE_HZ[1]:
         raise SettingsError(f"features.sample_rate is {rate}, but a telephone band needs {2 * TELEPHONE_HZ[1]:.0f}.")
     root = corpus_of(metadata)
-    recordings = {recording.stem: recording for recording in find_recordings(root)}
+    corpus, label_map = corpus_in(metadata.configuration)
+    recordings = {recording.id: recording for recording in find_recordings(root, corpus, label_map=label_map)}
     scored: list[pd.DataFrame] = []
     predicted: list[NDArray[np.int64]] = []
     of_recordings = 0
@@ -158,13 +160,13 @@ def _scores(
     truth, n_classes = class_numbers(scored), len(cross_validation.class_names)
     confusions = np.array(
         [
-            [list(confusions_by_actor(truth, one, scored["actor"], n_classes).values()) for one in by_seed]
+            [list(confusions_by_speaker(truth, one, resampled_units(scored), n_classes).values()) for one in by_seed]
             for by_seed in predicted.swapaxes(0, 1)
         ]
-    )  # [1 + changes, seeds, actors, classes, classes]
+    )  # [1 + changes, seeds, speakers, classes, classes]
     uars = unweighted_average_recall(confusions.sum(axis=2))  # [1 + changes, seeds]
     interval = partial(
-        actor_interval,
+        speaker_interval,
         statistic=unweighted_average_recall,
         resamples=cross_validation.bootstrap_resamples,
         seed=cross_validation.bootstrap_seed,

@@ -88,7 +88,7 @@ def _notes(values: Mapping[str, Any]) -> str:
     means = f"; scores are means over {seeds} seeds" if seeds > 1 else ""
     lines = [
         f"Scored: {counted} {values['part']} recordings of all folds pooled, each by the runs of its own fold{means}.",
-        f"Intervals are percentiles of {values['bootstrap']['resamples']:,} resamples of the actors. The loss is "
+        f"Intervals are percentiles of {values['bootstrap']['resamples']:,} resamples of the speakers. The loss is "
         "resampled together with the unchanged recordings.",
         "The level of speech is the mean power of the loudest half of a recording's 20 ms blocks.",
         "The telephone is a Butterworth band-pass of order 4 at each edge. The room is its direct sound and a tail of "

@@ -8,9 +8,9 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from scipy.signal import butter, fftconvolve, sosfilt
 
-from ser.audio.io import read_sound
 from ser.augment.waveform import recording_rng
 from ser.corpora.manifest import Recording
+from ser.corpora.sound import read_recording
 from ser.features.pipeline import network_input, preprocess
 from ser.features.settings import FeatureSettings
 
@@ -96,7 +96,7 @@ def load_changed_features(
     AudioError : as `ser.audio.io.read_sound`.
     """
     rate = settings.sample_rate
-    waveform = read_sound(recording.path, sample_rate=rate).waveform
-    changed = [waveform, *(change(waveform, by, sample_rate=rate, name=recording.stem) for by in CHANGES)]
+    waveform = read_recording(recording, sample_rate=rate)
+    changed = [waveform, *(change(waveform, by, sample_rate=rate, name=recording.id) for by in CHANGES)]
     inputs = [network_input(preprocess(one, settings)[0], settings) for one in changed]
     return np.stack([features for features, _ in inputs]), np.array([length for _, length in inputs], dtype=np.int64)

@@ -13,7 +13,7 @@ from ser.features.validation import read_settings
 from ser.inference.run_folder import CONFIGURATION, run_of
 from ser.training.config import RunSettings, read_run_settings
 from ser.training.configuration import fit_to_targets, plain, read_configuration
-from ser.training.cross_validation.settings import RANDOM, CrossValidationSettings
+from ser.training.cross_validation.settings import RANDOM, SPEAKERS, CrossValidationSettings
 from ser.training.launcher import Job, quoted
 from ser.training.outcome import in_folder
 from ser.training.overrides import override_key
@@ -21,7 +21,7 @@ from ser.training.overrides import override_key
 _OWN = {field.name for field in fields(CrossValidationSettings)}
 _FREE = {*_OWN, "score_test", "ckpt_path"}  # they change no network, so a resumed cross-validation may change them
 _NOT_COMPARED = {*_FREE, "paths.run_dir"}
-_OF_FOLDS = ("data.split", "data.fold", "data.validation_actors", "data.test_actors")
+_OF_FOLDS = ("data.split", "data.fold", "data.validation_speakers", "data.test_speakers")
 _SET_BY = {"seed": "seeds"} | dict.fromkeys(_OF_FOLDS, "folds")
 
 
@@ -86,9 +86,17 @@ def plan(configuration: DictConfig) -> tuple[CrossValidationSettings, list[Plann
     ------
     SettingsError : something is wrong with the settings, or a run's folder holds a run of others.
     """
-    own = {key: value for key, value in plain(configuration).items() if key in _OWN}
+    values = plain(configuration)
+    own = {key: value for key, value in values.items() if key in _OWN}
+    data = values.get("data")
+    if isinstance(data, Mapping) and data.get("n_folds") is not None:
+        own["n_folds"] = data["n_folds"]
     settings = read_settings(CrossValidationSettings, own, where="")
-    runs = [_fold_run(configuration, fold, seed) for seed in settings.seeds for fold in settings.fold_names]
+    runs = [
+        _fold_run(configuration, fold, seed, settings.n_folds)
+        for seed in settings.seeds
+        for fold in settings.fold_names
+    ]
     monitored = str(configuration.optimized_metric)
     if not monitored.startswith("val/"):
         raise SettingsError(f"optimized_metric is {monitored!r}, but a cross-validation has validation metrics only.")
@@ -100,14 +108,18 @@ def plan(configuration: DictConfig) -> tuple[CrossValidationSettings, list[Plann
     return settings, runs
 
 
-def _fold_run(configuration: DictConfig, fold: str, seed: int) -> PlannedRun:
+def _fold_run(configuration: DictConfig, fold: str, seed: int, n_folds: int) -> PlannedRun:
     folder = run_folder(Path(configuration.paths.run_dir), fold, seed)
     chosen = OmegaConf.masked_copy(configuration, [key for key in map(str, configuration) if key not in _OWN])
     # Before anything is resolved: other keys may follow the seed, as data.augment_seed does.
     chosen.seed = seed
     chosen.ckpt_path = None
-    split = {"split": "random", "fold": None} if fold == RANDOM else {"split": "speaker", "fold": fold}
-    chosen.data.update(validation_actors=[], test_actors=[], **split)
+    split: dict[str, Any] = {"split": "random", "fold": None, "n_folds": None}
+    if fold.startswith(f"{SPEAKERS}_"):
+        split = {"split": "speaker", "fold": int(fold.rpartition("_")[2]), "n_folds": n_folds}
+    elif fold != RANDOM:
+        split = {"split": "speaker", "fold": fold, "n_folds": None}
+    chosen.data.update(validation_speakers=[], test_speakers=[], **split)
     chosen.paths.run_dir = str(folder)
     resolved = plain(chosen)
     return PlannedRun(folder=folder, fold=fold, seed=seed, configuration=resolved, settings=read_run_settings(resolved))

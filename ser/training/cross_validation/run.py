@@ -1,5 +1,6 @@
 """Train the runs of a cross-validation that are not finished, then write the scores of all."""
 
+import json
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -49,20 +50,27 @@ def cross_validate(
 
 
 def describe(settings: CrossValidationSettings, run: PlannedRun, *, folder: Path) -> CrossValidation:
-    """Return what the evaluation needs; `run` is any one of the runs."""
+    """Return what the evaluation needs; `run` is any one of the runs, finished if the corpus has the classes."""
+    class_names = run.settings.data.classes or read_class_names(run.folder)
     return CrossValidation(
         folder=folder,
-        protocol=describe_protocol(settings, run.settings, scored=run.parts),
+        protocol=describe_protocol(settings, run.settings, scored=run.parts, n_classes=len(class_names)),
         folds=settings.fold_names,
         seeds=settings.seeds,
         parts=run.parts,
-        class_names=run.settings.data.classes,
+        class_names=class_names,
         bootstrap_resamples=settings.bootstrap_resamples,
         bootstrap_seed=settings.bootstrap_seed,
         target_selective_accuracy=settings.target_selective_accuracy,
         keeps_last=run.settings.best_epoch_by[0] is None,
         command=begun_by(folder, settings),
     )
+
+
+def read_class_names(folder: Path) -> tuple[str, ...]:
+    """Return the classes of a finished run, in the order of its model."""
+    found = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))["class_names"]
+    return tuple(map(str, found))
 
 
 def monitored(summary: Summary, name: str) -> float:

@@ -5,6 +5,8 @@ from typing import Annotated
 
 from pydantic import Field
 
+from ser.corpora.protocol import CHANNEL_NAMES
+from ser.corpora.selection import N_FOLDS
 from ser.corpora.splits import FOLDS
 from ser.errors import SettingsError
 from ser.evaluation.calibration import TARGET_SELECTIVE_ACCURACY
@@ -12,9 +14,9 @@ from ser.evaluation.cross_validation.record import Part
 from ser.features.validation import ListOf, Natural, Seed, settings_dataclass, suggestion
 from ser.training.config import RunSettings
 
-RANDOM = "random"
+RANDOM, SPEAKERS = "random", "speakers"
 FOLD_SETS = {name: tuple(fold for fold in FOLDS if fold.startswith(f"{name}_")) for name in ("subject_wise", "emobox")}
-"""The sets of folds in which every actor is tested once."""
+"""The sets of RAVDESS's folds in which every actor is tested once."""
 _FOLD_SET_NAMES = {
     "subject_wise": "the 5 subject-wise folds",
     "emobox": "the 6 EmoBox folds, with validation actors of our own",
@@ -26,6 +28,7 @@ class CrossValidationSettings:
     """The keys that `conf/cross_validate.yaml` adds to those of a training run; each is explained there."""
 
     folds: int | str | ListOf[int | str] = "subject_wise"
+    n_folds: int = N_FOLDS  # of `folds=speakers`; it is data.n_folds
     seeds: Annotated[ListOf[Seed], Field(min_length=1)] = (42, 43, 44)
     jobs: Natural = 0
     bootstrap_resamples: Annotated[int, Field(ge=2000)] = 10_000  # fewer give an interval that jumps
@@ -33,7 +36,7 @@ class CrossValidationSettings:
     target_selective_accuracy: Annotated[float, Field(gt=0, le=1)] = TARGET_SELECTIVE_ACCURACY
 
     def __post_init__(self) -> None:
-        tested = Counter(actor for fold in self.fold_names if fold != RANDOM for actor in FOLDS[fold].test)
+        tested = Counter(actor for fold in self.fold_names if fold in FOLDS for actor in FOLDS[fold].test)
         twice = sorted(actor for actor, times in tested.items() if times > 1)
         if twice:
             raise SettingsError(f"folds test actors {twice} twice, who would count twice; choose others.")
@@ -50,38 +53,43 @@ class CrossValidationSettings:
         """
         if self.folds == RANDOM:
             return (RANDOM,)
+        if self.folds == SPEAKERS:
+            return tuple(f"{SPEAKERS}_{fold}" for fold in range(self.n_folds))
         if self.folds in FOLD_SETS:
             return FOLD_SETS[self.folds]
         named = (self.folds,) if isinstance(self.folds, (int, str)) else self.folds
         names = tuple(f"subject_wise_{fold}" if isinstance(fold, int) else fold for fold in named)
         for name in names:
             if name not in FOLDS:
-                raise SettingsError(f"folds has {name!r}; {suggestion(name, (*FOLD_SETS, RANDOM, *FOLDS))}.")
+                raise SettingsError(f"folds has {name!r}; {suggestion(name, (*FOLD_SETS, SPEAKERS, RANDOM, *FOLDS))}.")
         if not names or len(set(names)) < len(names):
             raise SettingsError(f"folds is {list(named)}; name at least one, and each once.")
         return names
 
 
-def describe_protocol(settings: CrossValidationSettings, run: RunSettings, *, scored: tuple[Part, ...]) -> str:
+def describe_protocol(
+    settings: CrossValidationSettings, run: RunSettings, *, scored: tuple[Part, ...], n_classes: int
+) -> str:
     """Return what was trained, tested and chosen on which recordings, in a few sentences; it stands above every metric.
 
     Parameters
     ----------
     run : the settings of any one of the runs.
+    n_classes : of the models.
     scored : the parts that have metrics.
     """
     data, last = run.data, run.best_epoch_by[0] is None
-    channels = {"both": "speech and song", "speech": "speech", "song": "song"}
     seeds = f"seed{'s' * (len(settings.seeds) > 1)} {', '.join(map(str, settings.seeds))}"
-    trained = f"{len(data.classes)} classes, trained on {channels[data.channel]}, {seeds}."
+    trained = f"{n_classes} classes, trained on {CHANNEL_NAMES[data.channel]}, {seeds}."
     not_scored = "" if "test" in scored else " The test part was not scored."
     if data.split == "random":
         # Without a validation part the test part chose the checkpoint, and none is left.
         return f"{run.describe_protocol()} {trained}{not_scored if data.val_size else ''}"
-    folds = _FOLD_SET_NAMES.get(str(settings.folds), f"the folds {', '.join(settings.fold_names)}")
+    names = {**_FOLD_SET_NAMES, SPEAKERS: f"{settings.n_folds} folds by speakers (seed {data.split_seed})"}
+    folds = names.get(str(settings.folds), f"the folds {', '.join(settings.fold_names)}")
     chosen = "the last epoch was kept; the temperature" if last else "the checkpoint, the temperature"
     return (
-        f"Speaker-independent, {channels[data.scored_channel]}, {folds}: test and validation speakers are unseen in "
-        f"training; {chosen} and the rejection threshold of each run were chosen on its validation speakers "
+        f"Speaker-independent, {CHANNEL_NAMES[data.scored_channel]}, {folds}: test and validation speakers are unseen "
+        f"in training; {chosen} and the rejection threshold of each run were chosen on its validation speakers "
         f"alone. {trained}{not_scored}"
     )

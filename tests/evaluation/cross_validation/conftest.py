@@ -1,9 +1,12 @@
 """A cross-validation that was never trained: only the predictions that its runs would have left."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from ser.corpora.ravdess import CHANNELS, EMOTIONS, expected_names
+from ser.corpora.manifest import CHANNELS
+from ser.corpora.ravdess import EMOTIONS, expected_names
 from ser.corpora.splits import FOLDS
 from ser.data.files import write_text_atomically
 from ser.evaluation.cross_validation.record import CrossValidation
@@ -29,7 +32,8 @@ def cross_validation(tmp_path_factory):
             rng = np.random.default_rng([run.seed, *map(ord, run.fold)])
             actors = {"validation": FOLDS[run.fold].validation, "test": FOLDS[run.fold].test}
             for part in made.parts:
-                names = [n for channel in CHANNELS for n in expected_names(channel) if n.actor in actors[part]]
+                names = [n.recording(Path(n.stem)) for channel in CHANNELS for n in expected_names(channel)]
+                names = [name for name in names if name.speaker in actors[part]]
                 logits = rng.normal(scale=3, size=(len(names), 8))
                 logits[np.arange(len(names)), [EMOTIONS.index(name.emotion) for name in names]] += 5
                 probabilities = np.exp(logits - logits.max(axis=1, keepdims=True)).astype(np.float32)

@@ -12,7 +12,7 @@ from ser.evaluation.calibration import apply_temperature, fit_rejection_threshol
 from ser.evaluation.cross_validation.record import read_cross_validation
 from ser.evaluation.cross_validation.report import format_results, write_results
 from ser.evaluation.cross_validation.summary import spreads, summarise
-from ser.evaluation.intervals import actor_interval, unweighted_average_recall
+from ser.evaluation.intervals import speaker_interval, unweighted_average_recall
 from ser.evaluation.metrics import expected_calibration_error, reliability_bins
 
 FOLDS = ["subject_wise_0", "subject_wise_4"]
@@ -86,7 +86,7 @@ def test_the_means_over_folds_and_seeds(part, summary, predictions):
     assert pooled["uar"]["mean"] == pytest.approx(np.mean([uar(runs) for _, runs in of_part.groupby("seed")]))
     counts = confusion_matrix(of_part.true, of_part.predicted, labels=EMOTIONS)
     assert pooled["all_seeds"]["confusion_matrix"] == counts.tolist()
-    genders = np.where(of_part.actor % 2, "male", "female")
+    genders = np.where(of_part.speaker.astype(int) % 2, "male", "female")
     for kind, groups in (("channel", of_part.channel), ("gender", genders)):
         expected = {group: (len(rows), pytest.approx(uar(rows))) for group, rows in of_part.groupby(groups)}
         found = {group: (one["n_recordings"], one["uar"]) for group, one in pooled["by_group"][kind].items()}
@@ -106,11 +106,11 @@ def test_the_reliability_bins_hold_the_recordings_of_all_runs(summary, predictio
 
 def test_the_interval_resamples_the_actors_that_were_scored(summary, predictions):
     counts = [
-        [confusion_matrix(rows.true, rows.predicted, labels=EMOTIONS) for _, rows in runs.groupby("actor")]
+        [confusion_matrix(rows.true, rows.predicted, labels=EMOTIONS) for _, rows in runs.groupby("speaker")]
         for _, runs in predictions[predictions.part == "test"].groupby("seed")
     ]
     assert np.shape(counts) == (2, 9, 8, 8)
-    expected = actor_interval(counts, unweighted_average_recall, resamples=2000, seed=0)
+    expected = speaker_interval(counts, unweighted_average_recall, resamples=2000, seed=0)
     assert summary.results["summary"]["test"]["pooled"]["interval_95"]["uar"] == pytest.approx(expected)
 
 
@@ -237,7 +237,7 @@ def test_everything_is_written(summary, predictions, tmp_path):
     pooled = pd.read_csv(folder / "predictions.csv", dtype={"seed": str})
     of_runs = pooled[pooled.seed != "ensemble"]
     assert len(pooled) == 1.5 * len(of_runs)  # the ensemble of two seeds is half as many again
-    columns = [*RUN, "file", "actor", "channel", "true", "predicted", *COLUMNS]
+    columns = [*RUN, "file", "speaker", "channel", "true", "predicted", *COLUMNS]
     pd.testing.assert_frame_equal(of_runs[columns], predictions[columns].reset_index(drop=True))
     np.testing.assert_allclose(pooled[[f"c_{name}" for name in EMOTIONS]].sum(axis=1), 1, rtol=1e-6)
     accepted = [rows.accepted.mean() for _, rows in pooled.groupby(RUN, sort=False)]

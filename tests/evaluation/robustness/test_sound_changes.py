@@ -3,7 +3,7 @@ import pytest
 
 from ser.audio.io import read_sound
 from ser.augment.waveform import recording_rng
-from ser.corpora.manifest import find_recordings
+from ser.corpora.reading import find_recordings
 from ser.evaluation.robustness.sound_changes import CHANGES, change, draw_rir, load_changed_features, speech_power
 from ser.features.pipeline import network_input, preprocess
 from ser.features.settings import FeatureSettings
@@ -117,7 +117,7 @@ def test_features_are_of_the_unchanged_sound_first_and_then_of_each_change(tiny_
     assert np.abs(features[4, rows] - features[0, rows]).max() > 5
     # Changed first, trimmed and levelled afterwards.
     waveform = read_sound(recording.path, sample_rate=RATE).waveform
-    changed = change(waveform, "telephone", sample_rate=RATE, name=recording.stem)
+    changed = change(waveform, "telephone", sample_rate=RATE, name=recording.id)
     expected, length = network_input(preprocess(changed, settings)[0], settings)
     np.testing.assert_array_equal(features[5], expected)
     assert lengths[5] == length

@@ -82,7 +82,7 @@ def test_a_run_is_finished_once_its_job_has_ended_with_these_settings(tmp_path):
     [
         ("seed=3", "^seed is set by seeds"),
         ("data.fold=2", "^data.fold is set by folds"),
-        ("~data.test_actors", "^data.test_actors is set by folds"),
+        ("~data.test_speakers", "^data.test_speakers is set by folds"),
         ("folds=[9]", "^folds has 'subject_wise_9'"),
         ("features.max_length=0", "^features.max_length is 0"),
         ("optimized_metric=train/loss", "^optimized_metric is 'train/loss'"),
