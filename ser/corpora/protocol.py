@@ -39,7 +39,7 @@ def describe_split(settings: DataSettings, split: Split | None = None, *, keeps_
             f"the checkpoint was chosen on these same recordings{reference}; expect lower scores on unseen speakers"
         )
     seen = "every test speaker is seen in training" if split is None else _seen(split)
-    dependent = "Speaker-dependent" if seen.startswith("every") else "Random"
+    dependent = "Speaker-dependent" if seen.endswith("is seen in training") else "Random"
     return (
         f"{dependent}, {scored}: random split, {settings.test_size:.0%} of the recordings are held out (seed "
         f"{settings.split_seed}), {seen}; {chosen}."

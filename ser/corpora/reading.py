@@ -123,9 +123,7 @@ def _read_own(reader: OwnReader, root: Path) -> list[Recording]:
                 f"{one.path} has channel {one.channel!r} by data.reader; {suggestion(one.channel, CHANNELS)}."
             )
         if one.id in names:
-            raise CorpusError(
-                f"{one.path} has the id {one.id!r} by data.reader, as another recording; make each unique."
-            )
+            raise CorpusError(f"{one.path} has the id {one.id!r} by data.reader, as another has; make each unique.")
         names.add(one.id)
     if not recordings:
         raise CorpusError(f"{root} holds no recording by data.reader.")

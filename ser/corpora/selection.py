@@ -46,7 +46,7 @@ class DataSettings:
     channel: Channel = "both"
     score_channel: Channel | None = None
     classes: Annotated[ListOf[str], Field(min_length=2)] | None = None
-    label_map: dict[str, str | None] = dataclasses.field(default_factory=dict)
+    label_map: dict[str, str | None] | None = None
     split: Literal["random", "speaker", "official", "all"] = "random"
     split_seed: Natural = 42
     test_size: InnerFraction = 0.2
@@ -80,7 +80,7 @@ class DataSettings:
     def _settle_classes(self) -> None:
         known = None
         if self.reader is None and (of_corpus := classes_of(self.corpus)):
-            known = class_order(name for label in of_corpus if (name := self.label_map.get(label, label)))
+            known = class_order(name for label in of_corpus if (name := (self.label_map or {}).get(label, label)))
         for key in ("classes", "oversample"):
             for emotion in getattr(self, key) or ():
                 if known and emotion not in known:

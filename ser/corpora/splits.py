@@ -161,7 +161,7 @@ def fold_of_speakers(recordings: Sequence[Recording], *, n_folds: int, fold: int
     Raises
     ------
     CorpusError : a recording whose speaker is not known.
-    SettingsError : fewer speakers than folds, or than the three that training, validation and test need.
+    SettingsError : fewer speakers than folds, or than training, validation and test need.
     """
     speakers = speakers_of(recordings)
     if len(speakers) < max(3, n_folds):
@@ -173,6 +173,8 @@ def fold_of_speakers(recordings: Sequence[Recording], *, n_folds: int, fold: int
     test = _dealt(recordings, n_folds=n_folds, place=fold, seed=seed)
     left = [recording for recording in recordings if recording.speaker not in test]
     n_left = len(speakers) - len(test)
+    if n_left < 2:
+        raise SettingsError(f"n_folds is {n_folds}, which leaves one of {len(speakers)} speakers; give more folds.")
     validation = _dealt(left, n_folds=min(n_folds, n_left), place=0, seed=seed)
     return Fold(validation=validation, test=test)
 

@@ -21,7 +21,7 @@ from ser.training.overrides import override_key
 _OWN = {field.name for field in fields(CrossValidationSettings)}
 _FREE = {*_OWN, "score_test", "ckpt_path"}  # they change no network, so a resumed cross-validation may change them
 _NOT_COMPARED = {*_FREE, "paths.run_dir"}
-_OF_FOLDS = ("data.split", "data.fold", "data.validation_speakers", "data.test_speakers")
+_OF_FOLDS = ("data.split", "data.fold", "data.n_folds", "data.validation_speakers", "data.test_speakers")
 _SET_BY = {"seed": "seeds"} | dict.fromkeys(_OF_FOLDS, "folds")
 
 
@@ -86,11 +86,7 @@ def plan(configuration: DictConfig) -> tuple[CrossValidationSettings, list[Plann
     ------
     SettingsError : something is wrong with the settings, or a run's folder holds a run of others.
     """
-    values = plain(configuration)
-    own = {key: value for key, value in values.items() if key in _OWN}
-    data = values.get("data")
-    if isinstance(data, Mapping) and data.get("n_folds") is not None:
-        own["n_folds"] = data["n_folds"]
+    own = {key: value for key, value in plain(configuration).items() if key in _OWN}
     settings = read_settings(CrossValidationSettings, own, where="")
     runs = [
         _fold_run(configuration, fold, seed, settings.n_folds)

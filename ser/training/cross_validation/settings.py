@@ -28,7 +28,7 @@ class CrossValidationSettings:
     """The keys that `conf/cross_validate.yaml` adds to those of a training run; each is explained there."""
 
     folds: int | str | ListOf[int | str] = "subject_wise"
-    n_folds: int = N_FOLDS  # of `folds=speakers`; it is data.n_folds
+    n_folds: Annotated[int, Field(ge=2)] = N_FOLDS
     seeds: Annotated[ListOf[Seed], Field(min_length=1)] = (42, 43, 44)
     jobs: Natural = 0
     bootstrap_resamples: Annotated[int, Field(ge=2000)] = 10_000  # fewer give an interval that jumps
@@ -37,7 +37,7 @@ class CrossValidationSettings:
 
     def __post_init__(self) -> None:
         tested = Counter(actor for fold in self.fold_names if fold in FOLDS for actor in FOLDS[fold].test)
-        twice = sorted(actor for actor, times in tested.items() if times > 1)
+        twice = sorted(int(actor) for actor, times in tested.items() if times > 1)
         if twice:
             raise SettingsError(f"folds test actors {twice} twice, who would count twice; choose others.")
         if len(set(self.seeds)) < len(self.seeds):

@@ -30,12 +30,13 @@ def test_the_configuration_says_what_the_code_does_by_default():
         (3, ("subject_wise_3",)),
         ((1, "subject_wise_0"), ("subject_wise_1", "subject_wise_0")),
         ((0, "audeering"), ("subject_wise_0", "audeering")),
+        ("speakers", tuple(f"speakers_{number}" for number in range(5))),
     ],
 )
 def test_folds_are_a_set_a_name_or_a_list(folds, names):
     assert CrossValidationSettings(folds=folds).fold_names == names
     if folds in ("subject_wise", "emobox"):
-        assert sorted(actor for name in names for actor in FOLDS[name].test) == list(range(1, 25))
+        assert sorted(int(actor) for name in names for actor in FOLDS[name].test) == list(range(1, 25))
 
 
 @pytest.mark.parametrize(
@@ -107,6 +108,8 @@ def test_the_protocol_states_who_was_trained_on_tested_and_chosen_by(settings, d
     values["paths"] = dict.fromkeys(("output_dir", "run_dir", "cache_dir", "data_dir"), "")
     run = read_settings(RunSettings, values, where="")
     parts = ("validation", "test") if scored == "both" else ("validation",)
-    protocol = describe_protocol(CrossValidationSettings(**settings), run, scored=parts)
+    protocol = describe_protocol(
+        CrossValidationSettings(**settings), run, scored=parts, n_classes=len(run.data.classes)
+    )
     assert [words for words in said if not re.search(words, protocol)] == []
     assert unsaid not in protocol
