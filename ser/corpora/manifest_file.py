@@ -1,5 +1,6 @@
 """The manifest: a table of recordings of one's own, read and checked row by row."""
 
+import hashlib
 import math
 import os
 from collections.abc import Callable, Mapping
@@ -203,9 +204,14 @@ class _Rows:
             return f"cannot be looked at ({getattr(error, 'strerror', None) or error}); correct the path"
         if path.suffix.lower() not in SUFFIXES:
             return f"is none of {', '.join(SUFFIXES)}; convert the recording"
-        if not _absolute(path).startswith(self.inside):
+        absolute = _absolute(path)
+        root = next((one for one in self.inside if absolute.startswith(one)), None)
+        if root is None:
             self.content.outside += 1
-        return path, Path(os.path.normpath(file)).as_posix()
+            # The id goes into published models, which should not tell how this machine's folders are called.
+            folder = hashlib.sha256(str(Path(absolute).parent).encode()).hexdigest()[:8]
+            return path, f"{folder}/{path.name}"
+        return path, Path(absolute.removeprefix(root)).as_posix()
 
     def _label(self, emotion: str, row: int, refuse: Refuse) -> str | None:
         """Return the class of a label; None where the row is refused or left out."""

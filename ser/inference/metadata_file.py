@@ -22,7 +22,7 @@ METADATA, DIGEST, ONNX_DIGEST = "metadata", "sha256", "onnx_sha256"
 """The keys of the JSON: plain values of `ModelMetadata`, the hexadecimal SHA-256 of the weights, and, where the weights
 lie in a .safetensors file and there is an .onnx file too, that of the latter."""
 
-_OF_THE_MACHINE = ("paths", "root", "ckpt_path")
+_OF_THE_MACHINE = ("paths", "root", "manifest", "ckpt_path")
 """Settings that are paths on the machine that trained."""
 
 

@@ -14,7 +14,7 @@ NOT_OF_THE_RECIPE = re.compile(
     r"|reference_files|jobs|folds|seeds"
 )
 """Keys that a person sets for a machine or an occasion; they change no network."""
-_OF_CROSS_VALIDATION = re.compile(r"folds|seeds|jobs|bootstrap_\w+|target_selective_accuracy|ckpt_path")
+_OF_CROSS_VALIDATION = re.compile(r"folds|n_folds|seeds|jobs|bootstrap_\w+|target_selective_accuracy|ckpt_path")
 _PLAIN = re.compile(r"[\w@%+=:,./\[\]-]*")
 
 

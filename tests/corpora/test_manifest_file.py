@@ -102,11 +102,14 @@ def test_backslashes_absolute_paths_and_paths_that_leave_the_folder_are_taken(wr
     text = f"{HEAD}\nmore\\é.wav,sad\n{folder}/a.wav,sad\nmore/../b.wav,happy\n../{folder.name}/c.wav,happy\n"
     content = scan_manifest(written(text), folder=folder)
     assert content.problems == []
-    assert [one.id for one in content.recordings][::2] == ["more/é.wav", "b.wav"]
+    assert [one.id for one in content.recordings] == ["more/é.wav", "a.wav", "b.wav", "c.wav"]
     assert content.outside == 0
     assert scan_manifest(written(text), folder=folder / "more").n_problems == 3
     outside = scan_manifest(written(f"{HEAD}\n../a.wav,sad\n"), folder=folder / "more")
     assert (outside.problems, outside.outside) == ([], 1)
+    (one,) = outside.recordings
+    assert re.fullmatch(r"[0-9a-f]{8}/a\.wav", one.id)  # a model's metadata name it, and go to others
+    assert scan_manifest(written(f"{HEAD}\n{folder}/a.wav,sad\n"), folder=folder / "more").recordings[0].id == one.id
 
 
 ROW = "a.wav,angry"

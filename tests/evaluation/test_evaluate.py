@@ -74,6 +74,22 @@ def test_what_was_kept_out_is_scored_with_the_words_of_the_run(score, few, tmp_p
     assert "9 of 12 are not among those that the run kept from training" in metrics["protocol"]
 
 
+def test_a_manifest_is_scored_with_its_parts_of_files(score, few, tmp_path):
+    path = next(iter(sorted(few.iterdir())))
+    rows = [f"{path},calm,anna,,", f"{path},sad,anna,0.1,0.9", f"{path},sad,ben,99,", f"{path},bored,ben,0.2,"]
+    table = tmp_path / "labels.csv"
+    table.write_text("\n".join(["file,emotion,speaker,start,end", *rows]) + "\n", encoding="utf-8")
+    metrics = score(metadata={}, test_dir=str(table))
+    assert metrics["n_recordings"] == 2  # one is behind the end of its file, and the model does not know boredom
+    assert {name: one["support"] for name, one in metrics["per_class"].items() if one["support"]} == {
+        "calm": 1,
+        "sad": 1,
+    }
+    assert "99 to" in (tmp_path / "out" / "unreadable.csv").read_text(encoding="utf-8")
+    rows = (tmp_path / "out" / "predictions.csv").read_text(encoding="utf-8").splitlines()[1:]
+    assert [row.split(",")[1] for row in rows] == ["anna", "anna"]
+
+
 def test_recordings_that_were_kept_out_and_are_gone_are_missed(score, few):
     with pytest.raises(CorpusError, match="None of the recordings that the run kept from training is there"):
         score(metadata={"scored_recordings": ("03-01-08-02-02-02-24",)}, root=str(few))

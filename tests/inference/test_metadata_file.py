@@ -82,7 +82,13 @@ def test_what_is_private_to_the_machine_is_left_out(tmp_path, tiny_metadata):
         "seed": 7,
         "ckpt_path": "../erika/outputs/train",
         "paths": {"data_dir": "erika"},
-        "data": {"root": "erika/ravdess", "classes": ["sad", "happy"], "test_size": 0.2, "ratio": "1/2"},
+        "data": {
+            "root": "erika/ravdess",
+            "manifest": "erika/labels.csv",
+            "classes": ["sad", "happy"],
+            "test_size": 0.2,
+            "ratio": "1/2",
+        },
         "logger": ["~/erika/logs", "/home/erika/logs", "C:\\Users\\erika\\logs", None],
     }
     metadata = replace(tiny_metadata, corpus_root="/home/erika/ravdess", configuration=configuration)
