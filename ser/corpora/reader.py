@@ -99,7 +99,7 @@ class Reader:
         found = self.find(root)
         if not found.recordings:
             raise CorpusError(
-                f"{root} holds no recording that is named as in {self.title} (such as {self.example}); "
+                f"{root} holds no {self.title} recording (such as {self.example}); "
                 f"{len(found.foreign)} sound files have other names."
             )
         if found.doubled:
@@ -108,5 +108,7 @@ class Reader:
             log.warning("%s is left out: %s", path, reason)
         if found.foreign:
             n_foreign, first = len(found.foreign), found.foreign[0]
-            log.warning("%s: %d files without a %s name are left out, such as %s", root, n_foreign, self.title, first)
+            log.warning(
+                "%s: %d files without a name of %s are left out, such as %s", root, n_foreign, self.title, first
+            )
         return found.recordings

@@ -49,7 +49,7 @@ def test_the_analysis_leaves_all_that_it_promises(analysis):
 def test_the_report_holds_every_figure_and_the_counts(analysis):
     report = (analysis / "report.html").read_text()
     assert report.count("data:image/png;base64,") == len(FIGURES)
-    assert "45 recordings (45 of speech) by 3 actors" in report
+    assert "45 recordings (45 of speech) by 3 speakers" in report
     assert not re.search(r"<script|https?:", report)
 
 

@@ -45,7 +45,7 @@ def test_another_folder_with_a_bad_recording(command, debug_run, voices, folder,
     [
         (["checkpoint=no/such.ckpt"], "no/such.ckpt: there is no such checkpoint"),
         (["checkpoint=RUN", "test_dir=no/such"], "no/such is not a folder"),
-        (["checkpoint=RUN", "test_dir=EMPTY"], "holds no recording with a RAVDESS name"),
+        (["checkpoint=RUN", "test_dir=EMPTY"], "holds no RAVDESS recording"),
         (["checkpoint=RUN", "channel=whisper"], "evaluate.channel is 'whisper'"),
         (["checkpoint=RUN/config.yaml"], "config.yaml"),
     ],

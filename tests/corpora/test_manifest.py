@@ -62,7 +62,7 @@ def test_foreign_names_are_counted_and_logged(tmp_path, caplog):
     assert foreign == [tmp_path / "01-01-01-01-01-01-01.wav", tmp_path / "my_voice.wav"]
     with caplog.at_level(logging.WARNING, logger="ser"):
         find_recordings(tmp_path)
-    assert "2 files without a RAVDESS name" in caplog.text
+    assert "2 files without a name of RAVDESS" in caplog.text
 
 
 def test_a_missing_folder_a_file_and_an_empty_folder_are_refused_by_name(tmp_path):
@@ -73,7 +73,7 @@ def test_a_missing_folder_a_file_and_an_empty_folder_are_refused_by_name(tmp_pat
         find_recordings(touch(tmp_path / "file.wav"))
     empty = tmp_path / "empty"
     touch(empty / "my_voice.wav")
-    with pytest.raises(CorpusError, match=r"holds no recording .* 1 sound files have other names") as refused:
+    with pytest.raises(CorpusError, match=r"holds no RAVDESS recording .* 1 sound files have other names") as refused:
         find_recordings(empty)
     assert str(empty) in str(refused.value)
 

@@ -116,7 +116,7 @@ def test_known_defects_are_left_out_with_their_reason(tmp_path, caplog):
 
 def test_a_folder_without_the_corpus_is_refused_with_the_name_of_a_file(tmp_path):
     touch(tmp_path / "voice.wav")
-    with pytest.raises(CorpusError, match=r"recording that is named as in EMO-DB \(such as 03a01Fa.wav\); 1 sound"):
+    with pytest.raises(CorpusError, match=r"holds no EMO-DB recording \(such as 03a01Fa.wav\); 1 sound"):
         find_recordings(tmp_path, "emodb")
     with pytest.raises(SettingsError, match="There is no corpus 'cremat'; did you mean 'cremad'"):
         find_reader("cremat")

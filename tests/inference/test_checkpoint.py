@@ -220,7 +220,7 @@ def test_random_damage_raises_nothing_but_checkpoint_errors(path, tiny_checkpoin
         (["features", "hop_length"], 0, "checkpoint.features.hop_length is 0"),
         (["features", "max_length"], 1, "features.max_length is 1"),
         (["features"], None, "checkpoint.features is None"),
-        (["class_names"], ["happy", "hungry"], "checkpoint.class_names holds .'hungry'"),
+        (["class_names"], ["happy", "hun\ngry"], r"checkpoint.class_names holds 'hun\\ngry'; a name is"),
         (["class_names"], ["happy"], r"checkpoint.class_names is \['happy'\], but should be a list of at least 2"),
         (["class_names"], "happy", "checkpoint.class_names is 'happy'"),
         (["format"], 2, "has format 2; this release of ser reads 1"),
