@@ -7,13 +7,16 @@ from pathlib import Path
 
 import soundfile
 
+from ser.audio.io import read_sound
 from ser.corpora.manifest import Recording, same_content
 from ser.corpora.manifest_file import scan_manifest
 from ser.corpora.reader import Reader
 from ser.corpora.reading import find_reader
 from ser.corpora.selection import class_order
+from ser.errors import AudioError
 
 _LISTED = 8
+_ANY_RATE = 16_000
 _FEW = 10
 """Recordings of a class below which neither training nor a score says much."""
 
@@ -153,17 +156,25 @@ def _of_classes(recordings: Sequence[Recording]) -> list[str]:
     return remarks
 
 
+def _duration(path: Path) -> float | str:
+    """Return the seconds of a file by its header, or why it cannot be read."""
+    try:
+        return float(soundfile.info(path).duration)
+    except (RuntimeError, OSError):
+        try:  # a format that the library does not know, or a file that is none
+            return read_sound(path, sample_rate=_ANY_RATE).duration
+        except AudioError as error:
+            return str(error)
+
+
 def _durations(recordings: Sequence[Recording]) -> tuple[str, list[str]]:
     seconds, unreadable = list[float](), list[str]()
     headers: dict[Path, float | str] = {}
     for recording in recordings:
         if recording.path not in headers:
-            try:
-                headers[recording.path] = soundfile.info(recording.path).duration
-            except (RuntimeError, OSError) as error:
-                headers[recording.path] = str(getattr(error, "error_string", error)).rstrip(". ")
-                reason = headers[recording.path]
-                unreadable.append(f"{recording.path} cannot be read as sound ({reason}); export it again as WAV.")
+            headers[recording.path] = found = _duration(recording.path)
+            if isinstance(found, str):
+                unreadable.append(found)
         whole = headers[recording.path]
         if isinstance(whole, float):
             end = whole if recording.end is None else recording.end

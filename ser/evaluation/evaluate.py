@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ser.corpora.manifest import CHANNELS, Recording
 from ser.corpora.ravdess import corpus_root
-from ser.corpora.reading import corpus_in, corpus_names, find_recordings
+from ser.corpora.reading import corpus_in, corpus_names, find_recordings, reader_names
 from ser.corpora.selection import Channel, of_channel
 from ser.corpora.sound import read_recording
 from ser.data.files import write_text_atomically
@@ -176,6 +176,8 @@ def corpus_of(metadata: ModelMetadata, *, root: str | None = None) -> Path:
 
 def _overlap_with_training(metadata: ModelMetadata, recordings: Collection[Recording]) -> str:
     """Return the sentence on which scored recordings the model was trained on, as far as the checkpoint has it."""
+    if _is_another_corpus(metadata, recordings):
+        return "None of them is of the corpus that the model was trained on."
     if not metadata.scored_recordings:
         return _trained_on_all(metadata, recordings)
     scored = set(metadata.scored_recordings)
@@ -186,6 +188,14 @@ def _overlap_with_training(metadata: ModelMetadata, recordings: Collection[Recor
         f"{others} of {len(recordings)} are not among those that the run kept from training: it may have trained "
         "on them or on other recordings of their speakers."
     )
+
+
+def _is_another_corpus(metadata: ModelMetadata, recordings: Collection[Recording]) -> bool:
+    """Whether a corpus known by name was trained on, and all recordings are of other ones known by name."""
+    trained, _ = corpus_in(metadata.configuration)
+    known = {recording.corpus for recording in recordings}
+    names = set(reader_names())
+    return trained in names and not _was_read_by_an_own_reader(metadata) and trained not in known and known <= names
 
 
 def _trained_on_all(metadata: ModelMetadata, recordings: Collection[Recording]) -> str:

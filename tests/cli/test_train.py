@@ -99,7 +99,7 @@ def test_every_experiment_runs(experiment, train, tiny, tiny_voices, folder):
     if experiment in ("speaker_independent", "logmel_resbilstm"):
         assert (run_dir / "test" / "test_metrics.txt").is_file()
         split = {(row["part"], row["speaker"]) for row in rows_of(run_dir / "split.csv")}
-        actors = {"train": ("1", "4"), "validation": ("3", "6"), "test": ("2", "5")}
+        actors = {"train": ("01", "04"), "validation": ("03", "06"), "test": ("02", "05")}
         assert split == {(part, actor) for part in actors for actor in actors[part]}
     if experiment == "logmel_resbilstm_seen_speakers":
         assert "every test speaker is seen in training" in (run_dir / "test" / "test_metrics.txt").read_text()

@@ -24,7 +24,7 @@ def folder(tmp_path_factory):
     (folder / "more").mkdir()
     soundfile.write(folder / "more" / "é.wav", noise, 16000)
     (folder / "empty.wav").touch()
-    (folder / "e.m4a").write_bytes(b"sound of a kind that is not read")
+    (folder / "e.doc").write_bytes(b"sound of a kind that is not read")
     (folder / "link.wav").symlink_to(folder / "gone.wav")
     (folder / "same.wav").symlink_to(folder / "a.wav")
     os.mkfifo(folder / "pipe.wav")
@@ -137,7 +137,7 @@ KINDS = {
     "an empty file": (f"{HEAD}\nempty.wav,sad\n", r"column file: 'empty.wav' is an empty file; copy it again"),
     "a link to nothing": (f"{HEAD}\nlink.wav,sad\n", r"column file: 'link.wav' is a link to a file that is not there"),
     "a pipe": (f"{HEAD}\npipe.wav,sad\n", r"column file: 'pipe.wav' is no ordinary file"),
-    "another format": (f"{HEAD}\ne.m4a,sad\n", r"column file: 'e.m4a' is none of .wav, .*; convert the recording"),
+    "another format": (f"{HEAD}\ne.doc,sad\n", r"column file: 'e.doc' is none of .wav, .*; convert the recording"),
     "an address": (f"{HEAD}\nhttps://a.org/b.wav,sad\n", r"is an address; download the recording and give its path"),
     "a path too long": (f"{HEAD}\n{'a' * 5000}.wav,sad\n", r"column file: 'a+\.\.\.' cannot be looked at .*; correct"),
     "no label": (

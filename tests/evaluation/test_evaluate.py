@@ -90,6 +90,17 @@ def test_a_manifest_is_scored_with_its_parts_of_files(score, few, tmp_path):
     assert [row.split(",")[1] for row in rows] == ["anna", "anna"]
 
 
+def test_another_corpus_is_read_by_its_name_and_is_not_called_seen(score, few, tmp_path):
+    (tmp_path / "other").mkdir()
+    for path, name in zip(sorted(few.iterdir()), ("1001_DFA_ANG_XX", "1002_IEO_SAD_LO"), strict=False):
+        (tmp_path / "other" / f"{name}.wav").symlink_to(path.resolve())
+    metrics = score(metadata={}, test_dir=str(tmp_path / "other"), corpus="cremad")
+    assert metrics["n_recordings"] == 2
+    assert metrics["protocol"].endswith("None of them is of the corpus that the model was trained on.")
+    with pytest.raises(SettingsError, match="corpus is 'cremat'; did you mean 'cremad'"):
+        EvaluationSettings(output_dir="", corpus="cremat")
+
+
 def test_recordings_that_were_kept_out_and_are_gone_are_missed(score, few):
     with pytest.raises(CorpusError, match="None of the recordings that the run kept from training is there"):
         score(metadata={"scored_recordings": ("03-01-08-02-02-02-24",)}, root=str(few))
