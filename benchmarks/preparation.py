@@ -38,7 +38,6 @@ from time import perf_counter
 import numpy as np
 from ser.augment.waveform import AugmentSettings
 from ser.corpora.ravdess import parse_stem
-from ser.corpora.manifest import Recording
 from ser.features.settings import FeatureSettings
 from ser.data.cache import Recipe, Sample, prepare
 from ser.data.normalisation import fit_per_coefficient

@@ -21,7 +21,7 @@ HYDRA_COMMANDS = {
 COMMANDS = {
     "predict": "predict the emotion of your own recordings",
     "compare": "compare runs: metrics, difference, changed recordings",
-    "corpus": "list what of RAVDESS is there; download it",
+    "corpus": "check a manifest or corpus; download RAVDESS",
     "export": "write a model as ONNX",
     "publish": "write a model that is loaded by its name",
     "robustness": "measure the UAR lost by level, noise, telephone, room",

@@ -59,7 +59,7 @@ def classes_of(corpus: str) -> tuple[str, ...] | None:
 def find_recordings(
     place: Path, corpus: str = "ravdess", *, reader: OwnReader | None = None, label_map: LabelMap | None = None
 ) -> list[Recording]:
-    """Return the recordings of a manifest (`place` is a file), or of a corpus in the folder `place`.
+    """Return the recordings of a manifest (the file `place`), or of a corpus in the folder `place`.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ def find_recordings(
     """
     if reader is not None:
         return _relabelled(_read_own(reader, place), label_map or {})
-    if place.is_file():
+    if place.is_file() or corpus == MANIFEST:
         return read_manifest(place, label_map=label_map)
     by_name = corpus if corpus in reader_names() else "ravdess"
     return _relabelled(find_reader(by_name)(place), label_map or {})

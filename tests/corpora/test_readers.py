@@ -135,6 +135,12 @@ def test_the_settings_find_a_corpus_by_name(tmp_path):
         read_corpus(DataSettings(corpus="urdu", label_map={"hapy": "happy"}), root)
 
 
+def test_a_manifest_that_is_not_there_is_named(tmp_path):
+    settings = DataSettings(corpus="manifest", manifest=str(tmp_path / "labls.csv"))
+    with pytest.raises(CorpusError, match=r"labls\.csv cannot be read \(No such file or directory\); give the path of"):
+        read_corpus(settings, locate_corpus(settings, data_dir=tmp_path))
+
+
 @pytest.mark.parametrize(
     ("corpus", "n_recordings", "n_speakers", "n_classes"), [("cremad", 4796, 91, 6), ("nemo", 1197, 9, 6)]
 )
