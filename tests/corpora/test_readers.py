@@ -141,6 +141,7 @@ def test_a_manifest_that_is_not_there_is_named(tmp_path):
         read_corpus(settings, locate_corpus(settings, data_dir=tmp_path))
 
 
+@pytest.mark.corpora
 @pytest.mark.parametrize(
     ("corpus", "n_recordings", "n_speakers", "n_classes"), [("cremad", 4796, 91, 6), ("nemo", 1197, 9, 6)]
 )
