@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Callable
 from dataclasses import replace
@@ -31,6 +32,8 @@ from tests.checkpoints import checkpoint_of, random_recogniser, write_checkpoint
 from tests.command_line import Done, run_in_process, typed, users_environment
 
 torch.set_num_threads(1)
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # of a shell's `&`; the commands of the tests would inherit it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 Command = Callable[..., Done]
 LONGEST = (
     "cli/test_train.py", "cli/test_resume.py", "cli/test_readme.py", "training/test_switches.py",

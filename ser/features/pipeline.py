@@ -16,6 +16,8 @@ from ser.features.settings import FeatureSettings
 
 QUIET_PEAK = 10 ** (-50 / 20)
 """Below it a recording is called very quiet; the quietest of RAVDESS peaks at -47 dBFS."""
+_SILENT_END = 1.0
+"""Seconds that a recording may last longer than the window where they hold no speech: training cut them off, too."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,16 +77,17 @@ def load_features(source: Source, *, settings: FeatureSettings, name: str | None
 def features_of_sound(sound: Sound, settings: FeatureSettings) -> LoadedRecording:
     """Return what `load_features` does, of a decoded recording at `settings.sample_rate`.
 
-    A recording with speech that `max_length` frames hold goes in whole, as the clips of a corpus do in training. Of a
-    longer one, each utterance goes in, and is preprocessed, as a clip of its own.
+    A recording with speech that `max_length` frames hold, all but a silent end of a second, goes in whole, as the clips
+    of a corpus do in training. Of a longer one, each utterance goes in, and is preprocessed, as a clip of its own.
     """
     rate = settings.sample_rate
     waveform = sound.waveform - np.float32(sound.waveform.mean(dtype=np.float64))
     spans = find_speech(waveform, sample_rate=rate)
     speech, seconds = sum(span.end - span.start for span in spans), len(waveform) / rate
+    window = settings.duration
     utterances: list[Utterance] = []
-    if seconds > settings.duration:
-        utterances = cut_utterances(waveform, spans, sample_rate=rate, window=settings.duration)
+    if seconds > window and (seconds > window + _SILENT_END or any(span.end > window for span in spans)):
+        utterances = cut_utterances(waveform, spans, sample_rate=rate, window=window)
     elif speech >= MIN_SPEECH:
         utterances = [Utterance(start=0.0, end=seconds, speech=speech)]
     return LoadedRecording(

@@ -113,14 +113,13 @@ def test_options_stand_anywhere(voice_file, tiny_checkpoint, capsys, line):
     assert shown["file"] == str(voice_file)
 
 
-PREDICT = ("model", "json", "csv", "results", "workers", "network", "feature-group", "help")
+PREDICT = ("model", "json", "csv", "output", "resume", "workers", "network", "feature-group", "help")
 
 
 @pytest.mark.parametrize(
     ("words", "completed"),
     [
         ("ser c", {"cross-validate", "compare", "corpus", "card"}),
-        ("ser predict --", {"--model", "--json", "--csv", "--output", "--resume", "--workers", "--help"}),
         ("ser predict --w", {"--workers"}),
         ("ser predict --", {f"--{name}" for name in PREDICT}),
         ("ser export run --o", {"--output"}),

@@ -24,6 +24,14 @@ def test_what_the_window_holds_goes_in_whole(voice):
     assert whole.length == whole.features.shape[1] == 59
 
 
+def test_an_end_without_speech_is_cut_off_as_in_training(voice):
+    clip = np.pad(voice[:28_000], (0, 12_000))  # 1.81 s, of which the last half second is silent
+    (whole,) = load(clip).utterances
+    assert (whole.start, whole.end, whole.length) == (0, 40_000 / RATE, 64)
+    longer = np.pad(voice[:28_000], (0, 30_000))
+    assert load(longer).utterances[-1].end < len(longer) / RATE
+
+
 def test_the_frames_of_an_utterance_are_those_of_the_recording(voice):
     """So a pause before or after a clip does not move its frames, and leaves its prediction what it was."""
     silence = np.zeros(3 * RATE + 123, dtype=np.float32)

@@ -37,8 +37,8 @@ def test_a_prediction_passes_the_rooms_in_their_order(tiny_checkpoint, voice_fil
         # Comprehensions are no functions, though Python 3.11 gives them a frame; the length of a window is a value.
         is_work = path.stem != "settings" and not frame.f_code.co_name.startswith("<")
         if event == "return" and path.is_relative_to(package) and is_work:
-            room = path.relative_to(package).parts[0]
-            if rooms[-1:] != [room]:
+            room, *inside = path.relative_to(package).parts
+            if inside and rooms[-1:] != [room]:
                 rooms.append(room)
 
     sys.setprofile(remember)

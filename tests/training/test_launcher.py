@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from ser.errors import SerError
 from ser.training.launcher import Job, folder_lock, quoted, run_jobs
@@ -168,4 +169,6 @@ def test_progress_shows_the_metric_of_a_job(value, result, job, caplog):
 
 
 def test_a_path_is_quoted_for_hydra():
-    assert quoted(Path("a 'b'=\\c")) == r"'a \'b\'=\\c'"
+    path = "a 'b'=\\c, {d}"
+    (override,) = OverridesParser.create().parse_overrides([f"data.root={quoted(Path(path))}"])
+    assert override.value() == path
