@@ -21,6 +21,8 @@ from omegaconf import OmegaConf
 from ser.audio.io import read_sound
 from ser.augment.waveform import recording_rng
 from ser.cli.hydra_command import _run_folder
+from ser.corpora.ravdess import RecordingName
+from ser.corpora.synthetic import synthesize
 from ser.errors import CheckpointError, CorpusError, SettingsError
 from ser.features.extract import extract
 from ser.features.pipeline import preprocess
@@ -64,12 +66,11 @@ def home(tmp_path_factory):
         (home / name).parent.mkdir(parents=True, exist_ok=True)
         (home / name).write_text(content, encoding="utf-8")
     (home / "voices").mkdir()
-    random, seconds = np.random.default_rng(0), np.arange(RATE) / RATE
-    for actor in ("ben", "anna"):
-        for pitch, emotion in ((150, "happy"), (250, "sad"), (350, "angry")):
+    for number, actor in enumerate(("ben", "anna"), start=1):
+        for emotion in ("happy", "sad", "angry"):
             for take in range(1, 5):
-                voice = 0.3 * np.sin(2 * np.pi * (pitch + 10 * take) * seconds) + 0.01 * random.normal(size=RATE)
-                soundfile.write(home / "voices" / f"{actor}-{emotion}-{take}.wav", voice, RATE)
+                voice = synthesize(RecordingName("speech", emotion, "strong", 1, 1, number), seed=take)
+                soundfile.write(home / "voices" / f"{actor}-{emotion}-{take}.wav", voice[2000 : 2000 + RATE], RATE)
     sys.path.append(str(home))
     with contextlib.chdir(home):
         yield home
