@@ -103,9 +103,14 @@ def _end(pool: ProcessPoolExecutor, processes: Mapping[int, BaseProcess]) -> Non
     try:
         pool.shutdown(wait=True, cancel_futures=True)
     except KeyboardInterrupt:
-        for process in list(processes.values()):
-            process.kill()
-        pool.shutdown(wait=True)
+        hook = threading.excepthook
+        threading.excepthook = lambda _: None  # of the thread of the pool, which may find its pipes closed by then
+        try:
+            for process in list(processes.values()):
+                process.kill()
+            pool.shutdown(wait=True)
+        finally:
+            threading.excepthook = hook
         if not is_interrupted:  # else the first one is on its way, and a second would be printed where this is closed
             raise
 
