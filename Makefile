@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-slow lint style types format bench audit clean
+.PHONY: help demo test test-fast coverage test-slow lint style types format bench audit clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -30,10 +30,13 @@ demo: $(VENV)/.installed  ## train, evaluate and predict on the built-in synthet
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 # The types are checked beside the tests, as that takes half a minute of one core where nothing is cached.
-test: style  ## lint, and all tests but the slow ones, with their coverage: some minutes
+test: style  ## lint, and all tests but the slow ones: some minutes
 	@$(MAKE) --no-print-directory --jobs=2 types test-fast
 
 test-fast: $(VENV)/.installed-dev
+	$(PYTEST)
+
+coverage: lint  ## the same, and what of the code the tests run, with its floor: half as long again
 	$(PYTEST) --cov --cov-report=term
 
 test-slow: $(VENV)/.installed-dev  ## the tests in tests/slow: browser, kills, hostile files, load, benchmarks

@@ -13,7 +13,7 @@ from tests.command_line import is_one_sentence, run_in_process
         ("experimen=debug", "experimen is not a setting; did you mean 'experiment'"),
         ("callbacks.mine.x=1", "known are checkpoint, early_stopping, learning_rate, progress_bar, or +call"),
         ("experiment=debg", "experiment is 'debg'; did you mean 'debug'."),
-        ("data=nonsense", "data is 'nonsense'; known are ravdess, synthetic."),
+        ("data=nonsense", "data is 'nonsense'; known are aesdd, ased, cremad, "),
         ("model/network=tinny", "model/network is 'tinny'; did you mean 'tiny'."),
         ("model/netwrk=tiny", "model/netwrk is no group of settings; did you mean 'model/network'."),
         ("hydra/launcher=proceses", "hydra/launcher is 'proceses'; did you mean 'processes'."),

@@ -1,6 +1,5 @@
 """The launcher, with jobs that are small modules of their own."""
 
-import functools
 import json
 import os
 import signal
@@ -123,17 +122,21 @@ with folder_lock(folder):
 """
 
 
+def heed_signals():
+    """Undo what `&` (SIGINT) and nohup (SIGHUP) make of a test run, as children inherit it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 @pytest.fixture
 def parent(job, tmp_path):
     """A process that runs two endless jobs, and the numbers of the two."""
     folder = tmp_path / "jobs"
     for name in ("a", "b"):
         job(name, "print(os.getpid(), flush=True)", "time.sleep(600)")
-    # A shell may start us with SIGINT ignored, which children inherit.
-    with_sigint = functools.partial(signal.signal, signal.SIGINT, signal.default_int_handler)
     command, variables = [sys.executable, "-c", PARENT, str(folder)], {"PYTHONPATH": f"{ROOT}{os.pathsep}{tmp_path}"}
     process = subprocess.Popen(
-        command, env=os.environ | variables, stderr=subprocess.PIPE, text=True, preexec_fn=with_sigint
+        command, env=os.environ | variables, stderr=subprocess.PIPE, text=True, preexec_fn=heed_signals
     )
     outputs = [folder / name / "output.log" for name in ("a", "b")]
     wait_until(lambda: all(path.is_file() and path.read_text().endswith("\n") for path in outputs))

@@ -17,14 +17,14 @@ N = 40
 
 def scored(recordings, right):
     """The evaluation of forty predictions, less and less confident, of which `right` says which are right."""
-    names = [recording.name for recording in recordings[:N]]
+    chosen = recordings[:N]
     probabilities = np.empty((N, len(EMOTIONS)))
-    for row, (name, confidence) in enumerate(zip(names, np.linspace(0.99, 0.3, N), strict=True)):
-        truth = EMOTIONS.index(name.emotion)
+    for row, (recording, confidence) in enumerate(zip(chosen, np.linspace(0.99, 0.3, N), strict=True)):
+        truth = EMOTIONS.index(recording.emotion)
         predicted = truth if right(row) else (truth + 1) % len(EMOTIONS)
         probabilities[row] = (1 - confidence) / (len(EMOTIONS) - 1)
         probabilities[row, predicted] = confidence
-    return score_predictions(names, probabilities, EMOTIONS, protocol="made up")
+    return score_predictions(chosen, probabilities, EMOTIONS, protocol="made up")
 
 
 @pytest.mark.parametrize(
