@@ -136,11 +136,11 @@ def _runs(chosen: NDArray[np.bool_]) -> list[_Stretch]:
 
 
 def _joined(stretches: list[_Stretch]) -> list[_Stretch]:
-    """Return sorted stretches, joined where no pause lies between them."""
+    """Return sorted stretches, joined where no pause lies between them; they may overlap, or lie within another."""
     joined: list[_Stretch] = []
     for first, last in stretches:
         if joined and (first - joined[-1][1]) * _FRAME_SECONDS < _PAUSE_SECONDS:
-            joined[-1] = joined[-1][0], last
+            joined[-1] = joined[-1][0], max(joined[-1][1], last)
         else:
             joined.append((first, last))
     return joined

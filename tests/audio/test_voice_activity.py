@@ -152,6 +152,21 @@ def test_a_worker_process_finds_the_same(speech, alone):
         assert pool.submit(find_speech, speech, sample_rate=SAMPLE_RATE).result() == [Span(alone.start, alone.end)]
 
 
+def test_a_breath_before_a_voice_takes_nothing_of_it(monkeypatch):
+    """What is searched as a whisper reaches half a second into the voice beside it, and may be found there alone."""
+    sound = room(10)
+    sound[100 * FRAME : 250 * FRAME] *= 1000
+    voice, breath = np.zeros(313, dtype=np.float32), np.zeros(30 + 2 * 16, dtype=np.float32)
+    voice[130:250] = 1.0
+    breath[-15:] = 1.0  # frames 131 to 145 of the recording
+    answers = iter([voice, breath])
+    monkeypatch.setattr("ser.audio.voice_activity.speech_probabilities", lambda _: next(answers))
+    monkeypatch.setattr("ser.audio.voice_activity._is_breath", lambda _: True)
+    (span,) = find_speech(sound, sample_rate=SAMPLE_RATE)
+    assert not list(answers)
+    assert [span.start, span.end] == pytest.approx([130 * FRAME / SAMPLE_RATE - 0.1, 250 * FRAME / SAMPLE_RATE + 0.1])
+
+
 @pytest.mark.ravdess
 def test_real_voices_are_found(ravdess_root):
     paths = sorted(ravdess_root.glob("Audio_Speech_Actors_01-24/*/*.*"))[5::60]
