@@ -96,7 +96,7 @@ def _shorten(
         place = max(pauses)[1]
         parts = (spans[:place], spans[place:])
         return [short for part in parts for short in _shorten(part, waveform, sample_rate, max_seconds)]
-    shift = min(_SHIFT, max_seconds / 4)
+    shift = min(_SHIFT, max_seconds / 8)  # so that two cuts never pass each other
     n_parts = math.ceil((end - start) / (max_seconds - 2 * shift))
     even = np.linspace(start, end, n_parts + 1)[1:-1]
     cuts = [start, *(_quietest(waveform, sample_rate, moment, shift) for moment in even), end]

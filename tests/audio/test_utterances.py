@@ -68,6 +68,17 @@ def test_every_utterance_fits_the_window_and_no_speech_is_lost(seed, window):
     assert sum(part.speech for part in parts) > 0.9 * sum(end - start for start, end in spans)
 
 
+@pytest.mark.parametrize("window", [0.1, 0.3, 0.9, 1.2, 1.6, 5.12])
+def test_parts_of_speech_without_a_pause_count_no_speech_twice(window):
+    for seed in range(20):
+        seconds = window * (0.85 + 0.1 * seed)
+        noise = np.random.default_rng(seed).normal(size=round((seconds + 1) * RATE)).astype(np.float32)
+        parts = cut([(0.5, 0.5 + seconds)], seconds=seconds + 1, waveform=noise, window=window)
+        expected = seconds if seconds >= MIN_SPEECH else 0
+        assert sum(part.speech for part in parts) == pytest.approx(expected)
+        assert all(part.end - part.start <= window + 1 / RATE for part in parts)
+
+
 @pytest.mark.parametrize("spans", [[], [(1, 1.2)], [(1, 1.1), (4, 4.1)]])
 def test_too_little_speech_is_no_utterance(spans):
     assert cut(spans, seconds=9) == []
