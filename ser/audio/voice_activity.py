@@ -188,19 +188,26 @@ def _is_breath(sound: NDArray[np.float32]) -> bool:
     many lines of the spectrum it is spread, (sum p)^2 / sum p^2; its flatness, geometric mean of each line over its
     neighbourhood; and over frames, the kurtosis of the samples.
     """
-    blocks = sound[: len(sound) // (2 * FRAME) * (2 * FRAME)].reshape(-1, 2 * FRAME)
+    whole = len(sound) // (2 * FRAME) * (2 * FRAME)
+    # A part at a time: ten minutes of hiss at once would take 200 MB.
+    parts = [_measures(sound[first : min(first + _BLOCK, whole)]) for first in range(0, whole, _BLOCK)]
+    medians = {name: np.median(np.concatenate([part[name] for part in parts])) for name in _BREATH}
+    return all(least < medians[name] < most for name, (least, most) in _BREATH.items())
+
+
+def _measures(sound: NDArray[np.float32]) -> dict[str, NDArray[np.float64]]:
+    blocks = sound.reshape(-1, 2 * FRAME)
     power = np.square(np.abs(np.fft.rfft(blocks * np.hanning(2 * FRAME), axis=1))) + _LEAST_LEVEL**2  # [blocks, lines]
     within = power[:, _LOWEST_LINE:_HIGHEST_LINE]
     near = power[:, _LOWEST_LINE - _NEIGHBOURS : _HIGHEST_LINE + _NEIGHBOURS]
     around = np.lib.stride_tricks.sliding_window_view(near, 2 * _NEIGHBOURS + 1, axis=1).mean(axis=-1)
-    squares = np.square(blocks.reshape(-1, FRAME), dtype=np.float64) + _LEAST_LEVEL**2
-    measures = {
+    squares = np.square(sound.reshape(-1, FRAME), dtype=np.float64) + _LEAST_LEVEL**2
+    return {
         "fraction": within.sum(axis=1) / power[:, _RUMBLE_LINE:].sum(axis=1),
         "lines": np.square(within.sum(axis=1)) / np.square(within).sum(axis=1),
         "flatness": np.exp(np.mean(np.log(within) - np.log(around), axis=1)),
         "kurtosis": np.square(squares).mean(axis=1) / np.square(squares.mean(axis=1)),
     }
-    return all(least < np.median(measures[name]) < most for name, (least, most) in _BREATH.items())
 
 
 def _spans(stretches: list[_Stretch], *, seconds: float) -> list[Span]:

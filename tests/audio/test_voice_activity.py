@@ -1,5 +1,6 @@
 """Where somebody speaks, on voices and sounds made up, and on a few dozen recordings of RAVDESS."""
 
+import tracemalloc
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 
@@ -9,7 +10,7 @@ import soundfile
 import soxr
 
 from ser.audio.silero import FRAME, SAMPLE_RATE, speech_probabilities
-from ser.audio.voice_activity import Span, find_speech
+from ser.audio.voice_activity import Span, _is_breath, find_speech
 from ser.corpora.ravdess import parse_stem
 from ser.corpora.synthetic import SAMPLE_RATE as SYNTHETIC_RATE
 from ser.corpora.synthetic import synthesize
@@ -165,6 +166,17 @@ def test_a_breath_before_a_voice_takes_nothing_of_it(monkeypatch):
     (span,) = find_speech(sound, sample_rate=SAMPLE_RATE)
     assert not list(answers)
     assert [span.start, span.end] == pytest.approx([130 * FRAME / SAMPLE_RATE - 0.1, 250 * FRAME / SAMPLE_RATE + 0.1])
+
+
+def test_whether_hiss_is_breath_is_told_in_bounded_memory():
+    hiss = np.random.default_rng(0).normal(size=120 * SAMPLE_RATE).astype(np.float32)
+    tracemalloc.start()
+    try:
+        _is_breath(hiss)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 2 * hiss.nbytes
 
 
 @pytest.mark.ravdess
