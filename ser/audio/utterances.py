@@ -84,18 +84,30 @@ def _shorten(
     spans: list[Span], waveform: NDArray[np.float32], sample_rate: int, max_seconds: float
 ) -> list[list[Span]]:
     """Return `spans`, or parts of them that each last `max_seconds` at most."""
+    short: list[list[Span]] = []
+    waiting = [spans]  # no recursion: ten minutes of even pauses would go too deep
+    while waiting:
+        spans = waiting.pop()
+        start, end = spans[0].start, spans[-1].end
+        pauses = [
+            (after.start - before.end, place)
+            for place, (before, after) in enumerate(pairwise(spans), start=1)
+            if before.end - start >= _SENTENCE and end - after.start >= _SENTENCE
+        ]
+        if end - start <= max_seconds:
+            short.append(spans)
+        elif pauses:
+            place = max(pauses)[1]
+            waiting += [spans[place:], spans[:place]]
+        else:
+            short += _cut_where_quiet(spans, waveform, sample_rate, max_seconds)
+    return short
+
+
+def _cut_where_quiet(
+    spans: list[Span], waveform: NDArray[np.float32], sample_rate: int, max_seconds: float
+) -> list[list[Span]]:
     start, end = spans[0].start, spans[-1].end
-    if end - start <= max_seconds:
-        return [spans]
-    pauses = [
-        (after.start - before.end, place)
-        for place, (before, after) in enumerate(pairwise(spans), start=1)
-        if before.end - start >= _SENTENCE and end - after.start >= _SENTENCE
-    ]
-    if pauses:
-        place = max(pauses)[1]
-        parts = (spans[:place], spans[place:])
-        return [short for part in parts for short in _shorten(part, waveform, sample_rate, max_seconds)]
     shift = min(_SHIFT, max_seconds / 8)  # so that two cuts never pass each other
     n_parts = math.ceil((end - start) / (max_seconds - 2 * shift))
     even = np.linspace(start, end, n_parts + 1)[1:-1]

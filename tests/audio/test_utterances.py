@@ -79,6 +79,13 @@ def test_parts_of_speech_without_a_pause_count_no_speech_twice(window):
         assert all(part.end - part.start <= window + 1 / RATE for part in parts)
 
 
+def test_ten_minutes_of_even_pauses_are_cut_at_them():
+    spans = [(1.125 * number, 1.125 * number + 1) for number in range(533)]  # pauses of one length to the bit
+    parts = cut(spans, seconds=600)
+    assert max(part.end - part.start for part in parts) <= WINDOW
+    assert sum(part.speech for part in parts) == pytest.approx(533)
+
+
 @pytest.mark.parametrize("spans", [[], [(1, 1.2)], [(1, 1.1), (4, 4.1)]])
 def test_too_little_speech_is_no_utterance(spans):
     assert cut(spans, seconds=9) == []
