@@ -14,7 +14,7 @@ from ser.errors import SettingsError
 from ser.training.launcher import quoted
 
 _PATH_KEY = re.compile(
-    r"\+*((data\.)?root|checkpoint|output_dir|output_path|test_dir|ckpt_path|paths\.\w+|hydra\.(run|sweep)\.dir"
+    r"\+*((data\.)?root|data\.manifest|checkpoint|output_dir|output_path|test_dir|ckpt_path|paths\.\w+|hydra\.(run|sweep)\.dir"
     r"|hydra\.sweeper\.storage)"
 )
 """Keys whose value is always one path, or null."""

@@ -16,8 +16,9 @@ from tests.command_line import is_one_sentence, run_in_process
 CHARACTERS = " äÖß()=,'&#[]{}!\"\\:;~$<>|?*%^`@+-_."
 ODD = "an ä (b) [c] {d} = , ' & # !"
 KEYS = (
-    "data.root", "root", "checkpoint", "output_dir", "output_path", "test_dir", "ckpt_path", "paths.output_dir",
-    "paths.cache_dir", "paths.data_dir", "hydra.run.dir", "hydra.sweep.dir", "+paths.own", "hydra.sweeper.storage",
+    "data.root", "data.manifest", "root", "checkpoint", "output_dir", "output_path", "test_dir", "ckpt_path",
+    "paths.output_dir", "paths.cache_dir", "paths.data_dir", "hydra.run.dir", "hydra.sweep.dir", "+paths.own",
+    "hydra.sweeper.storage",
 )  # fmt: skip
 
 
@@ -104,7 +105,7 @@ def test_a_value_that_the_shell_has_split_is_one_sentence():
     [
         (command, key)
         for command, keys in {
-            "train": ("data.root", "ckpt_path", "paths.output_dir", "hydra.run.dir"),
+            "train": ("data.root", "data.manifest", "ckpt_path", "paths.output_dir", "hydra.run.dir"),
             "evaluate": ("checkpoint", "test_dir", "root", "output_dir", "hydra.run.dir"),
             "cross-validate": ("data.root", "ckpt_path", "paths.cache_dir", "hydra.run.dir"),
             "eda": ("data.root", "output_dir", "output_path", "paths.data_dir"),
