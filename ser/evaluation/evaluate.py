@@ -123,15 +123,20 @@ def _predict(
                 found.append(predictor.predict((waveform, rate), name=recording.id))
                 read.append(recording)
             except AudioError as error:
-                failures[recording.path] = str(error)
+                _add_reason(failures, recording.path, str(error))
     scored, probabilities = list[Recording](), list[NDArray[np.float32]]()
     for recording, prediction in zip(read, found, strict=True):
         if prediction.probabilities is None:
-            failures[recording.path] = f"{prediction.source}: {prediction.status}."
+            _add_reason(failures, recording.path, f"{prediction.source}: {prediction.status}.")
         else:
             scored.append(recording)
             probabilities.append(prediction.probabilities)
     return scored, probabilities, failures, len(read) - len(scored)
+
+
+def _add_reason(failures: dict[Path, str], path: Path, reason: str) -> None:
+    """Add a reason to those of a file, of which several parts may fail."""
+    failures[path] = f"{failures[path]} {reason}" if path in failures else reason
 
 
 def _recordings_to_score(settings: EvaluationSettings, metadata: ModelMetadata) -> tuple[list[Recording], str]:

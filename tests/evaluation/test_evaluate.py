@@ -76,16 +76,24 @@ def test_what_was_kept_out_is_scored_with_the_words_of_the_run(score, few, tmp_p
 
 def test_a_manifest_is_scored_with_its_parts_of_files(score, few, tmp_path):
     path = next(iter(sorted(few.iterdir())))
-    rows = [f"{path},calm,anna,,", f"{path},sad,anna,0.1,0.9", f"{path},sad,ben,99,", f"{path},bored,ben,0.2,"]
+    rows = [
+        f"{path},calm,anna,,",
+        f"{path},sad,anna,0.1,0.9",
+        f"{path},sad,ben,99,",
+        f"{path},sad,ben,98,",
+        f"{path},bored,ben,0.2,",
+    ]
     table = tmp_path / "labels.csv"
     table.write_text("\n".join(["file,emotion,speaker,start,end", *rows]) + "\n", encoding="utf-8")
     metrics = score(metadata={}, test_dir=str(table))
-    assert metrics["n_recordings"] == 2  # one is behind the end of its file, and the model does not know boredom
+    assert metrics["n_recordings"] == 2  # two are behind the end of their file, and the model does not know boredom
     assert {name: one["support"] for name, one in metrics["per_class"].items() if one["support"]} == {
         "calm": 1,
         "sad": 1,
     }
-    assert "99 to" in (tmp_path / "out" / "unreadable.csv").read_text(encoding="utf-8")
+    unreadable = (tmp_path / "out" / "unreadable.csv").read_text(encoding="utf-8")
+    assert "99 to" in unreadable
+    assert "98 to" in unreadable
     rows = (tmp_path / "out" / "predictions.csv").read_text(encoding="utf-8").splitlines()[1:]
     assert [row.split(",")[1] for row in rows] == ["anna", "anna"]
 
