@@ -128,10 +128,11 @@ class FfmpegSound:
 
 
 @contextmanager
-def decoded_by_ffmpeg(file: BinaryFile, foreign: Foreign, name: str) -> Iterator[FfmpegSound]:
+def decoded_by_ffmpeg(file: BinaryFile, foreign: Foreign, name: str, *, file_name: str) -> Iterator[FfmpegSound]:
     """Give the sound of a file, from its beginning, to the body; ffmpeg is ended after it, or when this process ends.
 
-    The child reads that file alone, through no network, within 60 s and 1 GiB, and writes to no file.
+    The child reads that file alone, through no network, within 60 s and 1 GiB, and writes to no file. Messages call it
+    `name`; `file_name` is unchanged, for the command that converts it.
 
     Raises
     ------
@@ -141,7 +142,7 @@ def decoded_by_ffmpeg(file: BinaryFile, foreign: Foreign, name: str) -> Iterator
     if ffmpeg is None:
         raise AudioError(
             f"{name} is {foreign.kind}, which ffmpeg decodes, but ffmpeg is not installed: install it, or convert the "
-            f"file where it is: `{conversion(name)}`."
+            f"file where it is: `{conversion(file_name)}`."
         )
     with _descriptor(file) as descriptor:
         process = subprocess.Popen(  # noqa: S603 - what is run is ffmpeg alone

@@ -125,9 +125,10 @@ def read_sound(source: Source, *, sample_rate: int, name: str | None = None) -> 
         of a rate or number of channels that no microphone has, a stream of more than 256 MiB, or of a format that
         needs ffmpeg, which is not installed. The message names the recording, so that a terminal can show it.
     """
-    name = _shown(name or name_of(source))
+    file_name = name or name_of(source)
+    name = _shown(file_name)
     try:
-        with _opened(source, name) as file:
+        with _opened(source, name, file_name) as file:
             _check_format(file.samplerate, file.channels, name)
             levels = levels_for(file)
             blocks = mono_blocks(file, levels, name=name, max_seconds=MAX_SECONDS)
@@ -165,13 +166,18 @@ def _reason(error: Exception) -> str:
 
 
 @contextmanager
-def _opened(source: Source, name: str) -> Iterator[Decoder]:
+def _opened(source: Source, name: str, file_name: str) -> Iterator[Decoder]:
     if isinstance(source, tuple):
         yield ArraySound(source, name)
         return
     with _raw(source, name) as raw:
         seen = _for_decoder(raw, name)
-        with decoded_by_ffmpeg(raw, seen, name) if isinstance(seen, Foreign) else soundfile.SoundFile(seen) as file:
+        if isinstance(seen, Foreign):
+            file_name = "voice" if file_name == str(STDIN) else file_name
+            decoder = decoded_by_ffmpeg(raw, seen, name, file_name=file_name)
+        else:
+            decoder = soundfile.SoundFile(seen)
+        with decoder as file:
             yield file
 
 

@@ -151,6 +151,10 @@ def test_without_ffmpeg_the_sentence_has_the_command_that_converts(stand_in, tmp
     )
     with pytest.raises(AudioError, match=r'^the sound is AMR, .*: `ffmpeg -i "the sound" "the sound.wav"`\.$'):
         read_sound(b"#!AMR\n" + bytes(100), sample_rate=RATE)
+    with pytest.raises(AudioError, match=r'^standard input is AMR, .*: `ffmpeg -i "voice" "voice.wav"`\.$'):
+        read_sound(b"#!AMR\n" + bytes(100), sample_rate=RATE, name="-")
+    with pytest.raises(AudioError, match=r"^caf\\xe9\.m4a is .*: `ffmpeg -i \$'caf\\xe9\.m4a' \$'caf\\xe9\.wav'`\.$"):
+        read_sound(M4A, sample_rate=RATE, name=os.fsdecode(b"caf\xe9.m4a"))
 
 
 @pytest.mark.parametrize(
