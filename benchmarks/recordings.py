@@ -13,7 +13,8 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
-from ser.corpora.synthetic import SyntheticSettings, write_synthetic_corpus
+from ser.corpora.ravdess import EMOTIONS, RecordingName
+from ser.corpora.synthetic import SyntheticSettings, synthesize, write_synthetic_corpus
 
 SAMPLE_RATE = 22050
 PROJECT = Path(__file__).resolve().parents[1]
@@ -24,7 +25,7 @@ Item = TypeVar("Item")
 def load_waveforms(root: Path | None, count: int) -> list[NDArray[np.float32]]:
     """Return `count` waveforms, float32 `[samples]` at `SAMPLE_RATE`, spread over the corpus in `root`.
 
-    Without a corpus they are synthetic: a gliding voice with pauses, of 3 to 5 seconds.
+    Without a corpus they are sentences of synthetic voices, of 3 to 5 seconds.
     """
     if root is None:
         return [_voice(seconds=3 + 2 * place / count, seed=place) for place in range(count)]
@@ -99,10 +100,6 @@ def importing_ser() -> dict[str, str]:
 
 
 def _voice(*, seconds: float, seed: int) -> NDArray[np.float32]:
-    rng = np.random.default_rng(seed)
-    moments = np.arange(round(seconds * SAMPLE_RATE)) / SAMPLE_RATE
-    pitch = rng.uniform(100, 250) * (1 + 0.3 * np.sin(2 * np.pi * 0.7 * moments))
-    phase = 2 * np.pi * np.cumsum(pitch) / SAMPLE_RATE
-    harmonics = sum(np.sin(partial * phase) / partial for partial in range(1, 20))
-    sounding = np.sin(2 * np.pi * 1.3 * moments) > -0.3
-    return (0.1 * harmonics * sounding + rng.normal(scale=0.001, size=len(moments))).astype(np.float32)
+    name = RecordingName("speech", EMOTIONS[seed % len(EMOTIONS)], "strong", 1, 1, 1 + seed % 24)
+    sentence = synthesize(name, seed=seed)
+    return np.tile(sentence, 1 + round(seconds * SAMPLE_RATE) // len(sentence))[: round(seconds * SAMPLE_RATE)]

@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from ser.audio.voice_activity import Span
+from ser.audio.voice_activity import MARGIN_SECONDS, Span
 
 MIN_SPEECH = 0.3
 """Seconds of speech that a prediction needs; less is a syllable, which carries no emotion."""
@@ -30,7 +30,7 @@ class Utterance:
     Attributes
     ----------
     start, end : seconds into the recording; its speech, and up to `SURROUNDINGS` around it.
-    speech : seconds of speech in it.
+    speech : seconds of speech in it, margins included.
     """
 
     start: float
@@ -53,31 +53,36 @@ def cut_utterances(
     window : seconds that an utterance lasts at most.
     """
     surroundings = min(SURROUNDINGS, window / 10)
+    duration = len(waveform) / sample_rate
     groups: list[list[Span]] = []
     for span in speech:
         if groups and span.start - groups[-1][-1].end <= _PAUSE:
             groups[-1].append(span)
         else:
             groups.append([span])
-    if _seconds(speech) < MIN_SPEECH:
+    if speech_seconds(speech, duration=duration) < MIN_SPEECH:
         return []
-    groups = [group for group in groups if _seconds(group) >= MIN_SPEECH] or groups
+    groups = [group for group in groups if speech_seconds(group, duration=duration) >= MIN_SPEECH] or groups
     parts = [part for group in groups for part in _shorten(group, waveform, sample_rate, window - 2 * surroundings)]
-    duration = len(waveform) / sample_rate
     # Each keeps what is around it as far as the middle of the pause between it and its neighbour.
     edges = [-math.inf, *((one[-1].end + other[0].start) / 2 for one, other in pairwise(parts)), math.inf]
     return [
         Utterance(
             start=max(part[0].start - surroundings, before, 0.0),
             end=min(part[-1].end + surroundings, after, duration),
-            speech=_seconds(part),
+            speech=sum(span.end - span.start for span in part),
         )
         for part, (before, after) in zip(parts, pairwise(edges), strict=True)
     ]
 
 
-def _seconds(spans: Sequence[Span]) -> float:
-    return sum(span.end - span.start for span in spans)
+def speech_seconds(spans: Sequence[Span], *, duration: float) -> float:
+    """Return the seconds of speech in spans of a recording of `duration` seconds, without their margins."""
+    total = 0.0
+    for span in spans:
+        n_margins = (span.start > 0) + (span.end < duration)  # the ends of a recording leave no room for one
+        total += max(span.end - span.start - n_margins * MARGIN_SECONDS, 0.0)
+    return total
 
 
 def _shorten(

@@ -33,7 +33,8 @@ _EVIDENCE, _WHISPER_EVIDENCE = 7.0, 12.0
 hum or a melody resemble a voice and reach 6; a short word reaches 8, a sentence 12 or more. With pulses put in, the
 keys of a telephone reach 9, and whispered sentences 20 or more."""
 _PAUSE_SECONDS = 0.3
-_MARGIN_SECONDS = 0.1
+MARGIN_SECONDS = 0.1
+"""On either side of a span, so that no onset or end of a word is cut."""
 
 _FLOOR = 10
 """Percentile of the frames' levels: the noise behind the voice."""
@@ -214,8 +215,8 @@ def _spans(stretches: list[_Stretch], *, seconds: float) -> list[Span]:
     """Return stretches with margins, in seconds within a recording of so many."""
     return [
         Span(
-            start=max(first * _FRAME_SECONDS - _MARGIN_SECONDS, 0.0),
-            end=min(last * _FRAME_SECONDS + _MARGIN_SECONDS, seconds),
+            start=max(first * _FRAME_SECONDS - MARGIN_SECONDS, 0.0),
+            end=min(last * _FRAME_SECONDS + MARGIN_SECONDS, seconds),
         )
         for first, last in stretches
     ]

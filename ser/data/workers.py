@@ -29,7 +29,6 @@ WAITING_VARIABLES = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
 """How long the threads of GNU's OpenMP, which torch brings on Linux, turn round and round when they wait."""
 
 _CHUNKS_AHEAD = 4
-"""Of each worker: what it may have done before the first of it is taken."""
 
 _WITHOUT_GUARD = 113
 """Exit status of a worker that would start workers while it still imports the script of its parent."""
@@ -50,6 +49,7 @@ def map_in_workers(
     *,
     workers: int,
     chunk: int = 8,
+    ahead: int = _CHUNKS_AHEAD,
     key: str = "workers",
 ) -> Iterator[Result]:
     """Yield `function(task)` for each of `tasks`, in order, computed by `workers` processes (0: by all cores).
@@ -60,6 +60,7 @@ def map_in_workers(
 
     Parameters
     ----------
+    ahead : chunks of each worker that may be done before the first of them is taken; fewer where results are large.
     key : what a person sets the number of workers by, for the error.
 
     Raises
@@ -85,7 +86,7 @@ def map_in_workers(
         while tasks_of_chunk := list(islice(waiting, chunk)):
             with _interrupts_held_back():
                 pending.append(pool.submit(_map_chunk, function, tasks_of_chunk))
-            if len(pending) > _CHUNKS_AHEAD * workers:
+            if len(pending) > ahead * workers:
                 yield from pending.popleft().result()
         while pending:
             yield from pending.popleft().result()

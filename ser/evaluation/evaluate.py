@@ -102,8 +102,8 @@ def evaluate(
         defaults=defaults(predictor.metadata.configuration) if defaults else None,
     )
     log.info("%s\n%s", format_metrics(evaluation.results), format_confusion_matrix(evaluation.results))
-    for path, reason in failures.items():
-        log.warning("Left out: %s: %s", path, reason)
+    for reason in failures.values():
+        log.warning("Left out: %s", reason)
     log.info("Written to %s", output_dir)
     return evaluation
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from ser.audio.io import Sound, Source, read_sound
 from ser.audio.trim import trim_and_level
-from ser.audio.utterances import MIN_SPEECH, Utterance, cut_utterances
+from ser.audio.utterances import MIN_SPEECH, Utterance, cut_utterances, speech_seconds
 from ser.audio.voice_activity import find_speech
 from ser.errors import AudioError
 from ser.features.extract import extract, fit_length
@@ -83,7 +83,8 @@ def features_of_sound(sound: Sound, settings: FeatureSettings) -> LoadedRecordin
     rate = settings.sample_rate
     waveform = sound.waveform - np.float32(sound.waveform.mean(dtype=np.float64))
     spans = find_speech(waveform, sample_rate=rate)
-    speech, seconds = sum(span.end - span.start for span in spans), len(waveform) / rate
+    seconds = len(waveform) / rate
+    speech = speech_seconds(spans, duration=seconds)
     window = settings.duration
     utterances: list[Utterance] = []
     if seconds > window and (seconds > window + _SILENT_END or any(span.end > window for span in spans)):

@@ -174,7 +174,8 @@ class Predictor:
                 opened = open_output(Path(output), model=self.fingerprint, class_names=self.class_names, resume=resume)
                 file = stack.enter_context(opened)
             attempt = partial(pipeline.try_load_features, settings=self.metadata.features)
-            outcomes = map_in_workers(attempt, _named(sources, file), workers=workers)
+            # Ten minutes of sound are some 10 to 20 MB of features, so that few chunks wait to be taken.
+            outcomes = map_in_workers(attempt, _named(sources, file), workers=workers, ahead=1)
             for batch in _in_batches(outcomes):
                 # One thread for the network: the workers use the cores, and waiting threads only spin.
                 with threadpool_limits(1):

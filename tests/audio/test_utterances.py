@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ser.audio.utterances import MIN_SPEECH, SURROUNDINGS, Utterance, cut_utterances
-from ser.audio.voice_activity import Span
+from ser.audio.voice_activity import MARGIN_SECONDS, Span
 
 RATE = 1000
 WINDOW = 5.0
@@ -64,8 +64,8 @@ def test_every_utterance_fits_the_window_and_no_speech_is_lost(seed, window):
     assert all(one.end <= other.start + 1e-9 for one, other in pairwise(parts))
     for start, end in spans:
         covered = sum(max(0.0, min(end, part.end) - max(start, part.start)) for part in parts)
-        assert covered == pytest.approx(end - start) or end - start < MIN_SPEECH
-    assert sum(part.speech for part in parts) > 0.9 * sum(end - start for start, end in spans)
+        assert covered == pytest.approx(end - start) or end - start < MIN_SPEECH + 0.2
+    assert sum(part.speech for part in parts) > 0.8 * sum(end - start for start, end in spans)
 
 
 @pytest.mark.parametrize("window", [0.1, 0.3, 0.9, 1.2, 1.6, 5.12])
@@ -74,7 +74,7 @@ def test_parts_of_speech_without_a_pause_count_no_speech_twice(window):
         seconds = window * (0.85 + 0.1 * seed)
         noise = np.random.default_rng(seed).normal(size=round((seconds + 1) * RATE)).astype(np.float32)
         parts = cut([(0.5, 0.5 + seconds)], seconds=seconds + 1, waveform=noise, window=window)
-        expected = seconds if seconds >= MIN_SPEECH else 0
+        expected = seconds if seconds >= MIN_SPEECH + 2 * MARGIN_SECONDS else 0
         assert sum(part.speech for part in parts) == pytest.approx(expected)
         assert all(part.end - part.start <= window + 1 / RATE for part in parts)
 
@@ -86,11 +86,12 @@ def test_ten_minutes_of_even_pauses_are_cut_at_them():
     assert sum(part.speech for part in parts) == pytest.approx(533)
 
 
-@pytest.mark.parametrize("spans", [[], [(1, 1.2)], [(1, 1.1), (4, 4.1)]])
+@pytest.mark.parametrize("spans", [[], [(1, 1.4)], [(1, 1.3), (4, 4.3)]])
 def test_too_little_speech_is_no_utterance(spans):
+    """A tenth of a second on either side of a span is its margin."""
     assert cut(spans, seconds=9) == []
 
 
 def test_words_apart_count_together_where_there_is_nothing_longer():
-    assert len(cut([(1, 1.2), (4, 4.2)], seconds=9)) == 2
-    assert len(cut([(1, 1.2), (4, 5)], seconds=9)) == 1
+    assert len(cut([(1, 1.4), (4, 4.4)], seconds=9)) == 2
+    assert len(cut([(1, 1.4), (4, 5)], seconds=9)) == 1

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from ser.audio.io import Sound
+from ser.audio.voice_activity import Span
 from ser.features.extract import extract
 from ser.features.pipeline import features_of_sound
 from ser.features.settings import FeatureSettings
@@ -62,6 +63,10 @@ def test_without_speech_nothing_goes_in():
         assert (loaded.utterances, loaded.speech) == ((), 0)
 
 
-def test_too_little_speech_is_told_from_none(voice):
-    loaded = load(np.pad(voice[6000:10_000], RATE))  # 0.18 s
-    assert loaded.utterances == ()
+def test_too_little_speech_is_told_from_none(voice, monkeypatch):
+    found = [Span(0.9, 1.35)]  # a quarter of a second of speech between its margins
+    monkeypatch.setattr("ser.features.pipeline.find_speech", lambda waveform, *, sample_rate: found)
+    for waveform in (voice[:30_000], np.pad(voice, RATE)):
+        loaded = load(waveform)
+        assert loaded.utterances == ()
+        assert loaded.speech == pytest.approx(0.25)

@@ -43,7 +43,7 @@ def voice_wav(as_wav):
     """Sentences of a synthetic voice, different for every seed, as a 16-bit WAV file at 48 kHz."""
 
     def made(seed: int, *, seconds: float = 3.0) -> bytes:
-        name = RecordingName("speech", EMOTIONS[seed % 8], "normal", 1 + seed % 2, 1, 1 + seed % 24)
+        name = RecordingName("speech", EMOTIONS[seed % 8], "strong", 1 + seed % 2, 1, 1 + seed % 24)
         sentence = soxr.resample(synthesize(name, seed=seed), SAMPLE_RATE, RATE)
         n_samples = round(seconds * RATE)
         return as_wav(np.tile(sentence, n_samples // len(sentence) + 1)[:n_samples])

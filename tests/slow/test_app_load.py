@@ -60,6 +60,8 @@ def expected_answer(predictor: Predictor, content: bytes) -> str:
         prediction = predictor.predict(content, name=NAME)
     except AudioError as error:
         return plain(str(error))
+    if prediction.probabilities is None:
+        return prediction.status.capitalize()
     pairs = zip(prediction.class_names, prediction.probabilities, strict=True)
     return "Confidences: " + ", ".join(f"{name} {confidence:.1%}" for name, confidence in pairs)
 

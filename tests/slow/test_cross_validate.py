@@ -111,7 +111,7 @@ def test_only_what_is_missing_runs_and_everything_is_written(resumed: tuple[Path
 def test_each_run_is_of_its_fold_and_seed_and_its_scores_are_its_own_report(resumed: tuple[Path, str]) -> None:
     run_dir, _ = resumed
     entries = json.loads((run_dir / "results.json").read_text())["runs"]
-    tested = {"subject_wise_0": {"2", "5"}, "subject_wise_4": {"1", "4"}}
+    tested = {"subject_wise_0": {"02", "05"}, "subject_wise_4": {"01", "04"}}
     for entry in entries:
         if entry["seed"] == "ensemble":
             continue

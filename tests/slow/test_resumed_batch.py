@@ -39,16 +39,26 @@ def recordings(voice, times, tmp_path_factory):
     return folder
 
 
-def run(recordings: Path, output: Path, *, stop: tuple[int, float] | None) -> int:
-    """Predict the recordings; send a signal to all processes, seconds after the beginning. Return the exit status."""
+def run(recordings: Path, output: Path, *, growing: Path, stop: tuple[int, float] | None) -> int:
+    """Predict the recordings, or go on with it; return the exit status.
+
+    Parameters
+    ----------
+    growing : the file that rows are added to.
+    stop : a signal to all processes, and the seconds until it is sent once rows come.
+    """
+    before = growing.stat().st_size if growing.exists() else 0
     command = typed("-m", "ser", "predict", str(recordings), f"--model={MODEL}", f"--output={output}", "--resume")
     with subprocess.Popen(
         command, cwd=ROOT, env=users_environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
         start_new_session=True, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # not as of `nohup`
     ) as process:  # fmt: skip
         if stop is not None:
+            while process.poll() is None and not (growing.exists() and growing.stat().st_size > before):
+                time.sleep(0.01)
             time.sleep(stop[1])
-            os.killpg(process.pid, stop[0])
+            if process.poll() is None:
+                os.killpg(process.pid, stop[0])
         said = process.communicate()[1]
     assert "Traceback" not in said, said
     return process.returncode
@@ -60,11 +70,11 @@ def test_no_row_is_lost_or_doubled(recordings, suffix, times, tmp_path):
     journal = journal_of(output) if suffix == ".parquet" else output
     rng, n_stopped, sizes = np.random.default_rng(0), 0, [0]
     for number in range(4 + times):
-        stop = (signal.SIGKILL, signal.SIGINT)[number % 2], rng.uniform(1.0, 4.0 + times)
-        n_stopped += run(recordings, output, stop=stop) in (-signal.SIGKILL, 128 + signal.SIGINT)
+        stop = (signal.SIGKILL, signal.SIGINT)[number % 2], rng.uniform(0.0, 0.2 * times)
+        n_stopped += run(recordings, output, growing=journal, stop=stop) in (-signal.SIGKILL, 128 + signal.SIGINT)
         there = next((path for path in (journal, output) if path.exists()), None)
         sizes.append(there.stat().st_size if there else 0)
-    assert run(recordings, output, stop=None) == 1  # of those that cannot be read
+    assert run(recordings, output, growing=journal, stop=None) == 1  # of those that cannot be read
     rows = READERS[suffix](output)
     print(f"{suffix}: stopped {n_stopped} times; {len(rows)} rows; sizes {sizes}")
     assert n_stopped

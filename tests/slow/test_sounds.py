@@ -112,7 +112,8 @@ def test_hostile_files_in_a_folder_are_answered_or_named(times, tmp_path):
         assert len(errors) == len(refused)
         probabilities = np.array(list(answers.values()))
         assert (probabilities >= 0).all()
-        np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-4)
+        is_speech = probabilities.any(axis=1)  # what has none gets no emotion
+        np.testing.assert_allclose(probabilities[is_speech].sum(axis=1), 1, atol=1e-4)
         np.testing.assert_allclose(answers["harmless.wav"], alone, atol=1e-5)
         n_answered += len(answers) - 1
         for path in tmp_path.glob("number-*"):
