@@ -36,9 +36,8 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # of a shell's `&`; the c
     signal.signal(signal.SIGINT, signal.default_int_handler)
 Command = Callable[..., Done]
 LONGEST = (
-    "cli/test_train.py", "cli/test_resume.py", "cli/test_readme.py", "training/test_switches.py",
-    "training/test_sweep.py", "training/test_own_classes.py", "cli/test_eda.py", "cli/test_robustness.py",
-    "cli/test_obstacles.py", "cli/test_evaluate.py",
+    "cli/test_train.py", "cli/test_resume.py", "training/test_own_classes.py", "cli/test_eda.py",
+    "cli/test_robustness.py", "cli/test_evaluate.py",
 )  # fmt: skip
 """The test files that take the longest, in that order; a test process takes one file at a time."""
 

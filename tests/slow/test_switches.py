@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.usefixtures("und
 SMALL = (
     "experiment=debug", "data.corpus=ravdess", "data.augment_count=0", "data.batch_size=8", "data.workers=1",
     "model.network.conv_channels=[4,4]", "model.network.lstm_hidden=4", "trainer.accelerator=cpu", "logger=csv",
-    "+callbacks.spy._target_=tests.training.test_switches.Spy",
+    "+callbacks.spy._target_=tests.slow.test_switches.Spy",
 )  # fmt: skip
 """Two epochs of five batches: 36 recordings, eight a batch. Nine recordings are one batch of validation."""
 
@@ -161,7 +161,7 @@ class Falling(L.Callback):
 
 def test_a_run_that_was_copied_and_resumed_there_keeps_its_best_epoch_and_says_nothing_raw(run, tmp_path):
     falls = (
-        "+callbacks.falling._target_=tests.training.test_switches.Falling",
+        "+callbacks.falling._target_=tests.slow.test_switches.Falling",
         "callbacks.checkpoint.monitor=val/falling", "callbacks.checkpoint.mode=max", "+trainer.max_steps=7",
     )  # fmt: skip
     folder = run(*falls)[0]
@@ -348,7 +348,7 @@ class NoNumber(torch.nn.Module):
 def test_a_loss_that_is_no_number_is_named_and_not_the_checkpoint(run):
     with pytest.raises(SettingsError, match=r"training loss is not a number in epoch 0; give a lower model\.lr"):
         run(
-            "model.loss._target_=tests.training.test_switches.NoNumber",
+            "model.loss._target_=tests.slow.test_switches.NoNumber",
             "~model.loss.label_smoothing",
             "~model.loss.class_weight_power",
         )
@@ -365,5 +365,5 @@ class Ended(L.Callback):
 @pytest.mark.parametrize(("by", "status"), [("SIGTERM", 143), ("SIGINT", 130)])
 def test_a_run_that_a_signal_ends_has_a_status_of_its_own(by, status, run):
     with pytest.raises((SystemExit, KeyboardInterrupt)) as end:
-        run("+callbacks.ended._target_=tests.training.test_switches.Ended", f"+callbacks.ended.by={by}")
+        run("+callbacks.ended._target_=tests.slow.test_switches.Ended", f"+callbacks.ended.by={by}")
     assert isinstance(end.value, KeyboardInterrupt) or end.value.code == status
