@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import soxr
 from numpy.typing import NDArray
 
 from ser.audio.io import resample
@@ -90,6 +91,9 @@ def _centred(waveform: NDArray[np.float32], sample_rate: int) -> NDArray[np.floa
     if not len(waveform):
         return waveform
     mean = np.float32(waveform.mean(dtype=np.float64))
+    if len(waveform) <= _BLOCK:  # a stream of one block takes twice as long
+        whole: NDArray[np.float32] = soxr.resample(waveform - mean, sample_rate, SAMPLE_RATE, quality="HQ")
+        return whole
 
     def blocks() -> Iterator[NDArray[np.float32]]:
         for start in range(0, len(waveform), _BLOCK):
