@@ -1,3 +1,5 @@
+"""Sweeps of small trainings: the folder of each job, the table of all, and jobs that fail or are stopped."""
+
 import json
 import os
 import subprocess

@@ -7,7 +7,13 @@ from ser.corpora.manifest import Recording
 from ser.corpora.reader import Reader
 
 _LABELS = {
-    **{"W": "angry", "L": "boredom", "E": "disgust", "A": "fearful", "F": "happy", "T": "sad", "N": "neutral"},
+    "W": "angry",
+    "L": "boredom",
+    "E": "disgust",
+    "A": "fearful",
+    "F": "happy",
+    "T": "sad",
+    "N": "neutral",
 }
 _MEN = ("03", "10", "11", "12", "15")
 _PATTERN = re.compile(rf"(03|08|09|1[0-6])([ab]\d\d)([{''.join(_LABELS)}])[a-z]?")

@@ -7,7 +7,12 @@ from ser.corpora.manifest import Recording
 from ser.corpora.reader import Reader
 
 _LABELS = {
-    **{"dis": "disgust", "gio": "happy", "neu": "neutral", "pau": "fearful", "rab": "angry", "sor": "surprise"},
+    "dis": "disgust",
+    "gio": "happy",
+    "neu": "neutral",
+    "pau": "fearful",
+    "rab": "angry",
+    "sor": "surprise",
     "tri": "sad",
 }
 _PATTERN = re.compile(rf"({'|'.join(_LABELS)})-([fm][1-3])-([a-z]+\d?)")

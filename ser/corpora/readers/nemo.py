@@ -7,7 +7,11 @@ from ser.corpora.manifest import Recording
 from ser.corpora.reader import Reader
 
 _LABELS = {
-    **{"anger": "angry", "fear": "fearful", "happiness": "happy", "neutral": "neutral", "sadness": "sad"},
+    "anger": "angry",
+    "fear": "fearful",
+    "happiness": "happy",
+    "neutral": "neutral",
+    "sadness": "sad",
     "surprised": "surprise",
 }
 _GENDERS = {

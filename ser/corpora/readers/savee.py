@@ -7,7 +7,13 @@ from ser.corpora.manifest import Recording
 from ser.corpora.reader import Reader
 
 _LABELS = {
-    **{"sa": "sad", "su": "surprise", "a": "angry", "d": "disgust", "f": "fearful", "h": "happy", "n": "neutral"},
+    "sa": "sad",
+    "su": "surprise",
+    "a": "angry",
+    "d": "disgust",
+    "f": "fearful",
+    "h": "happy",
+    "n": "neutral",
 }
 _SPEAKERS = ("DC", "JE", "JK", "KL")
 _PATTERN = re.compile(rf"(?:({'|'.join(_SPEAKERS)})_)?({'|'.join(_LABELS)})(\d\d)")

@@ -7,8 +7,13 @@ from ser.corpora.manifest import Recording
 from ser.corpora.reader import Reader
 
 _LABELS = {
-    **{"angry": "angry", "disgust": "disgust", "fear": "fearful", "happy": "happy", "neutral": "neutral"},
-    **{"ps": "surprise", "sad": "sad"},
+    "angry": "angry",
+    "disgust": "disgust",
+    "fear": "fearful",
+    "happy": "happy",
+    "neutral": "neutral",
+    "ps": "surprise",
+    "sad": "sad",
 }
 # One file has lost a letter of its speaker's name.
 _PATTERN = re.compile(rf"(OAF?|YAF)_([a-z]+)_({'|'.join(_LABELS)})", re.IGNORECASE)
