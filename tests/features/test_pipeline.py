@@ -18,10 +18,10 @@ def load(waveform, settings=SETTINGS):
 
 
 def test_what_the_window_holds_goes_in_whole(voice):
-    clip = voice[:30_000] - voice[:30_000].mean()
+    clip = voice[:30_000] + np.float32(1e-3)  # such a mean is in the clips of training, too
     (whole,) = load(clip).utterances
     assert (whole.start, whole.end, whole.offset) == (0, 30_000 / RATE, 0)
-    np.testing.assert_allclose(whole.features, extract(clip, SETTINGS), rtol=1e-4, atol=1e-9)
+    np.testing.assert_array_equal(whole.features, extract(clip, SETTINGS))
     assert whole.length == whole.features.shape[1] == 59
 
 
@@ -53,7 +53,7 @@ def test_an_offset_changes_nothing(voice, n_samples, offset):
     assert len(plain.utterances) == len(shifted.utterances) > 0
     for one, other in zip(plain.utterances, shifted.utterances, strict=True):
         assert (one.start, one.end, one.speech) == (other.start, other.end, other.speech)
-        np.testing.assert_allclose(other.features, one.features, rtol=1e-2, atol=1e-6)
+        np.testing.assert_allclose(other.features, one.features, rtol=1e-2, atol=1e-4)
 
 
 def test_without_speech_nothing_goes_in():
