@@ -55,7 +55,8 @@ def mix(
     settings: SpectrogramAugmentSettings,
     *,
     generator: torch.Generator,
-) -> tuple[Tensor, Tensor, Tensor]:
+    allowed: Tensor | None = None,
+) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
     """Return the batch with each recording and its target mixed with another's, or, by chance, unchanged.
 
     Mixup: Zhang et al. (2018). One mixing weight is drawn for the batch; the larger part is each recording's own.
@@ -67,14 +68,18 @@ def mix(
     lengths : int64 [batch]; a mixture is as long as the longer of the two.
     targets : float32 [batch, classes], each row a distribution.
     generator : of the CPU.
+    allowed : bool [batch, classes], the classes that the corpus of each recording has; a mixture has those of both.
+        None: all have all, and so it is returned.
     """
     if not settings.mixes or torch.rand((), generator=generator) >= settings.mixup_probability:
-        return normalised, lengths, targets
+        return normalised, lengths, targets, allowed
     weight = draw_mixing_weight(settings.mixup, generator=generator)
     partner = torch.randperm(len(lengths), generator=generator)
     others, of_others = normalised[partner.to(normalised.device)], targets[partner.to(targets.device)]
     longer = torch.maximum(lengths, lengths[partner.to(lengths.device)])
-    return weight * normalised + (1 - weight) * others, longer, weight * targets + (1 - weight) * of_others
+    if allowed is not None:
+        allowed = allowed | allowed[partner.to(allowed.device)]
+    return weight * normalised + (1 - weight) * others, longer, weight * targets + (1 - weight) * of_others, allowed
 
 
 def draw_mixing_weight(mixup: float, *, generator: torch.Generator) -> float:

@@ -18,6 +18,25 @@ def describe_split(settings: DataSettings, split: Split | None = None, *, keeps_
     split : what the settings came to; None: it is not known yet, and the sentence says less.
     keeps_last : whether the run keeps its last epoch, so that no recordings choose the checkpoint.
     """
+    sentence = _of_split(settings, split, keeps_last=keeps_last)
+    if settings.corpora is None:
+        return sentence
+    names = settings.training_corpora
+    return (
+        f"{sentence} Trained on the {'corpora' if len(names) > 1 else 'corpus'} {', '.join(names)}{_shares(settings)}."
+    )
+
+
+def _shares(settings: DataSettings) -> str:
+    if settings.weights is None:
+        return ""
+    if isinstance(settings.weights, str):
+        how = {"equal": "alike", "sqrt": "by the square roots of their sizes"}[settings.weights]
+        return f", drawn {how}"
+    return f", drawn as {', '.join(f'{name} {share:g}' for name, share in settings.weights.items())}"
+
+
+def _of_split(settings: DataSettings, split: Split | None, *, keeps_last: bool) -> str:
     scored = CHANNEL_NAMES[settings.scored_channel]
     if settings.split == "all":
         return (
@@ -26,6 +45,8 @@ def describe_split(settings: DataSettings, split: Split | None = None, *, keeps_
         )
     if settings.split == "speaker":
         return _by_speaker(settings, split, scored, keeps_last=keeps_last)
+    if settings.split == "corpus":
+        return _by_corpus(settings, split, scored, keeps_last=keeps_last)
     if settings.split == "official":
         return _official(split, scored, keeps_last=keeps_last)
     if settings.val_size:
@@ -61,6 +82,18 @@ def _by_speaker(settings: DataSettings, split: Split | None, scored: str, *, kee
     if keeps_last:
         return f"{unseen}; so are validation {who} {validation}; the last epoch was kept."
     return f"{unseen}; the checkpoint was chosen on validation {who} {validation}."
+
+
+def _by_corpus(settings: DataSettings, split: Split | None, scored: str, *, keeps_last: bool) -> str:
+    chosen = "the last epoch was kept, validated on" if keeps_last else "the checkpoint was chosen on"
+    of_all = "" if split is None else f" ({len(split.test)} recordings of the model's classes)"
+    who = "speakers held out of the training corpora"
+    if split is not None:
+        who = f"{len(_speakers(split.validation))} {who}"
+    return (
+        f"Cross-corpus, {scored}: tested on all of {', '.join(settings.test_corpora)}{of_all}, unseen in training; "
+        f"{chosen} {who} (seed {settings.split_seed})."
+    )
 
 
 def _official(split: Split | None, scored: str, *, keeps_last: bool) -> str:

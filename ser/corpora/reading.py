@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import pkgutil
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
@@ -73,11 +74,11 @@ def find_recordings(
     SettingsError : `label_map` names a label that no recording has.
     """
     if reader is not None:
-        return _relabelled(_read_own(reader, place), label_map or {})
+        return relabelled(_read_own(reader, place), label_map or {})
     if place.is_file() or corpus == MANIFEST:
         return read_manifest(place, label_map=label_map)
     by_name = corpus if corpus in reader_names() else "ravdess"
-    return _relabelled(find_reader(by_name)(place), label_map or {})
+    return relabelled(find_reader(by_name)(place), label_map or {})
 
 
 def read_corpus(settings: "DataSettings", root: Path) -> list[Recording]:
@@ -91,7 +92,13 @@ def read_corpus(settings: "DataSettings", root: Path) -> list[Recording]:
     return find_recordings(root, settings.corpus, reader=settings.reader, label_map=settings.label_map)
 
 
-def _relabelled(recordings: list[Recording], label_map: LabelMap) -> list[Recording]:
+def relabelled(recordings: list[Recording], label_map: LabelMap) -> list[Recording]:
+    """Return recordings by the names that `label_map` gives to their labels; None leaves a recording out.
+
+    Raises
+    ------
+    SettingsError : it names a label that no recording has.
+    """
     if not label_map:
         return recordings
     labels = {recording.emotion for recording in recordings}
@@ -172,12 +179,14 @@ def locate_corpus(settings: "DataSettings", *, data_dir: Path) -> Path:
 
 
 def _locate_by_name(settings: "DataSettings", data_dir: Path) -> Path:
-    root = Path(settings.root).expanduser() if settings.root else data_dir / settings.corpus
+    variable = f"{settings.corpus.upper()}_ROOT"
+    named = settings.root or os.environ.get(variable)
+    root = Path(named).expanduser() if named else data_dir / settings.corpus
     if not root.is_dir():
         reader = find_reader(settings.corpus)
         raise CorpusError(
-            f"{root} is not a folder; set data.root to the folder that holds {reader.title}, which is to be had from "
-            f"{reader.source}."
+            f"{root} is not a folder; set data.root or {variable} to the folder that holds {reader.title}, which is to "
+            f"be had from {reader.source}."
         )
     return root
 

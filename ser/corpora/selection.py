@@ -11,7 +11,17 @@ from pydantic import Field
 from ser.corpora.manifest import CHANNELS, Recording
 from ser.corpora.ravdess import EMOTIONS, N_ACTORS, speaker_of
 from ser.corpora.reading import MANIFEST, SYNTHETIC, classes_of, corpus_names
-from ser.corpora.splits import FOLDS, Fold, Split, fold_of_speakers, official_split, random_split, speaker_split
+from ser.corpora.several import prefixed
+from ser.corpora.splits import (
+    FOLDS,
+    Fold,
+    Split,
+    corpus_split,
+    fold_of_speakers,
+    official_split,
+    random_split,
+    speaker_split,
+)
 from ser.corpora.synthetic import SyntheticSettings
 from ser.errors import CorpusError, SettingsError
 from ser.features.validation import (
@@ -20,6 +30,7 @@ from ser.features.validation import (
     ListOf,
     Natural,
     Positive,
+    PositiveNumber,
     settings_dataclass,
     suggestion,
 )
@@ -39,6 +50,8 @@ class DataSettings:
     """
 
     corpus: str = "ravdess"
+    corpora: dict[str, str | None] | ListOf[str] | None = None
+    weights: Literal["equal", "sqrt"] | dict[str, PositiveNumber] | None = None
     reader: Any = None
     root: str | None = None
     manifest: str | None = None
@@ -47,7 +60,7 @@ class DataSettings:
     score_channel: Channel | None = None
     classes: Annotated[ListOf[str], Field(min_length=2)] | None = None
     label_map: dict[str, str | None] | None = None
-    split: Literal["random", "speaker", "official", "all"] = "random"
+    split: Literal["random", "speaker", "official", "corpus", "all"] = "random"
     split_seed: Natural = 42
     test_size: InnerFraction = 0.2
     val_size: FractionBelowOne = 0.0
@@ -55,6 +68,7 @@ class DataSettings:
     n_folds: Annotated[int, Field(ge=2)] | None = None
     validation_speakers: ListOf[int | str] = ()
     test_speakers: ListOf[int | str] = ()
+    test_corpora: ListOf[str] = ()
     augment_count: Natural = 1
     oversample: dict[str, Natural] = dataclasses.field(default_factory=dict)
     augment_seed: int = 42
@@ -67,20 +81,79 @@ class DataSettings:
             raise SettingsError(f"corpus is {self.corpus!r}; {suggestion(self.corpus, corpus_names())}.")
         if self.reader is not None and self.root is None:
             raise SettingsError("root is needed with data.reader: the folder of your own corpus.")
-        is_table = self.corpus == MANIFEST and self.reader is None
+        self._settle_corpora()
+        is_table = self.corpus == MANIFEST and self.reader is None and self.corpora is None
         if is_table != (self.manifest is not None):
             needed = "is needed with data.corpus=manifest: the table of your recordings"
             raise SettingsError(f"manifest {needed if is_table else 'is for data=manifest alone; leave it out'}.")
         self._settle_classes()
         if self.split == "speaker":
             self._check_fold()
-        elif self.fold is not None or self.n_folds or self.validation_speakers or self.test_speakers:
+        elif (
+            self.fold is not None
+            or (self.n_folds and self.split != "corpus")
+            or self.validation_speakers
+            or self.test_speakers
+        ):
             raise SettingsError(f"split is {self.split!r}, which has no folds or speakers; set data.split=speaker too.")
 
+    def _settle_corpora(self) -> None:
+        if self.corpora is None:
+            if self.weights is not None:
+                raise SettingsError("weights is for data.corpora alone, several corpora at once; leave it out.")
+            if self.split == "corpus" or self.test_corpora:
+                raise SettingsError(
+                    "split=corpus and data.test_corpora need several corpora; name them by data.corpora."
+                )
+            return
+        if len(self.corpora) < 2 or len(set(self.corpora)) < len(self.corpora):
+            raise SettingsError(f"corpora is {list(self.corpora)}; name two or more, each once.")
+        if self.reader is not None or self.root is not None or self.manifest is not None:
+            raise SettingsError(
+                "corpora names several corpora, each with a place of its own, as in data.corpora={cremad: <folder>}; "
+                "leave out data.root, data.manifest and data.reader."
+            )
+        if not isinstance(self.corpora, dict):
+            object.__setattr__(self, "corpora", dict.fromkeys(self.corpora))
+        for name in self.corpora:
+            if not name or not name.isprintable() or "/" in name:
+                raise SettingsError(f"corpora has {name!r}; a name is printable and has no slash.")
+        named = {"weights": self.weights if isinstance(self.weights, dict) else (), "test_corpora": self.test_corpora}
+        for key, names in named.items():
+            for name in names:
+                if name not in self.corpora:
+                    raise SettingsError(f"{key} has {name!r}; {suggestion(name, tuple(self.corpora))}.")
+        if (self.split == "corpus") != bool(self.test_corpora):
+            raise SettingsError("test_corpora and data.split=corpus belong together; give both or none.")
+        if set(self.test_corpora) == set(self.corpora):
+            raise SettingsError("test_corpora holds out all corpora; leave some to train on.")
+        if isinstance(self.weights, dict) and (missing := [n for n in self.training_corpora if n not in self.weights]):
+            raise SettingsError(f"weights lacks {', '.join(missing)}; give each training corpus its share of an epoch.")
+
+    @property
+    def places(self) -> dict[str, str | None]:
+        """Name -> folder or manifest, as far as the settings say it, of several corpora; of one, nothing."""
+        return self.corpora if isinstance(self.corpora, dict) else {}
+
+    @property
+    def training_corpora(self) -> tuple[str, ...]:
+        """The names of the corpora that are trained on."""
+        return tuple(name for name in self.corpora or (self.corpus,) if name not in self.test_corpora)
+
+    def _known_classes(self) -> tuple[str, ...] | None:
+        """Return the classes of the training corpora; None where only the recordings tell them."""
+        if self.reader is not None:
+            return None
+        labels: list[str] = []
+        for name in self.training_corpora:
+            is_named = name in corpus_names() and not str(self.places.get(name)).endswith((".csv", ".parquet"))
+            if not is_named or not (of_corpus := classes_of(name)):
+                return None
+            labels += of_corpus
+        return class_order(new for label in labels if (new := (self.label_map or {}).get(label, label)))
+
     def _settle_classes(self) -> None:
-        known = None
-        if self.reader is None and (of_corpus := classes_of(self.corpus)):
-            known = class_order(name for label in of_corpus if (name := (self.label_map or {}).get(label, label)))
+        known = self._known_classes()
         for key in ("classes", "oversample"):
             for emotion in getattr(self, key) or ():
                 if known and emotion not in known:
@@ -104,7 +177,7 @@ class DataSettings:
         if fold is None and not 0 <= int(self.fold or 0) < self.number_of_folds:
             last = self.number_of_folds - 1
             raise SettingsError(f"fold is {self.fold!r}; with data.n_folds={last + 1} there are folds 0 to {last}.")
-        if fold is not None and self.has_actors:
+        if fold is not None and self.has_actors and self.corpora is None:
             unseen, actors = {*fold.validation, *fold.test}, {speaker_of(n) for n in range(1, N_ACTORS + 1)}
             if unknown := sorted(unseen - actors):
                 raise SettingsError(f"fold has actors {', '.join(unknown)}; RAVDESS has 1 to {N_ACTORS}.")
@@ -114,7 +187,7 @@ class DataSettings:
     @property
     def has_actors(self) -> bool:
         """Whether the speakers are RAVDESS's actors, who have numbers."""
-        return self.reader is None and self.corpus in ("ravdess", SYNTHETIC)
+        return self.reader is None and self.corpora is None and self.corpus in ("ravdess", SYNTHETIC)
 
     @property
     def number_of_folds(self) -> int:
@@ -140,7 +213,16 @@ class DataSettings:
             name = self.fold
         if name not in FOLDS:
             raise SettingsError(f"fold is {self.fold!r}; {suggestion(name, FOLDS)}.")
-        return FOLDS[name]
+        if self.corpora is None:
+            return FOLDS[name]
+        if "ravdess" not in self.training_corpora:
+            raise SettingsError(f"fold is {self.fold!r}, a fold of RAVDESS, which is not among data.corpora.")
+        # RAVDESS's actors are held out, and all other corpora are trained on.
+        actors = (
+            tuple(prefixed("ravdess", one) for one in part) for part in (FOLDS[name].validation, FOLDS[name].test)
+        )
+        validation, test = actors
+        return Fold(validation=validation, test=test)
 
     def _speaker(self, name: int | str) -> str:
         return speaker_of(name) if isinstance(name, int) and self.has_actors else str(name)
@@ -166,13 +248,14 @@ def class_order(labels: Iterable[str]) -> tuple[str, ...]:
 
 
 def classes_found(recordings: Iterable[Recording], settings: DataSettings) -> tuple[str, ...]:
-    """Return the classes of recordings of the channels that are trained on, in `class_order`.
+    """Return the classes of recordings of the channels and corpora that are trained on, in `class_order`.
 
     Raises
     ------
     CorpusError : there are fewer than two.
     """
-    classes = class_order(r.emotion for r in recordings if r.channel in settings.channels)
+    tested = settings.test_corpora
+    classes = class_order(r.emotion for r in recordings if r.channel in settings.channels and r.corpus not in tested)
     if len(classes) < 2:
         found = f"the one label {classes[0]!r}" if classes else "no recording in the chosen channel"
         raise CorpusError(f"The corpus has {found}, but a model tells two classes or more apart; see data.channel.")
@@ -200,6 +283,8 @@ def select(recordings: Sequence[Recording], settings: DataSettings) -> Split:
         split = Split(train=tuple(pool), validation=(), test=())
     elif settings.split == "official":
         split = official_split(pool)
+    elif settings.split == "corpus":
+        split = corpus_split(pool, settings.test_corpora, n_folds=settings.number_of_folds, seed=settings.split_seed)
     elif settings.split == "speaker":
         fold = settings.named_fold or fold_of_speakers(
             pool, n_folds=settings.number_of_folds, fold=int(settings.fold or 0), seed=settings.split_seed

@@ -179,6 +179,42 @@ def fold_of_speakers(recordings: Sequence[Recording], *, n_folds: int, fold: int
     return Fold(validation=validation, test=test)
 
 
+def corpus_split(recordings: Sequence[Recording], test_corpora: Collection[str], *, n_folds: int, seed: int) -> Split:
+    """Leave whole corpora out: all of `test_corpora` is the test part.
+
+    The validation part is of about one in `n_folds` of the other corpora's speakers, at least one. Their recordings
+    whose speaker is not known are trained on.
+
+    Parameters
+    ----------
+    seed : of the order in which speakers are dealt out.
+
+    Raises
+    ------
+    CorpusError : nothing is left to test, or fewer than two speakers to train and validate.
+    """
+    test = tuple(recording for recording in recordings if recording.corpus in test_corpora)
+    others = [recording for recording in recordings if recording.corpus not in test_corpora]
+    known = [recording for recording in others if recording.speaker is not None]
+    n_speakers = len({recording.speaker for recording in known})
+    if not test:
+        raise CorpusError(
+            f"data.test_corpora is {', '.join(test_corpora)}, of which no recording has one of the model's classes; "
+            "see data.label_map."
+        )
+    if n_speakers < 2:
+        raise CorpusError(
+            f"The training corpora have {n_speakers} speakers, but validation needs one of two or more; fill the "
+            "column speaker."
+        )
+    chosen = _dealt(known, n_folds=min(n_folds, n_speakers), place=0, seed=seed)
+    return Split(
+        train=tuple(recording for recording in others if recording.speaker not in chosen),
+        validation=tuple(recording for recording in known if recording.speaker in chosen),
+        test=test,
+    )
+
+
 def _dealt(recordings: Sequence[Recording], *, n_folds: int, place: int, seed: int) -> tuple[str, ...]:
     """Return the speakers of the `place`-th of `n_folds` groups."""
     speakers = np.array([recording.speaker for recording in recordings])

@@ -17,8 +17,8 @@ from torch.utils.data import DataLoader
 
 from ser.augment.waveform import AugmentSettings
 from ser.corpora.manifest import Recording
-from ser.corpora.reading import locate_corpus, read_corpus
 from ser.corpora.selection import DataSettings, augmented_copies, classes_found, of_channel, select
+from ser.corpora.several import allowed_classes, expected_draws, locate_corpora, read_corpora
 from ser.corpora.splits import Split
 from ser.data.cache import Prepared, Recipe, Sample, prepare
 from ser.data.files import waiting_lock
@@ -37,8 +37,8 @@ _RESCORED = 5
 class EmotionData(L.LightningDataModule):
     """Recordings in, batches of features, lengths and labels out.
 
-    `setup` sets `root` of the corpus, `split`, `prepared` ("train", "validation" and, where there is one, "test") and
-    `scaler`.
+    `setup` sets `places` of the corpora, `split`, `prepared` ("train", "validation" and, where there is one, "test")
+    and `scaler`.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ class EmotionData(L.LightningDataModule):
         coefficient, and every batch has `max_length` frames.
     """
 
-    root: Path
+    places: dict[str, Path]
     split: Split
     prepared: dict[str, Prepared]
     scaler: StandardScaler
@@ -97,9 +97,9 @@ class EmotionData(L.LightningDataModule):
         self._ready = True
 
     def _load(self) -> None:
-        self.root = locate_corpus(self.data, data_dir=self.data_dir).resolve()
-        recordings = read_corpus(self.data, self.root)
-        log.info("Corpus: %d recordings in %s", len(recordings), self.root)
+        self.places = locate_corpora(self.data, data_dir=self.data_dir)
+        recordings = read_corpora(self.data, self.places)
+        log.info("Corpus: %d recordings in %s", len(recordings), ", ".join(map(str, self.places.values())))
         if self.data.classes is None:
             self.data = replace(self.data, classes=classes_found(recordings, self.data))
         self.split = select(recordings, self.data)
@@ -152,13 +152,15 @@ class EmotionData(L.LightningDataModule):
             lengths,
             batch_size=batch_size,
             seed=seed,
+            draws=self.draws(part) if part == "train" else None,
             by_length=self.per_band,
             # A run that overfits a few batches sees the same ones in each epoch.
             is_fixed=bool(getattr(trainer, "overfit_batches", 0)),
             rank=trainer.global_rank if trainer else 0,
             world_size=n_processes,
         )
-        return feature_loader(FeatureDataset(*self.tensors(part), crop=self.per_band), batches)
+        allowed = self.allowed(part) if part == "train" else None
+        return feature_loader(FeatureDataset(*self.tensors(part), allowed, crop=self.per_band), batches)
 
     def tensors(self, part: str) -> tuple[Tensor, Tensor, Tensor]:
         """Return features float32 [samples, features, frames], lengths and labels int64 [samples].
@@ -174,6 +176,27 @@ class EmotionData(L.LightningDataModule):
             torch.from_numpy(prepared.lengths).to(device),
             torch.tensor(labels, device=device),
         )
+
+    def allowed(self, part: str) -> Tensor | None:
+        """Return which classes the corpus of each sample has, bool [samples, classes]; None where each has all.
+
+        It is on the trainer's device, if there is a trainer.
+        """
+        if self.data.corpora is None:
+            return None
+        found = allowed_classes(
+            (r for p in (self.split.train, self.split.validation, self.split.test) for r in p), self.class_names
+        )
+        if found is None:
+            return None
+        device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
+        return torch.tensor([found[s.recording.corpus] for s in self.prepared[part].samples], device=device)
+
+    def draws(self, part: str) -> Tensor | None:
+        """Return how often each sample is drawn in an epoch, float64 [samples], by `data.weights`; None: once."""
+        corpora = [sample.recording.corpus for sample in self.prepared[part].samples]
+        found = expected_draws(corpora, self.data)
+        return None if found is None else torch.tensor([found[c] for c in corpora], dtype=torch.float64)
 
     def groups(self, part: str) -> Tensor:
         """Return int64 [samples], equal for samples of one speaker, emotion and channel.
@@ -203,12 +226,14 @@ class EmotionData(L.LightningDataModule):
 
 
 def format_split(split: Split) -> str:
-    """Return which recording is in which part, as CSV of name, emotion, channel, speaker and part."""
+    """Return which recording is in which part, as CSV of name, emotion, channel, speaker, corpus and part."""
     rows = [
-        (recording.id, recording.emotion, recording.channel, recording.speaker, part)
+        (recording.id, recording.emotion, recording.channel, recording.speaker, recording.corpus, part)
         for part in ("train", "validation", "test")
         for recording in getattr(split, part)
     ]
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([("file", "emotion", "channel", "speaker", "part"), *rows])
+    csv.writer(text, lineterminator="\n").writerows(
+        [("file", "emotion", "channel", "speaker", "corpus", "part"), *rows]
+    )
     return text.getvalue()

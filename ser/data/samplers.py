@@ -8,8 +8,12 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-Batch = tuple[Tensor, Tensor, Tensor]
-"""Features float32 [batch, features, frames], lengths int64 [batch], labels int64 [batch]."""
+Batch = tuple[Tensor, ...]
+"""Features float32 [batch, features, frames], lengths int64 [batch], labels int64 [batch].
+
+A training batch of several corpora of which some lack classes has a fourth: the classes that the corpus of each sample
+has, bool [batch, classes].
+"""
 
 _POOL = 8
 """Batches that are sorted by length together: enough to find like lengths, few enough to keep the order random."""
@@ -34,6 +38,8 @@ class EpochBatchSampler(Sampler[list[int]]):
     lengths : int64 [samples], frames of each sample before the padding.
     batch_size : samples of a batch, of all processes together.
     seed : None takes the samples in their order.
+    draws : float64 [samples], equal for samples of one corpus and adding up to the number of samples: how often each is
+        drawn in an epoch, on average. None: once.
     by_length : samples of like length share a batch: sorted within every `_POOL` batches of the order, which are then
         shuffled.
     is_fixed : every epoch has the batches of the first.
@@ -47,6 +53,7 @@ class EpochBatchSampler(Sampler[list[int]]):
         *,
         batch_size: int,
         seed: int | None = None,
+        draws: Tensor | None = None,
         by_length: bool = False,
         is_fixed: bool = False,
         rank: int = 0,
@@ -55,6 +62,7 @@ class EpochBatchSampler(Sampler[list[int]]):
         if len(lengths) < world_size:
             raise ValueError(f"{len(lengths)} samples are fewer than the {world_size} processes that share them")
         self.lengths, self.batch_size, self.seed, self.by_length = lengths, batch_size, seed, by_length
+        self.draws = draws
         self.sampler = self  # Lightning calls `set_epoch` of a batch sampler's own sampler
         self.is_fixed, self.epoch, self.rank, self.world_size = is_fixed, 0, rank, world_size
 
@@ -76,6 +84,8 @@ class EpochBatchSampler(Sampler[list[int]]):
         # The order and the offsets are drawn from two generators that begin alike.
         order, offset = (torch.Generator().manual_seed(epoch_seed(self.seed, self.epoch)) for _ in range(2))
         indices = torch.randperm(len(self.lengths), generator=order)
+        if self.draws is not None:
+            indices = _drawn(self.draws[indices], indices, generator=order)
         if not self.by_length:
             return self._split(indices)
         # With random offsets, because length depends on emotion: a batch of slow recordings would be mostly calm.
@@ -91,6 +101,19 @@ class EpochBatchSampler(Sampler[list[int]]):
         return batches
 
 
+def _drawn(draws: Tensor, indices: Tensor, *, generator: torch.Generator) -> Tensor:
+    """Return as many of `indices`, int64 [samples] in random order, each about as often as `draws` says.
+
+    The whole part of a number of draws is certain, and chance decides on its fraction: the numbers of all samples in
+    their random order are laid end to end from a random point on, and each sample is drawn once for every whole number
+    in its stretch (systematic sampling).
+    """
+    ends = (draws.cumsum(0) + torch.rand((), dtype=torch.float64, generator=generator)).floor()
+    ends[-1] = len(indices)  # whatever the rounding of the sum
+    drawn = indices.repeat_interleave(torch.diff(ends, prepend=ends.new_zeros(1)).long())
+    return drawn[torch.randperm(len(drawn), generator=generator)]
+
+
 class FeatureDataset(Dataset[Batch]):
     """Samples from tensors that are in memory already, on any device.
 
@@ -99,17 +122,21 @@ class FeatureDataset(Dataset[Batch]):
     features : float32 [samples, features, frames].
     lengths : int64 [samples], frames of each sample before the padding.
     labels : int64 [samples].
+    allowed : bool [samples, classes], the classes that the corpus of each sample has; None: no batch has this entry.
     crop : a batch has no more frames than its longest sample; else it has all of them.
     """
 
-    def __init__(self, features: Tensor, lengths: Tensor, labels: Tensor, *, crop: bool = False) -> None:
-        self.features, self.lengths, self.labels, self.crop = features, lengths, labels, crop
+    def __init__(
+        self, features: Tensor, lengths: Tensor, labels: Tensor, allowed: Tensor | None = None, *, crop: bool = False
+    ) -> None:
+        self.features, self.lengths, self.labels, self.allowed, self.crop = features, lengths, labels, allowed, crop
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def __getitem__(self, index: int) -> Batch:
-        return self.features[index], self.lengths[index], self.labels[index]
+        of_corpus = () if self.allowed is None else (self.allowed[index],)
+        return self.features[index], self.lengths[index], self.labels[index], *of_corpus
 
     def __getitems__(self, indices: Sequence[int]) -> Batch:
         """Return a whole batch by one selection, many times faster than sample by sample."""
@@ -117,7 +144,8 @@ class FeatureDataset(Dataset[Batch]):
         features, lengths = self.features[chosen], self.lengths[chosen]
         if self.crop:
             features = features[:, :, : int(lengths.max())]
-        return features, lengths, self.labels[chosen]
+        of_corpus = () if self.allowed is None else (self.allowed[chosen],)
+        return features, lengths, self.labels[chosen], *of_corpus
 
 
 def feature_loader(dataset: FeatureDataset, batches: EpochBatchSampler) -> "DataLoader[Batch]":

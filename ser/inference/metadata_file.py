@@ -85,7 +85,11 @@ def write_metadata(path: Path, weights: bytes, metadata: ModelMetadata, *, onnx:
     """
     digests = {DIGEST: digest_of(weights)} | ({} if onnx is None else {ONNX_DIGEST: digest_of(onnx)})
     values = as_plain(metadata)
-    values |= {"corpus_root": "", "configuration": _without_paths(values["configuration"])}
+    values |= {
+        "corpus_root": "",
+        "corpora": dict.fromkeys(values["corpora"], ""),
+        "configuration": _without_paths(values["configuration"]),
+    }
     text = json.dumps(digests | {METADATA: values}, indent=2, ensure_ascii=False)
     write_text_atomically(metadata_path(path), f"{text}\n")
 

@@ -61,7 +61,9 @@ class ModelMetadata:
     features : the settings of sound and features.
     protocol : one sentence on the speakers of the training part and on what chose this checkpoint.
     scored_recordings : names of the recordings that the run kept from training, to be scored.
-    corpus_root : where the corpus lay then; the scored recordings are looked for there first.
+    corpus_root : where the corpus lay then; the scored recordings are looked for there first. Empty where there were
+        several.
+    corpora : name -> where it lay then, of several corpora.
     temperature : the logits are divided by it, which calibrates the confidence (Guo et al. 2017).
     rejection_threshold : a prediction of less confidence is uncertain; 0: none is.
     recipe_scores : of a cross-validation of the recipe; None where there was none. Information only.
@@ -78,6 +80,7 @@ class ModelMetadata:
     protocol: str
     scored_recordings: ListOf[str] = ()
     corpus_root: str = ""
+    corpora: dict[str, str] = field(default_factory=dict)
     temperature: PositiveNumber = 1.0
     rejection_threshold: Fraction = 0.0
     recipe_scores: RecipeScores | None = None

@@ -1,12 +1,16 @@
 """The loss of a batch.
 
 Any module maps logits, float32 [batch, classes], and targets, int64 [batch] or, of mixed samples, float32
-[batch, classes], to a mean over the batch, float32 []. Two more methods are used where a loss has them:
-`validation(logits, labels)`, its plain form for validation, and `total_weight(targets)`, what its mean is divided by,
-which processes that share a batch need to know; without it every sample weighs 1.
+[batch, classes], to a mean over the batch, float32 []. Where corpora lack classes, it is called with `allowed` too,
+bool [batch, classes], the classes that the corpus of each sample has.
+
+Two more methods are used where a loss has them: `validation(logits, labels)`, its plain form for validation, and
+`total_weight(targets)`, what its mean is divided by, which processes that share a batch need to know; without it every
+sample weighs 1.
 """
 
-from collections.abc import Sequence
+import inspect
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +21,8 @@ from ser.features.validation import Fraction, FractionBelowOne
 
 class CrossEntropy(nn.Module):
     """Cross-entropy with label smoothing and class weights; without either in validation.
+
+    A class that is not allowed for a sample has no part in its loss: neither probability nor smoothed target.
 
     Parameters
     ----------
@@ -45,8 +51,16 @@ class CrossEntropy(nn.Module):
             weights = weights.where(counts > 0, 0)
         self.register_buffer("class_weights", weights, persistent=False)
 
-    def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
-        return F.cross_entropy(logits, targets, weight=self.class_weights, label_smoothing=self.label_smoothing)
+    def forward(self, logits: Tensor, targets: Tensor, allowed: Tensor | None = None) -> Tensor:
+        if allowed is None:
+            return F.cross_entropy(logits, targets, weight=self.class_weights, label_smoothing=self.label_smoothing)
+        log_p = F.log_softmax(logits.masked_fill(~allowed, -torch.inf), dim=1).masked_fill(~allowed, 0.0)  # [b, c]
+        soft = targets if targets.is_floating_point() else F.one_hot(targets, logits.shape[1])
+        even = allowed / allowed.sum(dim=1, keepdim=True)
+        smoothed = (1 - self.label_smoothing) * soft + self.label_smoothing * even
+        weighted = smoothed if self.class_weights is None else smoothed * self.class_weights
+        loss: Tensor = -(weighted * log_p).sum() / self.total_weight(targets)
+        return loss
 
     def validation(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Return the plain cross-entropy, which runs with other weights can be compared by."""
@@ -57,6 +71,12 @@ class CrossEntropy(nn.Module):
         if self.class_weights is None or targets.is_floating_point():
             return torch.tensor(float(len(targets)), device=targets.device)
         return self.class_weights[targets].sum()
+
+
+def takes_allowed(loss: Callable[..., Tensor]) -> bool:
+    """Whether a loss can be told the classes that the corpus of each sample has."""
+    function = loss.forward if isinstance(loss, nn.Module) else loss
+    return "allowed" in inspect.signature(function).parameters
 
 
 def total_weight(loss: nn.Module, targets: Tensor) -> Tensor:

@@ -161,11 +161,12 @@ class EmotionClassifier(L.LightningModule):
         self._lr = float(self.trainer.optimizers[0].param_groups[0]["lr"])
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        features, lengths, labels = batch
+        features, lengths, labels, *of_corpus = batch
+        allowed = of_corpus[0] if of_corpus else None
         targets = labels
         if self.spectrogram.changes_anything:
             one_hot = F.one_hot(labels, len(self.metadata.class_names)).float()
-            logits, targets = self._augmented(features, lengths, one_hot)
+            logits, targets, allowed = self._augmented(features, lengths, one_hot, allowed)
         else:
             logits, _ = self.recogniser.network_logits(features, lengths)
         if logits.shape[1:] != (len(self.metadata.class_names),):
@@ -173,7 +174,7 @@ class EmotionClassifier(L.LightningModule):
                 f"model.network is {self._network_name}, which returned logits of shape {list(logits.shape)}, but "
                 f"should return [batch, {len(self.metadata.class_names)}]."
             )
-        loss: Tensor = self.loss(logits, targets)
+        loss: Tensor = self.loss(logits, targets) if allowed is None else self.loss(logits, targets, allowed=allowed)
         if not isinstance(loss, Tensor) or loss.numel() != 1:
             shape = list(loss.shape) if isinstance(loss, Tensor) else type(loss).__name__
             raise SettingsError(f"model.loss returned {shape}, but should return the mean over the batch, a tensor [].")
@@ -247,8 +248,10 @@ class EmotionClassifier(L.LightningModule):
         loss = getattr(self.loss, "validation", self.loss)(logits, labels)
         _update(metrics, loss, logits, labels)
 
-    def _augmented(self, features: Tensor, lengths: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the logits of a batch augmented at random, and its targets, both float32 [batch, classes]."""
+    def _augmented(
+        self, features: Tensor, lengths: Tensor, targets: Tensor, allowed: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Return the logits of a batch augmented at random, its targets and its allowed classes [batch, classes]."""
         settings = self.metadata.features
         features, lengths = change_sound(
             self.recogniser.network_features(features),
@@ -261,9 +264,11 @@ class EmotionClassifier(L.LightningModule):
         )
         features = self.recogniser.normalisation(features, lengths)
         features = mask_spectrogram(features, lengths, self.spectrogram, generator=self.draws)
-        features, lengths, targets = mix(features, lengths, targets, self.spectrogram, generator=self.draws)
+        features, lengths, targets, allowed = mix(
+            features, lengths, targets, self.spectrogram, generator=self.draws, allowed=allowed
+        )
         logits, _ = self.recogniser.normalised_logits(features, lengths)
-        return logits, targets
+        return logits, targets, allowed
 
 
 @torch.no_grad()

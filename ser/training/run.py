@@ -33,13 +33,14 @@ from ser.models.registry import build_recogniser, network_name
 from ser.models.utterance_heads import KernelHead
 from ser.training.components import build, build_function
 from ser.training.config import RunSettings
+from ser.training.loss import takes_allowed
 from ser.training.module import EmotionClassifier
 from ser.training.overrides import command_line, overridden
 from ser.training.reference_files import write_reference_files
 from ser.training.rejection import keep_rejection_threshold
 from ser.training.tensorboard import RunTensorBoardLogger
 from ser.training.trainer import build_trainer
-from ser.training.utterance_head import fit_functionals, fit_kernel
+from ser.training.utterance_head import Weighting, fit_functionals, fit_kernel
 
 log = logging.getLogger(__name__)
 
@@ -174,7 +175,8 @@ def _build_module(settings: RunSettings, data: EmotionData, configuration: Mappi
         class_names=data.class_names,
         protocol=settings.describe_protocol(data.split),
         scored_recordings=tuple(recording.id for recording in scored),
-        corpus_root=str(data.root),
+        corpus_root="" if data.data.corpora else str(*data.places.values()),
+        corpora={name: str(place) for name, place in data.places.items()} if data.data.corpora else {},
         configuration=dict(configuration),
         versions={"ser": ser.__version__, "python": platform.python_version(), **{n: version(n) for n in _LIBRARIES}},
     )
@@ -186,27 +188,30 @@ def _build_module(settings: RunSettings, data: EmotionData, configuration: Mappi
     if head is not None:
         log.info("Fitting the utterance-level head")
         features, lengths, labels = data.tensors("train")
+        of_corpora = Weighting(draws=data.draws("train"), allowed=data.allowed("train"))
         if isinstance(head, KernelHead):
-            fit_kernel(head, features, lengths, labels, data.groups("train"), seed=seed)
+            fit_kernel(head, features, lengths, labels, data.groups("train"), of_corpora, seed=seed)
         else:
             fit_functionals(
                 head,
                 features,
                 lengths,
                 labels,
+                of_corpora,
                 feature_settings=settings.features,
                 spectrogram=settings.spectrogram,
                 seed=seed,
             )
-    counts = Counter(sample.recording.emotion for sample in data.prepared["train"].samples)
-    class_counts = [counts[name] for name in data.class_names]
+    class_counts = _class_counts(data)
     model, n_classes = settings.model, len(data.class_names)
     given = {"n_classes": n_classes, "num_classes": n_classes}
+    loss = build_function(model.loss, where="model.loss", given={**given, "class_counts": class_counts})
+    _check_allowed(loss, data, where="model.loss")
     partial = {"_partial_": True}  # the module calls them with its weights, and with its optimiser
     module: EmotionClassifier = settings.module_class(
         recogniser,
         metadata,
-        loss=build_function(model.loss, where="model.loss", given={**given, "class_counts": class_counts}),
+        loss=loss,
         optimiser=build({**model.optimiser, **partial}, where="model.optimiser"),
         scheduler=build({**model.scheduler, **partial}, where="model.scheduler") if model.scheduler else None,
         scheduler_interval=model.scheduler_interval,
@@ -219,6 +224,27 @@ def _build_module(settings: RunSettings, data: EmotionData, configuration: Mappi
         seed=seed,
     )
     return module
+
+
+def _class_counts(data: EmotionData) -> list[int] | list[float]:
+    """Return how many training samples of each class an epoch has, on average."""
+    emotions, draws = [sample.recording.emotion for sample in data.prepared["train"].samples], data.draws("train")
+    if draws is None:
+        counts = Counter(emotions)
+        return [counts[name] for name in data.class_names]
+    sums = dict.fromkeys(data.class_names, 0.0)
+    for emotion, times in zip(emotions, draws.tolist(), strict=True):
+        sums[emotion] += times
+    return list(sums.values())
+
+
+def _check_allowed(loss: Any, data: EmotionData, *, where: str) -> None:
+    """Refuse a loss that cannot leave out the classes that a corpus lacks."""
+    if data.allowed("train") is not None and not takes_allowed(loss):
+        raise SettingsError(
+            f"{where} takes no `allowed`, but not every corpus has all of {', '.join(data.class_names)}; give "
+            "model/loss=cross_entropy, or data.classes that all corpora have."
+        )
 
 
 def _best_epoch(history: Sequence[dict[str, float]], settings: RunSettings) -> dict[str, float]:

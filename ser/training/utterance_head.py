@@ -1,8 +1,11 @@
 """Fit the utterance-level head, before the network is trained: a logistic regression over functionals or a kernel."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.optimize import minimize
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
@@ -27,11 +30,37 @@ _MAX_STEPS = 1000
 _BATCH_SIZE = 64
 
 
+@dataclass(frozen=True, kw_only=True)
+class Weighting:
+    """What several corpora do to the samples; of one corpus, both are None.
+
+    Attributes
+    ----------
+    draws : float64 [samples], how often each is drawn in an epoch.
+    allowed : bool [samples, classes], the classes that the corpus of each has.
+    """
+
+    draws: Tensor | None = None
+    allowed: Tensor | None = None
+
+    def repeated(self, times: int) -> "Weighting":
+        """Return the same for the samples and `times` - 1 copies of all of them."""
+        draws, allowed = self.draws, self.allowed
+        return Weighting(
+            draws=None if draws is None else draws.repeat(times),
+            allowed=None if allowed is None else allowed.repeat(times, 1),
+        )
+
+
+_ONE_CORPUS = Weighting()
+
+
 def fit_functionals(
     head: FunctionalsHead,
     features: Tensor,
     lengths: Tensor,
     labels: Tensor,
+    of_corpora: Weighting = _ONE_CORPUS,
     *,
     feature_settings: FeatureSettings,
     spectrogram: SpectrogramAugmentSettings,
@@ -67,13 +96,22 @@ def fit_functionals(
     values = torch.cat(rows).double().numpy()
     scaler = StandardScaler().fit(values)
     c = _C_FUNCTIONALS / (1 + n_copies)
-    head.weight.copy_(_fit(head, scaler.transform(values), labels.repeat(1 + n_copies), c=c))
+    n_times = 1 + n_copies
+    weight = _fit(head, scaler.transform(values), labels.repeat(n_times), of_corpora.repeated(n_times), c=c)
+    head.weight.copy_(weight)
     head.mean.copy_(torch.from_numpy(scaler.mean_))
     head.scale.copy_(torch.from_numpy(scaler.scale_))
 
 
 def fit_kernel(
-    head: KernelHead, features: Tensor, lengths: Tensor, labels: Tensor, groups: Tensor, *, seed: int
+    head: KernelHead,
+    features: Tensor,
+    lengths: Tensor,
+    labels: Tensor,
+    groups: Tensor,
+    of_corpora: Weighting = _ONE_CORPUS,
+    *,
+    seed: int,
 ) -> None:
     """Set the buffers of `head` from training recordings without augmentation; classes are balanced.
 
@@ -96,7 +134,7 @@ def fit_kernel(
     # In these coordinates the penalty is on the norm of the function, not on its weights (Nystroem).
     coordinates = directions[:, kept] / eigenvalues[kept].sqrt()  # [landmarks, kept]
     values = gaussian_kernel(rows, landmarks) @ coordinates
-    weight = _fit(head, values.numpy(), labels, c=_C_KERNEL, tol=_TOLERANCE)
+    weight = _fit(head, values.numpy(), labels, of_corpora, c=_C_KERNEL, tol=_TOLERANCE)
     head.weight[:, : len(chosen)] = weight @ coordinates.T
     head.mean.copy_(mean)
     head.whitening.copy_(whitening)
@@ -124,13 +162,21 @@ def _whitening(values: Tensor, groups: Tensor) -> Tensor:
 
 
 def _fit(
-    head: FunctionalsHead | KernelHead, values: NDArray[np.float64], labels: Tensor, *, c: float, tol: float = 1e-4
+    head: FunctionalsHead | KernelHead,
+    values: NDArray[np.float64],
+    labels: Tensor,
+    of_corpora: Weighting,
+    *,
+    c: float,
+    tol: float = 1e-4,
 ) -> Tensor:
     """Fit a logistic regression to balanced classes: set the bias of `head`, return the weight [classes, columns].
 
     scikit-learn has one row for two classes, that of the second, and none for a class without recordings: song has no
     disgust and no surprise.
     """
+    if of_corpora.allowed is not None or of_corpora.draws is not None:
+        return _fit_corpora(head, torch.from_numpy(values), labels, of_corpora, c=c)
     regression = LogisticRegression(C=c, class_weight="balanced", tol=tol, max_iter=_MAX_STEPS)
     regression.fit(values, labels.numpy())
     rows = regression.classes_[-len(regression.coef_) :]
@@ -140,3 +186,37 @@ def _fit(
     head.bias[regression.classes_] = 0
     head.bias[rows] = torch.from_numpy(regression.intercept_).float()
     return weight
+
+
+def _fit_corpora(
+    head: FunctionalsHead | KernelHead, values: Tensor, labels: Tensor, of_corpora: Weighting, *, c: float
+) -> Tensor:
+    """Fit the same regression to several corpora: samples weigh by their draws, absent classes are masked.
+
+    scikit-learn's has no mask. The loss is its own: the sum of the samples' losses, classes balanced, times `c`, and
+    half the squared norm of the weight.
+    """
+    n_classes, present = len(head.bias), labels.bincount(minlength=len(head.bias)) > 0
+    draws = torch.ones(len(labels), dtype=torch.float64) if of_corpora.draws is None else of_corpora.draws
+    sums = torch.zeros(n_classes, dtype=torch.float64).index_add_(0, labels, draws)
+    weights = draws * (draws.sum() / (present.sum() * sums))[labels]
+    hidden = ~present.expand(len(labels), -1)
+    if of_corpora.allowed is not None:
+        hidden = hidden | ~of_corpora.allowed
+    rows = torch.cat([values, torch.ones(len(values), 1, dtype=torch.float64)], dim=1)  # [samples, columns + 1]
+    truth = F.one_hot(labels, n_classes).double()
+
+    def loss_and_gradient(flat: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        matrix = torch.from_numpy(flat).view(n_classes, -1)  # the last column is the bias, which has no penalty
+        log_p = F.log_softmax((rows @ matrix.T).masked_fill(hidden, -torch.inf), dim=1)  # [samples, classes]
+        penalised = matrix.clone()
+        penalised[:, -1] = 0
+        loss = -c * weights @ log_p.gather(1, labels[:, None]).squeeze(1) + penalised.square().sum() / 2
+        gradient = c * ((log_p.exp() - truth) * weights[:, None]).T @ rows + penalised
+        return float(loss), gradient.numpy().ravel()
+
+    start = np.zeros(n_classes * rows.shape[1])
+    found = minimize(loss_and_gradient, start, jac=True, method="L-BFGS-B", options={"maxiter": _MAX_STEPS})
+    matrix = torch.from_numpy(found.x).view(n_classes, -1)
+    head.bias.copy_(matrix[:, -1].where(present, _ABSENT_LOGIT))
+    return matrix[:, :-1].where(present[:, None], 0.0)

@@ -109,7 +109,9 @@ def test_targets_are_mixed_as_the_inputs_are(pairs):
     features, lengths, _ = pairs
     partners = set()
     for seed in range(20):
-        mixed, mixed_lengths, mixed_targets = mix(*pairs, MIXUP, generator=generator(seed))
+        allowed = torch.eye(8, dtype=torch.bool)
+        mixed, mixed_lengths, mixed_targets, of_both = mix(*pairs, MIXUP, generator=generator(seed), allowed=allowed)
+        torch.testing.assert_close(of_both, mixed_targets > 0)  # each recording has the classes of both
         torch.testing.assert_close(mixed_targets.sum(dim=1), torch.ones(8))
         torch.testing.assert_close(mixed, torch.einsum("ij,jbt->ibt", mixed_targets, features))
         assert (mixed_targets.diagonal() >= 0.5).all()
@@ -137,7 +139,9 @@ def test_as_many_batches_are_mixed_as_the_probability_says(pairs):
 
 @pytest.mark.parametrize("settings", [OFF, replace(OFF, mixup=0.2), replace(OFF, mixup_probability=1.0)])
 def test_without_mixup_a_batch_is_unchanged(pairs, settings):
-    for before, after in zip(pairs, mix(*pairs, settings, generator=generator()), strict=True):
+    *mixed, allowed = mix(*pairs, settings, generator=generator())
+    assert allowed is None
+    for before, after in zip(pairs, mixed, strict=True):
         assert torch.equal(before, after)
 
 
@@ -155,6 +159,9 @@ def test_everything_but_the_draws_is_done_where_the_batch_is(pairs):
     """The meta device refuses tensors of another one, as a GPU does."""
     features, lengths, targets = pairs
     masked = mask_spectrogram(features.to("meta"), lengths, MASKS, generator=generator())
-    mixed, mixed_lengths, mixed_targets = mix(masked, lengths, targets.to("meta"), MIXUP, generator=generator())
-    assert {mixed.device.type, mixed_targets.device.type} == {"meta"}
+    allowed = targets.to("meta") > 0
+    mixed, mixed_lengths, mixed_targets, allowed = mix(
+        masked, lengths, targets.to("meta"), MIXUP, generator=generator(), allowed=allowed
+    )
+    assert {mixed.device.type, mixed_targets.device.type, allowed.device.type} == {"meta"}
     assert torch.equal(mixed_lengths, mix(*pairs, MIXUP, generator=generator())[1])

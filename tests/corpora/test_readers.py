@@ -129,7 +129,9 @@ def test_the_settings_find_a_corpus_by_name(tmp_path):
     assert settings.classes == ("neutral", "happy", "sad", "anger")
     root = locate_corpus(settings, data_dir=tmp_path)
     assert sorted(one.emotion for one in read_corpus(settings, root)) == ["anger", "sad"]
-    with pytest.raises(CorpusError, match=r"data\.root to the folder that holds EMOVO, which is to be had from http"):
+    with pytest.raises(
+        CorpusError, match=r"data\.root or EMOVO_ROOT to the folder that holds EMOVO, which is to be had from http"
+    ):
         locate_corpus(DataSettings(corpus="emovo"), data_dir=tmp_path)
     with pytest.raises(SettingsError, match=r"label_map has 'hapy'"):
         read_corpus(DataSettings(corpus="urdu", label_map={"hapy": "happy"}), root)

@@ -56,7 +56,7 @@ def test_the_split_and_the_groups_do_without_speakers(data_of):
     data = data_of("file,emotion,speaker,start,end", rows_of_parts(12, speakers=[""]), test_size=0.25)
     first = format_split(data.split).splitlines()[1]
     assert first.startswith("noise.wav[")
-    assert first.endswith(",speech,,train")
+    assert first.endswith(",speech,,,train")
     samples = data.prepared["train"].samples
     groups = data.groups("train").tolist()
     assert len(set(groups)) == len({sample.recording.id for sample in samples}) == 9

@@ -155,3 +155,27 @@ def test_a_data_set_gives_single_samples_too():
     features, length, label = dataset[3]
     assert (len(dataset), features.shape, int(label), int(length)) == (5, (2, 100), 3, int(dataset.lengths[3]))
     assert int((features[0] == 4).sum()) == length
+
+
+@pytest.mark.parametrize("by_length", [False, True])
+def test_samples_are_drawn_as_often_as_their_corpus_says(by_length):
+    draws = torch.tensor([0.25] * 40 + [4.0] * 10 + [1.0] * 6, dtype=torch.float64)
+    counts = torch.zeros(56)
+    for epoch in range(40):
+        drawn = torch.tensor(flat(batches_of(56, epoch=epoch, draws=draws, by_length=by_length)))
+        assert len(drawn) == 56
+        times = torch.bincount(drawn, minlength=56)
+        assert ((times - draws).abs() < 1).all()  # chance decides on the fraction alone
+        counts += times
+    assert (counts[:40] > 0).all()
+    torch.testing.assert_close(counts[:40].sum() / 40, torch.tensor(10.0), rtol=0.1, atol=0)
+    assert batches_of(56, epoch=3, draws=draws) == batches_of(56, epoch=3, draws=draws)
+    shared = [batches_of(56, epoch=3, draws=draws, rank=rank, world_size=2) for rank in (0, 1)]
+    assert sorted(flat(shared[0]) + flat(shared[1])) == flat(batches_of(56, epoch=3, draws=draws))
+
+
+def test_a_batch_of_corpora_that_lack_classes_says_which():
+    allowed = torch.tensor([[True, False], [True, True], [False, True]])
+    dataset = FeatureDataset(torch.zeros(3, 2, 5), torch.tensor([5, 4, 3]), torch.tensor([0, 1, 1]), allowed)
+    assert dataset[2][3].tolist() == [False, True]
+    assert dataset.__getitems__([2, 0])[3].tolist() == [[False, True], [True, False]]

@@ -36,6 +36,42 @@ def test_the_loss_is_the_weighted_cross_entropy_of_smoothed_targets(classifier, 
     torch.testing.assert_close(made.training_step((features, lengths, labels), 0), expected)
 
 
+@pytest.mark.parametrize("power", [0.0, 1.0])
+@pytest.mark.parametrize("are_mixed", [False, True])
+def test_with_all_classes_allowed_the_loss_is_the_plain_one(power, are_mixed):
+    loss = CrossEntropy(0.2, class_weight_power=power, class_counts=(4, 8, 12))
+    draw = torch.Generator().manual_seed(0)
+    logits, labels = torch.randn(6, 3, generator=draw), torch.tensor([0, 1, 2, 2, 1, 0])
+    targets = torch.softmax(torch.randn(6, 3, generator=draw), dim=1) if are_mixed else labels
+    torch.testing.assert_close(loss(logits, targets, allowed=torch.ones(6, 3, dtype=torch.bool)), loss(logits, targets))
+
+
+def test_a_class_that_a_corpus_lacks_has_no_part_in_the_loss_of_its_recordings():
+    """It is the loss of a network without that class, and its logit gets no gradient."""
+    loss = CrossEntropy(0.2, class_weight_power=1.0, class_counts=(4, 8, 12))
+    logits = torch.randn(5, 3, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    labels, allowed = torch.tensor([0, 1, 1, 0, 1]), torch.tensor([[True, True, False]] * 5)
+    found = loss(logits, labels, allowed=allowed)
+    found.backward()
+    expected = F.cross_entropy(logits[:, :2], labels, weight=loss.class_weights[:2], label_smoothing=0.2)
+    torch.testing.assert_close(found, expected)
+    assert (logits.grad[:, 2] == 0).all()
+    assert (logits.grad[:, :2] != 0).all()
+
+
+def test_a_training_step_leaves_out_what_a_corpus_lacks(classifier, batch):
+    features, lengths, labels = batch
+    labels = labels.clamp(max=1)
+    for spectrogram in (None, SpectrogramAugmentSettings(mixup=0.4)):
+        made = classifier(label_smoothing=0.1, spectrogram=spectrogram)
+        made.draws = torch.Generator().manual_seed(0)
+        allowed = torch.tensor([[True, True, False]] * len(labels))
+        made.training_step((features, lengths, labels, allowed), 0).backward()
+        bias = [p for p in made.recogniser.network.parameters() if p.shape == (3,)][-1]
+        assert bias.grad[2] == 0
+        assert (bias.grad[:2] != 0).all()
+
+
 def test_the_metrics_of_validation_are_of_the_whole_recogniser(classifier, batch):
     made = classifier().eval()
     features, lengths, labels = batch

@@ -10,7 +10,7 @@ from ser.augment.spectrogram import SpectrogramAugmentSettings
 from ser.features.settings import FeatureSettings
 from ser.models.functionals import functionals
 from ser.models.utterance_heads import FunctionalsHead, KernelHead
-from ser.training.utterance_head import fit_functionals, fit_kernel
+from ser.training.utterance_head import Weighting, fit_functionals, fit_kernel
 
 N_BANDS = 16
 SETTINGS = FeatureSettings(n_fft=1024, hop_length=441, n_mels=N_BANDS, max_length=48, groups=("logmel", "pitch"))
@@ -168,3 +168,42 @@ def test_with_more_samples_than_landmarks_some_are_drawn_by_the_seed(monkeypatch
     assert not torch.equal(heads[0].landmarks, heads[2].landmarks)
     unseen, labels = voices([10, 10, 10], seed=1)
     assert (predicted(heads[0], unseen) == labels).float().mean() > 0.9
+
+
+def test_several_corpora_that_lack_nothing_give_scikit_learns_regression():
+    features, labels = voices([20, 9, 14])
+    allowed, draws = torch.ones(len(labels), 3, dtype=torch.bool), torch.ones(len(labels), dtype=torch.float64)
+    plain, masked = FunctionalsHead(n_bands=N_BANDS, n_classes=4), FunctionalsHead(n_bands=N_BANDS, n_classes=4)
+    allowed = torch.cat([allowed, torch.zeros(len(labels), 1, dtype=torch.bool)], dim=1)  # of a class nobody has
+    for head, of_corpora in ((plain, Weighting()), (masked, Weighting(draws=draws, allowed=allowed))):
+        settings = {"feature_settings": SETTINGS, "spectrogram": NONE, "seed": 0}
+        fit_functionals(head, features, lengths_of(features), labels, of_corpora, **settings)
+    torch.testing.assert_close(masked.weight, plain.weight, atol=2e-3, rtol=0)
+    assert masked.bias[3] == plain.bias[3] == -20
+    centred = [bias[:3] - bias[:3].mean() for bias in (masked.bias, plain.bias)]
+    torch.testing.assert_close(*centred, atol=5e-3, rtol=0)
+
+
+@pytest.mark.parametrize("kind", [fit_functionals, fit_kernel])
+def test_a_corpus_without_a_class_says_nothing_against_it(kind):
+    """Recordings of class 0 and 1 of a second corpus sound like class 2 of the first, which the second lacks."""
+    features, labels = voices([20, 20, 20])
+    others, _ = voices([0, 0, 20], seed=1)
+    of_others = torch.arange(20) % 2
+    both = torch.cat([features, others]), torch.cat([labels, of_others])
+    complete, lacks = [True, True, True], [True, True, False]
+
+    def recall(allowed):
+        if kind is fit_kernel:
+            head = KernelHead(n_bands=N_BANDS, n_classes=3)
+            groups = torch.arange(len(both[1]))
+            fit_kernel(head, both[0], lengths_of(both[0]), both[1], groups, Weighting(allowed=allowed), seed=0)
+        else:
+            head = FunctionalsHead(n_bands=N_BANDS, n_classes=3)
+            settings = {"feature_settings": SETTINGS, "spectrogram": NONE, "seed": 0}
+            fit_functionals(head, both[0], lengths_of(both[0]), both[1], Weighting(allowed=allowed), **settings)
+        fresh, _ = voices([0, 0, 40], seed=2)
+        return float(torch.softmax(head(fresh, lengths_of(fresh)), dim=1)[:, 2].mean())
+
+    masked = recall(torch.tensor([complete] * 60 + [lacks] * 20))
+    assert masked > 0.85 > recall(torch.tensor([complete] * 80)) + 0.1

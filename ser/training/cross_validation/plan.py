@@ -13,7 +13,7 @@ from ser.features.validation import read_settings
 from ser.inference.run_folder import CONFIGURATION, run_of
 from ser.training.config import RunSettings, read_run_settings
 from ser.training.configuration import fit_to_targets, plain, read_configuration
-from ser.training.cross_validation.settings import RANDOM, SPEAKERS, CrossValidationSettings
+from ser.training.cross_validation.settings import CORPORA, RANDOM, SPEAKERS, CrossValidationSettings
 from ser.training.launcher import Job, quoted
 from ser.training.outcome import in_folder
 from ser.training.overrides import override_key
@@ -21,7 +21,11 @@ from ser.training.overrides import override_key
 _OWN = {field.name for field in fields(CrossValidationSettings)}
 _FREE = {*_OWN, "score_test", "ckpt_path"}  # they change no network, so a resumed cross-validation may change them
 _NOT_COMPARED = {*_FREE, "paths.run_dir"}
-_OF_FOLDS = ("data.split", "data.fold", "data.n_folds", "data.validation_speakers", "data.test_speakers")
+_OF_FOLDS = tuple(
+    f"data.{key}" for key in ("split", "fold", "n_folds", "validation_speakers", "test_speakers", "test_corpora")
+)
+_CORPUS = "corpus_"
+"""A fold that leaves out a corpus: this and its name."""
 _SET_BY = {"seed": "seeds"} | dict.fromkeys(_OF_FOLDS, "folds")
 
 
@@ -86,13 +90,15 @@ def plan(configuration: DictConfig) -> tuple[CrossValidationSettings, list[Plann
     ------
     SettingsError : something is wrong with the settings, or a run's folder holds a run of others.
     """
-    own = {key: value for key, value in plain(configuration).items() if key in _OWN}
-    settings = read_settings(CrossValidationSettings, own, where="")
-    runs = [
-        _fold_run(configuration, fold, seed, settings.n_folds)
-        for seed in settings.seeds
-        for fold in settings.fold_names
-    ]
+    values = plain(configuration)
+    settings = read_settings(CrossValidationSettings, {k: v for k, v in values.items() if k in _OWN}, where="")
+    folds = settings.fold_names
+    if folds == (CORPORA,):
+        corpora = values["data"].get("corpora")
+        if not corpora:
+            raise SettingsError("folds is 'corpora', each of several left out in turn; name them by data.corpora.")
+        folds = tuple(f"{_CORPUS}{name}" for name in corpora)
+    runs = [_fold_run(configuration, fold, seed, settings.n_folds) for seed in settings.seeds for fold in folds]
     monitored = str(configuration.optimized_metric)
     if not monitored.startswith("val/"):
         raise SettingsError(f"optimized_metric is {monitored!r}, but a cross-validation has validation metrics only.")
@@ -110,11 +116,13 @@ def _fold_run(configuration: DictConfig, fold: str, seed: int, n_folds: int) -> 
     # Before anything is resolved: other keys may follow the seed, as data.augment_seed does.
     chosen.seed = seed
     chosen.ckpt_path = None
-    split: dict[str, Any] = {"split": "random", "fold": None, "n_folds": None}
-    if fold.startswith(f"{SPEAKERS}_"):
-        split = {"split": "speaker", "fold": int(fold.rpartition("_")[2]), "n_folds": n_folds}
+    split: dict[str, Any] = {"split": "random", "fold": None, "n_folds": None, "test_corpora": []}
+    if fold.startswith(_CORPUS):
+        split |= {"split": "corpus", "n_folds": n_folds, "test_corpora": [fold.removeprefix(_CORPUS)]}
+    elif fold.startswith(f"{SPEAKERS}_"):
+        split |= {"split": "speaker", "fold": int(fold.rpartition("_")[2]), "n_folds": n_folds}
     elif fold != RANDOM:
-        split = {"split": "speaker", "fold": fold, "n_folds": None}
+        split |= {"split": "speaker", "fold": fold}
     chosen.data.update(validation_speakers=[], test_speakers=[], **split)
     chosen.paths.run_dir = str(folder)
     resolved = plain(chosen)

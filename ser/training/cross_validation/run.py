@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ser.corpora.selection import class_order
 from ser.evaluation.cross_validation.record import CrossValidation
 from ser.evaluation.cross_validation.report import write_results
 from ser.evaluation.cross_validation.summary import Summary, summarise
@@ -43,19 +44,20 @@ def cross_validate(
             write_configuration(run.folder, dict(run.configuration))
         resume = f"ser cross-validate ckpt_path={folder}"
         run_jobs([run.job for run in runs], at_once=settings.jobs, folder=folder, resume=resume)
-        summary = summarise(describe(settings, runs[0], folder=folder))
+        summary = summarise(describe(settings, runs, folder=folder))
         log.info("%s", write_results(summary, folder))
         log.info("Everything of this cross-validation is in %s", folder)
         return summary
 
 
-def describe(settings: CrossValidationSettings, run: PlannedRun, *, folder: Path) -> CrossValidation:
-    """Return what the evaluation needs; `run` is any one of the runs, finished if the corpus has the classes."""
-    class_names = run.settings.data.classes or read_class_names(run.folder)
+def describe(settings: CrossValidationSettings, runs: Sequence[PlannedRun], *, folder: Path) -> CrossValidation:
+    """Return what the evaluation needs; the runs are finished, if the corpora have the classes."""
+    run, classes = runs[0], {run.fold: run.settings.data.classes or read_class_names(run.folder) for run in runs}
+    class_names = class_order(name for of_fold in classes.values() for name in of_fold)
     return CrossValidation(
         folder=folder,
         protocol=describe_protocol(settings, run.settings, scored=run.parts, n_classes=len(class_names)),
-        folds=settings.fold_names,
+        folds=tuple(classes),
         seeds=settings.seeds,
         parts=run.parts,
         class_names=class_names,

@@ -14,7 +14,7 @@ from ser.evaluation.cross_validation.record import Part
 from ser.features.validation import ListOf, Natural, Seed, settings_dataclass, suggestion
 from ser.training.config import RunSettings
 
-RANDOM, SPEAKERS = "random", "speakers"
+RANDOM, SPEAKERS, CORPORA = "random", "speakers", "corpora"
 FOLD_SETS = {name: tuple(fold for fold in FOLDS if fold.startswith(f"{name}_")) for name in ("subject_wise", "emobox")}
 """The sets of RAVDESS's folds in which every actor is tested once."""
 _FOLD_SET_NAMES = {
@@ -45,7 +45,9 @@ class CrossValidationSettings:
 
     @property
     def fold_names(self) -> tuple[str, ...]:
-        """The folds one by one: names of `ser.corpora.splits.FOLDS`, or "random" alone.
+        """The folds one by one: names of `ser.corpora.splits.FOLDS`, "speakers_0" and so on, or "random" alone.
+
+        Of whole corpora, "corpora" alone: which ones, only the settings of a run say (`folds_of`).
 
         Raises
         ------
@@ -55,13 +57,16 @@ class CrossValidationSettings:
             return (RANDOM,)
         if self.folds == SPEAKERS:
             return tuple(f"{SPEAKERS}_{fold}" for fold in range(self.n_folds))
+        if self.folds == CORPORA:
+            return (CORPORA,)
         if self.folds in FOLD_SETS:
             return FOLD_SETS[self.folds]
         named = (self.folds,) if isinstance(self.folds, (int, str)) else self.folds
         names = tuple(f"subject_wise_{fold}" if isinstance(fold, int) else fold for fold in named)
         for name in names:
             if name not in FOLDS:
-                raise SettingsError(f"folds has {name!r}; {suggestion(name, (*FOLD_SETS, SPEAKERS, RANDOM, *FOLDS))}.")
+                known = (*FOLD_SETS, SPEAKERS, CORPORA, RANDOM, *FOLDS)
+                raise SettingsError(f"folds has {name!r}; {suggestion(name, known)}.")
         if not names or len(set(names)) < len(names):
             raise SettingsError(f"folds is {list(named)}; name at least one, and each once.")
         return names
@@ -85,6 +90,14 @@ def describe_protocol(
     if data.split == "random":
         # Without a validation part the test part chose the checkpoint, and none is left.
         return f"{run.describe_protocol()} {trained}{not_scored if data.val_size else ''}"
+    if data.split == "corpus":
+        return (
+            f"Cross-corpus, {CHANNEL_NAMES[data.scored_channel]}: each of {', '.join(data.corpora or ())} is left out "
+            f"once, and tested by a network trained on the others; {'the last epoch was kept; ' * last}the "
+            f"{'' if last else 'checkpoint, the '}temperature and the rejection threshold of each run were chosen on "
+            f"one in {data.number_of_folds} speakers of its training corpora (seed {data.split_seed}), who are unseen "
+            f"in training. {trained}{not_scored}"
+        )
     names = {**_FOLD_SET_NAMES, SPEAKERS: f"{settings.n_folds} folds by speakers (seed {data.split_seed})"}
     folds = names.get(str(settings.folds), f"the folds {', '.join(settings.fold_names)}")
     chosen = "the last epoch was kept; the temperature" if last else "the checkpoint, the temperature"
