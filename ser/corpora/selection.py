@@ -95,7 +95,10 @@ class DataSettings:
             or self.validation_speakers
             or self.test_speakers
         ):
-            raise SettingsError(f"split is {self.split!r}, which has no folds or speakers; set data.split=speaker too.")
+            raise SettingsError(
+                f"split is {self.split!r}, which takes no fold and no speakers; give data.fold=null, or "
+                "data.split=speaker."
+            )
 
     def _settle_corpora(self) -> None:
         if self.corpora is None:

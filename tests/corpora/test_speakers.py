@@ -167,7 +167,10 @@ def test_a_split_at_random_needs_no_speakers_and_classes_may_be_any_words():
         ({"corpus": "manifest"}, "manifest is needed with data.corpus=manifest: the table of your recordings"),
         ({"manifest": "labels.csv"}, "manifest is for data=manifest alone; leave it out"),
         ({"corpus": "ravdes"}, "corpus is 'ravdes'; did you mean 'ravdess'"),
-        ({"n_folds": 3}, "split is 'random', which has no folds or speakers; set data.split=speaker too"),
+        (
+            {"n_folds": 3},
+            "split is 'random', which takes no fold and no speakers; give data.fold=null, or data.split=speaker",
+        ),
         ({"corpus": "cremad", "classes": ("happy", "surprise")}, "classes has 'surprise'; known are neutral, happy"),
     ],
 )
