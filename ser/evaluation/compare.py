@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ser.errors import CorpusError, SettingsError
 from ser.evaluation.intervals import confusions_by_speaker, speaker_interval, unweighted_average_recall
 from ser.evaluation.metrics import HEADLINES, classification_metrics
-from ser.evaluation.predictions import class_names_of, class_numbers, read_predictions, resampled_units
+from ser.evaluation.predictions import class_names_of, class_numbers, read_predictions, resampled_units, with_classes
 from ser.evaluation.tables import interval, percent, table
 from ser.inference.run_folder import newest_run
 
@@ -83,7 +83,7 @@ def compare(folders: Sequence[Path], *, resamples: int = RESAMPLES, seed: int = 
         raise CorpusError(f"There is no recording that all of {', '.join(map(str, places))} have scored.")
     # Runs may know different classes: one that a run does not know is never its prediction.
     class_names = list(dict.fromkeys(name for one in whole for name in class_names_of(one)))
-    tables = [_with_classes(one.loc[common], class_names) for one in whole]
+    tables = [with_classes(one.loc[common], class_names) for one in whole]
     for place, one in zip(places, tables, strict=True):
         differs = one["true"] != tables[0]["true"]
         if differs.any():
@@ -171,11 +171,7 @@ def _read(place: Path) -> pd.DataFrame:
     """Return the `prediction_table` of a folder, its classes those of the file, indexed by file."""
     path = place / PREDICTIONS
     try:
-        columns = pd.read_csv(path, nrows=0).columns
-    except ValueError as error:  # of an empty file, too
-        raise CorpusError(f"{path} is not a table of predictions.") from error
-    try:
-        return read_predictions(path, [name[2:] for name in columns if name.startswith("p_")]).set_index("file")
+        return read_predictions(path).set_index("file")
     except CorpusError as error:
         # What it says is for who resumes a cross-validation.
         raise CorpusError(f"{path} is not the predictions of a run; give the folder of another run.") from error
@@ -186,11 +182,6 @@ def _protocol_of(place: Path) -> str:
         return str(json.loads((place / METRICS).read_text(encoding="utf-8"))["protocol"])
     except (OSError, ValueError, KeyError, TypeError):  # a folder may hold predictions alone
         return ""
-
-
-def _with_classes(predictions: pd.DataFrame, class_names: Sequence[str]) -> pd.DataFrame:
-    columns = {name: predictions[name].cat.set_categories(class_names) for name in ("true", "predicted")}
-    return predictions.assign(**columns)
 
 
 def _confusions(predictions: pd.DataFrame, n_classes: int) -> NDArray[np.int64]:

@@ -10,14 +10,15 @@ from typing import Any
 import jinja2
 from matplotlib.figure import Figure
 
+from ser.corpora.splits import Split
 from ser.data.files import write_text_atomically
 from ser.errors import AudioError
 from ser.evaluation.clips import encode_clip, read_clip
 from ser.evaluation.figures import CURVES, confusion_figure, learning_curve_figure, reliability_figure
 from ser.evaluation.metrics import HEADLINES, group_metrics, reliability_bins
 from ser.evaluation.predictions import class_numbers, probabilities_of
-from ser.evaluation.report import Evaluation
-from ser.evaluation.tables import class_rows, percent
+from ser.evaluation.report import CLOSED_SET_NOTE, Evaluation, summary_rows
+from ser.evaluation.tables import UNNAMED, class_rows, corpus_rows, percent
 from ser.models.metadata import ModelMetadata
 
 REPORT = "report.html"
@@ -37,6 +38,7 @@ def write_html_report(
     sounds: Mapping[str, Path],
     history: Sequence[Mapping[str, float]] = (),
     defaults: Mapping[str, Any] | None = None,
+    split: Split | None = None,
 ) -> None:
     """Write the page: scores, figures, tables and the worst errors of each evaluation, curves, settings, the command.
 
@@ -53,6 +55,7 @@ def write_html_report(
     history : the learning curve, as in `ser.evaluation.figures.learning_curve_figure`; empty: no curves.
     defaults : the configuration without any override; what differs from it in that of the model comes first. None: it
         is not known.
+    split : the recordings of the run, which the page counts by corpus and part; None: they are not known.
 
     Raises
     ------
@@ -67,6 +70,7 @@ def write_html_report(
         title=title,
         protocol=next(iter(evaluations.values())).results["protocol"],
         parts=[_part(prefix, evaluation, sounds) for prefix, evaluation in evaluations.items()],
+        data=[] if split is None else _data_rows(split),
         curves=[_picture(learning_curve_figure(history, [panel]), f"{panel} by epoch.") for panel in CURVES]
         if history
         else [],
@@ -93,16 +97,14 @@ def _part(prefix: str, evaluation: Evaluation, sounds: Mapping[str, Path]) -> di
         "prefix": prefix,
         "name": name,
         "protocol": results["protocol"],
-        "scores": [
-            ("recordings", str(results["n_recordings"])),
-            *((label, percent(results["overall"][key])) for key, label in HEADLINES.items()),
-            ("calibration error", percent(results["expected_calibration_error"])),
-        ],
+        "scores": summary_rows(results),
+        "note": CLOSED_SET_NOTE if results["closed_set"] else "",
         "pictures": [
             _picture(matrix, f"{name}: confusion matrix, coloured by the fraction of the true class."),
             _picture(calibration, f"{name}: accuracy over confidence, and the number of predictions."),
         ],
         "classes": class_rows(results["per_class"]),
+        "corpora": corpus_rows(results["by_corpus"]) if len(results["by_corpus"]) > 1 else [],
         "channels": _group_rows("channel", results["by_channel"]) if len(results["by_channel"]) > 1 else [],
         "speakers": _group_rows("speaker", group_metrics(table, table["speaker"], speakers)),
         "n_errors": len(wrong),
@@ -120,6 +122,22 @@ def _part(prefix: str, evaluation: Evaluation, sounds: Mapping[str, Path]) -> di
             for row in worst.to_dict("records")
         ],
     }
+
+
+def _data_rows(split: Split) -> list[list[str]]:
+    """Return a table of what is in each part: a row a corpus and part that has recordings, then the totals."""
+    rows = [["corpus", "part", "recordings", "speakers", "classes"]]
+    parts = {part: getattr(split, part) for part in ("train", "validation", "test")}
+    corpora = sorted({recording.corpus for part in parts.values() for recording in part})
+    for corpus in [*corpora, None] if len(corpora) > 1 else corpora:
+        for part, recordings in parts.items():
+            found = [one for one in recordings if corpus is None or one.corpus == corpus]
+            if found:
+                name = "all" if corpus is None else corpus or UNNAMED
+                speakers = {one.speaker for one in found} - {None}
+                counts = (len(found), len(speakers), len({one.emotion for one in found}))
+                rows.append([name, part, *(f"{count:,}" for count in counts)])
+    return rows
 
 
 def _group_rows(what: str, groups: Mapping[Any, Mapping[str, Any]]) -> list[list[str]]:

@@ -1,6 +1,6 @@
 """The metrics of predictions, by scikit-learn, and the calibration error with its bins."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, TypedDict
 
 import numpy as np
@@ -8,7 +8,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
-from ser.evaluation.predictions import class_names_of
+from ser.evaluation.predictions import class_names_of, class_numbers, closed_set, probabilities_of
 
 HEADLINES = {"accuracy": "accuracy", "uar": "UAR", "weighted_f1": "weighted F1", "macro_f1": "macro F1"}
 """The metrics that sum up a set of recordings, and their names in tables."""
@@ -19,7 +19,7 @@ def classification_metrics(predictions: pd.DataFrame) -> dict[str, Any]:
 
     - accuracy: the fraction of all recordings that were recognised.
     - uar: unweighted average recall, the mean recall over the classes that have recordings
-      (`sklearn.metrics.balanced_accuracy_score`).
+      (`sklearn.metrics.balanced_accuracy_score`). It is open-set, as a prediction is one of all classes of the model.
     - weighted_f1: the mean F1, weighted by support (`sklearn.metrics.f1_score(average="weighted")`).
     - macro_f1: the mean F1 over the classes that occur as truth or as prediction
       (`sklearn.metrics.f1_score(average="macro")` with its default labels).
@@ -61,6 +61,48 @@ def group_metrics(predictions: pd.DataFrame, groups: ArrayLike, members: Sequenc
     of_member = {member: predictions[np.asarray(groups) == member] for member in members}
     metrics = {name: classification_metrics(rows) for name, rows in of_member.items() if len(rows)}
     return {name: {key: values[key] for key in ("n_recordings", *HEADLINES)} for name, values in metrics.items()}
+
+
+def closed_set_metrics(predictions: pd.DataFrame, classes: Mapping[str, Collection[str]]) -> dict[str, float] | None:
+    """Return accuracy and UAR of the closed-set predictions, as in `classification_metrics`.
+
+    A closed-set prediction is the most probable of the classes that the recording's own corpus has, so a model that
+    knows more is not asked to tell those apart from what never occurs there. Open-set and closed-set UAR are means over
+    the same classes. The closed-set accuracy is never the lower one.
+
+    Parameters
+    ----------
+    classes : corpus -> the classes that it has, as in `ser.evaluation.predictions.classes_by_corpus`.
+
+    Returns
+    -------
+    None where each corpus has all classes of the model, so that there is no difference.
+    """
+    n_classes = len(class_names_of(predictions))
+    if all(len(classes[corpus]) == n_classes for corpus in set(predictions["corpus"])):
+        return None
+    metrics = classification_metrics(closed_set(predictions, classes))
+    return {name: metrics[name] for name in ("accuracy", "uar")}
+
+
+def corpus_metrics(predictions: pd.DataFrame, classes: Mapping[str, Collection[str]]) -> dict[str, dict[str, Any]]:
+    """Return the metrics of each corpus in a `prediction_table`; parameters as of `closed_set_metrics`.
+
+    Returns
+    -------
+    Corpus -> n_recordings, n_speakers (of those that are known), classes (that it has), the headlines, closed_set (as
+    `closed_set_metrics` returns it) and expected_calibration_error.
+    """
+    return {
+        corpus: {
+            "n_speakers": len(set(rows["speaker"]) - {""}),
+            "classes": list(classes[corpus]),
+            **group_metrics(rows, rows["corpus"], [corpus])[corpus],
+            "closed_set": closed_set_metrics(rows, classes),
+            "expected_calibration_error": expected_calibration_error(probabilities_of(rows), class_numbers(rows)),
+        }
+        for corpus, rows in predictions.groupby("corpus")
+    }
 
 
 class ReliabilityBin(TypedDict):

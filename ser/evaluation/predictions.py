@@ -1,6 +1,6 @@
 """The predictions of a set of recordings: a table with a row a recording, and its file."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +23,8 @@ def prediction_table(
 
     Returns
     -------
-    The columns file (the recording's id), speaker and gender (empty where they are not known), channel, true, predicted
-    (the class that is the most probable; the first of equals), confidence (the largest probability), and
+    The columns file (the recording's id), speaker, gender and corpus (empty where they are not known), channel, true,
+    predicted (the class that is the most probable; the first of equals), confidence (the largest probability), and
     float64 `p_<class>` for each class. The categories of true and predicted are `class_names`, in their order.
 
     Raises
@@ -52,6 +52,7 @@ def prediction_table(
         "speaker": [recording.speaker or "" for recording in recordings],
         "gender": [recording.gender or "" for recording in recordings],
         "channel": [recording.channel for recording in recordings],
+        "corpus": [recording.corpus for recording in recordings],
         "true": pd.Categorical([recording.emotion for recording in recordings], class_names),
     }
     return with_probabilities(pd.DataFrame(facts), numbers)
@@ -63,6 +64,52 @@ def with_probabilities(table: pd.DataFrame, probabilities: NDArray[np.float64]) 
     columns = dict(zip(probability_columns(class_names), probabilities.T, strict=True))
     predicted = pd.Categorical.from_codes(probabilities.argmax(axis=1), class_names)
     return table.assign(predicted=predicted, confidence=probabilities.max(axis=1), **columns)
+
+
+def with_classes(table: pd.DataFrame, class_names: Sequence[str]) -> pd.DataFrame:
+    """Return a table with these classes, of which it may lack some: their probabilities are 0."""
+    if class_names_of(table) == list(class_names):
+        return table
+    named = {name: table[name].cat.set_categories(class_names) for name in ("true", "predicted")}
+    prefixes = [prefix for prefix in ("p", "c") if f"{prefix}_{class_names_of(table)[0]}" in table]
+    columns = [column for prefix in prefixes for column in probability_columns(class_names, prefix)]
+    return table.assign(**named, **{column: 0.0 for column in columns if column not in table})
+
+
+def classes_by_corpus(
+    corpora: Iterable[str], labels: Iterable[str], class_names: Sequence[str]
+) -> dict[str, list[str]]:
+    """Return the classes that each corpus has, in the order of `class_names`.
+
+    Parameters
+    ----------
+    corpora, labels : of each recording, its corpus and its label; labels that are none of `class_names` do not count.
+    """
+    found = set(zip(corpora, labels, strict=True))
+    return {
+        corpus: [name for name in class_names if (corpus, name) in found]
+        for corpus in sorted({corpus for corpus, _ in found})
+    }
+
+
+def closed_set(table: pd.DataFrame, classes: Mapping[str, Collection[str]]) -> pd.DataFrame:
+    """Return a table with the closed-set predictions: the most probable of the classes that the recording's corpus has.
+
+    Without it, predictions are open-set: the most probable of all classes of the model.
+
+    Parameters
+    ----------
+    classes : corpus -> the classes that it has, those of its recordings in the table among them.
+
+    Returns
+    -------
+    The table with other values in predicted; confidence and probabilities stay those of the model.
+    """
+    names, rows = np.unique(table["corpus"].to_numpy(dtype=str), return_inverse=True)
+    class_names = class_names_of(table)
+    allowed = np.array([[name in classes[corpus] for name in class_names] for corpus in names])[rows]
+    chosen = np.where(allowed, probabilities_of(table), -1).argmax(axis=1)
+    return table.assign(predicted=pd.Categorical.from_codes(chosen, class_names))
 
 
 def class_names_of(table: pd.DataFrame) -> list[str]:
@@ -96,22 +143,31 @@ def format_predictions(table: pd.DataFrame) -> str:
     return str(table.to_csv(index=False, float_format="%.9g", lineterminator="\n"))
 
 
-def read_predictions(path: Path, class_names: Sequence[str]) -> pd.DataFrame:
-    """Read the file of a run: a `prediction_table` of these classes.
+def read_predictions(path: Path, class_names: Sequence[str] | None = None) -> pd.DataFrame:
+    """Read the file of a run: a `prediction_table` of the classes that have a column in it.
+
+    Parameters
+    ----------
+    class_names : that it may have, in the order of the result; None: any, in the order of the columns.
 
     Raises
     ------
-    CorpusError : the file is something else; it names it.
+    CorpusError : the file is something else, or has other classes; it names it.
     """
     try:
         # Text: numpy reads the numbers to the last digit, pandas need not, and a speaker may be called 01, or NA.
         content = pd.read_csv(path, dtype=str, keep_default_na=False)
-        columns = [content[name] for name in ("file", "speaker", "gender", "channel", "true")]
+        columns = [content[name] for name in ("file", "speaker", "gender", "channel", "corpus", "true")]
         recordings = [
-            Recording(path=Path(file), id=file, speaker=speaker, gender=gender, channel=channel, emotion=true)
-            for file, speaker, gender, channel, true in zip(*columns, strict=True)
+            Recording(
+                path=Path(file), id=file, speaker=speaker, gender=gender, channel=channel, corpus=corpus, emotion=true
+            )
+            for file, speaker, gender, channel, corpus, true in zip(*columns, strict=True)
         ]
-        return prediction_table(recordings, content[probability_columns(class_names)], class_names)
+        found = [name[2:] for name in content.columns if name.startswith("p_")]
+        if class_names is not None:
+            found.sort(key=class_names.index)  # a ValueError where it is none of them
+        return prediction_table(recordings, content[probability_columns(found)], found)
     except (KeyError, TypeError, ValueError) as error:
         raise CorpusError(
             f"{path} is not the predictions of a run of these classes; delete it and start again."

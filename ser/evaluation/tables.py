@@ -5,6 +5,9 @@ from typing import Any
 
 from tabulate import tabulate
 
+UNNAMED = "without a name"
+"""In the place of the name of a corpus that has none."""
+
 
 def table(rows: Sequence[Sequence[str]], *, left: int = 1, markdown: bool = True) -> str:
     """Return an aligned table, in Markdown with the first row as its head, or without any lines.
@@ -24,6 +27,18 @@ def class_rows(per_class: Mapping[str, Any]) -> list[list[str]]:
     rows = [["class", "recall", "precision", "F1", "support"]]
     for name, one in per_class.items():
         rows.append([name, *(percent(one[key]) for key in ("recall", "precision", "f1")), str(one["support"])])
+    return rows
+
+
+def corpus_rows(by_corpus: Mapping[str, Any]) -> list[list[str]]:
+    """Return a table with a row a corpus, of `ser.evaluation.metrics.corpus_metrics`; classes are counted."""
+    head = ["recordings", "speakers", "classes", "accuracy", "UAR", "closed-set UAR", "calibration error"]
+    rows = [["corpus", *head]]
+    for corpus, one in by_corpus.items():
+        counts = map(str, (one["n_recordings"], one["n_speakers"], len(one["classes"])))
+        closed = one["uar"] if one["closed_set"] is None else one["closed_set"]["uar"]
+        fractions = (one["accuracy"], one["uar"], closed, one["expected_calibration_error"])
+        rows.append([corpus or UNNAMED, *counts, *map(percent, fractions)])
     return rows
 
 

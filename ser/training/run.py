@@ -19,7 +19,6 @@ from lightning.pytorch.loggers import CSVLogger
 from torchmetrics import Metric
 
 import ser
-from ser.data.cache import Prepared
 from ser.data.datamodule import EmotionData, format_split
 from ser.data.files import write_text_atomically
 from ser.data.workers import keep_freed_memory
@@ -279,7 +278,7 @@ def _report(
     best, own_groups = find_checkpoint(run_dir), settings.features.own_groups
     recogniser, metadata = load_recogniser(best, networks=own_network, feature_groups=own_groups)
     predictor = Predictor(TorchScorer(recogniser, temperature=metadata.temperature), metadata)
-    validation = _evaluate(predictor, data.prepared["validation"])
+    validation = _evaluate(predictor, data, "validation")
     write_evaluation(validation, run_dir, prefix="val")
     log.info("Validation, best epoch\n%s", format_metrics(validation.results))
     if data.split.validation:  # else these are recordings that it was trained on
@@ -287,7 +286,7 @@ def _report(
         log.info("A prediction of less confidence than %.0f%% is uncertain", 100 * threshold)
         metadata = dataclasses.replace(metadata, rejection_threshold=threshold)
     if data.split.test and settings.score_test:
-        test = evaluations["test"] = _evaluate(predictor, data.prepared["test"])
+        test = evaluations["test"] = _evaluate(predictor, data, "test")
         write_evaluation(test, run_dir / "test", prefix="test")
         log.info("Test\n%s", format_metrics(test.results))
     save_figure(learning_curve_figure(module.history), run_dir / "learning_curve.png")
@@ -302,6 +301,7 @@ def _report(
         sounds=sounds,
         history=module.history,
         defaults=defaults,
+        split=data.split,
     )
     if settings.reference_files and not settings.per_band:
         write_reference_files(run_dir, recogniser, data.scaler, class_names=metadata.class_names)
@@ -312,7 +312,13 @@ def _report(
     log.info("Everything of this run is in %s", run_dir)
 
 
-def _evaluate(predictor: Predictor, prepared: Prepared) -> Evaluation:
+def _evaluate(predictor: Predictor, data: EmotionData, part: str) -> Evaluation:
+    prepared, split = data.prepared[part], data.split
     recordings = [sample.recording for sample in prepared.samples]
-    probabilities = predictor.score(prepared.features, prepared.lengths)
-    return score_predictions(recordings, probabilities, predictor.class_names, protocol=predictor.metadata.protocol)
+    return score_predictions(
+        recordings,
+        predictor.score(prepared.features, prepared.lengths),
+        predictor.class_names,
+        protocol=predictor.metadata.protocol,
+        others=(*split.train, *split.validation, *split.test),
+    )

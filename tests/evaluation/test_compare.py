@@ -123,7 +123,7 @@ def test_what_cannot_be_compared_is_one_sentence(tmp_path, runs, capsys):
         (["a", "nowhere"], "nowhere is no folder; give the folder of a finished run or of an evaluation."),
         (["a", "broken/predictions.csv"], f"predictions.csv is a file; give its folder, {tmp_path / 'broken'}."),
         (["a", "other"], "There is no recording that all of"),
-        (["a", "broken"], "broken/predictions.csv is not a table of predictions."),
+        (["a", "broken"], "broken/predictions.csv is not the predictions of a run; give the folder of another run."),
         (["a", "foreign"], "foreign/predictions.csv is not the predictions of a run; give the folder of another run."),
     ):
         assert main(["compare", *(str(tmp_path / name) for name in arguments)]) == 1

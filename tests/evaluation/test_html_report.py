@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 import soundfile
 
+from ser.corpora.manifest import Recording
 from ser.corpora.ravdess import parse_stem
+from ser.corpora.splits import Split
 from ser.evaluation.clips import CLIP_RATE, read_clip
 from ser.evaluation.html_report import write_html_report
 from ser.evaluation.report import score_predictions
@@ -182,6 +184,46 @@ def test_a_page_without_errors_and_settings_says_so(page):
     shown = page([("03-01-03-01-01-01-24", "happy", 0.9)], defaults={"seed": 1})
     assert "There are none." in shown.text
     assert "The model has no record of its settings." in shown.text
+
+
+def test_the_data_of_the_run_are_counted_by_corpus_and_part(page):
+    def of(corpus, speaker, emotion, n):
+        one = Recording(path=Path(), id="", emotion=emotion, speaker=speaker, corpus=corpus)
+        return [replace(one, id=f"{corpus}/{speaker}/{emotion}/{k}") for k in range(n)]
+
+    split = Split(
+        train=(*of("ravdess", "01", "sad", 3), *of("ravdess", "02", "calm", 2), *of("", None, "sad", 4)),
+        validation=(*of("ravdess", "03", "sad", 2),),
+        test=(*of("nemo", "a", "sad", 1), *of("nemo", "b", "sad", 1)),
+    )
+    shown = page([("03-01-03-01-01-01-24", "happy", 0.9)], split=split)
+    assert shown.table("corpus", "part") == [
+        ["without a name", "train", "4", "0", "1"],
+        ["nemo", "test", "2", "2", "1"],
+        ["ravdess", "train", "5", "2", "2"],
+        ["ravdess", "validation", "2", "1", "1"],
+        ["all", "train", "9", "2", "2"],
+        ["all", "validation", "2", "1", "1"],
+        ["all", "test", "2", "2", "1"],
+    ]
+    of_one = Split(train=split.train[:5], validation=split.validation)
+    shown = page([("03-01-03-01-01-01-24", "happy", 0.9)], split=of_one)
+    assert [row[:2] for row in shown.table("corpus", "part")] == [["ravdess", "train"], ["ravdess", "validation"]]
+
+
+def test_scores_by_corpus_and_closed_set_scores_are_on_the_page(tiny_metadata, tmp_path):
+    rows = [("a", "happy", (0.3, 0.5, 0.2)), ("a", "neutral", (0.8, 0.1, 0.1)), ("b", "calm", (0.2, 0.7, 0.1))]
+    recordings = [
+        Recording(path=Path(), id=f"{corpus}/{emotion}", emotion=emotion, corpus=corpus) for corpus, emotion, _ in rows
+    ]
+    evaluation = score_predictions(recordings, [row for *_, row in rows], CLASSES, protocol="made up")
+    write_html_report(
+        tmp_path / "report.html", {"test": evaluation}, tiny_metadata, title="Title", command="", sounds={}
+    )
+    shown = Page(tmp_path / "report.html")
+    assert [row[0] for row in shown.table("corpus", "recordings")] == ["a", "b"]
+    assert f"closed-set UAR{percent(evaluation.results['closed_set']['uar'])}" in shown.text
+    assert "Closed-set: among those that the recording's corpus has." in shown.text
 
 
 def test_what_somebody_wrote_as_markup_is_text(page, tiny_metadata, tmp_path):

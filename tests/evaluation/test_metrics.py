@@ -1,18 +1,23 @@
 import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
 
+from ser.corpora.manifest import Recording
 from ser.evaluation.metrics import (
     HEADLINES,
     classification_metrics,
+    closed_set_metrics,
+    corpus_metrics,
     expected_calibration_error,
     group_metrics,
     reliability_bins,
 )
+from ser.evaluation.predictions import classes_by_corpus, closed_set, prediction_table
 
 
 def table_of(confusion, names):
@@ -117,3 +122,80 @@ def test_calibration_error_agrees_with_its_definition():
 def test_calibration_error_refuses_what_is_no_distribution(probabilities, truth, bins, complaint):
     with pytest.raises(ValueError, match=complaint):
         expected_calibration_error(probabilities, truth, bins)
+
+
+CLASSES = ("calm", "happy", "sad")
+SCORED = (
+    # corpus, speaker, true class, probabilities
+    ("b", "1", "happy", (0.6, 0.3, 0.1)),  # right, once calm is out of the question
+    ("b", "1", "happy", (0.1, 0.2, 0.7)),  # wrong either way
+    ("b", "2", "sad", (0.5, 0.1, 0.4)),
+    ("b", "", "sad", (0.0, 0.2, 0.8)),
+    ("a", "3", "calm", (0.6, 0.3, 0.1)),  # calm is a class of this corpus
+    ("a", "3", "sad", (0.5, 0.1, 0.4)),
+)
+
+
+def scored_table(rows=SCORED):
+    recordings = [
+        Recording(path=Path(), id=str(number), emotion=true, speaker=speaker or None, corpus=corpus)
+        for number, (corpus, speaker, true, _) in enumerate(rows)
+    ]
+    return prediction_table(recordings, [row[-1] for row in rows], CLASSES)
+
+
+def classes_of(table, *further):
+    rows = [*zip(table["corpus"], table["true"], strict=True), *further]
+    return classes_by_corpus([corpus for corpus, _ in rows], [label for _, label in rows], CLASSES)
+
+
+def test_a_closed_set_prediction_is_one_of_the_classes_of_its_own_corpus():
+    table = scored_table()
+    classes = classes_of(table, ("a", "happy"), ("a", "bored"))
+    assert classes == {"a": ["calm", "happy", "sad"], "b": ["happy", "sad"]}
+    closed = closed_set(table, classes)
+    assert list(table["predicted"]) == ["calm", "sad", "calm", "sad", "calm", "calm"]
+    assert list(closed["predicted"]) == ["happy", "sad", "sad", "sad", "calm", "calm"]
+    assert list(closed["predicted"].cat.categories) == list(CLASSES)
+    # Open-set: calm 1/1, happy 0/2, sad 1/3. Closed-set: calm 1/1, happy 1/2, sad 2/3.
+    assert classification_metrics(table)["uar"] == pytest.approx((1 + 0 + 1 / 3) / 3)
+    assert closed_set_metrics(table, classes) == pytest.approx({"accuracy": 4 / 6, "uar": (1 + 1 / 2 + 2 / 3) / 3})
+
+
+def test_each_corpus_has_its_metrics_and_one_that_has_all_classes_no_closed_set():
+    table = scored_table()
+    found = corpus_metrics(table, classes_of(table, ("a", "happy")))
+    assert list(found) == ["a", "b"]
+    assert (found["a"]["n_recordings"], found["a"]["n_speakers"], found["a"]["closed_set"]) == (2, 1, None)
+    assert (found["b"]["n_recordings"], found["b"]["n_speakers"], found["b"]["classes"]) == (4, 2, ["happy", "sad"])
+    assert found["b"]["uar"] == pytest.approx((0 + 1 / 2) / 2)
+    assert found["b"]["closed_set"] == pytest.approx({"accuracy": 3 / 4, "uar": (1 / 2 + 1) / 2})
+    gaps = [abs(0.6 - 0), abs(0.7 - 0), abs(0.5 - 0), abs(0.8 - 1)]  # each alone in its bin
+    assert found["b"]["expected_calibration_error"] == pytest.approx(sum(gaps) / 4)
+    alone = closed_set_metrics(table[table["corpus"] == "a"], {"a": CLASSES})
+    assert alone is None
+    assert json.loads(json.dumps(found)) == found
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_closed_set_metrics_are_those_of_probabilities_without_the_other_classes(seed):
+    rng, names = np.random.default_rng(seed), [f"class {k}" for k in range(6)]
+    has = {"a": names[:4], "b": names[2:], "c": names}
+    corpora = rng.choice(list(has), size=90)
+    truth = [rng.choice(has[corpus]) for corpus in corpora]
+    probabilities = rng.dirichlet(np.ones(6), size=90)
+    recordings = [
+        Recording(path=Path(), id=str(n), emotion=emotion, corpus=corpus)
+        for n, (emotion, corpus) in enumerate(zip(truth, corpora, strict=True))
+    ]
+    # Another way: renormalise what is left of each row, and let scikit-learn count.
+    left = [
+        {name: p for name, p in zip(names, row, strict=True) if name in has[corpus]}
+        for row, corpus in zip(probabilities, corpora, strict=True)
+    ]
+    guess = [max(row, key=row.get) for row in left]
+    table = prediction_table(recordings, probabilities, names)
+    found = closed_set_metrics(table, has)
+    assert found["uar"] == pytest.approx(balanced_accuracy_score(truth, guess))
+    assert found["accuracy"] == pytest.approx(accuracy_score(truth, guess))
+    assert found["accuracy"] >= classification_metrics(table)["accuracy"]

@@ -1,11 +1,13 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from matplotlib.image import imread
 
+from ser.corpora.manifest import Recording
 from ser.corpora.ravdess import parse_stem
 from ser.evaluation.report import (
     failure_table,
@@ -74,6 +76,35 @@ def test_one_channel_has_no_table_and_an_undefined_value_is_a_dash():
     assert ["happy", "-", "0.00%", "0.00%", "0"] in rows
 
 
+def test_corpora_have_a_table_and_closed_set_metrics_where_one_lacks_a_class():
+    rows = [
+        ("cremad", "1001", "happy", (0.2, 0.5, 0.3)),  # right among neutral and happy
+        ("cremad", "1001", "neutral", (0.8, 0.1, 0.1)),
+        ("cremad", "1002", "neutral", (0.3, 0.1, 0.6)),
+        ("ravdess", "01", "calm", (0.2, 0.7, 0.1)),
+    ]
+    recordings = [
+        Recording(path=Path(), id=str(n), emotion=emotion, speaker=speaker, corpus=corpus)
+        for n, (corpus, speaker, emotion, _) in enumerate(rows)
+    ]
+    others = [replace(recordings[-1], id=label, emotion=label) for label in ("neutral", "happy", "bored")]
+    found = score_predictions(recordings, [row[-1] for row in rows], CLASSES, protocol=PROTOCOL, others=others)
+    assert found.results["overall"]["uar"] == pytest.approx((1 / 2 + 1 + 0) / 3)
+    assert found.results["closed_set"] == pytest.approx({"accuracy": 3 / 4, "uar": (1 / 2 + 1 + 1) / 3})
+    # Confidences of cremad 0.5 (wrong), 0.8 (right), 0.6 (wrong): gaps 0.5, 0.2, 0.6.
+    text = format_metrics(found.results)
+    assert "closed-set accuracy  75.00%\nclosed-set UAR       83.33%\n" in text
+    assert (
+        "corpus   recordings  speakers  classes  accuracy      UAR  closed-set UAR  calibration error\n"
+        "cremad            3         2        2    33.33%   25.00%          75.00%             43.33%\n"
+        "ravdess           1         1        3   100.00%  100.00%         100.00%             30.00%\n"
+    ) in text
+    assert "Closed-set: among those that the recording's corpus has.\n" in text
+    alone = score_predictions(recordings[3:], [rows[3][-1]], CLASSES, protocol=PROTOCOL, others=others).results
+    assert alone["closed_set"] is None
+    assert "corpus" not in format_metrics(alone).replace("recording's corpus", "")
+
+
 def test_the_text_gives_the_confusion_matrix(small):
     assert format_confusion_matrix(small.results) == (
         f"{PROTOCOL}\n"
@@ -103,9 +134,9 @@ def test_every_file_holds_the_same_facts(small, tmp_path):
     assert facts["expected_calibration_error"] == pytest.approx(0.44)
     assert facts["confusion_matrix"] == [[1, 0, 1], [1, 1, 0], [0, 0, 1]]
     lines = texts["predictions.csv"].splitlines()
-    assert lines[0] == "file,speaker,gender,channel,true,predicted,confidence,p_neutral,p_calm,p_happy"
-    assert lines[1] == "03-01-01-01-01-01-01,01,male,speech,neutral,neutral,0.8,0.8,0.1,0.1"
-    assert lines[4] == "03-02-01-01-01-01-02,02,female,song,neutral,happy,0.6,0.3,0.1,0.6"
+    assert lines[0] == "file,speaker,gender,channel,corpus,true,predicted,confidence,p_neutral,p_calm,p_happy"
+    assert lines[1] == "03-01-01-01-01-01-01,01,male,speech,ravdess,neutral,neutral,0.8,0.8,0.1,0.1"
+    assert lines[4] == "03-02-01-01-01-01-02,02,female,song,ravdess,neutral,happy,0.6,0.3,0.1,0.6"
     assert [line.split(",")[0] for line in lines[1:]] == sorted(RECORDINGS)
 
 
