@@ -26,19 +26,20 @@ ENSEMBLE = "ensemble"
 
 
 def read_run(run: FoldRun, cross_validation: CrossValidation) -> pd.DataFrame:
-    """Return the predictions of a finished run, part after part.
+    """Return the predictions of a finished run, part after part; the classes are those of its model.
 
     Raises
     ------
     CorpusError : a file is not what a run writes; it names it.
     """
-    tables = [
-        read_predictions(run.predictions(part), cross_validation.class_names).assign(
-            fold=run.fold, seed=str(run.seed), part=part
-        )
-        for part in cross_validation.parts
-    ]
-    return pd.concat(tables, ignore_index=True)
+    paths = {part: run.predictions(part) for part in cross_validation.parts}
+    tables = {part: read_predictions(path, cross_validation.class_names) for part, path in paths.items()}
+    class_names = class_names_of(next(iter(tables.values())))
+    for part, table in tables.items():
+        if class_names_of(table) != class_names:
+            raise CorpusError(f"{paths[part]} is of other classes than the run's; delete it and start again.")
+    named = [table.assign(fold=run.fold, seed=str(run.seed), part=part) for part, table in tables.items()]
+    return pd.concat(named, ignore_index=True)
 
 
 def ensemble(runs: Sequence[pd.DataFrame]) -> pd.DataFrame:
@@ -49,6 +50,9 @@ def ensemble(runs: Sequence[pd.DataFrame]) -> pd.DataFrame:
     CorpusError : the runs did not score the same recordings.
     """
     first = runs[0]
+    if any(class_names_of(run) != class_names_of(first) for run in runs):
+        fold = first["fold"].iloc[0]
+        raise CorpusError(f"The runs of {fold} have different classes; the corpus must stay the same for all.")
     for part, rows in first.groupby("part", sort=False):
         if any(list(run["file"][run["part"] == part]) != list(rows["file"]) for run in runs):
             fold = first["fold"].iloc[0]

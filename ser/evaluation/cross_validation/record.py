@@ -19,7 +19,7 @@ class FoldRun:
 
     Attributes
     ----------
-    fold : a name of `ser.corpora.splits.FOLDS`, or "random".
+    fold : a name of `ser.corpora.splits.FOLDS`, "random", or one of another set, such as "corpus_nemo".
     """
 
     folder: Path
@@ -40,7 +40,7 @@ class CrossValidation:
     folder : holds one folder for each run, `fold_<fold>_seed_<seed>`.
     protocol : what was trained, tested and chosen on which recordings; printed above every metric.
     parts : what the runs have scored: "validation" and, where it is scored, "test".
-    class_names : in the order of the probabilities.
+    class_names : of all runs, in the order of the probabilities; the model of a fold may lack some.
     bootstrap_resamples, bootstrap_seed : of the intervals over speakers.
     target_selective_accuracy : the accuracy, in (0, 1], that the rejection threshold of each run aims at on validation.
     keeps_last : whether each run keeps its last epoch, so that validation recordings chose no checkpoint.

@@ -11,7 +11,7 @@ from ser.data.files import write_text_atomically
 from ser.evaluation.cross_validation.record import PREDICTIONS, RESULTS, Part
 from ser.evaluation.cross_validation.summary import Summary
 from ser.evaluation.predictions import format_predictions, probability_columns
-from ser.evaluation.tables import class_rows, confusion_rows, decimal, interval, percent, spread, table
+from ser.evaluation.tables import UNNAMED, class_rows, confusion_rows, decimal, interval, percent, spread, table
 
 RESULTS_TEXT, PICTURE = "results.md", "confusion_matrix.png"
 
@@ -25,6 +25,20 @@ _SCORES = {
     "log_loss": ("log-loss", decimal),
     "calibrated_log_loss": ("log-loss, with temperature", decimal),
 }
+_SCORES_BY_CORPUS = {
+    "uar": "UAR",
+    "closed_set_uar": "closed-set UAR",
+    "calibration_error": "ECE",
+    "calibrated_calibration_error": "ECE, T",
+    "coverage": "coverage",
+    "selective_accuracy": "sel. acc.",
+}
+
+
+_CORPUS_NOTE = (
+    "UAR is open-set: predictions are among all classes of the model of the fold. Closed-set: among those that the "
+    "corpus has, in any part. The interval is of the closed-set UAR, over the speakers of the corpus."
+)
 
 
 def write_results(summary: Summary, folder: Path) -> str:
@@ -68,6 +82,7 @@ def format_results(results: Mapping[str, Any]) -> str:
         _notes(results),
         "## By fold and seed",
         _run_table(results),
+        *([f"## By corpus: {part} recordings", corpus_table(results), _CORPUS_NOTE] if _has_corpora(results) else []),
         f"## By class, channel and gender: {_pool(results, part)}",
         class_table(pooled),
         group_table(pooled),
@@ -83,7 +98,7 @@ def pooled_predictions(summary: Summary) -> str:
     The columns `c_<class>` hold the probabilities with the run's temperature.
     """
     class_names = summary.results["class_names"]
-    columns = ["fold", "seed", "part", "file", "speaker", "channel", "true", "predicted", "accepted"]
+    columns = ["fold", "seed", "part", "file", "speaker", "channel", "corpus", "true", "predicted", "accepted"]
     columns += probability_columns(class_names) + probability_columns(class_names, "c")
     accepted = np.where(summary.predictions["accepted"], "true", "false")
     return format_predictions(summary.predictions.assign(accepted=accepted)[columns])
@@ -141,6 +156,26 @@ def _run_table(results: Mapping[str, Any]) -> str:
         row = ["mean over folds", seed, "", ""]
         rows.append(row + [_SCORES[name][1](means[part][seed][name]) for part, name, _ in columns])
     return table(rows, left=2)
+
+
+def _has_corpora(results: Mapping[str, Any]) -> bool:
+    return len(results["summary"][last_part(results)]["by_corpus"]) > 1
+
+
+def corpus_table(results: Mapping[str, Any]) -> str:
+    """Return what each corpus holds and its scores in results.json, a row a corpus, and their means."""
+    one_part, columns = results["summary"][last_part(results)], list(_SCORES_BY_CORPUS)
+    head = list(_SCORES_BY_CORPUS.values())
+    place = columns.index("closed_set_uar") + 1  # of the interval
+    rows = [["corpus", "recordings", "speakers", "classes", *head[:place], "95% interval", *head[place:]]]
+    for corpus, one in one_part["by_corpus"].items():
+        counts = [f"{one[key]:,}" for key in ("n_recordings", "n_speakers")] + [str(len(one["classes"]))]
+        scores = [spread(one[name]) for name in columns]
+        ends = interval(one["closed_set_uar_interval_95"])
+        rows.append([corpus or UNNAMED, *counts, *scores[:place], ends, *scores[place:]])
+    means = [spread(one_part["mean_over_corpora"][name]) for name in columns]
+    rows.append(["mean over corpora", "", "", "", *means[:place], "", *means[place:]])
+    return table(rows)
 
 
 def class_table(pooled: Mapping[str, Any]) -> str:

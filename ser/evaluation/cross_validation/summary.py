@@ -1,11 +1,12 @@
 """The scores of a cross-validation: by run, by seed over the folds, and pooled with intervals over speakers."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from sklearn.metrics import confusion_matrix
 
 from ser.corpora.manifest import CHANNELS, GENDERS
@@ -14,7 +15,15 @@ from ser.evaluation.cross_validation.predictions import ENSEMBLE, calibrate, ens
 from ser.evaluation.cross_validation.record import CrossValidation
 from ser.evaluation.intervals import accuracy, confusions_by_speaker, speaker_interval, unweighted_average_recall
 from ser.evaluation.metrics import classification_metrics, expected_calibration_error, group_metrics, reliability_bins
-from ser.evaluation.predictions import class_names_of, class_numbers, probabilities_of, resampled_units
+from ser.evaluation.predictions import (
+    class_names_of,
+    class_numbers,
+    classes_by_corpus,
+    closed_set,
+    probabilities_of,
+    resampled_units,
+    with_classes,
+)
 
 _RESAMPLED = {"accuracy": accuracy, "uar": unweighted_average_recall}
 
@@ -37,7 +46,10 @@ class Summary:
           ensemble_pooled (None with a single seed). A pooled set has, beside the spread of each score over seeds,
           interval_95 (of the mean over seeds, from a bootstrap over speakers), all_seeds (the metrics of all seeds
           together; each recording counts once a seed), by_group (as far as the groups occur) and reliability (bins of
-          all seeds together, "network" without and "calibrated" with temperature).
+          all seeds together, "network" without and "calibrated" with temperature). by_corpus: the name of each corpus
+          -> n_recordings, n_speakers, classes (that it has in any part), the spreads of the scores on its recordings,
+          of closed_set_uar among them, and closed_set_uar_interval_95; mean_over_corpora: the spread of the mean of
+          each score over the corpora.
         - runs: one entry for each model, in the same order.
     """
 
@@ -58,7 +70,10 @@ def summarise(cross_validation: CrossValidation) -> Summary:
         models += [ensemble(models[fold::n_folds]) for fold in range(n_folds)]
     target = cross_validation.target_selective_accuracy
     calibrated = [calibrate(model, accuracy=target) for model in models]
+    class_names = cross_validation.class_names
+    calibrated = [(with_classes(model, class_names), chosen) for model, chosen in calibrated]
     predictions = pd.concat([model for model, _ in calibrated], ignore_index=True)
+    classes = classes_by_corpus(predictions["corpus"], predictions["true"], class_names)
     results = {
         "protocol": cross_validation.protocol,
         "keeps_last": cross_validation.keeps_last,
@@ -69,7 +84,7 @@ def summarise(cross_validation: CrossValidation) -> Summary:
         "bootstrap": cross_validation.bootstrap(),
         "target_selective_accuracy": cross_validation.target_selective_accuracy,
         "summary": {
-            part: _part_summary(predictions[predictions["part"] == part], cross_validation)
+            part: _part_summary(predictions[predictions["part"] == part], classes, cross_validation)
             for part in cross_validation.parts
         },
         "runs": [
@@ -125,7 +140,9 @@ def spreads(scores: Sequence[Mapping[str, float | None]]) -> dict[str, Spread]:
     }
 
 
-def _part_summary(predictions: pd.DataFrame, cross_validation: CrossValidation) -> dict[str, Any]:
+def _part_summary(
+    predictions: pd.DataFrame, classes: Mapping[str, Collection[str]], cross_validation: CrossValidation
+) -> dict[str, Any]:
     by_seed = dict(list(predictions.groupby("seed", sort=False)))
     means = {seed: _fold_means(rows) for seed, rows in by_seed.items()}
     together = by_seed.pop(ENSEMBLE, None)
@@ -134,7 +151,32 @@ def _part_summary(predictions: pd.DataFrame, cross_validation: CrossValidation) 
         "mean_over_folds_by_seed": means,
         "pooled": _pooled(list(by_seed.values()), cross_validation),
         "ensemble_pooled": None if together is None else _pooled([together], cross_validation),
+        **_by_corpus(list(by_seed.values()), classes, cross_validation),
     }
+
+
+def _by_corpus(
+    by_seed: Sequence[pd.DataFrame], classes: Mapping[str, Collection[str]], cross_validation: CrossValidation
+) -> dict[str, Any]:
+    """Return by_corpus and mean_over_corpora of the predictions of each seed."""
+    entries, scores = dict[str, Any](), list[list[dict[str, float | None]]]()
+    for corpus in sorted(set(by_seed[0]["corpus"])):
+        of_seed = [rows[rows["corpus"] == corpus] for rows in by_seed]
+        closed = [closed_set(rows, classes) for rows in of_seed]
+        confusions = _confusions_by_speaker(closed, len(cross_validation.class_names))
+        uars = unweighted_average_recall(confusions.sum(axis=1))
+        found = [{**scores_of(rows), "closed_set_uar": float(uar)} for rows, uar in zip(of_seed, uars, strict=True)]
+        ends = speaker_interval(confusions, unweighted_average_recall, **cross_validation.resampling)
+        entries[corpus] = {
+            "n_recordings": len(of_seed[0]),
+            "n_speakers": len(set(of_seed[0]["speaker"]) - {""}),
+            "classes": list(classes[corpus]),
+            **spreads(found),
+            "closed_set_uar_interval_95": list(ends),
+        }
+        scores.append(found)
+    means = [{name: one["mean"] for name, one in spreads(of_seed).items()} for of_seed in zip(*scores, strict=True)]
+    return {"by_corpus": entries, "mean_over_corpora": spreads(means)}
 
 
 def _fold_means(predictions: pd.DataFrame) -> dict[str, float | None]:
@@ -145,16 +187,7 @@ def _fold_means(predictions: pd.DataFrame) -> dict[str, float | None]:
 def _pooled(by_seed: Sequence[pd.DataFrame], cross_validation: CrossValidation) -> dict[str, Any]:
     together = pd.concat(by_seed)
     truth = class_numbers(together)
-    by_speaker = [
-        confusions_by_speaker(
-            class_numbers(rows),
-            class_numbers(rows, "predicted"),
-            resampled_units(rows),
-            len(cross_validation.class_names),
-        )
-        for rows in by_seed
-    ]
-    confusions = np.array([list(of_speaker.values()) for of_speaker in by_speaker])
+    confusions = _confusions_by_speaker(by_seed, len(cross_validation.class_names))
     return {
         **spreads([scores_of(rows) for rows in by_seed]),
         "interval_95": {
@@ -171,3 +204,12 @@ def _pooled(by_seed: Sequence[pd.DataFrame], cross_validation: CrossValidation) 
             for kind, prefix in (("network", "p"), ("calibrated", "c"))
         },
     }
+
+
+def _confusions_by_speaker(by_seed: Sequence[pd.DataFrame], n_classes: int) -> NDArray[np.int64]:
+    """Return the counts of the predictions of each seed, [seeds, speakers, classes, classes]."""
+    by_speaker = [
+        confusions_by_speaker(class_numbers(rows), class_numbers(rows, "predicted"), resampled_units(rows), n_classes)
+        for rows in by_seed
+    ]
+    return np.array([list(of_speaker.values()) for of_speaker in by_speaker])

@@ -19,7 +19,14 @@ from ser.errors import CheckpointError, CorpusError, SettingsError
 from ser.evaluation.cross_validation.record import CrossValidation, FoldRun, Part, read_cross_validation
 from ser.evaluation.evaluate import corpus_of
 from ser.evaluation.intervals import confusions_by_speaker, speaker_interval, unweighted_average_recall
-from ser.evaluation.predictions import class_numbers, probabilities_of, read_predictions, resampled_units
+from ser.evaluation.predictions import (
+    class_names_of,
+    class_numbers,
+    probabilities_of,
+    read_predictions,
+    resampled_units,
+    with_classes,
+)
 from ser.evaluation.robustness.sound_changes import CHANGES, TELEPHONE_HZ, load_changed_features
 from ser.inference.checkpoint import Networks
 from ser.inference.predictor import Predictor
@@ -94,10 +101,12 @@ def measure(
         stems = list(before[0]["file"])
         if missing := [stem for stem in stems if stem not in recordings]:
             raise CorpusError(f"{root} lacks {len(missing)} recordings that the runs scored, such as {missing[0]}.")
-        scored.append(before[0])
+        scored.append(with_classes(before[0], cross_validation.class_names))
+        # The model of a fold may lack classes: its numbers become those of all.
+        numbers = np.array([cross_validation.class_names.index(name) for name in class_names_of(before[0])])
         predictors = [load(run.folder) for run in runs]
         changed = [recordings[stem] for stem in stems]
-        predicted.append(_predict_fold(runs, predictors, before, changed, workers=workers))
+        predicted.append(numbers[_predict_fold(runs, predictors, before, changed, workers=workers)])
     everything = pd.concat(scored)
     return {
         "protocol": cross_validation.protocol,
