@@ -173,7 +173,7 @@ def scored_cross_validation(tiny_metadata, tmp_path_factory):
             probabilities = Predictor.load(run.folder).score(*map(np.stack, zip(*inputs, strict=True)))
             table = prediction_table(chosen, probabilities, EMOTIONS)
             write_text_atomically(run.predictions(part), format_predictions(table))
-    write_results(summarise(describe_cross_validation(settings, runs[0], folder=folder)), folder)
+    write_results(summarise(describe_cross_validation(settings, runs, folder=folder)), folder)
     return folder
 
 

@@ -1,7 +1,8 @@
 """Score a checkpoint on recordings whose emotion is known, by their names or a manifest: from sound to report."""
 
 import logging
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ser.corpora.manifest import CHANNELS, Recording
-from ser.corpora.ravdess import corpus_root
-from ser.corpora.reading import corpus_in, corpus_names, find_recordings, reader_names
-from ser.corpora.selection import Channel, of_channel
+from ser.corpora.reading import corpus_in, corpus_names, find_recordings, locate_corpus, reader_names
+from ser.corpora.selection import Channel, DataSettings, of_channel
 from ser.corpora.sound import read_recording
 from ser.data.files import write_text_atomically
 from ser.errors import AudioError, CorpusError, SettingsError
+from ser.evaluation.recordings import (
+    corpus_of,
+    describe_labels,
+    describe_left_out,
+    describe_overlap,
+    has_own_reader,
+    kept_from_training,
+    read_several,
+    recordings_of_run,
+)
 from ser.evaluation.report import (
     Evaluation,
     failure_table,
@@ -24,7 +34,7 @@ from ser.evaluation.report import (
     score_predictions,
     write_evaluation,
 )
-from ser.features.validation import Natural, settings_dataclass, suggestion
+from ser.features.validation import ListOf, Natural, settings_dataclass, suggestion
 from ser.inference.own_parts import import_function, import_own_parts
 from ser.inference.predictor import Predictor
 from ser.inference.pretrained import NO_DEFAULT, default_model
@@ -41,6 +51,8 @@ class EvaluationSettings:
     checkpoint: str | None = None
     test_dir: str | None = None
     corpus: str | None = None
+    corpora: dict[str, str | None] | ListOf[str] | None = None
+    label_map: dict[str, str | None] | None = None
     channel: Channel = "both"
     root: str | None = None
     workers: Natural = 0
@@ -51,6 +63,14 @@ class EvaluationSettings:
     def __post_init__(self) -> None:
         if self.corpus is not None and self.corpus not in corpus_names():
             raise SettingsError(f"corpus is {self.corpus!r}; {suggestion(self.corpus, corpus_names())}.")
+        if self.corpora is None:
+            return
+        if len(self.corpora) < 2 or len(set(self.corpora)) < len(self.corpora):
+            remedy = "name two or more, each once; a single one is corpus=<name> test_dir=<folder>"
+            raise SettingsError(f"corpora is {list(self.corpora)}; {remedy}.")
+        for key in ("test_dir", "corpus", "root", "reader"):
+            if getattr(self, key) is not None:
+                raise SettingsError(f"{key} is of one corpus, but corpora names several; leave one of the two out.")
 
 
 def evaluate(
@@ -80,7 +100,7 @@ def evaluate(
     from ser.evaluation.html_report import REPORT, write_html_report  # --help does not load matplotlib
 
     predictor = Predictor.load(source, **import_own_parts(settings.networks, settings.feature_groups))
-    recordings, protocol = _recordings_to_score(settings, predictor.metadata)
+    recordings, others, protocol = _recordings_to_score(settings, predictor.metadata)
     output_dir = Path(settings.output_dir)
     scored, probabilities, failures, n_without = _predict(predictor, recordings, workers=settings.workers)
     if n_without:
@@ -90,7 +110,7 @@ def evaluate(
     if not scored:
         path, reason = next(iter(failures.items()))
         raise CorpusError(f"None of {len(recordings)} recordings could be read; the first was {path}: {reason}")
-    evaluation = score_predictions(scored, probabilities, predictor.class_names, protocol=protocol)
+    evaluation = score_predictions(scored, probabilities, predictor.class_names, protocol=protocol, others=others)
     write_evaluation(evaluation, output_dir, prefix="test")
     write_html_report(
         output_dir / REPORT,
@@ -139,81 +159,65 @@ def _add_reason(failures: dict[Path, str], path: Path, reason: str) -> None:
     failures[path] = f"{failures[path]} {reason}" if path in failures else reason
 
 
-def _recordings_to_score(settings: EvaluationSettings, metadata: ModelMetadata) -> tuple[list[Recording], str]:
-    """Return the recordings, and the sentence on what they are."""
-    folder = corpus_of(metadata, root=settings.root) if settings.test_dir is None else Path(settings.test_dir)
-    reader = None if settings.reader is None else import_function(settings.reader, where="evaluate.reader")
-    if reader is None and settings.test_dir is None and _was_read_by_an_own_reader(metadata):
-        raise CorpusError("The model's corpus is one of your own: give reader=<module>.<function>, as in its training.")
-    corpus, label_map = corpus_in(metadata.configuration)
-    own_labels = label_map if settings.corpus in (None, corpus) and settings.test_dir is None else None
-    found = find_recordings(folder, settings.corpus or corpus, reader=reader, label_map=own_labels)
+def _recordings_to_score(
+    settings: EvaluationSettings, metadata: ModelMetadata
+) -> tuple[list[Recording], list[Recording], str]:
+    """Return the recordings, all that their corpora have in the channel, and the sentences on what they are."""
+    found, where = _find(settings, metadata)
     found = list(of_channel(found, settings.channel))
-    scored = set(metadata.scored_recordings)
-    if settings.test_dir is None and scored:  # otherwise there is nothing but what it was trained on
-        kept = [recording for recording in found if recording.id in scored]
+    kept_out = kept_from_training(metadata)
+    if _is_of_run(settings, metadata) and kept_out:  # otherwise there is nothing but what it was trained on
+        kept = [recording for recording in found if recording.id in kept_out]
         if not kept:
             raise CorpusError("None of the recordings that the run kept from training is there; give test_dir or root.")
-        n_missing = len(scored) - len(kept)
+        n_missing = len(kept_out) - len(kept)
         if settings.channel == "both" and n_missing:
-            log.warning("%d of the %d recordings that the run kept from training are missing", n_missing, len(scored))
-        return kept, metadata.protocol
+            log.warning("%d of the %d recordings that the run kept from training are missing", n_missing, len(kept_out))
+        return kept, found, metadata.protocol
     kept = [recording for recording in found if recording.emotion in metadata.class_names]
     if not kept:
-        raise CorpusError(f"{folder} holds no recording of the checkpoint's classes in channel {settings.channel}.")
-    if len(kept) < len(found):
-        log.warning("%d recordings of classes that the model does not know are left out", len(found) - len(kept))
-    overlap = _overlap_with_training(metadata, kept)
-    channels = "speech and song" if settings.channel == "both" else settings.channel
-    return kept, f"Recordings in {folder}, {channels}. {overlap}"
+        raise CorpusError(f"{where} holds no recording of the checkpoint's classes in channel {settings.channel}.")
+    channels = " and ".join(channel for channel in CHANNELS if channel in {recording.channel for recording in kept})
+    sentences = [
+        f"Recordings in {where}, {channels}.",
+        describe_overlap(metadata, kept, are_prefixed=settings.corpora is not None),
+        describe_labels(settings.label_map or {}),
+        describe_left_out(Counter(one.emotion for one in found if one.emotion not in metadata.class_names)),
+    ]
+    return kept, found, " ".join(filter(None, sentences))
 
 
-def _was_read_by_an_own_reader(metadata: ModelMetadata) -> bool:
-    data = metadata.configuration.get("data")
-    return isinstance(data, Mapping) and data.get("reader") is not None
+def _is_of_run(settings: EvaluationSettings, metadata: ModelMetadata) -> bool:
+    """Whether no other recordings are named than those of the model's run."""
+    own = None if metadata.corpora else corpus_in(metadata.configuration)[0]
+    return settings.test_dir is None and settings.corpora is None and settings.corpus in (None, own)
 
 
-def corpus_of(metadata: ModelMetadata, *, root: str | None = None) -> Path:
-    """Return the folder, or manifest, of a model's corpus: `root`, else where it was, else where `train.py` looks."""
-    at_training = metadata.corpus_root if metadata.corpus_root and Path(metadata.corpus_root).exists() else None
-    return corpus_root(root or at_training, default=Path("data/ravdess"))[0]
-
-
-def _overlap_with_training(metadata: ModelMetadata, recordings: Collection[Recording]) -> str:
-    """Return the sentence on which scored recordings the model was trained on, as far as the checkpoint has it."""
-    if _is_another_corpus(metadata, recordings):
-        return "None of them is of the corpus that the model was trained on."
-    if not metadata.scored_recordings:
-        return _trained_on_all(metadata, recordings)
-    scored = set(metadata.scored_recordings)
-    others = sum(recording.id not in scored for recording in recordings)
-    if not others:
-        return metadata.protocol
-    return (
-        f"{others} of {len(recordings)} are not among those that the run kept from training: it may have trained "
-        "on them or on other recordings of their speakers."
-    )
-
-
-def _is_another_corpus(metadata: ModelMetadata, recordings: Collection[Recording]) -> bool:
-    """Whether a corpus known by name was trained on, and all recordings are of other ones known by name."""
-    trained, _ = corpus_in(metadata.configuration)
-    known = {recording.corpus for recording in recordings}
-    names = set(reader_names())
-    return trained in names and not _was_read_by_an_own_reader(metadata) and trained not in known and known <= names
-
-
-def _trained_on_all(metadata: ModelMetadata, recordings: Collection[Recording]) -> str:
-    """Return the sentence on a model that was trained on all recordings of its corpus."""
-    data = metadata.configuration.get("data")
-    data = data if isinstance(data, Mapping) else {}
-    if data.get("corpus") == "synthetic":
-        return "The model was trained on synthetic voices only, and on all of them."
-    channel = data.get("channel")
-    seen = sum(channel not in CHANNELS or recording.channel == channel for recording in recordings)
-    these = "these very recordings" if seen == len(recordings) else f"{seen} of these {len(recordings)} recordings"
-    speakers = "" if seen == len(recordings) else ", and others of the same speakers"
-    return (
-        f"The run kept nothing from training: by their names, {these} were trained on{speakers}. The metrics show "
-        "how well the model remembers, not how well it predicts unseen speakers."
-    )
+def _find(settings: EvaluationSettings, metadata: ModelMetadata) -> tuple[list[Recording], str]:
+    """Return what is named to be scored, and where it lies."""
+    reader = None if settings.reader is None else import_function(settings.reader, where="evaluate.reader")
+    for label, name in (settings.label_map or {}).items():
+        if name is not None and name not in metadata.class_names:
+            known = suggestion(name, metadata.class_names)
+            raise SettingsError(f"evaluate.label_map calls {label!r} {name!r}, which the model does not know; {known}.")
+    if settings.corpora is not None:
+        return read_several(settings.corpora, label_map=settings.label_map)
+    corpus, of_run = corpus_in(metadata.configuration)
+    if _is_of_run(settings, metadata):
+        if reader is not None:
+            place, label_map = corpus_of(metadata, root=settings.root), settings.label_map or of_run
+            return find_recordings(place, reader=reader, label_map=label_map), str(place)
+        if has_own_reader(metadata):
+            raise CorpusError(
+                "The model's corpus is one of your own: give reader=<module>.<function>, as in its training."
+            )
+        return recordings_of_run(metadata, root=settings.root, label_map=settings.label_map)
+    if settings.test_dir is not None:
+        place = Path(settings.test_dir)
+    elif settings.corpus not in reader_names():
+        raise SettingsError(f"test_dir is needed with corpus={settings.corpus}: the folder or the table to score.")
+    else:
+        named = DataSettings(corpus=settings.corpus, root=settings.root, download=False)
+        place = locate_corpus(named, data_dir=Path("data"))
+    found = find_recordings(place, settings.corpus or corpus, reader=reader, label_map=settings.label_map)
+    return found, str(place)

@@ -2,19 +2,24 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from ser.corpora.manifest import Recording
+from ser.corpora.reading import find_recordings
 from ser.errors import CorpusError, SettingsError
 from ser.evaluation.evaluate import EvaluationSettings, evaluate
+from ser.evaluation.recordings import describe_labels, describe_left_out, describe_overlap, recordings_of_run
 from ser.inference.checkpoint import load_recogniser
 from ser.inference.pretrained import DEFAULT_MODEL, write_pretrained
+from tests.checkpoints import random_recogniser, write_checkpoint
 
 SEEN = "these very recordings were trained on"
 
 
 @pytest.fixture
-def score(tmp_path, tiny_checkpoint, monkeypatch):
+def score(tmp_path, tiny_checkpoint, monkeypatch, undrawn):
     """A function that publishes the tiny model, so described, evaluates by the default, and returns the metrics."""
     monkeypatch.setattr("ser.inference.pretrained.MODELS", tmp_path / "models")
     monkeypatch.delenv("RAVDESS_ROOT", raising=False)
@@ -45,8 +50,9 @@ def test_a_model_that_was_trained_on_everything_says_so(score, few, way):
     metrics = score(metadata={"configuration": {"data": {"channel": "both"}}}, **{way: str(few)})
     assert metrics["n_recordings"] == 12
     assert metrics["protocol"] == (
-        f"Recordings in {few}, speech and song. The run kept nothing from training: by their names, {SEEN}. The "
-        "metrics show how well the model remembers, not how well it predicts unseen speakers."
+        f"Recordings in {few}, speech and song. The model was trained on ravdess. The run kept nothing from training: "
+        f"by their names, {SEEN}. The metrics show how well the model remembers, not how well it predicts unseen "
+        "speakers."
     )
 
 
@@ -59,7 +65,8 @@ def test_a_model_of_speech_has_seen_the_speakers_of_the_songs(score, few):
 
 def test_a_model_of_synthetic_voices_says_so(score, few):
     metrics = score(metadata={"configuration": {"data": {"corpus": "synthetic"}}}, root=str(few))
-    assert "trained on synthetic voices only, and on all of them" in metrics["protocol"]
+    sentences = "The model was trained on synthetic voices only. The run kept none of them from training."
+    assert metrics["protocol"].endswith(sentences)
     assert SEEN not in metrics["protocol"]
 
 
@@ -72,6 +79,7 @@ def test_what_was_kept_out_is_scored_with_the_words_of_the_run(score, few, tmp_p
     assert f"<dd>{metrics['overall']['uar']:.2%}</dd>" in report
     metrics = score(metadata={"scored_recordings": kept_out}, test_dir=str(few))
     assert "9 of 12 are not among those that the run kept from training" in metrics["protocol"]
+    assert metrics["protocol"].endswith("of their speakers (01).")
 
 
 def test_a_manifest_is_scored_with_its_parts_of_files(score, few, tmp_path):
@@ -96,17 +104,131 @@ def test_a_manifest_is_scored_with_its_parts_of_files(score, few, tmp_path):
     assert "98 to" in unreadable
     rows = (tmp_path / "out" / "predictions.csv").read_text(encoding="utf-8").splitlines()[1:]
     assert [row.split(",")[1] for row in rows] == ["anna", "anna"]
+    assert metrics["protocol"].endswith("does not know their classes: 1 recordings, bored (1).")
 
 
 def test_another_corpus_is_read_by_its_name_and_is_not_called_seen(score, few, tmp_path):
-    (tmp_path / "other").mkdir()
-    for path, name in zip(sorted(few.iterdir()), ("1001_DFA_ANG_XX", "1002_IEO_SAD_LO"), strict=False):
-        (tmp_path / "other" / f"{name}.wav").symlink_to(path.resolve())
+    write_cremad(tmp_path / "other", few)
     metrics = score(metadata={}, test_dir=str(tmp_path / "other"), corpus="cremad")
-    assert metrics["n_recordings"] == 2
-    assert metrics["protocol"].endswith("None of them is of the corpus that the model was trained on.")
+    assert metrics["n_recordings"] == 3
+    unseen = "The model was trained on ravdess. None of the recordings, which are of cremad, is of it."
+    assert metrics["protocol"] == f"Recordings in {tmp_path / 'other'}, speech. {unseen}"
+    assert metrics["by_corpus"]["cremad"]["classes"] == ["sad", "angry"]
+    assert metrics["closed_set"]["uar"] >= metrics["overall"]["uar"]
+    metrics = score(metadata={}, root=str(tmp_path / "other"), corpus="cremad", label_map={"sad": "calm"})
+    assert metrics["protocol"].endswith(f"{unseen} By label_map, sad counts as calm.")
+    assert {name for name, one in metrics["per_class"].items() if one["support"]} == {"calm", "angry"}
+    with pytest.raises(SettingsError, match=r"evaluate\.label_map calls 'sad' 'clam', .*; did you mean 'calm'"):
+        score(metadata={}, root=str(tmp_path / "other"), corpus="cremad", label_map={"sad": "clam"})
+    with pytest.raises(SettingsError, match="test_dir is needed with corpus=manifest"):
+        score(metadata={}, corpus="manifest")
     with pytest.raises(SettingsError, match="corpus is 'cremat'; did you mean 'cremad'"):
         EvaluationSettings(output_dir="", corpus="cremat")
+
+
+def write_cremad(folder, few):
+    """Put three recordings of RAVDESS into a folder by names of CREMA-D."""
+    folder.mkdir(exist_ok=True)
+    names = ("1001_DFA_ANG_XX", "1002_IEO_SAD_LO", "1002_DFA_ANG_XX")
+    for path, name in zip(sorted(few.iterdir()), names, strict=False):
+        (folder / f"{name}.wav").symlink_to(path.resolve())
+
+
+def test_several_corpora_are_scored_at_once(score, few, tmp_path):
+    write_cremad(tmp_path / "cremad", few)
+    places = {"ravdess": str(few), "cremad": str(tmp_path / "cremad")}
+    kept_out = tuple(sorted(path.stem for path in few.iterdir()))
+    metrics = score(metadata={"scored_recordings": kept_out}, corpora=places, channel="speech")
+    assert metrics["n_recordings"] == 11
+    assert metrics["protocol"].endswith(
+        "The model was trained on ravdess. 3 of 11 recordings, which are of cremad, are not of it. The other 8 are "
+        "among those that the run kept from training."
+    )
+    assert {name: one["n_recordings"] for name, one in metrics["by_corpus"].items()} == {"cremad": 3, "ravdess": 8}
+    text = (tmp_path / "out" / "test_metrics.txt").read_text(encoding="utf-8")
+    assert "\ncorpus   recordings" in text
+    for settings, sentence in (
+        ({"corpora": ["ravdess"]}, r"corpora is \['ravdess'\]; name two or more"),
+        ({"corpora": places, "root": "x"}, "root is of one corpus, but corpora names several"),
+    ):
+        with pytest.raises(SettingsError, match=sentence):
+            EvaluationSettings(output_dir="", **settings)
+
+
+@pytest.fixture
+def run_of_several(few, tmp_path, tiny_metadata):
+    """The metadata of a run of RAVDESS and CREMA-D that kept five recordings from training."""
+    write_cremad(tmp_path / "cremad", few)
+    places = {"ravdess": str(few), "cremad": str(tmp_path / "cremad")}
+    stems = sorted(path.stem for path in few.iterdir())
+    return replace(
+        tiny_metadata,
+        scored_recordings=("cremad/1002_DFA_ANG_XX", *(f"ravdess/{stem}" for stem in stems[:4])),
+        corpora=places,
+        configuration={"data": {"corpora": places, "corpus": "ravdess", "label_map": {"angry": "sad"}}},
+    )
+
+
+def test_a_run_of_several_corpora_scores_what_it_kept(run_of_several, few, tmp_path, undrawn):
+    checkpoint = tmp_path / "several.ckpt"
+    write_checkpoint(random_recogniser(run_of_several), run_of_several, checkpoint)
+    evaluate(EvaluationSettings(output_dir=str(tmp_path / "out"), workers=1, checkpoint=str(checkpoint)))
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text(encoding="utf-8"))
+    assert (metrics["n_recordings"], metrics["protocol"]) == (5, "Random weights: nothing was learnt.")
+    files = [row.split(",")[0] for row in (tmp_path / "out" / "predictions.csv").read_text().splitlines()[1:]]
+    assert files == sorted(run_of_several.scored_recordings)
+    assert metrics["by_corpus"]["cremad"]["classes"] == ["sad"]  # by the run's own label map
+    # Where the corpora have been moved, root is the folder that holds them by their names.
+    moved = replace(run_of_several, corpora=dict.fromkeys(run_of_several.corpora, "/nowhere"))
+    (tmp_path / "ravdess").symlink_to(few)
+    assert len(recordings_of_run(moved, root=str(tmp_path))[0]) == 15
+    with pytest.raises(CorpusError, match="The manifest of the run's corpus 'mine' was /nowhere and is not there"):
+        recordings_of_run(replace(moved, corpora={"mine": "/nowhere", **run_of_several.corpora}))
+
+
+def test_recordings_of_a_run_of_several_corpora_are_known_when_scored_alone(run_of_several, few, tmp_path):
+    alone = find_recordings(few)
+    sentence = describe_overlap(run_of_several, alone)
+    assert sentence.startswith("The model was trained on ravdess and cremad. 8 of 12 are not among those that the run")
+    # A manifest of them need not say which corpus it is.
+    nameless = [replace(one, corpus="") for one in alone]
+    assert describe_overlap(run_of_several, nameless) == sentence
+    assert describe_overlap(run_of_several, alone[:4]) == run_of_several.protocol
+    others = [replace(one, corpus="nemo") for one in alone]
+    assert describe_overlap(run_of_several, others).endswith("None of the recordings, which are of nemo, is of these.")
+    data = run_of_several.configuration["data"] | {"split": "corpus", "test_corpora": ["cremad"]}
+    without = replace(run_of_several, configuration={"data": data})
+    assert describe_overlap(without, find_recordings(tmp_path / "cremad", "cremad")) == (
+        "The model was trained on ravdess. None of the recordings, which are of cremad, is of it."
+    )
+
+
+@pytest.mark.parametrize(
+    ("data", "sentence"),
+    [
+        ({"corpus": "manifest", "manifest": "/h/labels.csv"}, "The model was trained on the manifest labels.csv. The"),
+        ({"corpus": "manifest"}, "The run kept nothing"),
+        ({"corpora": {"mine": "x.csv", "nemo": None}}, "The model was trained on mine and nemo. None of the"),
+        ({"corpora": ["mine", "nemo"]}, "which are of ravdess, is of these, by their names."),
+        ({"corpora": ["tess", "nemo"]}, "which are of ravdess, is of these."),
+    ],
+)
+def test_what_the_model_was_trained_on_is_named_as_far_as_it_is_known(few, data, sentence, tiny_metadata):
+    assert sentence in describe_overlap(replace(tiny_metadata, configuration={"data": data}), find_recordings(few))
+
+
+def test_many_names_are_cut_short(tiny_metadata):
+    recordings = [
+        Recording(path=Path(), id=f"a{n}", emotion="sad", speaker=f"s{n:02d}", corpus="ravdess") for n in range(14)
+    ]
+    metadata = replace(tiny_metadata, scored_recordings=("a0",))
+    assert describe_overlap(metadata, recordings).endswith("s11, s12 and 1 more).")
+    counts = {f"label {n:02d}": 1 for n in range(13)} | {"bored": 5}
+    sentence = describe_left_out(counts)
+    assert sentence.startswith("Left out, as the model does not know their classes: 18 recordings, bored (5), label 00")
+    assert sentence.endswith("label 10 (1) and 2 more.")
+    assert describe_left_out({}) == describe_labels({}) == ""
+    assert describe_labels({"bored": None}) == "By label_map, bored is left out."
 
 
 def test_recordings_that_were_kept_out_and_are_gone_are_missed(score, few):

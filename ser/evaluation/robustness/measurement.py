@@ -13,11 +13,9 @@ from threadpoolctl import threadpool_limits
 
 from ser.corpora.manifest import Recording
 from ser.corpora.progress import track
-from ser.corpora.reading import corpus_in, find_recordings
 from ser.data.workers import map_in_workers
 from ser.errors import CheckpointError, CorpusError, SettingsError
 from ser.evaluation.cross_validation.record import CrossValidation, FoldRun, Part, read_cross_validation
-from ser.evaluation.evaluate import corpus_of
 from ser.evaluation.intervals import confusions_by_speaker, speaker_interval, unweighted_average_recall
 from ser.evaluation.predictions import (
     class_names_of,
@@ -27,6 +25,7 @@ from ser.evaluation.predictions import (
     resampled_units,
     with_classes,
 )
+from ser.evaluation.recordings import recordings_of_run
 from ser.evaluation.robustness.sound_changes import CHANGES, TELEPHONE_HZ, load_changed_features
 from ser.inference.checkpoint import Networks
 from ser.inference.predictor import Predictor
@@ -83,9 +82,8 @@ def measure(
     rate = metadata.features.sample_rate
     if rate <= 2 * TELEPHONE_HZ[1]:
         raise SettingsError(f"features.sample_rate is {rate}, but a telephone band needs {2 * TELEPHONE_HZ[1]:.0f}.")
-    root = corpus_of(metadata)
-    corpus, label_map = corpus_in(metadata.configuration)
-    recordings = {recording.id: recording for recording in find_recordings(root, corpus, label_map=label_map)}
+    found, root = recordings_of_run(metadata)
+    recordings = {recording.id: recording for recording in found}
     scored: list[pd.DataFrame] = []
     predicted: list[NDArray[np.int64]] = []
     of_recordings = 0
