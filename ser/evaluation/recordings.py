@@ -6,7 +6,7 @@ from typing import Any
 
 from ser.corpora.manifest import CHANNELS, Recording
 from ser.corpora.ravdess import corpus_root
-from ser.corpora.reading import MANIFEST, SYNTHETIC, corpus_in, find_recordings, reader_names
+from ser.corpora.reading import MANIFEST, SYNTHETIC, corpus_in, find_reader, find_recordings, reader_names
 from ser.corpora.selection import DataSettings
 from ser.corpora.several import locate_corpora, prefixed, read_corpora
 from ser.errors import CorpusError
@@ -106,10 +106,8 @@ def describe_overlap(metadata: ModelMetadata, recordings: Sequence[Recording], *
     are_prefixed : whether ids and speakers have the names of their corpora before them, as those of several corpora.
     """
     trained = trained_corpora(metadata)
-    # The synthetic voices bear RAVDESS's names.
-    names = {*trained, "ravdess"} if trained == (SYNTHETIC,) else set(trained)
-    others = [one for one in recordings if trained and one.corpus and one.corpus not in names]
-    same = [one for one in recordings if not (trained and one.corpus and one.corpus not in names)]
+    is_same = [_may_be_of(trained, one) for one in recordings]
+    same, others = ([one for one, of in zip(recordings, is_same, strict=True) if of is flag] for flag in (True, False))
     kept = kept_from_training(metadata)
     unknown = [one for one in same if not any(name in kept for name in _names_in_run(one, metadata, are_prefixed))]
     if kept and not others and not unknown:
@@ -117,12 +115,14 @@ def describe_overlap(metadata: ModelMetadata, recordings: Sequence[Recording], *
     sentences = [_training_sentence(metadata, trained)]
     if others:
         found = sorted({one.corpus for one in others})
-        of_it = "of it" if len(trained) == 1 else "of these"
         # A name that somebody gave to a manifest says nothing sure of what is in it.
         sure = {*trained, *found} <= {*reader_names(), SYNTHETIC}
-        end = f"{_listed(found)}, {'is' if not same else 'are not'} {of_it}{'' if sure else ', by their names'}."
-        count = f"{len(others)} of {len(recordings)} recordings" if same else "None of the recordings"
-        sentences.append(f"{count}, which are of {end}")
+        which = f", which are of {_listed(found)}," if all(found) else ""
+        end = f"{'of it' if len(trained) == 1 else 'of these'}{'' if sure else ', by their names'}."
+        if same:
+            sentences.append(f"{len(others)} of {len(recordings)} recordings{which} are not {end}")
+        else:
+            sentences.append(f"None of the recordings{which} is {end}")
     if same:
         sentences.append(_seen(metadata, same, unknown) if kept else _trained_on_all(metadata, same))
     return " ".join(filter(None, sentences))
@@ -142,6 +142,17 @@ def describe_labels(label_map: Mapping[str, str | None]) -> str:
         return ""
     named = [f"{label} {'is left out' if name is None else f'counts as {name}'}" for label, name in label_map.items()]
     return f"By label_map, {_listed(named)}."
+
+
+def _may_be_of(trained: Sequence[str], recording: Recording) -> bool:
+    """Whether a recording may be of the corpora that were trained on, by the name of its own or else of its file."""
+    # The synthetic voices bear names of RAVDESS.
+    names = {"ravdess"} if tuple(trained) == (SYNTHETIC,) else set[str]()
+    names |= set(trained)
+    if not trained or recording.corpus:
+        return not trained or recording.corpus in names
+    known = set(reader_names())
+    return not names - {SYNTHETIC} <= known or any(find_reader(n).parse(recording.path) for n in names & known)
 
 
 def _training_sentence(metadata: ModelMetadata, trained: Sequence[str]) -> str:

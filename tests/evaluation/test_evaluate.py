@@ -217,6 +217,21 @@ def test_what_the_model_was_trained_on_is_named_as_far_as_it_is_known(few, data,
     assert sentence in describe_overlap(replace(tiny_metadata, configuration={"data": data}), find_recordings(few))
 
 
+def test_a_file_without_a_corpus_is_known_by_its_name(few, tiny_metadata):
+    of_ravdess = [replace(one, corpus="") for one in find_recordings(few)]
+    assert SEEN in describe_overlap(tiny_metadata, of_ravdess)
+    others = [replace(one, path=Path(f"ema{n}.wav")) for n, one in enumerate(of_ravdess)]
+    assert describe_overlap(tiny_metadata, others) == (
+        "The model was trained on ravdess. None of the recordings is of it, by their names."
+    )
+    mixed = describe_overlap(tiny_metadata, [*of_ravdess, *others[:2]])
+    assert mixed.startswith("The model was trained on ravdess. 2 of 14 recordings are not of it, by their names. The")
+    manifest = replace(tiny_metadata, configuration={"data": {"corpora": {"ravdess": None, "mine": "x.csv"}}})
+    assert "The run kept nothing" in describe_overlap(manifest, others)  # they may all be in that manifest
+    synthetic = replace(tiny_metadata, configuration={"data": {"corpus": "synthetic"}})
+    assert describe_overlap(synthetic, others).endswith("None of the recordings is of it, by their names.")
+
+
 def test_many_names_are_cut_short(tiny_metadata):
     recordings = [
         Recording(path=Path(), id=f"a{n}", emotion="sad", speaker=f"s{n:02d}", corpus="ravdess") for n in range(14)
