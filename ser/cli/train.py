@@ -62,13 +62,14 @@ def _train(configuration: DictConfig, *, is_first: bool) -> float | None:
 def _settings_of(configuration: DictConfig) -> "tuple[RunSettings, dict[str, Any]]":
     """Return the settings of the run, new or resumed, and its configuration as plain values; raises SerError."""
     from ser.training.config import read_run_settings
-    from ser.training.configuration import fit_to_targets, plain, resumed, who_gave
+    from ser.training.configuration import fit_to_initial_model, fit_to_targets, plain, resumed, who_gave
 
     hydra = HydraConfig.get()
     if configuration.ckpt_path is not None:
         configuration = resumed(configuration, hydra.overrides.task)
     else:
         fit_to_targets(configuration, hydra.overrides.task)
+        fit_to_initial_model(configuration, hydra.overrides.task)
     resolved = plain(configuration)
     try:
         settings = read_run_settings(resolved)

@@ -48,6 +48,22 @@ class RecipeScores:
 
 
 @settings_dataclass
+class InitialModel:
+    """The model whose weights a fine-tuned one was started from.
+
+    Attributes
+    ----------
+    name : of a pretrained model, of a run's folder or of a file.
+    sha256 : hexadecimal, of the file of its weights.
+    protocol : its own sentence on the speakers that it was trained on.
+    """
+
+    name: str
+    sha256: str
+    protocol: str
+
+
+@settings_dataclass
 class ModelMetadata:
     """Everything but the weights of a model.
 
@@ -59,7 +75,9 @@ class ModelMetadata:
     fusion_weight : of that head in the late fusion, in [0, 1).
     class_names : any words, in the order of the outputs.
     features : the settings of sound and features.
-    protocol : one sentence on the speakers of the training part and on what chose this checkpoint.
+    protocol : one sentence on the speakers of the training part and on what chose this checkpoint; of a fine-tuned
+        model, that of the initial model too.
+    init_from : the initial model of a fine-tuned one; None: it was trained from random weights.
     scored_recordings : names of the recordings that the run kept from training, to be scored.
     corpus_root : where the corpus lay then; the scored recordings are looked for there first. Empty where there were
         several.
@@ -78,6 +96,7 @@ class ModelMetadata:
     class_names: Annotated[ListOf[str], Field(min_length=2)]
     features: FeatureSettings
     protocol: str
+    init_from: InitialModel | None = None
     scored_recordings: ListOf[str] = ()
     corpus_root: str = ""
     corpora: dict[str, str] = field(default_factory=dict)

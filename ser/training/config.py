@@ -21,10 +21,10 @@ from ser.errors import SettingsError
 from ser.features import validation
 from ser.features.groups import FeatureGroup
 from ser.features.settings import FeatureSettings
-from ser.features.validation import FractionBelowOne, PositiveNumber, Seed, settings_dataclass, suggestion
+from ser.features.validation import FractionBelowOne, ListOf, PositiveNumber, Seed, settings_dataclass, suggestion
 from ser.inference.run_folder import BEST, CHECKPOINTS
 from ser.models.metadata import ModelMetadata
-from ser.models.registry import check_network, is_per_band, network_name
+from ser.models.registry import NETWORKS, check_network, is_per_band, network_name
 from ser.training.components import (
     TARGET,
     arguments_of,
@@ -35,6 +35,7 @@ from ser.training.components import (
     find_target,
     is_of_library,
 )
+from ser.training.fine_tuning import frozen_names
 from ser.training.metrics import METRICS
 from ser.training.module import EmotionClassifier
 
@@ -53,9 +54,16 @@ class ModelSettings:
     scheduler_interval: Literal["epoch", "step"] = "epoch"
     scheduler_monitor: str = "val/loss"
     lr: PositiveNumber = 1e-4
+    body_lr: PositiveNumber | None = None
+    freeze: str | ListOf[str] = ()
     utterance_head: Literal["linear", "kernel"] | None = None
     fusion_weight: FractionBelowOne = 0.5
     metrics: dict[str, Component] = field(default_factory=dict)
+
+    @property
+    def frozen(self) -> tuple[str, ...]:
+        """What `freeze` names, also where it is one name."""
+        return (self.freeze,) if isinstance(self.freeze, str) else self.freeze
 
 
 @settings_dataclass
@@ -84,6 +92,7 @@ class RunSettings:
     seed: Seed
     run_name: str
     optimized_metric: str = "val/loss"
+    init_from: str | None = None
     ckpt_path: str | None = None
     score_test: bool = True
     reference_files: bool = True
@@ -116,6 +125,12 @@ class RunSettings:
     @property
     def per_band(self) -> bool:
         return is_per_band(self.network_class)
+
+    @property
+    def own_networks(self) -> dict[str, type[nn.Module]]:
+        """The network by its name, where it is none of ours."""
+        name = network_name(self.network_class)
+        return {} if name in NETWORKS else {name: self.network_class}
 
     def describe_protocol(self, split: Split | None = None) -> str:
         """Return one sentence on who was held out and what chose the checkpoint; with the split it says more."""
@@ -190,6 +205,11 @@ def read_run_settings(configuration: Mapping[str, Any]) -> RunSettings:
         check_component(metric, where=f"model.metrics.{name}", given=("n_classes", "num_classes"))
     _check_optimiser(model)
     check_network(settings.network_class, settings.metadata())
+    if model.frozen:
+        frozen_names(settings.metadata(), model.frozen, settings.own_networks)
+    for key in ("freeze", "body_lr"):
+        if settings.init_from is None and getattr(model, key):
+            raise SettingsError(f"model.{key} is for fine-tuning; give init_from too, or leave it out.")
     takes_logmel = settings.per_band and (model.utterance_head or features.groups == ("logmel",))
     if settings.spectrogram.changes_anything and not takes_logmel:
         raise SettingsError(

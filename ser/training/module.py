@@ -25,9 +25,10 @@ from ser.features.validation import as_plain
 from ser.inference.checkpoint import ENTRY, load_recogniser
 from ser.models.metadata import FeatureGroups, ModelMetadata
 from ser.models.recogniser import Recogniser
+from ser.training.fine_tuning import body_weights, keep_frozen_statistics
 from ser.training.loss import CrossEntropy, total_weight
 from ser.training.metrics import METRICS, epoch_metrics
-from ser.training.optimiser import adam
+from ser.training.optimiser import Group, adam
 
 log = logging.getLogger(__name__)
 
@@ -35,10 +36,13 @@ log = logging.getLogger(__name__)
 class EmotionClassifier(L.LightningModule):
     """Train a recogniser's network; its utterance-level head, if it has one, is fitted already.
 
+    Weights that require no gradient stay as they are, and so do the running statistics of their batch normalisation.
+
     Parameters
     ----------
     loss : of a batch (`ser.training.loss`); None: `CrossEntropy`.
-    optimiser : makes the optimiser of the weights it is called with; None: Adam with a learning rate of 1e-4.
+    optimiser : makes the optimiser of the weights, or groups of weights, that it is called with; None: Adam with a
+        learning rate of 1e-4.
     scheduler : makes a schedule of the optimiser it is called with, and, where it has a parameter `n_steps`, of the
         optimiser steps of the whole training; None: the learning rate stays.
     scheduler_interval : "epoch" or "step", after which the schedule steps.
@@ -46,6 +50,8 @@ class EmotionClassifier(L.LightningModule):
     metrics : of one's own, by the names that they are logged under, after "train/", "val/" and "test/"; updated with
         logits and labels.
     spectrogram : how training batches are augmented; for log-mel features and networks with per-band normalisation.
+    body_lr : the learning rate of all layers of the network but the last, which has a row for each class; None: that of
+        the optimiser.
     seed : of dropout and augmentation.
 
     Attributes
@@ -65,12 +71,13 @@ class EmotionClassifier(L.LightningModule):
         metadata: ModelMetadata,
         *,
         loss: nn.Module | None = None,
-        optimiser: Callable[[Iterable[nn.Parameter]], Optimizer] | None = None,
+        optimiser: Callable[[Iterable[nn.Parameter] | Iterable[Group]], Optimizer] | None = None,
         scheduler: Callable[..., LRScheduler | ReduceLROnPlateau] | None = None,
         scheduler_interval: str = "epoch",
         scheduler_monitor: str = "val/loss",
         metrics: Mapping[str, Metric] | None = None,
         spectrogram: SpectrogramAugmentSettings | None = None,
+        body_lr: float | None = None,
         seed: int = 42,
     ) -> None:
         super().__init__()
@@ -81,6 +88,7 @@ class EmotionClassifier(L.LightningModule):
         self.make_scheduler = scheduler
         self.scheduler_interval, self.scheduler_monitor = scheduler_interval, scheduler_monitor
         self.spectrogram = spectrogram or SpectrogramAugmentSettings()
+        self.body_lr = body_lr
         self.seed = seed
         self.history: list[dict[str, float]] = []
         self._validated: dict[str, float] = {}
@@ -128,8 +136,7 @@ class EmotionClassifier(L.LightningModule):
                 f"model.network is {self._network_name}, which has no weights to train; give it layers or "
                 "torch.nn.Parameter as attributes, with requires_grad, or choose another network."
             )
-        of_loss = self.loss.parameters() if isinstance(self.loss, nn.Module) else ()
-        optimiser = self.make_optimiser([*self.recogniser.parameters(), *of_loss])
+        optimiser = self.make_optimiser(self._weights())
         if self.make_scheduler is None:
             return optimiser
         arguments = {}
@@ -138,13 +145,32 @@ class EmotionClassifier(L.LightningModule):
             if n_steps == float("inf"):
                 raise SettingsError("model.scheduler needs the number of steps; give trainer.max_epochs or max_steps.")
             arguments["n_steps"] = int(n_steps)
+        n_rates = len({group["lr"] for group in optimiser.param_groups})
         scheduler = self.make_scheduler(optimiser, **arguments)
+        if n_rates > len({group["lr"] for group in optimiser.param_groups}):
+            raise SettingsError(
+                "model.scheduler gives all weights one learning rate, so that model.body_lr is lost; choose another, "
+                "such as model/scheduler=one_cycle, or leave model.body_lr out."
+            )
         if isinstance(scheduler, ReduceLROnPlateau):
             # Not strict: an epoch may go without validation.
             how: Any = {"scheduler": scheduler, "monitor": self.scheduler_monitor, "strict": False}
         else:
             how = {"scheduler": scheduler, "interval": self.scheduler_interval}
         return {"optimizer": optimiser, "lr_scheduler": how}
+
+    def _weights(self) -> list[nn.Parameter] | list[Group]:
+        """Return the weights to train; with a rate of the body in two groups, of which the first is not the body."""
+        of_loss = self.loss.parameters() if isinstance(self.loss, nn.Module) else ()
+        weights = [weight for weight in (*self.recogniser.parameters(), *of_loss) if weight.requires_grad]
+        if self.body_lr is None:
+            return weights
+        body = {id(weight) for weight in body_weights(self.recogniser, self.metadata)}
+        groups: list[Group] = [
+            {"params": [weight for weight in weights if id(weight) not in body]},
+            {"params": [weight for weight in weights if id(weight) in body], "lr": self.body_lr},
+        ]
+        return groups
 
     def lr_scheduler_step(self, scheduler: LRScheduler | ReduceLROnPlateau, metric: float | None) -> None:
         """Step, but not on a plateau: Lightning would step after the checkpoint, which would lack it."""
@@ -158,6 +184,7 @@ class EmotionClassifier(L.LightningModule):
         torch.manual_seed(seed)
         self.draws = torch.Generator().manual_seed(seed)
         self._validated = {}
+        keep_frozen_statistics(self.recogniser.network)
         self._lr = float(self.trainer.optimizers[0].param_groups[0]["lr"])
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:

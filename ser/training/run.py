@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
-import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.loggers import CSVLogger
 from torchmetrics import Metric
@@ -28,10 +27,10 @@ from ser.inference.checkpoint import load_recogniser
 from ser.inference.predictor import Predictor
 from ser.inference.run_folder import LAST, SPLIT, find_checkpoint
 from ser.inference.torch_backend import TorchScorer
-from ser.models.registry import build_recogniser, network_name
-from ser.models.utterance_heads import KernelHead
+from ser.models.registry import network_name
 from ser.training.components import build, build_function
 from ser.training.config import RunSettings
+from ser.training.initialisation import initialise
 from ser.training.loss import takes_allowed
 from ser.training.module import EmotionClassifier
 from ser.training.overrides import command_line, overridden
@@ -39,7 +38,6 @@ from ser.training.reference_files import write_reference_files
 from ser.training.rejection import keep_rejection_threshold
 from ser.training.tensorboard import RunTensorBoardLogger
 from ser.training.trainer import build_trainer
-from ser.training.utterance_head import Weighting, fit_functionals, fit_kernel
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +85,7 @@ def train(
     data.setup()
     if trainer.is_global_zero:
         _write_data_tables(settings.run_dir, data, resumes=checkpoint is not None)
-    module = _build_module(settings, data, configuration)
+    module = _build_module(settings, data, configuration, resumes=checkpoint)
     for logger in trainer.loggers:
         if isinstance(logger, RunTensorBoardLogger):
             logger.log_settings(overridden(configuration, overrides))
@@ -166,8 +164,10 @@ def _write_data_tables(run_dir: Path, data: EmotionData, *, resumes: bool) -> No
         log.warning("%d recordings could not be read; see %s", len(data.failures), path)
 
 
-def _build_module(settings: RunSettings, data: EmotionData, configuration: Mapping[str, Any]) -> EmotionClassifier:
-    """Return the Lightning module, its normalisation and utterance-level head fitted on the training part."""
+def _build_module(
+    settings: RunSettings, data: EmotionData, configuration: Mapping[str, Any], *, resumes: Path | None = None
+) -> EmotionClassifier:
+    """Return the Lightning module; `resumes` is the checkpoint whose weights the trainer will load into it."""
     scored = () if settings.data.split == "all" else data.split.test or data.split.validation
     metadata = dataclasses.replace(
         settings.metadata(),
@@ -179,28 +179,7 @@ def _build_module(settings: RunSettings, data: EmotionData, configuration: Mappi
         configuration=dict(configuration),
         versions={"ser": ser.__version__, "python": platform.python_version(), **{n: version(n) for n in _LIBRARIES}},
     )
-    recogniser = build_recogniser(metadata, {metadata.architecture: settings.network_class})
-    shape = recogniser.normalisation.mean.shape
-    mean, scale = (torch.from_numpy(column[: shape.numel()]) for column in (data.scaler.mean_, data.scaler.scale_))
-    recogniser.normalisation.set_statistics(mean.reshape(shape), scale.reshape(shape))
-    head, seed = recogniser.utterance_head, settings.seed
-    if head is not None:
-        log.info("Fitting the utterance-level head")
-        features, lengths, labels = data.tensors("train")
-        of_corpora = Weighting(draws=data.draws("train"), allowed=data.allowed("train"))
-        if isinstance(head, KernelHead):
-            fit_kernel(head, features, lengths, labels, data.groups("train"), of_corpora, seed=seed)
-        else:
-            fit_functionals(
-                head,
-                features,
-                lengths,
-                labels,
-                of_corpora,
-                feature_settings=settings.features,
-                spectrogram=settings.spectrogram,
-                seed=seed,
-            )
+    recogniser, metadata = initialise(settings, data, metadata, resumes=resumes)
     class_counts = _class_counts(data)
     model, n_classes = settings.model, len(data.class_names)
     given = {"n_classes": n_classes, "num_classes": n_classes}
@@ -220,7 +199,8 @@ def _build_module(settings: RunSettings, data: EmotionData, configuration: Mappi
             for name, values in model.metrics.items()
         },
         spectrogram=settings.spectrogram,
-        seed=seed,
+        body_lr=model.body_lr,
+        seed=settings.seed,
     )
     return module
 
@@ -303,7 +283,8 @@ def _report(
         defaults=defaults,
         split=data.split,
     )
-    if settings.reference_files and not settings.per_band:
+    # The scaler there is of the training part, which a fine-tuned model is not normalised by.
+    if settings.reference_files and not settings.per_band and settings.init_from is None:
         write_reference_files(run_dir, recogniser, data.scaler, class_names=metadata.class_names)
     for logger in trainer.loggers:
         if isinstance(logger, RunTensorBoardLogger):

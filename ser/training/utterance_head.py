@@ -1,4 +1,7 @@
-"""Fit the utterance-level head, before the network is trained: a logistic regression over functionals or a kernel."""
+"""Fit the utterance-level head, before the network is trained: a logistic regression over functionals or a kernel.
+
+Where a trained model is fine-tuned, its logistic regression over functionals is adapted.
+"""
 
 from dataclasses import dataclass
 
@@ -19,6 +22,7 @@ from ser.models.utterance_heads import N_LANDMARKS, FunctionalsHead, KernelHead,
 _N_COPIES = 8  # augmented copies of each recording that `fit_functionals` adds to the recording itself
 # scikit-learn's C: inverse penalty against the sum of losses.
 _C_FUNCTIONALS = 0.1  # of the squared weights; chosen on validation speakers
+_C_ADAPTATION = 0.1  # of the squared distance from the weights before; chosen on validation speakers
 _C_KERNEL = 3000.0  # of the function's squared norm; chosen by cross-validation in the training part, random split
 _SHRINKAGE = (
     0.5  # of the covariance within groups towards a multiple of the identity, in [0, 1]; chosen in the same way
@@ -78,6 +82,57 @@ def fit_functionals(
     spectrogram : how the copies are augmented.
     seed : of the augmentation.
     """
+    values, n_times = _functionals_of_copies(
+        head, features, lengths, feature_settings=feature_settings, spectrogram=spectrogram, seed=seed
+    )
+    scaler = StandardScaler().fit(values)
+    c = _C_FUNCTIONALS / n_times
+    weight = _fit(head, scaler.transform(values), labels.repeat(n_times), of_corpora.repeated(n_times), c=c)
+    head.weight.copy_(weight)
+    head.mean.copy_(torch.from_numpy(scaler.mean_))
+    head.scale.copy_(torch.from_numpy(scaler.scale_))
+
+
+def adapt_functionals(
+    head: FunctionalsHead,
+    features: Tensor,
+    lengths: Tensor,
+    labels: Tensor,
+    of_corpora: Weighting = _ONE_CORPUS,
+    *,
+    feature_settings: FeatureSettings,
+    spectrogram: SpectrogramAugmentSettings,
+    seed: int,
+) -> None:
+    """Move weight and bias of a fitted `head` towards recordings of a fine-tuning, as far as these speak for it.
+
+    The logistic regression is that of `fit_functionals`, but its penalty is on the squared distance from the weight and
+    bias that the head has: it is the mode of the posterior where these are the mean of a Gaussian prior (Chelba and
+    Acero 2006, "Adaptation of maximum entropy capitalizer"). A few recordings move it a little, many as far as a new
+    fit. Mean and scale of the functionals stay, and so do the rows of classes without recordings. Parameters are those
+    of `fit_functionals`; the rows of new classes are 0 before.
+    """
+    values, n_times = _functionals_of_copies(
+        head, features, lengths, feature_settings=feature_settings, spectrogram=spectrogram, seed=seed
+    )
+    rows = (torch.from_numpy(values) - head.mean) / head.scale
+    prior = torch.cat([head.weight, head.bias[:, None]], dim=1).double()
+    c = _C_ADAPTATION / n_times
+    matrix = _regression(rows, labels.repeat(n_times), of_corpora.repeated(n_times), len(prior), c=c, prior=prior)
+    head.weight.copy_(matrix[:, :-1])
+    head.bias.copy_(matrix[:, -1])
+
+
+def _functionals_of_copies(
+    head: FunctionalsHead,
+    features: Tensor,
+    lengths: Tensor,
+    *,
+    feature_settings: FeatureSettings,
+    spectrogram: SpectrogramAugmentSettings,
+    seed: int,
+) -> tuple[NDArray[np.float64], int]:
+    """Return the functionals of all samples, then of augmented copies, and how often each sample is among them."""
     generator = torch.Generator().manual_seed(seed)
     batches = list(zip(torch.split(features, _BATCH_SIZE), torch.split(lengths, _BATCH_SIZE), strict=True))
     rows = [functionals(*batch, n_bands=head.n_bands) for batch in batches]
@@ -93,14 +148,8 @@ def fit_functionals(
             n_bands=head.n_bands,
         )
         rows.append(functionals(*changed, n_bands=head.n_bands))
-    values = torch.cat(rows).double().numpy()
-    scaler = StandardScaler().fit(values)
-    c = _C_FUNCTIONALS / (1 + n_copies)
-    n_times = 1 + n_copies
-    weight = _fit(head, scaler.transform(values), labels.repeat(n_times), of_corpora.repeated(n_times), c=c)
-    head.weight.copy_(weight)
-    head.mean.copy_(torch.from_numpy(scaler.mean_))
-    head.scale.copy_(torch.from_numpy(scaler.scale_))
+    values: NDArray[np.float64] = torch.cat(rows).double().numpy()
+    return values, 1 + n_copies
 
 
 def fit_kernel(
@@ -176,7 +225,10 @@ def _fit(
     disgust and no surprise.
     """
     if of_corpora.allowed is not None or of_corpora.draws is not None:
-        return _fit_corpora(head, torch.from_numpy(values), labels, of_corpora, c=c)
+        matrix = _regression(torch.from_numpy(values), labels, of_corpora, len(head.bias), c=c)
+        present = labels.bincount(minlength=len(matrix)) > 0
+        head.bias.copy_(matrix[:, -1].where(present, _ABSENT_LOGIT))
+        return matrix[:, :-1].where(present[:, None], 0.0)
     regression = LogisticRegression(C=c, class_weight="balanced", tol=tol, max_iter=_MAX_STEPS)
     regression.fit(values, labels.numpy())
     rows = regression.classes_[-len(regression.coef_) :]
@@ -188,15 +240,20 @@ def _fit(
     return weight
 
 
-def _fit_corpora(
-    head: FunctionalsHead | KernelHead, values: Tensor, labels: Tensor, of_corpora: Weighting, *, c: float
+def _regression(
+    values: Tensor, labels: Tensor, of_corpora: Weighting, n_classes: int, *, c: float, prior: Tensor | None = None
 ) -> Tensor:
-    """Fit the same regression to several corpora: samples weigh by their draws, absent classes are masked.
+    """Return weight and, in the last column, bias of the same regression, float64 [classes, columns + 1].
 
-    scikit-learn's has no mask. The loss is its own: the sum of the samples' losses, classes balanced, times `c`, and
-    half the squared norm of the weight.
+    Samples weigh by their draws, and the classes that a corpus lacks are masked, as are those without samples: their
+    rows stay 0, or those of `prior`. scikit-learn's regression has no mask and no prior. The loss is its own: the sum
+    of the samples' losses, classes balanced, times `c`, and half the squared norm of the weight.
+
+    Parameters
+    ----------
+    prior : float64 [classes, columns + 1]; in place of the norm stands that of the difference from it, bias included.
     """
-    n_classes, present = len(head.bias), labels.bincount(minlength=len(head.bias)) > 0
+    present = labels.bincount(minlength=n_classes) > 0
     draws = torch.ones(len(labels), dtype=torch.float64) if of_corpora.draws is None else of_corpora.draws
     sums = torch.zeros(n_classes, dtype=torch.float64).index_add_(0, labels, draws)
     weights = draws * (draws.sum() / (present.sum() * sums))[labels]
@@ -205,18 +262,18 @@ def _fit_corpora(
         hidden = hidden | ~of_corpora.allowed
     rows = torch.cat([values, torch.ones(len(values), 1, dtype=torch.float64)], dim=1)  # [samples, columns + 1]
     truth = F.one_hot(labels, n_classes).double()
+    start = torch.zeros(n_classes, rows.shape[1], dtype=torch.float64) if prior is None else prior
 
     def loss_and_gradient(flat: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        matrix = torch.from_numpy(flat).view(n_classes, -1)  # the last column is the bias, which has no penalty
+        matrix = torch.from_numpy(flat).view(n_classes, -1)
         log_p = F.log_softmax((rows @ matrix.T).masked_fill(hidden, -torch.inf), dim=1)  # [samples, classes]
-        penalised = matrix.clone()
-        penalised[:, -1] = 0
+        penalised = matrix - start
+        if prior is None:
+            penalised[:, -1] = 0
         loss = -c * weights @ log_p.gather(1, labels[:, None]).squeeze(1) + penalised.square().sum() / 2
         gradient = c * ((log_p.exp() - truth) * weights[:, None]).T @ rows + penalised
         return float(loss), gradient.numpy().ravel()
 
-    start = np.zeros(n_classes * rows.shape[1])
-    found = minimize(loss_and_gradient, start, jac=True, method="L-BFGS-B", options={"maxiter": _MAX_STEPS})
-    matrix = torch.from_numpy(found.x).view(n_classes, -1)
-    head.bias.copy_(matrix[:, -1].where(present, _ABSENT_LOGIT))
-    return matrix[:, :-1].where(present[:, None], 0.0)
+    options = {"maxiter": _MAX_STEPS}
+    found = minimize(loss_and_gradient, start.numpy().ravel(), jac=True, method="L-BFGS-B", options=options)
+    return torch.from_numpy(found.x).view(n_classes, -1)

@@ -212,6 +212,10 @@ def test_the_minimum_is_enough():
         ("optimized_metric", "val/acc", "optimized_metric is 'val/acc'"),
         ("logger.csv", "yes", "logger.csv is 'yes', but should be a mapping"),
         ("reference_files", 1, "reference_files is 1, but should be true or false"),
+        ("model.freeze", "body", "model.freeze is for fine-tuning; give init_from too, or leave it out"),
+        ("model.body_lr", 1e-4, "model.body_lr is for fine-tuning; give init_from too, or leave it out"),
+        ("model.body_lr", 0, "model.body_lr is 0, but should be above 0"),
+        ("model.freeze", ["lstmm"], r"model.freeze has 'lstmm', of which .* did you mean 'lstm'"),
     ],
 )
 def test_an_unknown_key_or_a_bad_value_is_refused_at_each_level(key, value, message):

@@ -1,16 +1,18 @@
 """Fitting the utterance-level head: it separates classes, balances them, and is the same each time."""
 
+import copy
 import functools
 
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional as F
 
 from ser.augment.spectrogram import SpectrogramAugmentSettings
 from ser.features.settings import FeatureSettings
 from ser.models.functionals import functionals
 from ser.models.utterance_heads import FunctionalsHead, KernelHead
-from ser.training.utterance_head import Weighting, fit_functionals, fit_kernel
+from ser.training.utterance_head import _C_ADAPTATION, Weighting, adapt_functionals, fit_functionals, fit_kernel
 
 N_BANDS = 16
 SETTINGS = FeatureSettings(n_fft=1024, hop_length=441, n_mels=N_BANDS, max_length=48, groups=("logmel", "pitch"))
@@ -207,3 +209,55 @@ def test_a_corpus_without_a_class_says_nothing_against_it(kind):
 
     masked = recall(torch.tensor([complete] * 60 + [lacks] * 20))
     assert masked > 0.85 > recall(torch.tensor([complete] * 80)) + 0.1
+
+
+def adapted(head, features, labels, *, spectrogram=NONE):
+    ours = copy.deepcopy(head)
+    lengths = lengths_of(features)
+    adapt_functionals(ours, features, lengths, labels, feature_settings=SETTINGS, spectrogram=spectrogram, seed=1)
+    return ours
+
+
+def rows_of_head(head):
+    return torch.cat([head.weight, head.bias.unsqueeze(1)], dim=1).double()
+
+
+def test_an_adapted_head_is_the_optimum_of_balanced_losses_and_the_distance_from_before():
+    """At the optimum the gradient is zero: the weights moved by what the errors of each class add up to."""
+    head = fitted(*voices([12, 12, 12]))
+    features, labels = voices([9, 3, 6], seed=5)
+    ours = adapted(head, features, labels)
+    values = functionals(features, lengths_of(features), n_bands=N_BANDS)
+    values = ((values - head.mean) / head.scale).double()
+    errors = values.new_zeros(18, 3)
+    errors[torch.arange(18), labels] = 1
+    errors -= (values @ ours.weight.double().T + ours.bias.double()).softmax(dim=1)
+    weights = _C_ADAPTATION * 18 / 3 / torch.tensor([9.0, 3.0, 6.0])[labels]
+    moved = (errors * weights.unsqueeze(1)).T @ torch.cat([values, values.new_ones(18, 1)], dim=1)
+    torch.testing.assert_close(rows_of_head(ours) - rows_of_head(head), moved, rtol=1e-3, atol=1e-4)
+    assert torch.equal(ours.mean, head.mean)
+    assert torch.equal(ours.scale, head.scale)
+
+
+def test_a_head_adapts_to_new_speakers_and_to_new_classes_and_keeps_what_nothing_speaks_against():
+    head = fitted(*voices([40, 40, 40]))
+    features, labels = voices([6, 6, 6], seed=7)
+    features[:, N_BANDS] += 1  # an octave higher than those before
+    others, of_others = voices([20, 20, 20], seed=8)
+    others[:, N_BANDS] += 1
+    ours = adapted(head, features, labels)
+    losses = [F.cross_entropy(one(others, lengths_of(others)), of_others) for one in (head, ours)]
+    assert losses[1] < losses[0]
+    head.weight[2], head.bias[2] = 0, 0  # a class that it did not have
+    before = head(others, lengths_of(others)).softmax(dim=1)[of_others == 2, 2].mean()
+    ours = adapted(head, features, labels)
+    assert ours(others, lengths_of(others)).softmax(dim=1)[of_others == 2, 2].mean() > before + 0.05
+    few = labels < 2  # and one that there are no recordings of
+    assert torch.isfinite(rows_of_head(adapted(head, features[few], labels[few]))).all()
+
+
+def test_an_adapted_head_is_the_same_each_time_and_differs_with_copies():
+    head = fitted(*voices([12, 12, 12]))
+    heads = [adapted(head, *voices([4, 4, 4], seed=3), spectrogram=some) for some in (NOISY, NOISY, NONE)]
+    torch.testing.assert_close(heads[0].weight, heads[1].weight, rtol=0, atol=0)
+    assert not torch.allclose(heads[0].weight, heads[2].weight)

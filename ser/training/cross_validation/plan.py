@@ -12,7 +12,7 @@ from ser.evaluation.cross_validation.record import FoldRun, Part, run_folder
 from ser.features.validation import read_settings
 from ser.inference.run_folder import CONFIGURATION, run_of
 from ser.training.config import RunSettings, read_run_settings
-from ser.training.configuration import fit_to_targets, plain, read_configuration
+from ser.training.configuration import fit_to_initial_model, fit_to_targets, plain, read_configuration
 from ser.training.cross_validation.settings import CORPORA, RANDOM, SPEAKERS, CrossValidationSettings
 from ser.training.launcher import Job, quoted
 from ser.training.outcome import in_folder
@@ -69,6 +69,7 @@ def settle(configuration: DictConfig, overrides: Sequence[str]) -> DictConfig:
         run_of(Path(configuration.ckpt_path))
     else:
         fit_to_targets(configuration, overrides)
+        fit_to_initial_model(configuration, overrides)
     folder = Path(configuration.paths.run_dir)
     if not (folder / CONFIGURATION).is_file():
         return configuration

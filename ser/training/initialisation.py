@@ -1,0 +1,87 @@
+"""What a run begins with: a recogniser whose statistics and utterance-level head are fitted, or a trained one."""
+
+import dataclasses
+import logging
+from pathlib import Path
+
+import torch
+
+from ser.data.datamodule import EmotionData
+from ser.models.metadata import ModelMetadata
+from ser.models.recogniser import Recogniser
+from ser.models.registry import build_recogniser
+from ser.models.utterance_heads import KernelHead
+from ser.training.config import RunSettings
+from ser.training.fine_tuning import (
+    describe_fine_tuning,
+    freeze_weights,
+    frozen_names,
+    initial_of_resumed,
+    load_initial,
+    take_weights,
+)
+from ser.training.utterance_head import Weighting, adapt_functionals, fit_functionals, fit_kernel
+
+log = logging.getLogger(__name__)
+
+
+def initialise(
+    settings: RunSettings, data: EmotionData, metadata: ModelMetadata, *, resumes: Path | None = None
+) -> tuple[Recogniser, ModelMetadata]:
+    """Return the recogniser that the trainer is given, and its metadata.
+
+    From random weights, normalisation and utterance-level head are fitted on the training part. With `init_from`,
+    weights and normalisation are those of the initial model, whose linear head is adapted to the training part; a
+    kernel head, which compares with utterances of training, is fitted anew.
+
+    Parameters
+    ----------
+    data : set up.
+    metadata : of the run, without what it says of an initial model.
+    resumes : the checkpoint that the trainer will load weights, normalisation and head from, so that none is fitted
+        and no initial model is needed.
+
+    Raises
+    ------
+    CheckpointError : as `load_initial`, `initial_of_resumed` and `take_weights`.
+    """
+    own, groups = settings.own_networks, settings.features.own_groups
+    recogniser = build_recogniser(metadata, own)
+    if settings.init_from is None:
+        shape = recogniser.normalisation.mean.shape
+        mean, scale = (torch.from_numpy(column[: shape.numel()]) for column in (data.scaler.mean_, data.scaler.scale_))
+        recogniser.normalisation.set_statistics(mean.reshape(shape), scale.reshape(shape))
+    else:
+        if resumes is None:
+            initial = load_initial(settings.init_from, networks=own, feature_groups=groups)
+            take_weights(recogniser, metadata, initial, own)
+            entry = initial.entry
+        else:
+            entry = initial_of_resumed(resumes, groups)
+        protocol = describe_fine_tuning(entry, metadata.protocol)
+        metadata = dataclasses.replace(metadata, init_from=entry, protocol=protocol)
+        freeze_weights(recogniser.network, frozen_names(metadata, settings.model.frozen, own))
+    if recogniser.utterance_head is not None and resumes is None:
+        log.info("Fitting the utterance-level head")
+        _fit_head(settings, data, recogniser)
+    return recogniser, metadata
+
+
+def _fit_head(settings: RunSettings, data: EmotionData, recogniser: Recogniser) -> None:
+    head = recogniser.utterance_head
+    features, lengths, labels = data.tensors("train")
+    of_corpora = Weighting(draws=data.draws("train"), allowed=data.allowed("train"))
+    if isinstance(head, KernelHead):
+        fit_kernel(head, features, lengths, labels, data.groups("train"), of_corpora, seed=settings.seed)
+    elif head is not None:
+        fit = fit_functionals if settings.init_from is None else adapt_functionals
+        fit(
+            head,
+            features,
+            lengths,
+            labels,
+            of_corpora,
+            feature_settings=settings.features,
+            spectrogram=settings.spectrogram,
+            seed=settings.seed,
+        )
