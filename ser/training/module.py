@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 class EmotionClassifier(L.LightningModule):
     """Train a recogniser's network; its utterance-level head, if it has one, is fitted already.
 
-    Weights that require no gradient stay as they are, and so do the running statistics of their batch normalisation.
+    Weights that require no gradient are not trained, and the running statistics of their batch normalisation stay.
 
     Parameters
     ----------

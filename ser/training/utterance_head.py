@@ -22,7 +22,7 @@ from ser.models.utterance_heads import N_LANDMARKS, FunctionalsHead, KernelHead,
 _N_COPIES = 8  # augmented copies of each recording that `fit_functionals` adds to the recording itself
 # scikit-learn's C: inverse penalty against the sum of losses.
 _C_FUNCTIONALS = 0.1  # of the squared weights; chosen on validation speakers
-_C_ADAPTATION = 0.1  # of the squared distance from the weights before; chosen on validation speakers
+_C_ADAPTATION = 0.03  # of the squared distance from the weights before; chosen on validation speakers
 _C_KERNEL = 3000.0  # of the function's squared norm; chosen by cross-validation in the training part, random split
 _SHRINKAGE = (
     0.5  # of the covariance within groups towards a multiple of the identity, in [0, 1]; chosen in the same way
