@@ -85,7 +85,7 @@ def train(
     data.setup()
     if trainer.is_global_zero:
         _write_data_tables(settings.run_dir, data, resumes=checkpoint is not None)
-    module = _build_module(settings, data, configuration, resumes=checkpoint)
+    module = build_module(settings, data, configuration, resumes=checkpoint)
     for logger in trainer.loggers:
         if isinstance(logger, RunTensorBoardLogger):
             logger.log_settings(overridden(configuration, overrides))
@@ -164,7 +164,7 @@ def _write_data_tables(run_dir: Path, data: EmotionData, *, resumes: bool) -> No
         log.warning("%d recordings could not be read; see %s", len(data.failures), path)
 
 
-def _build_module(
+def build_module(
     settings: RunSettings, data: EmotionData, configuration: Mapping[str, Any], *, resumes: Path | None = None
 ) -> EmotionClassifier:
     """Return the Lightning module; `resumes` is the checkpoint whose weights the trainer will load into it."""

@@ -10,10 +10,12 @@ from ser.corpora.selection import class_order
 from ser.evaluation.cross_validation.record import CrossValidation
 from ser.evaluation.cross_validation.report import write_results
 from ser.evaluation.cross_validation.summary import Summary, summarise
+from ser.inference.run_folder import find_checkpoint
 from ser.training.configuration import write_configuration
 from ser.training.cross_validation.command import begun_by
 from ser.training.cross_validation.plan import PlannedRun
 from ser.training.cross_validation.settings import CrossValidationSettings, describe_protocol
+from ser.training.fine_tuning import describe_fine_tuning, initial_of_resumed
 from ser.training.launcher import folder_lock, run_jobs
 from ser.training.run import build_data
 
@@ -54,9 +56,13 @@ def describe(settings: CrossValidationSettings, runs: Sequence[PlannedRun], *, f
     """Return what the evaluation needs; the runs are finished, if the corpora have the classes."""
     run, classes = runs[0], {run.fold: run.settings.data.classes or read_class_names(run.folder) for run in runs}
     class_names = class_order(name for of_fold in classes.values() for name in of_fold)
+    protocol = describe_protocol(settings, run.settings, scored=run.parts, n_classes=len(class_names))
+    if run.settings.init_from is not None:
+        entry = initial_of_resumed(find_checkpoint(run.folder), run.settings.features.own_groups)
+        protocol = describe_fine_tuning(entry, protocol)
     return CrossValidation(
         folder=folder,
-        protocol=describe_protocol(settings, run.settings, scored=run.parts, n_classes=len(class_names)),
+        protocol=protocol,
         folds=tuple(classes),
         seeds=settings.seeds,
         parts=run.parts,
