@@ -43,7 +43,7 @@ def was_in_training(file_name: str, metadata: ModelMetadata) -> str:
         return "The model was trained on synthetic voices only, on none of RAVDESS."
     if _data_setting(metadata, "split") == "all":
         return "The model was trained on every recording of RAVDESS, this one too: a correct prediction proves nothing."
-    if PurePath(file_name).stem in metadata.scored_recordings:
+    if PurePath(file_name).stem in metadata.scored_names:
         return "The model was not trained on this recording: it was held out."
     return "The model may have been trained on this very recording; then a correct prediction proves nothing."
 

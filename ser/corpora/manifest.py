@@ -1,7 +1,8 @@
 """A recording of a data set, wherever its facts come from: the names of files, a table, or a reader of one's own."""
 
 import hashlib
-from collections import Counter, defaultdict
+import os
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 CHANNELS = ("speech", "song")
 """The vocal channels."""
 GENDERS = ("female", "male", "other")
+_FIRST_BYTES = 2**14
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,10 +59,23 @@ def content_digest(path: Path) -> str:
 
 def same_content(paths: Iterable[Path]) -> list[tuple[Path, ...]]:
     """Return the groups of two or more files that are equal byte by byte, each sorted."""
-    sizes = {path: path.stat().st_size for path in sorted(set(paths))}
-    n_files = Counter(sizes.values())
-    by_digest: defaultdict[str, list[Path]] = defaultdict(list)
-    for path, size in sizes.items():
-        if n_files[size] > 1:  # else no file can be equal to it, and it need not be read
-            by_digest[content_digest(path)].append(path)
-    return sorted(tuple(group) for group in by_digest.values() if len(group) > 1)
+    groups = [sorted(set(paths), key=os.fspath)]
+    # In three steps, because a corpus may be larger than what can be read in an hour: by size, by the first bytes of
+    # those that are left, and by the whole content of those that are left then.
+    for fact in (_size, _first_bytes, content_digest):
+        found = defaultdict[tuple[int, int | bytes | str], list[Path]](list)
+        for number, group in enumerate(groups):
+            for path in group:
+                found[number, fact(path)].append(path)
+        groups = [group for group in found.values() if len(group) > 1]
+    return sorted(map(tuple, groups))
+
+
+def _size(path: Path) -> int:
+    return os.stat(path).st_size  # noqa: PTH116
+
+
+def _first_bytes(path: Path) -> bytes:
+    """Return a digest of the beginning of a file, of sound and not of its header alone."""
+    with open(path, "rb", buffering=0) as file:  # noqa: PTH123
+        return hashlib.sha256(file.read(_FIRST_BYTES)).digest()

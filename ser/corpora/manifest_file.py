@@ -3,6 +3,7 @@
 import hashlib
 import math
 import os
+import stat
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -124,7 +125,9 @@ class _Rows:
 
     def __init__(self, content: ManifestContent, folder: Path, label_map: LabelMap) -> None:
         self.content, self.folder, self.label_map = content, folder, label_map
-        self.inside = tuple(one.rstrip(os.sep) + os.sep for one in (_absolute(folder), os.path.realpath(folder)))
+        self.cwd = os.getcwd()  # noqa: PTH109 - paths are text here: a million of them are looked at
+        inside = (self._absolute(os.fspath(folder)), os.path.realpath(folder))
+        self.inside = tuple(one.rstrip(os.sep) + os.sep for one in inside)
         self.files: dict[str, tuple[Path, str] | str] = {}  # a file's path and id, or what is wrong with it
         self.rows: dict[str, tuple[int, str]] = {}  # id -> its row and label
         self.spellings: dict[str, tuple[str, int]] = {}  # label in small letters -> as first written, and its row
@@ -188,30 +191,35 @@ class _Rows:
             return "is an address; download the recording and give its path"
         if "\\" in file and not (self.folder / file).exists():
             file = file.replace("\\", "/")
-        path = self.folder / file
+        place = os.path.join(self.folder, file)  # noqa: PTH118
         try:
-            if not path.is_file():
-                if path.is_symlink():
-                    return "is a link to a file that is not there; restore the file or remove the row"
-                if path.is_dir():
+            found = os.stat(place)  # noqa: PTH116
+            if not stat.S_ISREG(found.st_mode):
+                if stat.S_ISDIR(found.st_mode):
                     return "is a folder; write a row for each recording in it"
-                if path.exists():
-                    return "is no ordinary file; give the path of a sound file"
-                return f"is not there; paths are relative to {self.folder.resolve()}"
-            if not path.stat().st_size:
-                return "is an empty file; copy it again or remove the row"
+                return "is no ordinary file; give the path of a sound file"
         except (OSError, ValueError) as error:
+            if os.path.islink(place):  # noqa: PTH114
+                return "is a link to a file that is not there; restore the file or remove the row"
+            if isinstance(error, FileNotFoundError | NotADirectoryError):
+                return f"is not there; paths are relative to {self.folder.resolve()}"
             return f"cannot be looked at ({getattr(error, 'strerror', None) or error}); correct the path"
-        if path.suffix.lower() not in SUFFIXES:
+        if not found.st_size:
+            return "is an empty file; copy it again or remove the row"
+        if os.path.splitext(place)[1].lower() not in SUFFIXES:  # noqa: PTH122
             return f"is none of {', '.join(SUFFIXES)}; convert the recording"
-        absolute = _absolute(path)
+        path, absolute = Path(place), self._absolute(place)
         root = next((one for one in self.inside if absolute.startswith(one)), None)
         if root is None:
             self.content.outside += 1
             # The id goes into published models, which should not tell how this machine's folders are called.
             folder = hashlib.sha256(str(Path(absolute).parent).encode()).hexdigest()[:8]
             return path, f"{folder}/{path.name}"
-        return path, Path(absolute.removeprefix(root)).as_posix()
+        return path, absolute.removeprefix(root).replace(os.sep, "/")
+
+    def _absolute(self, path: str) -> str:
+        """Return the path from the root on, with the links that it has."""
+        return os.path.normpath(os.path.join(self.cwd, path))  # noqa: PTH118
 
     def _label(self, emotion: str, row: int, refuse: Refuse) -> str | None:
         """Return the class of a label; None where the row is refused or left out."""
@@ -258,11 +266,6 @@ def _span(start: str, end: str) -> tuple[float | None, float | None] | str:
     if last is not None and last <= (first or 0):
         return "end before they begin; write the later time in the column end"
     return (None if first == 0 and last is None else first), last
-
-
-def _absolute(path: Path) -> str:
-    """Return the path from the root on, with the links that it has."""
-    return os.path.normpath(Path.cwd() / path)
 
 
 def _shown(value: str) -> str:

@@ -22,7 +22,6 @@ from ser.evaluation.recordings import (
     describe_left_out,
     describe_overlap,
     has_own_reader,
-    kept_from_training,
     read_several,
     recordings_of_run,
 )
@@ -165,7 +164,7 @@ def _recordings_to_score(
     """Return the recordings, all that their corpora have in the channel, and the sentences on what they are."""
     found, where = _find(settings, metadata)
     found = list(of_channel(found, settings.channel))
-    kept_out = kept_from_training(metadata)
+    kept_out = metadata.scored_names
     if _is_of_run(settings, metadata) and kept_out:  # otherwise there is nothing but what it was trained on
         kept = [recording for recording in found if recording.id in kept_out]
         if not kept:

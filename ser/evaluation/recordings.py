@@ -1,6 +1,6 @@
 """The recordings that a model's run was made from, and what is known of others: whether it was trained on them."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -76,11 +76,6 @@ def read_several(
     return read_corpora(settings, places), ", ".join(f"{name} ({place})" for name, place in places.items())
 
 
-def kept_from_training(metadata: ModelMetadata) -> Collection[str]:
-    """Return the names of the recordings that the run kept from training."""
-    return set(metadata.scored_recordings)
-
-
 def trained_corpora(metadata: ModelMetadata) -> tuple[str, ...]:
     """Return the names of the corpora that a model was trained on; none where it was a manifest, or an own reader."""
     data = _data_of(metadata)
@@ -108,7 +103,7 @@ def describe_overlap(metadata: ModelMetadata, recordings: Sequence[Recording], *
     trained = trained_corpora(metadata)
     is_same = [_may_be_of(trained, one) for one in recordings]
     same, others = ([one for one, of in zip(recordings, is_same, strict=True) if of is flag] for flag in (True, False))
-    kept = kept_from_training(metadata)
+    kept = metadata.scored_names
     unknown = [one for one in same if not any(name in kept for name in _names_in_run(one, metadata, are_prefixed))]
     if kept and not others and not unknown:
         return metadata.protocol

@@ -15,8 +15,8 @@ from ser.features.validation import as_plain
 from ser.models.metadata import FeatureGroups, ModelMetadata, read_metadata
 
 ONNX, SAFETENSORS = ".onnx", ".safetensors"
-MAX_BYTES = 2**20
-"""Of the JSON; one that names all 2,452 recordings of RAVDESS has 70 kB."""
+MAX_BYTES = 2**24
+"""Of the JSON; one that names all 2,452 recordings of RAVDESS has 70 kB, one with the hashes of a million 11 MB."""
 
 METADATA, DIGEST, ONNX_DIGEST = "metadata", "sha256", "onnx_sha256"
 """The keys of the JSON: plain values of `ModelMetadata`, the hexadecimal SHA-256 of the weights, and, where the weights

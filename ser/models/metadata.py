@@ -1,6 +1,7 @@
 """The metadata of a model, whatever it runs on: everything but the weights. Plain values only, no torch."""
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Mapping, Sequence
 from dataclasses import field
 from pathlib import Path
 from textwrap import shorten
@@ -20,6 +21,7 @@ from ser.features.validation import (
     read_settings,
     settings_dataclass,
 )
+from ser.models.scored_names import MOST_NAMES, ScoredNames, hashes_of
 
 FeatureGroups = Mapping[str, FeatureGroup]
 
@@ -78,7 +80,9 @@ class ModelMetadata:
     protocol : one sentence on the speakers of the training part and on what chose this checkpoint; of a fine-tuned
         model, that of the initial model too.
     init_from : the initial model of a fine-tuned one; None: it was trained from random weights.
-    scored_recordings : names of the recordings that the run kept from training, to be scored.
+    scored_recordings : names of the recordings that the run kept from training, to be scored; empty where there are
+        more than `ser.models.scored_names.MOST_NAMES`.
+    scored_hashes : their hashes then (`ser.models.scored_names.hashes_of`).
     corpus_root : where the corpus lay then; the scored recordings are looked for there first. Empty where there were
         several.
     corpora : name -> where it lay then, of several corpora.
@@ -98,6 +102,7 @@ class ModelMetadata:
     protocol: str
     init_from: InitialModel | None = None
     scored_recordings: ListOf[str] = ()
+    scored_hashes: ListOf[str] = ()
     corpus_root: str = ""
     corpora: dict[str, str] = field(default_factory=dict)
     temperature: PositiveNumber = 1.0
@@ -116,6 +121,19 @@ class ModelMetadata:
                 )
         if len(set(self.class_names)) < len(self.class_names):
             raise SettingsError("class_names holds a name twice.")
+        _ = self.scored_names  # refuses what is none
+
+    @property
+    def scored_names(self) -> ScoredNames:
+        """The names of the recordings that the run kept from training, made anew at every call."""
+        return ScoredNames(self.scored_recordings, self.scored_hashes)
+
+
+def with_scored(metadata: ModelMetadata, names: Sequence[str]) -> ModelMetadata:
+    """Return the metadata with the names of the scored recordings: a list of a few, hashes of many."""
+    if len(names) <= MOST_NAMES:
+        return dataclasses.replace(metadata, scored_recordings=tuple(names))
+    return dataclasses.replace(metadata, scored_hashes=hashes_of(names))
 
 
 def read_metadata(values: Mapping[str, Any], path: Path, feature_groups: FeatureGroups | None = None) -> ModelMetadata:
@@ -167,5 +185,7 @@ def _check_plain(values: Mapping[str, Any], path: Path) -> None:
 def _is_plain(value: Any) -> bool:
     """Whether `value` is None, true or false, a number of 64 bits, or text of some length that can be written."""
     if isinstance(value, str):
-        return len(value) <= _MAX_TEXT and not any("\ud800" <= character <= "\udfff" for character in value)
+        if len(value) > _MAX_TEXT:
+            return False
+        return value.isascii() or not any("\ud800" <= character <= "\udfff" for character in value)
     return value is None or isinstance(value, float) or (isinstance(value, int) and -(2**63) <= value < 2**63)

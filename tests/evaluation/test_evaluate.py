@@ -13,6 +13,7 @@ from ser.evaluation.evaluate import EvaluationSettings, evaluate
 from ser.evaluation.recordings import describe_labels, describe_left_out, describe_overlap, recordings_of_run
 from ser.inference.checkpoint import load_recogniser
 from ser.inference.pretrained import DEFAULT_MODEL, write_pretrained
+from ser.models.scored_names import hashes_of
 from tests.checkpoints import random_recogniser, write_checkpoint
 
 SEEN = "these very recordings were trained on"
@@ -77,6 +78,8 @@ def test_what_was_kept_out_is_scored_with_the_words_of_the_run(score, few, tmp_p
     report = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     assert '<p class="protocol">Random weights: nothing was learnt.</p>' in report
     assert f"<dd>{metrics['overall']['uar']:.2%}</dd>" in report
+    metrics = score(metadata={"scored_hashes": hashes_of(kept_out)}, root=str(few))  # as of a million recordings
+    assert (metrics["n_recordings"], metrics["protocol"]) == (3, "Random weights: nothing was learnt.")
     metrics = score(metadata={"scored_recordings": kept_out}, test_dir=str(few))
     assert "9 of 12 are not among those that the run kept from training" in metrics["protocol"]
     assert metrics["protocol"].endswith("of their speakers (01).")
