@@ -81,10 +81,10 @@ def write_table(path: Path, own: Sequence[Recording], training: set[str]) -> Non
     """Write a manifest of the recordings of a speaker."""
     with path.open("w", encoding="utf-8", newline="") as file:
         rows = csv.writer(file)
-        rows.writerow(["file", "emotion", "speaker", "split"])
+        rows.writerow(["file", "emotion", "speaker", "split", "start", "end"])
         for one in own:
             part = "train" if one.id in training else "test"
-            rows.writerow([one.path.resolve(), one.emotion, one.speaker, part])
+            rows.writerow([one.path.absolute(), one.emotion, one.speaker, part, one.start, one.end])
 
 
 def configuration_of(first: str, table: Path, work: Path, cache: Path, overrides: Sequence[str]) -> DictConfig:
