@@ -46,7 +46,7 @@ def load_initial(
 
     Raises
     ------
-    CheckpointError : there is none, it cannot be read, or it has no weights for PyTorch.
+    CheckpointError : there is none, it cannot be read, it has no weights for PyTorch, or it has a speech encoder.
     """
     path = find_model(source)
     if path.suffix == ONNX:  # of a pretrained model it is found first, because it runs without torch
@@ -58,6 +58,8 @@ def load_initial(
         path = beside
     path = path if path.suffix == SAFETENSORS else find_checkpoint(path)
     scorer, metadata = load_torch_scorer(path, networks=networks, feature_groups=feature_groups)
+    if getattr(metadata, "encoder", None) is not None:
+        raise CheckpointError(f"init_from is {source}, a model with a speech encoder, which cannot be fine-tuned yet.")
     entry = InitialModel(name=_name_of(path), sha256=digest_of(path.read_bytes()), protocol=metadata.protocol)
     return Initial(recogniser=scorer.recogniser, metadata=metadata, entry=entry)
 

@@ -5,6 +5,7 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import lightning as L
 import pytest
@@ -290,3 +291,11 @@ def test_a_resumed_run_reads_its_initial_model_from_its_checkpoint(tmp_path):
     write_checkpoint(initial().recogniser, METADATA, path)
     with pytest.raises(CheckpointError, match=r"last\.ckpt was not fine-tuned, but the run's init_from says so"):
         initial_of_resumed(path)
+
+
+def test_a_model_with_a_speech_encoder_is_refused(tmp_path, monkeypatch):
+    path = write_checkpoint(initial().recogniser, METADATA, tmp_path / "mine.ckpt")
+    loaded = SimpleNamespace(recogniser=None), SimpleNamespace(encoder="wavlm")
+    monkeypatch.setattr("ser.training.fine_tuning.load_torch_scorer", lambda *path, **own: loaded)
+    with pytest.raises(CheckpointError, match=r"mine\.ckpt, a model with a speech encoder, which cannot be fine-tuned"):
+        load_initial(str(path))
