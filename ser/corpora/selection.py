@@ -29,6 +29,7 @@ from ser.features.validation import (
     InnerFraction,
     ListOf,
     Natural,
+    NaturalNumber,
     Positive,
     PositiveNumber,
     settings_dataclass,
@@ -74,6 +75,7 @@ class DataSettings:
     augment_seed: int = 42
     batch_size: Positive = 8
     workers: Natural = 0
+    memory_gb: NaturalNumber | None = None
     synthetic: SyntheticSettings = dataclasses.field(default_factory=SyntheticSettings)
 
     def __post_init__(self) -> None:

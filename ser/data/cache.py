@@ -9,9 +9,8 @@ import functools
 import hashlib
 import json
 import logging
-import struct
-import zlib
-from collections.abc import Callable, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -20,16 +19,18 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from ser.augment.waveform import AugmentSettings, augment, recording_rng
-from ser.corpora.manifest import Recording, content_digest
+from ser.corpora.manifest import Recording
 from ser.corpora.progress import track
 from ser.corpora.sound import read_recording
-from ser.data.files import replace_when_complete
+from ser.data.digests import content_digests
 from ser.data.fingerprint import fingerprint
+from ser.data.storage import StoredFeatures, fill, frames_of_entry, read_entry, write_entry
 from ser.data.workers import core_count, map_in_workers
 from ser.errors import AudioError, SettingsError
-from ser.features.extract import extract, fit_length
+from ser.features.extract import extract
 from ser.features.pipeline import preprocess
 from ser.features.settings import FeatureSettings
 from ser.features.validation import as_plain
@@ -44,11 +45,11 @@ _CODE = (
 )
 """The modules that a feature's value depends on."""
 _LIBRARIES = ("numpy", "numba", "scipy", "soundfile", "soxr")
-_HEADER = struct.Struct("<4sIII")  # magic, rows, columns, CRC-32 of the values
-_MAGIC = b"SER1"
+_READ_AT_ONCE = 64
+"""Samples that a thread reads before the next thread's turn: there may be millions."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Sample:
     """One row of a data set: a recording unchanged (`copy` 0), or its augmented copy number 1, 2, ..."""
 
@@ -73,7 +74,7 @@ class Recipe:
 
 @dataclass(frozen=True, kw_only=True)
 class Prepared:
-    """A data set in memory.
+    """A data set: in memory, or in the cache.
 
     Attributes
     ----------
@@ -84,60 +85,113 @@ class Prepared:
     """
 
     samples: tuple[Sample, ...]
-    features: NDArray[np.float32]
+    features: NDArray[np.float32] | StoredFeatures
     lengths: NDArray[np.int64]
     failures: Mapping[Recording, str]
 
 
-def prepare(samples: Sequence[Sample], recipe: Recipe, *, cache_dir: Path, workers: int = 0) -> Prepared:
+def prepare(
+    samples: Sequence[Sample], recipe: Recipe, *, cache_dir: Path, workers: int = 0, in_memory: bool = True
+) -> Prepared:
     """Return the features of `samples`, from the cache where they are there, else made and stored.
 
     Parameters
     ----------
     workers : processes; 0 takes all cores.
+    in_memory : False leaves the features in the cache, from where each selection of samples is read when it is used.
 
     Raises
     ------
     AudioError : no sample at all could be read.
     """
-    # Spread over 256 folders, which any file system likes.
-    paths = [cache_dir / key[:2] / f"{key[2:]}.features" for key in _entry_keys(samples, recipe)]
-    # One allocation that the entries are read into: a second copy would double the peak of memory.
-    shape = (len(samples), recipe.features.n_features, recipe.features.max_length)
-    matrix = np.empty(shape, dtype=np.float32)
-    with ThreadPoolExecutor(core_count()) as pool:  # reading, checksums and copies all let go of the interpreter
-        found = track(pool.map(_read_into, matrix, paths), total=len(paths), description="Cache", unit="samples")
-        lengths = np.fromiter(found, dtype=np.int64, count=len(paths))
+    entries, numbers = _entries(samples, recipe, cache_dir)
+    shape = (recipe.features.n_features, recipe.features.max_length)
+    features: NDArray[np.float32] | StoredFeatures
+    if in_memory:
+        # One allocation that the entries are read into: a second copy would double the peak of memory.
+        features = np.empty((len(samples), *shape), dtype=np.float32)
+        read = functools.partial(_read_into, features, entries, numbers)
+    else:
+        features = StoredFeatures(entries, numbers, shape=shape, mend=_Mender(samples, entries, numbers, recipe))
+        read = functools.partial(_stored_length, entries, numbers, shape)
+    lengths = np.fromiter(
+        track(_in_threads(read, len(samples)), total=len(samples), description="Cache", unit="samples"),
+        dtype=np.int64,
+        count=len(samples),
+    )
     missing = np.flatnonzero(lengths == 0).tolist()
-    failures = _make([(samples[row], paths[row]) for row in missing], recipe, workers) if missing else {}
+    makers = {int(numbers[row]): samples[row] for row in reversed(missing)}  # the first sample of each entry
+    reasons = _make([(sample, entries[number]) for number, sample in reversed(makers.items())], recipe, workers)
+    failures: dict[Recording, str] = {}
     for row in missing:
-        lengths[row] = _read_into(matrix[row], paths[row])
+        lengths[row] = read(row)
         if not lengths[row]:
-            reason = f"its features could not be read back from {paths[row]}; is the disk full?"
-            failures.setdefault(samples[row].recording, reason)
-    kept = [row for row, sample in enumerate(samples) if sample.recording not in failures]
-    log.info("%d samples, the features of %d from the cache", len(kept), len(samples) - len(missing))
-    if not kept:
+            maker, recording = makers[int(numbers[row])].recording, samples[row].recording
+            reason = reasons.get(maker) or f"could not be read back from {entries[numbers[row]]}; is the disk full?"
+            failures.setdefault(recording, reason.replace(str(maker.path), str(recording.path)))
+    kept = [row for row, sample in enumerate(samples) if sample.recording not in failures] if failures else None
+    n_kept = len(samples) if kept is None else len(kept)
+    log.info("%d samples, the features of %d from the cache", n_kept, len(samples) - len(missing))
+    if not n_kept:
         first, reason = next(iter(failures.items()))
         raise AudioError(f"None of {len(failures)} recordings could be read; the first was {first.path}: {reason}")
-    if len(kept) < len(samples):
-        matrix, lengths = matrix[kept], lengths[kept]
-    return Prepared(samples=tuple(samples[row] for row in kept), features=matrix, lengths=lengths, failures=failures)
+    if kept is not None:
+        rows = np.array(kept)
+        features = features.of(rows) if isinstance(features, StoredFeatures) else features[rows]
+        samples, lengths = [samples[row] for row in kept], lengths[rows]
+    return Prepared(samples=tuple(samples), features=features, lengths=lengths, failures=failures)
 
 
-def _make(missing: Sequence[tuple[Sample, Path]], recipe: Recipe, workers: int) -> dict[Recording, str]:
+def _in_threads(read: Callable[[int], int], n_samples: int) -> Iterator[int]:
+    """Yield `read(row)` of every sample in order; reading, checksums and copies all let go of the interpreter."""
+    with ThreadPoolExecutor(core_count()) as pool:
+        starts = range(0, n_samples, _READ_AT_ONCE)
+        for some in pool.map(lambda start: [*map(read, range(n_samples)[start : start + _READ_AT_ONCE])], starts):
+            yield from some
+
+
+def _read_into(matrix: NDArray[np.float32], entries: Sequence[str], numbers: NDArray[np.int64], row: int) -> int:
+    """Read the entry of a sample into its row of the matrix; return how many frames it fills, 0 where there is none."""
+    entry = read_entry(entries[numbers[row]])
+    return 0 if entry is None or len(entry) != matrix.shape[1] else fill(matrix[row], entry)
+
+
+def _stored_length(entries: Sequence[str], numbers: NDArray[np.int64], shape: tuple[int, int], row: int) -> int:
+    n_features, max_length = shape
+    return min(frames_of_entry(entries[numbers[row]], n_features=n_features), max_length)
+
+
+@dataclass(frozen=True)
+class _Mender:
+    """Makes an entry anew, of the first sample that has it."""
+
+    samples: Sequence[Sample]
+    entries: Sequence[str]
+    numbers: NDArray[np.int64]
+    recipe: Recipe
+
+    def __call__(self, number: int) -> None:
+        sample = self.samples[int(np.argmax(self.numbers == number))]
+        log.warning("%s is damaged and is made again", self.entries[number])
+        with threadpool_limits(1):  # as in the workers, so that not a bit depends on who makes it
+            _make_entries((sample.recording, [(sample.copy, self.entries[number])]), recipe=self.recipe)
+
+
+def _make(missing: Sequence[tuple[Sample, str]], recipe: Recipe, workers: int) -> dict[Recording, str]:
     """Write the missing entries; return the recordings that cannot be read, and why."""
-    tasks: dict[Recording, list[tuple[int, Path]]] = {}
+    tasks: dict[Recording, list[tuple[int, str]]] = {}
     for sample, path in missing:  # a recording and its copies are one task, so that it is decoded once
         tasks.setdefault(sample.recording, []).append((sample.copy, path))
+    if not tasks:
+        return {}
     made = map_in_workers(
-        functools.partial(_make_entries, recipe=recipe), list(tasks.items()), workers=workers, key="data.workers"
+        functools.partial(_make_entries, recipe=recipe), tasks.items(), workers=workers, key="data.workers"
     )
     made = track(made, total=len(tasks), description="Features", unit="recordings")
     return {recording: reason for recording, reason in zip(tasks, made, strict=True) if reason is not None}
 
 
-def _make_entries(task: tuple[Recording, list[tuple[int, Path]]], *, recipe: Recipe) -> str | None:
+def _make_entries(task: tuple[Recording, list[tuple[int, str]]], *, recipe: Recipe) -> str | None:
     """Write the entries of a recording's copies; return None, or why the recording cannot be read."""
     recording, copies = task
     rate = recipe.features.sample_rate
@@ -153,7 +207,7 @@ def _make_entries(task: tuple[Recording, list[tuple[int, Path]]], *, recipe: Rec
                 changed = augment(waveform, recipe.augment, sample_rate=rate, rng=rng)
             else:
                 changed = _as_waveform(recipe.augment(waveform, sample_rate=rate, rng=rng), recipe.augment)
-        write_entry(path, extract(preprocess(changed, recipe.features)[0], recipe.features))
+        write_entry(Path(path), extract(preprocess(changed, recipe.features)[0], recipe.features))
     return None
 
 
@@ -182,60 +236,36 @@ def _as_waveform(value: Any, own: Callable[..., Any]) -> NDArray[np.float32]:
     ) from error
 
 
-def _read_into(row: NDArray[np.float32], path: Path) -> int:
-    """Read an entry into float32 [features, max_length]; return how many frames it fills, 0 where there is none."""
-    entry = read_entry(path)
-    if entry is None or len(entry) != len(row):
-        return 0
-    row[:] = fit_length(entry, row.shape[1])
-    return int(min(entry.shape[1], row.shape[1]))
+def _entries(samples: Sequence[Sample], recipe: Recipe, cache_dir: Path) -> tuple[list[str], NDArray[np.int64]]:
+    """Return the paths of the entries, and int64 [samples], which is each sample's: equal sound shares one."""
+    places: dict[str, int] = {}
+    sounds = list(dict.fromkeys(sample.recording.path for sample in samples))  # copies share their recording's
+    digests = dict(zip(sounds, content_digests(sounds, cache_dir=cache_dir), strict=True))
+    found = (places.setdefault(key, len(places)) for key in _entry_keys(samples, recipe, digests))
+    numbers = np.fromiter(found, dtype=np.int64, count=len(samples))
+    # Spread over 256 folders, which any file system likes. Text, because a Path takes three times its memory.
+    return [f"{cache_dir}{os.sep}{key[:2]}{os.sep}{key[2:]}.features" for key in places], numbers
 
 
-def write_entry(path: Path, features: NDArray[np.float32]) -> None:
-    """Write float32 [features, frames] atomically; after a power cut `read_entry` may find it damaged, so absent."""
-    values = np.ascontiguousarray(features, dtype="<f4")
-    with replace_when_complete(path, durable=False) as partial:
-        partial.write_bytes(_HEADER.pack(_MAGIC, *values.shape, zlib.crc32(values.data)) + values.tobytes())
-
-
-def read_entry(path: Path) -> NDArray[np.float32] | None:
-    """Return float32 [features, frames], or None where the entry is absent, cut short, or has a flipped byte."""
-    try:
-        raw = path.read_bytes()
-    except FileNotFoundError:
-        return None
-    if len(raw) < _HEADER.size:
-        return None
-    magic, rows, columns, checksum = _HEADER.unpack_from(raw)
-    body = memoryview(raw)[_HEADER.size :]
-    if magic != _MAGIC or len(body) != rows * columns * 4 or zlib.crc32(body) != checksum:
-        return None
-    return np.frombuffer(body, dtype="<f4").reshape(rows, columns)
-
-
-def _entry_keys(samples: Sequence[Sample], recipe: Recipe) -> list[str]:
-    """Return a key for each sample that changes with the sound, the settings and the code and libraries behind it."""
+def _entry_keys(samples: Sequence[Sample], recipe: Recipe, digests: Mapping[Path, str]) -> Iterator[str]:
+    """Yield a key for each sample that changes with the sound, the settings and the code and libraries behind it."""
     settings = as_plain(recipe.features)
     del settings["max_length"]  # entries are whole recordings: runs of any length share them
     groups = recipe.features.own_groups.items()
     own = {name: fingerprint(group, where=f"features.own_groups.{name}") for name, group in groups}
-    base = json.dumps([settings, own, _versions(recipe.features)], sort_keys=True)
-    sounds = list(dict.fromkeys(sample.recording.path for sample in samples))  # copies share their recording's
-    with ThreadPoolExecutor(core_count()) as pool:
-        digests = dict(zip(sounds, pool.map(content_digest, sounds), strict=True))
+    base = hashlib.sha256(json.dumps([settings, own, _versions(recipe.features)], sort_keys=True).encode())
     if isinstance(recipe.augment, AugmentSettings):
         changes = json.dumps(as_plain(recipe.augment), sort_keys=True)
     else:
         changes = fingerprint(recipe.augment, where="augment")
     augmentation = [changes, str(recipe.augment_seed)]
-    keys = []
     for sample in samples:
         recording = sample.recording
         of_part = [f"{recording.start} to {recording.end} s"] if recording.is_cut else []
         of_copy = [*augmentation, recording.id, str(sample.copy)] if sample.copy else []
-        facts = [base, digests[recording.path], *of_part, *of_copy]
-        keys.append(hashlib.sha256("\n".join(facts).encode()).hexdigest())
-    return keys
+        key = base.copy()  # what all have in common is hashed once
+        key.update("\n".join(["", digests[recording.path], *of_part, *of_copy]).encode())
+        yield key.hexdigest()
 
 
 def _versions(settings: FeatureSettings) -> dict[str, str]:

@@ -1,16 +1,19 @@
-"""The data of a run: find, split, augment, extract; features once in memory, batches by index."""
+"""The data of a run: find, split, augment, extract; features once in memory or in the cache, batches by index."""
 
 import csv
 import io
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import lightning as L
+import numpy as np
 import torch
 from lightning.pytorch.utilities.parsing import AttributeDict
+from numpy.typing import NDArray
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 from torch.utils.data import DataLoader
@@ -25,6 +28,7 @@ from ser.data.files import waiting_lock
 from ser.data.normalisation import fit_per_band, fit_per_coefficient
 from ser.data.processes import is_one_of_several
 from ser.data.samplers import Batch, EpochBatchSampler, FeatureDataset, feature_loader
+from ser.data.storage import StoredFeatures, fits_in_memory
 from ser.errors import SettingsError
 from ser.features.settings import FeatureSettings
 
@@ -32,6 +36,8 @@ log = logging.getLogger(__name__)
 
 _RESCORED = 5
 """Where there is no validation part, one training recording of so many takes its place."""
+MOST_FITTED = 20_000
+"""Training samples that the statistics and the utterance-level head are fitted to: more would hardly change them."""
 
 
 class EmotionData(L.LightningDataModule):
@@ -86,7 +92,7 @@ class EmotionData(L.LightningDataModule):
         self.setup()
 
     def setup(self, stage: str | None = None) -> None:
-        """Load the data into memory; a second call, such as Lightning's own, does nothing."""
+        """Load the data; a second call, such as Lightning's own, does nothing."""
         if self._ready:
             return
         if is_one_of_several():  # the first to come fills the cache, and the others read it
@@ -108,13 +114,15 @@ class EmotionData(L.LightningDataModule):
         validation = self.split.validation
         if not validation:  # split "all": the curves then show only that the network learns
             validation = of_channel(self.split.train, self.data.scored_channel)[::_RESCORED]
+        n_samples = sum(map(len, (self.split.train, copies, validation, self.split.test)))
+        self._in_memory = fits_in_memory(n_samples, self.recipe.features, memory_gb=self.data.memory_gb)
         train = self._prepare(self.split.train, copies)
         self.prepared = {"train": train, "validation": self._prepare(validation)}
         if self.split.test:
             self.prepared["test"] = self._prepare(self.split.test)
-        self.scaler = (
-            fit_per_band(train.features, train.lengths) if self.per_band else fit_per_coefficient(train.features)
-        )
+        rows = self.rows_to_fit()
+        features, lengths = _chosen(train.features, rows), train.lengths if rows is None else train.lengths[rows]
+        self.scaler = fit_per_band(features, lengths) if self.per_band else fit_per_coefficient(features)
         log.info(
             "Split: %d recordings to train on (%d samples with augmented copies), %d to validate on, %d to test on",
             len(self.split.train),
@@ -162,25 +170,45 @@ class EmotionData(L.LightningDataModule):
         allowed = self.allowed(part) if part == "train" else None
         return feature_loader(FeatureDataset(*self.tensors(part), allowed, crop=self.per_band), batches)
 
-    def tensors(self, part: str) -> tuple[Tensor, Tensor, Tensor]:
-        """Return features float32 [samples, features, frames], lengths and labels int64 [samples].
+    def rows_to_fit(self) -> NDArray[np.int64] | None:
+        """Return the training samples that statistics and the utterance-level head are fitted to; None: all of them.
 
-        They are on the trainer's device, if there is a trainer.
+        Of more than `MOST_FITTED`, so many are drawn by the seed: int64, in rising order.
+        """
+        n_samples = len(self.prepared["train"].samples)
+        if n_samples <= MOST_FITTED:
+            return None
+        drawn = np.random.default_rng(self.seed).choice(n_samples, MOST_FITTED, replace=False)
+        return np.sort(drawn).astype(np.int64)
+
+    def tensors(
+        self, part: str, rows: NDArray[np.int64] | None = None
+    ) -> tuple[Tensor | StoredFeatures, Tensor, Tensor]:
+        """Return features float32 [samples, features, frames], lengths and labels int64 [samples]; `rows` of them only.
+
+        They are on the trainer's device, if there is a trainer. Features that stay in the cache are no tensor, and
+        lengths and labels are then on the CPU, as the batches are that are read.
         """
         prepared = self.prepared[part]
         numbers = {name: number for number, name in enumerate(self.class_names)}
-        labels = [numbers[sample.recording.emotion] for sample in prepared.samples]
-        device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
-        return (
-            torch.from_numpy(prepared.features).to(device),
-            torch.from_numpy(prepared.lengths).to(device),
-            torch.tensor(labels, device=device),
-        )
+        chosen = slice(None) if rows is None else rows
+        labels = torch.tensor([numbers[sample.recording.emotion] for sample in prepared.samples])[chosen]
+        features, lengths = _chosen(prepared.features, rows), torch.from_numpy(prepared.lengths[chosen])
+        device = self._device(part)
+        on_device = features if isinstance(features, StoredFeatures) else torch.from_numpy(features).to(device)
+        return on_device, lengths.to(device), labels.to(device)
+
+    def _device(self, part: str) -> torch.device:
+        """Return where the tensors of a part are: batches that are read from the cache are made on the CPU."""
+        if self.trainer is None or isinstance(self.prepared[part].features, StoredFeatures):
+            return torch.device("cpu")
+        device: torch.device = self.trainer.strategy.root_device
+        return device
 
     def allowed(self, part: str) -> Tensor | None:
         """Return which classes the corpus of each sample has, bool [samples, classes]; None where each has all.
 
-        It is on the trainer's device, if there is a trainer.
+        It is where the labels are.
         """
         if self.data.corpora is None:
             return None
@@ -189,7 +217,7 @@ class EmotionData(L.LightningDataModule):
         )
         if found is None:
             return None
-        device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
+        device = self._device(part)
         return torch.tensor([found[s.recording.corpus] for s in self.prepared[part].samples], device=device)
 
     def draws(self, part: str) -> Tensor | None:
@@ -222,18 +250,28 @@ class EmotionData(L.LightningDataModule):
 
     def _prepare(self, recordings: Sequence[Recording], copies: Sequence[tuple[Recording, int]] = ()) -> Prepared:
         samples = [Sample(recording=r, copy=n) for r, n in [*((r, 0) for r in recordings), *copies]]
-        return prepare(samples, self.recipe, cache_dir=self.cache_dir, workers=self.data.workers)
+        return prepare(
+            samples, self.recipe, cache_dir=self.cache_dir, workers=self.data.workers, in_memory=self._in_memory
+        )
+
+
+def _chosen(
+    features: NDArray[np.float32] | StoredFeatures, rows: NDArray[np.int64] | None
+) -> NDArray[np.float32] | StoredFeatures:
+    """Return the features of some samples, without reading any; None: of all."""
+    if rows is None:
+        return features
+    return features.of(rows) if isinstance(features, StoredFeatures) else features[rows]
 
 
 def format_split(split: Split) -> str:
     """Return which recording is in which part, as CSV of name, emotion, channel, speaker, corpus and part."""
-    rows = [
+    rows = (
         (recording.id, recording.emotion, recording.channel, recording.speaker, recording.corpus, part)
         for part in ("train", "validation", "test")
         for recording in getattr(split, part)
-    ]
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(
-        [("file", "emotion", "channel", "speaker", "corpus", "part"), *rows]
     )
+    text = io.StringIO()
+    names = ("file", "emotion", "channel", "speaker", "corpus", "part")
+    csv.writer(text, lineterminator="\n").writerows(chain([names], rows))
     return text.getvalue()

@@ -6,36 +6,33 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.preprocessing import StandardScaler
 
+from ser.data.storage import StoredFeatures
 from ser.data.workers import core_count
 
 _SAMPLES, _COLUMNS = 256, 8192
 """How many at once: 16 MiB in float64."""
 
 
-def fit_per_coefficient(features: NDArray[np.float32]) -> StandardScaler:
+def fit_per_coefficient(features: NDArray[np.float32] | StoredFeatures) -> StandardScaler:
     """Fit mean and scale of every feature in every frame of float32 [samples, features, frames], padding included.
 
     One pass, in float64. The cores divide the columns among them, which changes no number.
     """
-    columns = features.reshape(len(features), -1)
-    blocks = [columns[:, start : start + _COLUMNS] for start in range(0, columns.shape[1], _COLUMNS)]
+    n_columns = features.shape[1] * features.shape[2]
+    places = [slice(start, start + _COLUMNS) for start in range(0, n_columns, _COLUMNS)]
+    fitted = [StandardScaler() for _ in places]
     with ThreadPoolExecutor(core_count()) as pool:
-        fitted = list(pool.map(_fit_block, blocks))
+        for start in range(0, len(features), _SAMPLES):
+            columns = features[start : start + _SAMPLES].reshape(-1, n_columns)
+            list(pool.map(lambda one, place, of=columns: one.partial_fit(of[:, place]), fitted, places))
     scaler = fitted[0]
-    scaler.n_features_in_ = columns.shape[1]
+    scaler.n_features_in_ = n_columns
     for name in ("mean_", "var_", "scale_"):
         setattr(scaler, name, np.concatenate([getattr(block, name) for block in fitted]))
     return scaler
 
 
-def _fit_block(columns: NDArray[np.float32]) -> StandardScaler:
-    scaler = StandardScaler()
-    for start in range(0, len(columns), _SAMPLES):
-        scaler.partial_fit(columns[start : start + _SAMPLES])
-    return scaler
-
-
-def fit_per_band(features: NDArray[np.float32], lengths: NDArray[np.int64]) -> StandardScaler:
+def fit_per_band(features: NDArray[np.float32] | StoredFeatures, lengths: NDArray[np.int64]) -> StandardScaler:
     """Fit mean and scale of every row of float32 [samples, features, frames], over the first `lengths` frames of each.
 
     `lengths` is int64 [samples].

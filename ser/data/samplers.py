@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from ser.data.storage import StoredFeatures
+
 Batch = tuple[Tensor, ...]
 """Features float32 [batch, features, frames], lengths int64 [batch], labels int64 [batch].
 
@@ -115,7 +117,7 @@ def _drawn(draws: Tensor, indices: Tensor, *, generator: torch.Generator) -> Ten
 
 
 class FeatureDataset(Dataset[Batch]):
-    """Samples from tensors that are in memory already, on any device.
+    """Samples from tensors that are in memory already, on any device, or that are read from the cache, on the CPU.
 
     Parameters
     ----------
@@ -127,7 +129,13 @@ class FeatureDataset(Dataset[Batch]):
     """
 
     def __init__(
-        self, features: Tensor, lengths: Tensor, labels: Tensor, allowed: Tensor | None = None, *, crop: bool = False
+        self,
+        features: Tensor | StoredFeatures,
+        lengths: Tensor,
+        labels: Tensor,
+        allowed: Tensor | None = None,
+        *,
+        crop: bool = False,
     ) -> None:
         self.features, self.lengths, self.labels, self.allowed, self.crop = features, lengths, labels, allowed, crop
 
@@ -136,16 +144,21 @@ class FeatureDataset(Dataset[Batch]):
 
     def __getitem__(self, index: int) -> Batch:
         of_corpus = () if self.allowed is None else (self.allowed[index],)
-        return self.features[index], self.lengths[index], self.labels[index], *of_corpus
+        return self._features([index])[0], self.lengths[index], self.labels[index], *of_corpus
 
     def __getitems__(self, indices: Sequence[int]) -> Batch:
         """Return a whole batch by one selection, many times faster than sample by sample."""
         chosen = torch.tensor(indices, device=self.labels.device)
-        features, lengths = self.features[chosen], self.lengths[chosen]
+        features, lengths = self._features(indices), self.lengths[chosen]
         if self.crop:
             features = features[:, :, : int(lengths.max())]
         of_corpus = () if self.allowed is None else (self.allowed[chosen],)
         return features, lengths, self.labels[chosen], *of_corpus
+
+    def _features(self, indices: Sequence[int]) -> Tensor:
+        if isinstance(self.features, Tensor):
+            return self.features[torch.tensor(indices, device=self.features.device)]
+        return torch.from_numpy(self.features[indices])
 
 
 def feature_loader(dataset: FeatureDataset, batches: EpochBatchSampler) -> "DataLoader[Batch]":

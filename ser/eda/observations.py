@@ -107,7 +107,7 @@ def observe(
         failures |= {one.path: reason for one, reason in prepared.failures.items()}
     for reason in failures.values():
         log.warning("Left out: %s", reason)
-    return table, summarise_frames(prepared.features, prepared.lengths, features), failures
+    return table, summarise_frames(np.asarray(prepared.features), prepared.lengths, features), failures
 
 
 def _prepare(recordings: Iterable[Recording], features: FeatureSettings, *, cache_dir: Path, workers: int) -> Prepared:
@@ -172,7 +172,7 @@ def write_feature_table(
     prepared = _prepare(recordings, settings, cache_dir=cache_dir, workers=workers)
     found = [sample.recording for sample in prepared.samples]
     files = pd.Index([one.id for one in found], name="file")
-    values = prepared.features.reshape(len(found), -1)
+    values = np.asarray(prepared.features).reshape(len(found), -1)
     table = pd.DataFrame(values, columns=column_names(settings), index=files, copy=False)
     table = table.assign(label=[one.emotion for one in found])
     with replace_when_complete(path) as temporary:

@@ -14,6 +14,7 @@ from threadpoolctl import threadpool_limits
 
 from ser.audio.io import Sound, Source, in_memory, name_of
 from ser.corpora.progress import track
+from ser.data.storage import StoredFeatures
 from ser.data.workers import map_in_workers
 from ser.errors import CheckpointError, SettingsError, missing_package
 from ser.features import pipeline
@@ -207,7 +208,7 @@ class Predictor:
                 predictions.append(result)
         return predictions, failures
 
-    def score(self, features: NDArray[np.float32], lengths: NDArray[np.int64]) -> NDArray[np.float32]:
+    def score(self, features: NDArray[np.float32] | StoredFeatures, lengths: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return probabilities float32 [samples, classes], a batch at a time.
 
         Parameters

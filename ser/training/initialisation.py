@@ -69,10 +69,13 @@ def initialise(
 
 def _fit_head(settings: RunSettings, data: EmotionData, recogniser: Recogniser) -> None:
     head = recogniser.utterance_head
-    features, lengths, labels = data.tensors("train")
-    of_corpora = Weighting(draws=data.draws("train"), allowed=data.allowed("train"))
+    rows = data.rows_to_fit()
+    features, lengths, labels = data.tensors("train", rows)
+    of_corpora = Weighting(draws=data.draws("train"), allowed=data.allowed("train")).of(rows)
     if isinstance(head, KernelHead):
-        fit_kernel(head, features, lengths, labels, data.groups("train"), of_corpora, seed=settings.seed)
+        groups = data.groups("train")
+        groups = groups if rows is None else groups[rows]
+        fit_kernel(head, features, lengths, labels, groups, of_corpora, seed=settings.seed)
     elif head is not None:
         fit = fit_functionals if settings.init_from is None else adapt_functionals
         fit(

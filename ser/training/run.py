@@ -27,6 +27,7 @@ from ser.inference.checkpoint import load_recogniser
 from ser.inference.predictor import Predictor
 from ser.inference.run_folder import LAST, SPLIT, find_checkpoint
 from ser.inference.torch_backend import TorchScorer
+from ser.models.metadata import with_scored
 from ser.models.registry import network_name
 from ser.training.components import build, build_function
 from ser.training.config import RunSettings
@@ -173,12 +174,12 @@ def build_module(
         settings.metadata(),
         class_names=data.class_names,
         protocol=settings.describe_protocol(data.split),
-        scored_recordings=tuple(recording.id for recording in scored),
         corpus_root="" if data.data.corpora else str(*data.places.values()),
         corpora={name: str(place) for name, place in data.places.items()} if data.data.corpora else {},
         configuration=dict(configuration),
         versions={"ser": ser.__version__, "python": platform.python_version(), **{n: version(n) for n in _LIBRARIES}},
     )
+    metadata = with_scored(metadata, [recording.id for recording in scored])
     recogniser, metadata = initialise(settings, data, metadata, resumes=resumes)
     class_counts = _class_counts(data)
     model, n_classes = settings.model, len(data.class_names)

@@ -3,7 +3,9 @@
 Where a trained model is fine-tuned, its logistic regression over functionals is adapted.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 import torch
@@ -15,6 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ser.augment.spectrogram import SpectrogramAugmentSettings, change_sound
+from ser.data.storage import StoredFeatures
 from ser.features.settings import FeatureSettings
 from ser.models.functionals import functionals
 from ser.models.utterance_heads import N_LANDMARKS, FunctionalsHead, KernelHead, gaussian_kernel
@@ -47,6 +50,15 @@ class Weighting:
     draws: Tensor | None = None
     allowed: Tensor | None = None
 
+    def of(self, rows: NDArray[np.int64] | None) -> "Weighting":
+        """Return the same for some of the samples; None: for all."""
+        if rows is None:
+            return self
+        draws, allowed = self.draws, self.allowed
+        return Weighting(
+            draws=None if draws is None else draws[rows], allowed=None if allowed is None else allowed[rows]
+        )
+
     def repeated(self, times: int) -> "Weighting":
         """Return the same for the samples and `times` - 1 copies of all of them."""
         draws, allowed = self.draws, self.allowed
@@ -61,7 +73,7 @@ _ONE_CORPUS = Weighting()
 
 def fit_functionals(
     head: FunctionalsHead,
-    features: Tensor,
+    features: Tensor | StoredFeatures,
     lengths: Tensor,
     labels: Tensor,
     of_corpora: Weighting = _ONE_CORPUS,
@@ -95,7 +107,7 @@ def fit_functionals(
 
 def adapt_functionals(
     head: FunctionalsHead,
-    features: Tensor,
+    features: Tensor | StoredFeatures,
     lengths: Tensor,
     labels: Tensor,
     of_corpora: Weighting = _ONE_CORPUS,
@@ -125,7 +137,7 @@ def adapt_functionals(
 
 def _functionals_of_copies(
     head: FunctionalsHead,
-    features: Tensor,
+    features: Tensor | StoredFeatures,
     lengths: Tensor,
     *,
     feature_settings: FeatureSettings,
@@ -134,10 +146,9 @@ def _functionals_of_copies(
 ) -> tuple[NDArray[np.float64], int]:
     """Return the functionals of all samples, then of augmented copies, and how often each sample is among them."""
     generator = torch.Generator().manual_seed(seed)
-    batches = list(zip(torch.split(features, _BATCH_SIZE), torch.split(lengths, _BATCH_SIZE), strict=True))
-    rows = [functionals(*batch, n_bands=head.n_bands) for batch in batches]
+    rows = [functionals(*batch, n_bands=head.n_bands) for batch in _batches(features, lengths)]
     n_copies = _N_COPIES if spectrogram.changes_sound else 0
-    for batch in batches * n_copies:
+    for batch in chain.from_iterable(_batches(features, lengths) for _ in range(n_copies)):
         changed = change_sound(
             *batch,
             spectrogram,
@@ -154,7 +165,7 @@ def _functionals_of_copies(
 
 def fit_kernel(
     head: KernelHead,
-    features: Tensor,
+    features: Tensor | StoredFeatures,
     lengths: Tensor,
     labels: Tensor,
     groups: Tensor,
@@ -172,8 +183,7 @@ def fit_kernel(
     groups : int64 [samples], equal for recordings of one speaker, emotion and vocal channel.
     seed : of the choice of landmarks, where there are more samples than landmarks.
     """
-    batches = zip(torch.split(features, _BATCH_SIZE), torch.split(lengths, _BATCH_SIZE), strict=True)
-    values = torch.cat([head.statistics(*batch) for batch in batches]).double()
+    values = torch.cat([head.statistics(*batch) for batch in _batches(features, lengths)]).double()
     mean, whitening = values.mean(dim=0), _whitening(values, groups)
     rows = (values - mean) @ whitening
     chosen = torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed))[:N_LANDMARKS]
@@ -188,6 +198,12 @@ def fit_kernel(
     head.mean.copy_(mean)
     head.whitening.copy_(whitening)
     head.landmarks[: len(chosen)] = landmarks
+
+
+def _batches(features: Tensor | StoredFeatures, lengths: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    for start in range(0, len(lengths), _BATCH_SIZE):
+        batch = slice(start, start + _BATCH_SIZE)
+        yield torch.as_tensor(features[batch]), lengths[batch]
 
 
 def _whitening(values: Tensor, groups: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from ser.data.cache import Sample, prepare, read_entry, write_entry
 from ser.errors import AudioError
 from ser.features.extract import extract
 from ser.features.settings import FeatureSettings
-from tests.prepared import RECIPE, prepare_here
+from tests.prepared import RECIPE, entry_keys, prepare_here
 
 VALUES = np.random.default_rng(0).normal(size=(3, 5)).astype(np.float32)
 
@@ -188,10 +188,10 @@ def test_a_recording_and_its_copies_are_decoded_once(samples, tmp_path, monkeypa
 @pytest.mark.parametrize("library", [*preparation._LIBRARIES, "librosa"])
 def test_the_version_of_a_library_matters_where_it_is_used(samples, monkeypatch, library):
     recipes = RECIPE, replace(RECIPE, features=replace(RECIPE.features, backend="librosa"))
-    before = [preparation._entry_keys(samples[:1], recipe) for recipe in recipes]
+    before = [entry_keys(samples[:1], recipe) for recipe in recipes]
     version = preparation.version
     monkeypatch.setattr(preparation, "version", lambda name: "0.0.1" if name == library else version(name))
-    after = [preparation._entry_keys(samples[:1], recipe) for recipe in recipes]
+    after = [entry_keys(samples[:1], recipe) for recipe in recipes]
     assert (before[0] == after[0], before[1] == after[1]) == (library == "librosa", False)
 
 

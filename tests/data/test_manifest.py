@@ -6,9 +6,10 @@ import soundfile
 
 from ser.augment.waveform import AugmentSettings
 from ser.corpora.selection import DataSettings
-from ser.data.cache import Recipe, Sample, _entry_keys
+from ser.data.cache import Recipe, Sample
 from ser.data.datamodule import EmotionData, format_split
 from ser.features.settings import FeatureSettings
+from tests.prepared import entry_keys
 
 FEATURES = FeatureSettings(groups=("zcr", "rms"), max_length=60)
 
@@ -67,7 +68,7 @@ def test_the_key_of_a_part_is_its_own_and_that_of_a_whole_recording_does_not_say
     data = data_of("file,emotion,speaker,start,end", rows_of_parts(12, speakers=["a"]), test_size=0.25)
     recipe = Recipe(features=FEATURES, augment=AugmentSettings(), augment_seed=0)
     parts = [Sample(recording=recording) for recording in data.split.train]
-    assert len(set(_entry_keys(parts, recipe))) == 9
+    assert len(set(entry_keys(parts, recipe))) == 9
 
 
 def test_a_part_that_cannot_be_read_leaves_the_others(data_of):

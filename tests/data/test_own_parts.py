@@ -13,14 +13,13 @@ import pytest
 
 from ser.audio.io import read_sound
 from ser.augment.waveform import recording_rng
-from ser.data import cache as preparation
 from ser.data.cache import Sample, prepare
 from ser.data.fingerprint import fingerprint
 from ser.errors import SettingsError
 from ser.features.extract import extract, fit_length
 from ser.features.groups import FeatureGroup
 from tests.command_line import ROOT
-from tests.prepared import RECIPE, prepare_here
+from tests.prepared import RECIPE, entry_keys, prepare_here
 
 SOURCE = """
 import numpy as np
@@ -118,7 +117,7 @@ def test_the_source_of_what_lies_beside_is_in_the_key(samples, own, monkeypatch)
     monkeypatch.setitem(sys.modules, "own_helpers", importlib.import_module("own_helpers"))
 
     def key():
-        return preparation._entry_keys(samples[:1], with_group(own.GROUP))[0]
+        return entry_keys(samples[:1], with_group(own.GROUP))[0]
 
     before = key()
     assert key() == before
@@ -129,7 +128,7 @@ def test_the_source_of_what_lies_beside_is_in_the_key(samples, own, monkeypatch)
 def test_other_settings_of_the_same_name_have_other_keys(samples, own):
     """Two groups of the same name, from one module."""
     recipes = [with_group(own.GROUP), with_group(replace(own.GROUP, fast=own.halve))]
-    assert len({preparation._entry_keys(samples[:1], recipe)[0] for recipe in recipes}) == 2
+    assert len({entry_keys(samples[:1], recipe)[0] for recipe in recipes}) == 2
 
 
 @pytest.mark.parametrize("kind", ["lambda", "local"])
