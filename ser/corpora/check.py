@@ -214,7 +214,7 @@ def _doubled_content(recordings: Sequence[Recording]) -> tuple[list[str], list[s
         elif len({recording.emotion for recording in same}) > 1:
             errors.append(f"One recording has two labels: {names}; keep one of them.")
     if groups:
-        first = " = ".join(path.name for path in groups[0])
+        first = " = ".join(path.name for path in groups[0][:3])
         remarks.append(
             f"{len(groups)} recordings are there more than once, byte by byte, such as {first}: a random split may put "
             "one of each on either side."

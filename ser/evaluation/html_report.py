@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ from ser.models.metadata import ModelMetadata
 
 REPORT = "report.html"
 _N_ERRORS = 10
+_N_SPEAKERS = 200
+"""Speakers that have a row of their own: those with the most recordings."""
 _NAMES = {"val": "Validation", "test": "Test"}
 _NONE = "-"
 _TEMPLATE = Path(__file__).with_suffix(".html")
@@ -92,7 +95,9 @@ def _part(prefix: str, evaluation: Evaluation, sounds: Mapping[str, Path]) -> di
     calibration = reliability_figure({name.lower(): bins}, title="")
     wrong = table[class_numbers(table) != class_numbers(table, "predicted")]
     worst = wrong.sort_values(["confidence", "file"], ascending=[False, True]).head(_N_ERRORS)
-    speakers = sorted(set(table["speaker"]) - {""})
+    n_recordings = Counter(table["speaker"])
+    del n_recordings[""]
+    speakers = sorted(name for name, _ in n_recordings.most_common(_N_SPEAKERS))
     return {
         "prefix": prefix,
         "name": name,
@@ -106,6 +111,7 @@ def _part(prefix: str, evaluation: Evaluation, sounds: Mapping[str, Path]) -> di
         "classes": class_rows(results["per_class"]),
         "corpora": corpus_rows(results["by_corpus"]) if len(results["by_corpus"]) > 1 else [],
         "channels": _group_rows("channel", results["by_channel"]) if len(results["by_channel"]) > 1 else [],
+        "n_speakers": len(n_recordings),
         "speakers": _group_rows("speaker", group_metrics(table, table["speaker"], speakers)),
         "n_errors": len(wrong),
         "errors": [

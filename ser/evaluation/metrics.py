@@ -58,8 +58,8 @@ def classification_metrics(predictions: pd.DataFrame) -> dict[str, Any]:
 
 def group_metrics(predictions: pd.DataFrame, groups: ArrayLike, members: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Return n_recordings and the headlines of each of `members` that occurs in `groups` [n], a name a recording."""
-    of_member = {member: predictions[np.asarray(groups) == member] for member in members}
-    metrics = {name: classification_metrics(rows) for name, rows in of_member.items() if len(rows)}
+    places = predictions.groupby(np.asarray(groups)).indices  # one pass, however many members there are
+    metrics = {name: classification_metrics(predictions.iloc[places[name]]) for name in members if name in places}
     return {name: {key: values[key] for key in ("n_recordings", *HEADLINES)} for name, values in metrics.items()}
 
 

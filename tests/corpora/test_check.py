@@ -78,6 +78,13 @@ def test_what_is_wrong_is_listed(check, rows, head, sentence):
     assert text.endswith("Mend what is wrong, then check again.\n")
 
 
+def test_of_many_names_of_one_content_a_few_are_named(check, sounds):
+    for k in range(20, 30):
+        shutil.copy(sounds / "1.wav", sounds / f"{k}.wav")
+    text, _ = check("1.wav,sad,a", *(f"{k}.wav,sad,a" for k in range(20, 30)))
+    assert "such as 1.wav = 20.wav = 21.wav: a random split" in text
+
+
 def test_what_is_no_error_is_said_all_the_same(check):
     text, right = check("1.wav,sad,a,x", "7.wav,sad,b,y", head="file,emotion,speaker,note")
     assert right

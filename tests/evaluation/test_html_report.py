@@ -180,6 +180,17 @@ def test_only_the_ten_most_confident_errors_are_shown(page):
     assert "Learning curves" not in shown.text
 
 
+def test_of_many_speakers_those_with_the_most_recordings_have_a_row(page, monkeypatch):
+    rows = [*WRONG, ("03-01-03-01-01-01-24", "happy", 0.9)]
+    shown = page(rows)
+    assert [row[0] for row in shown.table("speaker", "accuracy")] == ["01", "02", "03", "24"]
+    assert "those with the most recordings" not in shown.text
+    monkeypatch.setattr("ser.evaluation.html_report._N_SPEAKERS", 3)
+    shown = page(rows)
+    assert [row[0] for row in shown.table("speaker", "accuracy")] == ["01", "02", "03"]
+    assert "3 of 4 speakers, those with the most recordings." in shown.text
+
+
 def test_a_page_without_errors_and_settings_says_so(page):
     shown = page([("03-01-03-01-01-01-24", "happy", 0.9)], defaults={"seed": 1})
     assert "There are none." in shown.text
