@@ -15,7 +15,7 @@ MIN_SPEECH = 0.3
 SURROUNDINGS = 0.5
 """Seconds of the recording that an utterance keeps on either side of its speech, as a clip of a corpus has them; or a
 tenth of the window, where that is less."""
-_PAUSE = 0.5
+PAUSE = 0.5
 """Seconds between two utterances. Within a sentence of RAVDESS only one pause in a hundred is longer than 0.36 s."""
 _SENTENCE = 1.0
 """Seconds that a part should have at least where an utterance is cut because it is too long."""
@@ -56,7 +56,7 @@ def cut_utterances(
     duration = len(waveform) / sample_rate
     groups: list[list[Span]] = []
     for span in speech:
-        if groups and span.start - groups[-1][-1].end <= _PAUSE:
+        if groups and span.start - groups[-1][-1].end <= PAUSE:
             groups[-1].append(span)
         else:
             groups.append([span])

@@ -85,7 +85,7 @@ def features_of_sound(sound: Sound, settings: FeatureSettings) -> LoadedRecordin
     of a corpus do in training. Of a longer one, each utterance goes in, and is preprocessed, as a clip of its own.
     """
     rate = settings.sample_rate
-    waveform = _without_offset(sound)
+    waveform = without_offset(sound)
     spans = find_speech(waveform, sample_rate=rate)
     seconds = len(waveform) / rate
     speech = speech_seconds(spans, duration=seconds)
@@ -96,19 +96,21 @@ def features_of_sound(sound: Sound, settings: FeatureSettings) -> LoadedRecordin
     elif speech >= MIN_SPEECH:
         utterances = [Utterance(start=0.0, end=seconds, speech=speech)]
     return LoadedRecording(
-        utterances=tuple(_input_of(one, waveform, settings) for one in utterances),
+        utterances=tuple(input_of(one, waveform, settings) for one in utterances),
         speech=speech,
         duration=sound.duration,
         warnings=warnings_of_level(sound),
     )
 
 
-def _without_offset(sound: Sound) -> NDArray[np.float32]:
+def without_offset(sound: Sound) -> NDArray[np.float32]:
+    """Return the waveform with its mean taken off, where that is an offset worth the name."""
     mean = sound.waveform.mean(dtype=np.float64)
     return sound.waveform - np.float32(mean) if abs(mean) > _LARGEST_MEAN * sound.peak else sound.waveform
 
 
-def _input_of(utterance: Utterance, waveform: NDArray[np.float32], settings: FeatureSettings) -> ModelInput:
+def input_of(utterance: Utterance, waveform: NDArray[np.float32], settings: FeatureSettings) -> ModelInput:
+    """Preprocess and extract the features of an utterance of float32 [samples] at `settings.sample_rate`."""
     # At the beginning of a frame: then a pause after a clip leaves its frames, and so its prediction, what they were.
     first = round(utterance.start * settings.sample_rate) // settings.hop_length * settings.hop_length
     last = round(utterance.end * settings.sample_rate)

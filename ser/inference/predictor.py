@@ -128,7 +128,7 @@ class Predictor:
         """
         name = name or name_of(source)
         recording = pipeline.load_features(source, settings=self.metadata.features, name=name)
-        return self._predict_loaded([(name, recording)])[0]
+        return self.predict_loaded([(name, recording)])[0]
 
     def predict_many(
         self,
@@ -181,7 +181,7 @@ class Predictor:
                 # One thread for the network: the workers use the cores, and waiting threads only spin.
                 with threadpool_limits(1):
                     read = [(name, outcome) for name, outcome in batch if not isinstance(outcome, str)]
-                    predictions = iter(self._predict_loaded(read))
+                    predictions = iter(self.predict_loaded(read))
                 done = [
                     Failure(source=name, reason=each) if isinstance(each, str) else next(predictions)
                     for name, each in batch
@@ -221,9 +221,9 @@ class Predictor:
 
     def predict_sound(self, sound: Sound, *, name: str) -> Prediction:
         """Return what `predict` does, of a decoded recording at the rate of `metadata.features`."""
-        return self._predict_loaded([(name, pipeline.features_of_sound(sound, self.metadata.features))])[0]
+        return self.predict_loaded([(name, pipeline.features_of_sound(sound, self.metadata.features))])[0]
 
-    def _predict_loaded(self, recordings: Sequence[tuple[str, LoadedRecording]]) -> list[Prediction]:
+    def predict_loaded(self, recordings: Sequence[tuple[str, LoadedRecording]]) -> list[Prediction]:
         """Return the predictions of named recordings, their utterances together in as few batches as there can be."""
         inputs = [one for _, recording in recordings for one in recording.utterances]
         segments = iter(self._segments(inputs))
