@@ -51,7 +51,7 @@ bench: $(VENV)/.installed-dev  ## measure everything and write docs/benchmarks.m
 audit: $(BIN)/python  ## look up every pinned version in the published advisories (network)
 	$(BIN)/python -m venv $(VENV)/audit
 	$(VENV)/audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit==2.10.1
-	$(VENV)/audit/bin/pip-audit --strict --no-deps --disable-pip -r requirements-dev.txt -r app/requirements.txt
+	$(VENV)/audit/bin/pip-audit --strict --no-deps --disable-pip -r requirements-dev.txt -r app/requirements.txt -r requirements-serve.txt
 
 lint: style types  ## check style, format and types
 

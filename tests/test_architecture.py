@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 ROOMS = (
     "errors", "audio", "features", "augment", "corpora", "data", "models", "inference", "evaluation", "eda", "training",
-    "cli",
+    "server", "cli",
 )  # fmt: skip
 """A room imports from the rooms left of it, and from itself. app/ imports from all of them, and none from app/."""
 TORCH_BACKED = {"torch_backend", "checkpoint", "export", "pretrained"}
@@ -85,7 +85,11 @@ def test_only_three_modules_lie_in_no_room() -> None:
 
 @pytest.mark.parametrize(
     ("room", "banned"),
-    [("models", {"lightning", "hydra"}), ("inference", {"lightning", "hydra", "omegaconf", "sklearn"})],
+    [
+        ("models", {"lightning", "hydra"}),
+        ("inference", {"lightning", "hydra", "omegaconf", "sklearn"}),
+        ("server", {"lightning", "hydra", "omegaconf", "sklearn", "torch"}),
+    ],
 )
 def test_what_predicts_needs_no_training(room: str, banned: set[str]) -> None:
     names = [name for name in MODULES if room_of(name) == room]

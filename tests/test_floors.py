@@ -59,7 +59,7 @@ def floors():
 def pins():
     """Name -> version, of all requirement files; a name that they pin to several versions has them all."""
     found = {}
-    for path in (ROOT / "requirements.txt", ROOT / "requirements-dev.txt", ROOT / "app" / "requirements.txt"):
+    for path in (*ROOT.glob("requirements*.txt"), ROOT / "app" / "requirements.txt"):
         for name, version in re.findall(r"^([\w.-]+)==(\S+)$", path.read_text(), re.MULTILINE):
             found.setdefault(canonicalize_name(name), set()).add(Version(version))
     return found
@@ -80,7 +80,10 @@ def test_a_pin_is_newer_than_a_bad_release(package, bad, advisory, reason):
         assert version > Version(bad), f"{package} {version} is pinned: {advisory}, {reason}"
 
 
-IMPORTED_AS = {"hydra-core": "hydra", "pyyaml": "yaml", "scikit-learn": "sklearn", "mlflow-skinny": "mlflow"}
+IMPORTED_AS = {
+    "hydra-core": "hydra", "pyyaml": "yaml", "scikit-learn": "sklearn", "mlflow-skinny": "mlflow",
+    "prometheus-client": "prometheus_client", "python-multipart": "python_multipart",
+}  # fmt: skip
 
 
 def test_a_package_that_is_missing_is_looked_for_in_an_extra_that_brings_it():
