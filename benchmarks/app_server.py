@@ -66,15 +66,15 @@ def running_app(
 
 @contextmanager
 def serving(
-    command: Sequence[str], url: str, log: Path, *, folder: Path, environment: Mapping[str, str]
+    command: Sequence[str], url: str, log: Path, *, folder: Path, environment: Mapping[str, str], health: str = HEALTH
 ) -> Iterator[AppServer]:
-    """Run a command in `folder` that serves the app at `url`; wait, stop and raise as `running_app` does."""
+    """Run a command in `folder` that serves at `url`; wait for `health`, stop and raise as `running_app` does."""
     with log.open("wb") as output:
         process = subprocess.Popen(  # noqa: S603 - our own command
             command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
         )
     try:
-        _wait_until_healthy(url, process, log)
+        _wait_until_healthy(url, process, log, health)
         yield AppServer(url=url, process=process, log=log)
     finally:
         process.terminate()
@@ -85,20 +85,20 @@ def serving(
             process.wait()
 
 
-def is_healthy(url: str) -> bool:
+def is_healthy(url: str, health: str = HEALTH) -> bool:
     """Whether the health check of the server at `url` passes."""
     try:
-        with urllib.request.urlopen(url + HEALTH, timeout=5) as answer:  # noqa: S310 - our own http address
+        with urllib.request.urlopen(url + health, timeout=5) as answer:  # noqa: S310 - our own http address
             return answer.status == 200
     except (urllib.error.URLError, OSError):
         return False
 
 
-def _wait_until_healthy(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+def _wait_until_healthy(url: str, process: subprocess.Popen[bytes], log: Path, health: str) -> None:
     deadline = time.monotonic() + _SECONDS_TO_START
-    while not is_healthy(url):
+    while not is_healthy(url, health):
         if process.poll() is not None or time.monotonic() > deadline:
-            raise RuntimeError(f"the app's server did not start:\n{log.read_text(errors='replace')}")
+            raise RuntimeError(f"the server did not start:\n{log.read_text(errors='replace')}")
         time.sleep(0.1)
 
 
