@@ -31,7 +31,7 @@ from ser.data.storage import StoredFeatures, fill, frames_of_entry, read_entry, 
 from ser.data.workers import core_count, map_in_workers
 from ser.errors import AudioError, SettingsError
 from ser.features.extract import extract
-from ser.features.pipeline import preprocess
+from ser.features.pipeline import preprocess, without_offset
 from ser.features.settings import FeatureSettings
 from ser.features.validation import as_plain
 
@@ -196,7 +196,7 @@ def _make_entries(task: tuple[Recording, list[tuple[int, str]]], *, recipe: Reci
     recording, copies = task
     rate = recipe.features.sample_rate
     try:
-        waveform = read_recording(recording, sample_rate=rate)
+        waveform = without_offset(read_recording(recording, sample_rate=rate))
     except AudioError as error:
         return str(error)
     for copy, path in copies:

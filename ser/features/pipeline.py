@@ -17,8 +17,8 @@ from ser.features.settings import FeatureSettings
 QUIET_PEAK = 10 ** (-50 / 20)
 """Below it a recording is called very quiet; the quietest of RAVDESS peaks at -47 dBFS."""
 _LARGEST_MEAN = 0.005
-"""Fraction of the peak. A larger mean is an offset of the microphone, and is taken off. Training takes none off, and
-RAVDESS has up to 0.0033: chroma and contrast of near silence would be others without it.
+"""Fraction of the peak. A larger mean is an offset of the microphone, and is taken off. RAVDESS has up to 0.0033, which
+stays: chroma and contrast of near silence would be others without it.
 """
 _SILENT_END = 1.0
 """Seconds that a recording may last longer than the window where they hold no speech: training cut them off, too."""
@@ -85,7 +85,7 @@ def features_of_sound(sound: Sound, settings: FeatureSettings) -> LoadedRecordin
     of a corpus do in training. Of a longer one, each utterance goes in, and is preprocessed, as a clip of its own.
     """
     rate = settings.sample_rate
-    waveform = without_offset(sound)
+    waveform = without_offset(sound.waveform)
     spans = find_speech(waveform, sample_rate=rate)
     seconds = len(waveform) / rate
     speech = speech_seconds(spans, duration=seconds)
@@ -103,10 +103,10 @@ def features_of_sound(sound: Sound, settings: FeatureSettings) -> LoadedRecordin
     )
 
 
-def without_offset(sound: Sound) -> NDArray[np.float32]:
-    """Return the waveform with its mean taken off, where that is an offset worth the name."""
-    mean = sound.waveform.mean(dtype=np.float64)
-    return sound.waveform - np.float32(mean) if abs(mean) > _LARGEST_MEAN * sound.peak else sound.waveform
+def without_offset(waveform: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return float32 [samples] with its mean taken off, where that is an offset worth the name."""
+    mean = waveform.mean(dtype=np.float64)
+    return waveform - np.float32(mean) if abs(mean) > _LARGEST_MEAN * np.abs(waveform).max() else waveform
 
 
 def input_of(utterance: Utterance, waveform: NDArray[np.float32], settings: FeatureSettings) -> ModelInput:

@@ -145,7 +145,7 @@ class SpeechStream:
         if sound.peak < SILENCE_PEAK:
             self._forget(keep_from=sound.duration)
             return []
-        waveform = without_offset(sound)
+        waveform = without_offset(sound.waveform)
         answered = self._answered - self._origin / self._rate
         spans = [
             Span(max(span.start, answered), span.end)

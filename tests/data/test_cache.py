@@ -111,6 +111,19 @@ def test_copies_of_one_recording_differ(recordings, tmp_path):
     assert len(np.unique(prepare_here(several, tmp_path).features, axis=0)) == 3
 
 
+def test_an_offset_of_the_microphone_changes_no_feature(recordings, tmp_path):
+    """Prediction takes it off, so training does."""
+    waveform, rate = soundfile.read(recordings[0].path, dtype="float32")
+    shifted = replace(recordings[0], path=tmp_path / "shifted.wav")
+    soundfile.write(shifted.path, waveform - waveform.mean() + 0.1, rate, subtype="FLOAT")
+    recipe = replace(RECIPE, features=replace(RECIPE.features, groups=("zcr", "rms")))
+    plain, other = (
+        prepare_here([Sample(recording=one)], tmp_path, recipe).features for one in (recordings[0], shifted)
+    )
+    np.testing.assert_allclose(other[:, 1], plain[:, 1], atol=1e-4)
+    np.testing.assert_allclose(other[:, 0].mean(), plain[:, 0].mean(), atol=0.01)
+
+
 def test_other_features_and_other_sound_are_made_anew(samples, recordings, cache_dir, made, tmp_path):
     prepare_here(samples[:2], cache_dir, replace(RECIPE, features=replace(RECIPE.features, n_mels=64)))
     assert len(made) == 2
