@@ -185,7 +185,7 @@ def build_module(
     model, n_classes = settings.model, len(data.class_names)
     given = {"n_classes": n_classes, "num_classes": n_classes}
     loss = build_function(model.loss, where="model.loss", given={**given, "class_counts": class_counts})
-    _check_allowed(loss, data, where="model.loss")
+    _check_allowed(loss, data)
     partial = {"_partial_": True}  # the module calls them with its weights, and with its optimiser
     module: EmotionClassifier = settings.module_class(
         recogniser,
@@ -218,12 +218,19 @@ def _class_counts(data: EmotionData) -> list[int] | list[float]:
     return list(sums.values())
 
 
-def _check_allowed(loss: Any, data: EmotionData, *, where: str) -> None:
-    """Refuse a loss that cannot leave out the classes that a corpus lacks."""
-    if data.allowed("train") is not None and not takes_allowed(loss):
+def _check_allowed(loss: Any, data: EmotionData) -> None:
+    """Refuse a loss that cannot leave out the classes that a corpus lacks, or that gives classes weights."""
+    if data.allowed("train") is None:
+        return
+    if not takes_allowed(loss):
         raise SettingsError(
-            f"{where} takes no `allowed`, but not every corpus has all of {', '.join(data.class_names)}; give "
+            f"model.loss takes no `allowed`, but not every corpus has all of {', '.join(data.class_names)}; give "
             "model/loss=cross_entropy, or data.classes that all corpora have."
+        )
+    if getattr(loss, "class_weights", None) is not None:
+        raise SettingsError(
+            "model.loss.class_weight_power is over 0, but not every corpus has all classes, and class weights would "
+            "favour those that few corpora have; give 0, or experiment=several_corpora."
         )
 
 

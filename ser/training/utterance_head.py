@@ -263,7 +263,8 @@ def _regression(
 
     Samples weigh by their draws, and the classes that a corpus lacks are masked, as are those without samples: their
     rows stay 0, or those of `prior`. scikit-learn's regression has no mask and no prior. The loss is its own: the sum
-    of the samples' losses, classes balanced, times `c`, and half the squared norm of the weight.
+    of the samples' losses, classes balanced, times `c`, and half the squared norm of the weight. Where corpora lack
+    classes, none are balanced: that would favour those that few corpora have.
 
     Parameters
     ----------
@@ -271,11 +272,12 @@ def _regression(
     """
     present = labels.bincount(minlength=n_classes) > 0
     draws = torch.ones(len(labels), dtype=torch.float64) if of_corpora.draws is None else of_corpora.draws
-    sums = torch.zeros(n_classes, dtype=torch.float64).index_add_(0, labels, draws)
-    weights = draws * (draws.sum() / (present.sum() * sums))[labels]
     hidden = ~present.expand(len(labels), -1)
     if of_corpora.allowed is not None:
-        hidden = hidden | ~of_corpora.allowed
+        weights, hidden = draws, hidden | ~of_corpora.allowed
+    else:
+        sums = torch.zeros(n_classes, dtype=torch.float64).index_add_(0, labels, draws)
+        weights = draws * (draws.sum() / (present.sum() * sums))[labels]
     rows = torch.cat([values, torch.ones(len(values), 1, dtype=torch.float64)], dim=1)  # [samples, columns + 1]
     truth = F.one_hot(labels, n_classes).double()
     start = torch.zeros(n_classes, rows.shape[1], dtype=torch.float64) if prior is None else prior
