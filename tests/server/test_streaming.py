@@ -87,12 +87,12 @@ def test_without_speech_there_is_no_utterance(onnx_predictor, pcm):
 
 
 def test_a_voice_without_pauses_is_answered_as_it_goes_on_and_memory_is_bounded(onnx_predictor, sentence):
-    voice = np.concatenate([sentence(seed)[4_000:-4_000] for seed in range(36)])
+    voice = np.concatenate([sentence(seed)[4_000:-4_000] for seed in range(24)])
     stream = SpeechStream(onnx_predictor.metadata.features, sample_rate=RATE)
     found = feed(stream, as_pcm(voice), 20_000)
     seconds = len(voice) / RATE
-    assert seconds > 40
-    assert len(found) > 6
+    assert seconds > 25
+    assert len(found) > 3
     assert max(moment - one.start for one, moment in found) < 20
     assert len(stream._buffer) < 30 * RATE
     found = [one for one, _ in found] + stream.finish()
