@@ -34,7 +34,7 @@ READER = Reader(
     classes=tuple(_LABELS.values()),
     n_recordings=604,
     notes=("There is no neutral; one file is broken and cannot be read.",),
-    licence="for research",
+    licence="none known to us: see the source",
     citation="Vryzas et al. 2018, doi:10.17743/jaes.2018.0036",
     source="https://m3c.web.auth.gr/research/aesdd-speech-emotion-recognition/",
 )

@@ -34,7 +34,7 @@ READER = Reader(
         "Most sentences belong to one emotion, so that a model can learn the words.",
         "Some recordings are there twice, byte by byte, under two names.",
     ),
-    licence="for research, with citation",
+    licence="none known to us: see the source",
     citation="Retta et al. 2023, doi:10.1145/3529759",
     source="https://github.com/Ethio2021/ASED_V1",
 )

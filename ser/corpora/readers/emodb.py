@@ -43,7 +43,7 @@ READER = Reader(
     n_recordings=535,
     n_speakers=10,
     notes=("A resampled copy is about in which every file is cut to 2.000 s: fetch it from its source.",),
-    licence="free to use, with citation",
+    licence="none known to us: see the source",
     citation="Burkhardt et al. 2005, doi:10.21437/Interspeech.2005-446",
     source="http://emodb.bilderbar.info/",
 )

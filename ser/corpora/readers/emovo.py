@@ -41,7 +41,7 @@ READER = Reader(
     classes=tuple(_LABELS.values()),
     n_recordings=588,
     n_speakers=6,
-    licence="for research",
+    licence="none known to us: see the source",
     citation="Costantini et al. 2014, LREC, pages 3501 to 3504",
     source="http://voice.fub.it/activities/corpora/emovo/index.html",
 )

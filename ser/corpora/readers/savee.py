@@ -43,7 +43,7 @@ READER = Reader(
     n_recordings=480,
     n_speakers=4,
     notes=("Four men; neutral has twice as many recordings as any other emotion.",),
-    licence="for research, by registration",
+    licence="free of charge for research alone, by registration",
     citation="Haq and Jackson 2010, Machine Audition, chapter 17",
     source="http://kahlan.eps.surrey.ac.uk/savee/",
 )

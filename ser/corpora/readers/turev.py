@@ -32,7 +32,7 @@ READER = Reader(
     classes=tuple(_LABELS.values()),
     n_recordings=1735,
     notes=("Single words of under a second; its calm is what other corpora call neutral: data.label_map joins them.",),
-    licence="for research, with citation",
+    licence="none known to us: see the source",
     citation="Canpolat et al. 2020, LREC workshop SLTU-CCURL",
     source="https://github.com/Xeonen/TurEV-DB",
 )

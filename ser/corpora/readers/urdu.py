@@ -32,7 +32,7 @@ READER = Reader(
     classes=tuple(_LABELS.values()),
     n_recordings=400,
     notes=("From talk shows; most speakers have one or two emotions only.",),
-    licence="for research",
+    licence="none known to us: see the source",
     citation="Latif et al. 2018, arXiv:1812.10411",
     source="https://github.com/siddiquelatif/URDU-Dataset",
 )
