@@ -2,10 +2,10 @@
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypeVar
 
 import prometheus_client
 from fastapi import Depends, FastAPI, HTTPException, Request, Response, WebSocket, WebSocketDisconnect
@@ -26,6 +26,8 @@ from ser.server.metrics import Metrics
 from ser.server.observation import Observation
 from ser.server.uploads import FIELD, Upload, read_uploads
 from ser.server.websocket import Conversation, sample_rate_of
+
+Result = TypeVar("Result")
 
 PROBLEM = "application/problem+json"
 _DESCRIPTION = """
@@ -138,7 +140,7 @@ class _Service:
             with self._line.share(1):
                 try:
                     async with asyncio.timeout(self._limits.request_seconds):
-                        results = await self._predict_all(uploads)
+                        results = await _unless_gone(request, self._predict_all(uploads))
                 except TimeoutError:
                     raise busy(f"No answer within {self._limits.request_seconds:g} s; try fewer recordings.") from None
         failures = [result.reason for result in results if isinstance(result, Failure)]
@@ -218,6 +220,24 @@ class _Service:
         )
         with suppress(WebSocketDisconnect, TimeoutError):  # gone, or takes no answer
             await conversation.run()
+
+
+async def _unless_gone(request: Request, work: Coroutine[Any, Any, Result]) -> Result:
+    """Return the result of work on a request whose body has been read; stop it where its client leaves."""
+
+    async def wait_until_gone() -> None:
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+
+    working, leaving = asyncio.create_task(work), asyncio.create_task(wait_until_gone())
+    try:
+        await asyncio.wait((working, leaving), return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise HTTPException(400, "The connection ended before the answer.")
+        return await working
+    finally:
+        working.cancel()
+        leaving.cancel()
 
 
 async def _as_problem(request: Request, error: Exception) -> Response:

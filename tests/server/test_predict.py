@@ -113,6 +113,10 @@ def test_what_cannot_be_read_is_refused_with_its_sentence(client):
 
 
 BOUNDARY = {"content-type": "multipart/form-data; boundary=b"}
+SCOPE = {
+    "type": "http", "method": "POST", "path": "/v1/predict", "query_string": b"", "http_version": "1.1",
+    "headers": [(b"content-type", b"multipart/form-data; boundary=b")],
+}  # fmt: skip
 PART = b'--b\r\nContent-Disposition: form-data; name="files"; filename="a.wav"\r\n\r\nwords\r\n'
 
 
@@ -173,12 +177,37 @@ def test_a_body_that_does_not_come_is_not_waited_for(onnx_predictor):
     async def send(message):
         sent.append(message)
 
-    scope = {
-        "type": "http", "method": "POST", "path": "/v1/predict", "query_string": b"", "http_version": "1.1",
-        "headers": [(b"content-type", b"multipart/form-data; boundary=b")],
-    }  # fmt: skip
-    asyncio.run(app(scope, receive, send))
+    asyncio.run(app(SCOPE, receive, send))
     assert sent[0]["status"] == 408
+
+
+def test_work_for_who_has_left_is_stopped(onnx_predictor, monkeypatch):
+    stopped = []
+
+    async def never(self, content, *, name):
+        try:
+            await asyncio.Event().wait()
+        finally:
+            stopped.append(name)
+
+    monkeypatch.setattr("ser.server.batching.Batching.predict", never)
+    app = create_app(onnx_predictor, name="m", limits=Limits(request_seconds=30))
+    messages = [{"type": "http.request", "body": PART + b"--b--\r\n"}, {"type": "http.disconnect"}]
+    sent = []
+
+    async def receive():
+        return messages.pop(0)
+
+    async def send(message):
+        sent.append(message)
+
+    async def ask():
+        async with app.router.lifespan_context(app):
+            await app(SCOPE, receive, send)
+
+    asyncio.run(asyncio.wait_for(ask(), 20))
+    assert stopped == ["a.wav"]
+    assert sent[0]["status"] == 400
 
 
 def test_no_upload_is_written_to_the_disk(client, sentence, encoded, monkeypatch):
