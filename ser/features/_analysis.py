@@ -44,6 +44,13 @@ class Analysis:
         self.waveform = waveform
         self.settings = settings
 
+    @property
+    def samples(self) -> NDArray[np.float32]:
+        """The samples from each hop to the next, float32 [hop_length, frames]; zeros follow the last one."""
+        hop = self.settings.hop_length
+        n_frames = count_frames(len(self.waveform), hop_length=hop)
+        return np.pad(self.waveform, (0, n_frames * hop - len(self.waveform))).reshape(n_frames, hop).T
+
     @cached_property
     def power(self) -> NDArray[np.float32]:
         """Power spectrum, float32 [frames, 1 + n_fft // 2]."""

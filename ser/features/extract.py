@@ -33,7 +33,8 @@ def extract(waveform: NDArray[np.float32], settings: FeatureSettings) -> NDArray
     `delta` (of order 1 and 2, of the whole recording's MFCC), `chroma_stft`, `melspectrogram`, `zero_crossing_rate`,
     `spectral_contrast`, `rms` and those of the groups' own names; "tonnetz" is of the constant-Q chroma. "mel" is
     power; "logmel" is the same in decibels, no lower than 80 dB under its largest value (`librosa.power_to_db`).
-    "pitch" is no librosa function: see `ser.features.pitch`.
+    "pitch" is no librosa function: see `ser.features.pitch`. "waveform" is the samples, `hop_length` in each
+    frame, the first of them the frame's middle for other groups; zeros follow the last one.
 
     Parameters
     ----------

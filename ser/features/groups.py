@@ -138,6 +138,7 @@ GROUPS: dict[str, FeatureGroup] = {
     ),
     "rms": FeatureGroup("full scale: 1", None, Analysis.rms, lambda a: a.feature.rms(**a.frames)),
     "logmel": FeatureGroup("dB", lambda s: s.n_mels, lambda a: a.logmel, lambda a: a.librosa.power_to_db(a.mel)),
+    "waveform": FeatureGroup("full scale: 1", lambda s: s.hop_length, fast=lambda a: a.samples),
     "pitch": FeatureGroup("log2 Hz, voicing", lambda s: 2, fast=Analysis.pitch, check=_check_pitch),
     "spectral_centroid": FeatureGroup("Hz", librosa=lambda a: a.feature.spectral_centroid(**a.spectrum)),
     "spectral_bandwidth": FeatureGroup("Hz", librosa=lambda a: a.feature.spectral_bandwidth(**a.spectrum)),
