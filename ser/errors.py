@@ -62,6 +62,7 @@ EXTRA_OF = {
     ),
     **{"streamlit": "app", "onnx": "export", "optuna": "tune", "submitit": "launchers"},
     **{"wandb": "loggers", "mlflow": "loggers"},
+    **{"transformers": "encoders", "huggingface_hub": "encoders"},
     **dict.fromkeys(("fastapi", "uvicorn", "websockets", "prometheus_client", "python_multipart"), "serve"),
 }  # fmt: skip
 """Package that a base installation lacks, by the name of its import -> the extra that brings it."""

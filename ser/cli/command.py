@@ -36,6 +36,10 @@ FeatureGroups = Annotated[
     list[str] | None,
     typer.Option("--feature-group", metavar="NAME=PATH", help="a feature group of your own: mine=my_package.mine"),
 ]
+Encoder = Annotated[
+    str | None,
+    typer.Option(help="the frozen speech encoder that the model was trained on: its folder, or its name on the hub"),
+]
 
 
 def own_parts(networks: list[str] | None, feature_groups: list[str] | None) -> "OwnParts":

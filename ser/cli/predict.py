@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ser.audio.folder import expand_folders
-from ser.cli.command import FeatureGroups, Networks, own_parts
+from ser.cli.command import Encoder, FeatureGroups, Networks, own_parts
 from ser.corpora.progress import track
 from ser.errors import SerError, SettingsError, printable
 from ser.inference.formats import as_csv, as_json, as_table
@@ -39,6 +39,7 @@ def predict(
     workers: Annotated[int, typer.Option(help="worker processes; 0 takes all cores")] = 0,
     network: Networks = None,
     feature_group: FeatureGroups = None,
+    encoder: Encoder = None,
 ) -> int:
     """Predict the emotion of recordings; print a table, JSON or CSV, or write a file.
 
@@ -54,7 +55,7 @@ def predict(
     if output is not None:
         check_output(output, resume=resume)  # before the model is read
     try:
-        predictor, expanded = _load(model, own_parts(network, feature_group)), expand_folders(paths)
+        predictor, expanded = _load(model, encoder, own_parts(network, feature_group)), expand_folders(paths)
     except SerError:
         if json:
             sys.stdout.write(as_json([]))  # what reads it is given JSON in any case
@@ -74,14 +75,14 @@ def predict(
     return 1 if failures else 0
 
 
-def _load(model: str | None, own: "OwnParts") -> "Predictor":
+def _load(model: str | None, encoder: str | None, own: "OwnParts") -> "Predictor":
     source = model or default_model()
     if source is None:
         raise SettingsError(f"--model is needed; train one with `ser train`. {NO_DEFAULT}")
 
     from ser.inference.predictor import Predictor  # onnxruntime or torch, only once it is needed
 
-    return Predictor.load(source, **own)
+    return Predictor.load(source, encoder=encoder, **own)
 
 
 def _say_failed(reason: str) -> None:

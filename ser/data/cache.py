@@ -79,7 +79,7 @@ class Prepared:
     Attributes
     ----------
     samples : those that could be read, in the order asked for.
-    features : float32 [samples, features, max_length], not normalised.
+    features : float32 [samples, features, max_length], not normalised; an encoder's states are float16.
     lengths : int64 [samples], frames of each sample before the padding, at most `max_length`.
     failures : recording -> why it could not be read.
     """

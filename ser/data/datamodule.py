@@ -28,6 +28,7 @@ from ser.data.files import waiting_lock
 from ser.data.normalisation import fit_per_band, fit_per_coefficient
 from ser.data.processes import is_one_of_several
 from ser.data.samplers import Batch, EpochBatchSampler, FeatureDataset, feature_loader
+from ser.data.states import Encode, store_states
 from ser.data.storage import StoredFeatures, fits_in_memory
 from ser.errors import SettingsError
 from ser.features.settings import FeatureSettings
@@ -130,6 +131,21 @@ class EmotionData(L.LightningDataModule):
             len(self.split.validation),
             len(self.split.test),
         )
+
+    def use_states(self, encode: Encode, *, key: str, n_rows: int) -> None:
+        """Let the states of a frozen encoder take the place of the waveforms in every part; called after `setup`.
+
+        Parameters
+        ----------
+        key : tells the encoder from others, in the cache.
+        n_rows : of the states of a frame.
+        """
+        with waiting_lock(self.cache_dir / ".lock"):  # where several processes train, the first to come makes them
+            for part, prepared in self.prepared.items():
+                states = store_states(
+                    prepared.features, prepared.lengths, encode, key=key, n_rows=n_rows, cache_dir=self.cache_dir
+                )
+                self.prepared[part] = replace(prepared, features=states)
 
     def train_dataloader(self) -> "DataLoader[Batch]":
         return self._loader("train", batch_size=self.data.batch_size, seed=self.seed)

@@ -11,7 +11,8 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from ser.data.storage import StoredFeatures
 
 Batch = tuple[Tensor, ...]
-"""Features float32 [batch, features, frames], lengths int64 [batch], labels int64 [batch].
+"""Features float32 [batch, features, frames] (float16 of an encoder's states), lengths int64 [batch], labels int64
+[batch].
 
 A training batch of several corpora of which some lack classes has a fourth: the classes that the corpus of each sample
 has, bool [batch, classes].

@@ -57,6 +57,7 @@ class EvaluationSettings:
     workers: Natural = 0
     networks: dict[str, str] = field(default_factory=dict)
     feature_groups: dict[str, str] = field(default_factory=dict)
+    encoder: str | None = None
     reader: str | None = None
 
     def __post_init__(self) -> None:
@@ -98,7 +99,8 @@ def evaluate(
         )
     from ser.evaluation.html_report import REPORT, write_html_report  # --help does not load matplotlib
 
-    predictor = Predictor.load(source, **import_own_parts(settings.networks, settings.feature_groups))
+    own = import_own_parts(settings.networks, settings.feature_groups)
+    predictor = Predictor.load(source, encoder=settings.encoder, **own)
     recordings, others, protocol = _recordings_to_score(settings, predictor.metadata)
     output_dir = Path(settings.output_dir)
     scored, probabilities, failures, n_without = _predict(predictor, recordings, workers=settings.workers)

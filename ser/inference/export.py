@@ -82,8 +82,13 @@ def onnx_model(recogniser: Recogniser, metadata: ModelMetadata, source: Path) ->
     Raises
     ------
     CheckpointError : the graph's outputs differ from PyTorch's.
-    SettingsError : onnx is not installed.
+    SettingsError : onnx is not installed, or the model has an encoder.
     """
+    if metadata.encoder is not None:
+        raise SettingsError(
+            f"{source} was trained on the encoder {metadata.encoder.name}, and such a model cannot be written as ONNX; "
+            "use its checkpoint."
+        )
     try:
         importlib.import_module("onnx")  # which torch needs for it
     except ImportError as error:

@@ -70,6 +70,7 @@ class Predictor:
         *,
         networks: "Networks | None" = None,
         feature_groups: FeatureGroups | None = None,
+        encoder: Path | str | None = None,
     ) -> "Predictor":
         """Read a model.
 
@@ -79,16 +80,21 @@ class Predictor:
             `ser.inference.export` or `ser.evaluation.publish` wrote, or the name of a pretrained model.
         networks, feature_groups : those of one's own that the model was trained with, by name:
             `networks={"MyNet": MyNet}`. No file names code; so what a model is made of is ours, or is handed in here.
+        encoder : the speech encoder that the model was trained on, where that was frozen and so is not in the file: a
+            folder, or a name on the Hugging Face hub. It must be the very same, by the SHA-256 of its weights.
 
         Raises
         ------
         CheckpointError : missing, damaged, foreign or hostile; no code of it runs. Or its backend is not installed, or
-            a network or feature group of one's own was not handed in.
-        SettingsError : `networks` or `feature_groups` is no dict of names.
+            a network, feature group or encoder was not handed in.
+        SettingsError : `networks` or `feature_groups` is no dict of names; or there is an `encoder` for a model that
+            needs none.
         """
         check_own(networks=networks, feature_groups=feature_groups)
         path = find_model(source)
         if path.suffix == ONNX:
+            if encoder is not None:
+                raise SettingsError(f"encoder is {str(encoder)!r}, but {path} was trained without one; leave it out.")
             scorer, metadata = load_onnx_scorer(path, feature_groups=feature_groups)
             return cls(scorer, metadata, fingerprint=fingerprint_of(path))
         try:
@@ -102,7 +108,9 @@ class Predictor:
             remedy = f"where it is, write a model that does without: `ser {command}`"
             raise CheckpointError(f"{missing_package(error, str(path))}; or, {remedy}.") from error
         path = find_checkpoint(path)
-        torch_scorer, metadata = load_torch_scorer(path, networks=networks, feature_groups=feature_groups)
+        torch_scorer, metadata = load_torch_scorer(
+            path, networks=networks, feature_groups=feature_groups, encoder=encoder
+        )
         return cls(torch_scorer, metadata, fingerprint=fingerprint_of(path))
 
     @property
@@ -178,8 +186,9 @@ class Predictor:
             # Ten minutes of sound are some 10 to 20 MB of features, so that few chunks wait to be taken.
             outcomes = map_in_workers(attempt, _named(sources, file), workers=workers, ahead=1)
             for batch in _in_batches(outcomes):
-                # One thread for the network: the workers use the cores, and waiting threads only spin.
-                with threadpool_limits(1):
+                # One thread for the network: the workers use the cores, and waiting threads only spin. An encoder takes
+                # many times as long as they do.
+                with threadpool_limits(1 if self.metadata.encoder is None else None):
                     read = [(name, outcome) for name, outcome in batch if not isinstance(outcome, str)]
                     predictions = iter(self.predict_loaded(read))
                 done = [
@@ -213,7 +222,8 @@ class Predictor:
 
         Parameters
         ----------
-        features : float32 [samples, features, max_length], not normalised.
+        features : float32 [samples, features, max_length], not normalised; or the states of a frozen encoder, where the
+            scorer takes these.
         lengths : int64 [samples], frames of each sample before the padding.
         """
         batches = [slice(start, start + _BATCH) for start in range(0, len(features), _BATCH)]

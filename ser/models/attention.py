@@ -15,13 +15,14 @@ class LuongDotAttention(nn.Module):
     Luong, Pham and Manning (2015), arXiv:1508.04025.
     """
 
-    def forward(self, query: Tensor, states: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, query: Tensor, states: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return the context and the weights.
 
         Parameters
         ----------
         query : float32 [batch, hidden]
         states : float32 [batch, frames, hidden]
+        mask : bool [batch, frames]; frames where it is false have weight 0. None: all frames count.
 
         Returns
         -------
@@ -29,6 +30,8 @@ class LuongDotAttention(nn.Module):
         weights : float32 [batch, frames], not negative, summing to 1 over the frames.
         """
         scores = torch.bmm(states, query.unsqueeze(2)).squeeze(2)  # [batch, frames]
+        if mask is not None:
+            scores = scores.masked_fill(~mask, _MASKED)
         weights = torch.softmax(scores, dim=1)  # [batch, frames]
         context = torch.bmm(weights.unsqueeze(1), states).squeeze(1)  # [batch, hidden]
         return context, weights

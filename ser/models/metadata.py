@@ -21,6 +21,7 @@ from ser.features.validation import (
     read_settings,
     settings_dataclass,
 )
+from ser.models.encoder_metadata import EncoderMetadata
 from ser.models.scored_names import MOST_NAMES, ScoredNames, hashes_of
 
 FeatureGroups = Mapping[str, FeatureGroup]
@@ -75,6 +76,7 @@ class ModelMetadata:
     utterance_head : a second classifier of statistics of the whole utterance (`ser.models.utterance_heads`): "linear",
         or "kernel", a kernel machine over training utterances, for seen speakers; None: there is none.
     fusion_weight : of that head in the late fusion, in [0, 1).
+    encoder : the speech encoder that takes the place of acoustic features; None: there is none.
     class_names : any words, in the order of the outputs.
     features : the settings of sound and features.
     protocol : one sentence on the speakers of the training part and on what chose this checkpoint; of a fine-tuned
@@ -97,6 +99,7 @@ class ModelMetadata:
     network: dict[str, Any]
     utterance_head: Literal["linear", "kernel"] | None = None
     fusion_weight: FractionBelowOne = 0.0
+    encoder: EncoderMetadata | None = None
     class_names: Annotated[ListOf[str], Field(min_length=2)]
     features: FeatureSettings
     protocol: str

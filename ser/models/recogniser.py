@@ -1,9 +1,13 @@
-"""The recogniser: normalisation, a network, and where there is one an utterance-level head, fused late."""
+"""The recogniser: normalisation, a network, and where there is one an utterance-level head, fused late.
+
+Where a speech encoder takes the place of acoustic features, a learnt mix of its layers comes first.
+"""
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ser.errors import SettingsError
+from ser.models.encoder import Encoder, LayerMix
 from ser.models.normalisation import Normalisation
 from ser.models.utterance_heads import FunctionalsHead, KernelHead
 
@@ -17,6 +21,9 @@ class Recogniser(nn.Module):
     utterance_head : another classifier of the same features, which then end with the rows of `ser.features.pitch`;
         the network gets the rows before them.
     fusion_weight : of the utterance-level head in the result, 0 to 1.
+    layer_mix : makes the network's features of an encoder's states, float [batch, layers * hidden, frames].
+    encoder : one that is fine-tuned, which makes these states of a waveform in frames. Of a frozen one, which is no
+        part of the model, the states come in as features.
     """
 
     def __init__(
@@ -26,12 +33,16 @@ class Recogniser(nn.Module):
         *,
         utterance_head: FunctionalsHead | KernelHead | None = None,
         fusion_weight: float = 0.0,
+        layer_mix: LayerMix | None = None,
+        encoder: Encoder | None = None,
     ) -> None:
         super().__init__()
         self.normalisation = normalisation
         self.network = network
         self.utterance_head = utterance_head
         self.fusion_weight = fusion_weight
+        self.layer_mix = layer_mix
+        self.encoder = encoder
 
     def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Return logits [batch, classes] and attention weights [batch, frames'], both float32.
@@ -52,6 +63,10 @@ class Recogniser(nn.Module):
 
     def network_logits(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Return logits and attention weights of the network alone; shapes as of `forward`."""
+        if self.encoder is not None:
+            features = self.encoder(features, lengths)  # [b, layers * hidden, frames]
+        if self.layer_mix is not None:
+            features = self.layer_mix(features)  # [b, hidden, frames]
         return self.normalised_logits(self.normalisation(self.network_features(features), lengths), lengths)
 
     def normalised_logits(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:

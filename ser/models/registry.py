@@ -14,6 +14,8 @@ from ser.errors import SettingsError
 from ser.features.signatures import check_arguments
 from ser.features.validation import suggestion
 from ser.models import networks
+from ser.models.encoder import Encoder, LayerMix
+from ser.models.encoder_metadata import check_features
 from ser.models.functionals import N_GROUPS, N_PITCH
 from ser.models.metadata import ModelMetadata
 from ser.models.normalisation import Normalisation
@@ -52,8 +54,8 @@ def check_network(network: type[nn.Module], metadata: ModelMetadata) -> None:
 
     Raises
     ------
-    SettingsError : an unknown or bad setting, fewer frames than the network can take, or bands that the utterance-level
-        head cannot group.
+    SettingsError : an unknown or bad setting, fewer frames than the network can take, bands that the utterance-level
+        head cannot group, or features and a network that are not for an encoder.
     """
     check_arguments(network, metadata.network, where="model.network", given=GIVEN)
     if (name := getattr(network, "__name__", "")) in NETWORKS:
@@ -63,6 +65,9 @@ def check_network(network: type[nn.Module], metadata: ModelMetadata) -> None:
         raise SettingsError(
             f"features.max_length is {features.max_length}, but {network_name(network)} needs at least {least} frames."
         )
+    if metadata.encoder is not None:
+        check_features(features, metadata.encoder)
+        check_on_encoder(network)
     if metadata.utterance_head is None:
         return
     if not is_per_band(network):
@@ -77,6 +82,15 @@ def check_network(network: type[nn.Module], metadata: ModelMetadata) -> None:
             f"model.utterance_head needs features.groups=[logmel,pitch] and a multiple of {N_GROUPS} bands "
             f"(features.n_mels), but the features have {features.n_features} rows; model.utterance_head=null does "
             "without."
+        )
+
+
+def check_on_encoder(network: type[nn.Module]) -> None:
+    """Refuse a network of inputs of one length; those of an encoder are as long as the recordings."""
+    if not is_per_band(network):
+        raise SettingsError(
+            f"model.network is {network_name(network)}, which takes recordings of one length, but model.encoder needs "
+            "one that normalises per band: give model/network=encoder_pooling or encoder_bilstm_luong."
         )
 
 
@@ -109,6 +123,9 @@ def build_recogniser(metadata: ModelMetadata, own: Mapping[str, type[nn.Module]]
     settings = check_arguments(network, metadata.network, where="model.network", given=GIVEN)
     n_classes, n_features = len(metadata.class_names), metadata.features.n_features
     n_rows = n_features if metadata.utterance_head is None else n_features - N_PITCH
+    encoder = metadata.encoder
+    if encoder is not None:
+        n_rows = encoder.n_hidden
     head: type[FunctionalsHead] | type[KernelHead] | None = None
     if metadata.utterance_head is not None:
         head = KernelHead if metadata.utterance_head == "kernel" else FunctionalsHead
@@ -117,4 +134,6 @@ def build_recogniser(metadata: ModelMetadata, own: Mapping[str, type[nn.Module]]
         network(n_features=n_rows, n_classes=n_classes, **settings),
         utterance_head=head(n_bands=n_rows, n_classes=n_classes) if head else None,
         fusion_weight=metadata.fusion_weight if head else 0.0,
+        layer_mix=LayerMix(encoder.n_layers) if encoder else None,
+        encoder=Encoder(encoder) if encoder and encoder.trainable else None,
     )

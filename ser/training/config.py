@@ -23,8 +23,9 @@ from ser.features.groups import FeatureGroup
 from ser.features.settings import FeatureSettings
 from ser.features.validation import FractionBelowOne, ListOf, PositiveNumber, Seed, settings_dataclass, suggestion
 from ser.inference.run_folder import BEST, CHECKPOINTS
+from ser.models.encoder_metadata import check_features
 from ser.models.metadata import ModelMetadata
-from ser.models.registry import NETWORKS, check_network, is_per_band, network_name
+from ser.models.registry import NETWORKS, check_network, check_on_encoder, is_per_band, network_name
 from ser.training.components import (
     TARGET,
     arguments_of,
@@ -58,6 +59,9 @@ class ModelSettings:
     freeze: str | ListOf[str] = ()
     utterance_head: Literal["linear", "kernel"] | None = None
     fusion_weight: FractionBelowOne = 0.5
+    encoder: str | None = None
+    encoder_revision: str | None = None
+    encoder_trainable: bool = False
     metrics: dict[str, Component] = field(default_factory=dict)
 
     @property
@@ -210,6 +214,9 @@ def read_run_settings(configuration: Mapping[str, Any]) -> RunSettings:
     for key in ("freeze", "body_lr"):
         if settings.init_from is None and getattr(model, key):
             raise SettingsError(f"model.{key} is for fine-tuning; give init_from too, or leave it out.")
+    if model.encoder is not None:
+        check_features(features)
+        check_on_encoder(settings.network_class)
     takes_logmel = settings.per_band and (model.utterance_head or features.groups == ("logmel",))
     if settings.spectrogram.changes_anything and not takes_logmel:
         raise SettingsError(

@@ -47,11 +47,11 @@ def initialise(
     """
     own, groups = settings.own_networks, settings.features.own_groups
     recogniser = build_recogniser(metadata, own)
-    if settings.init_from is None:
+    if settings.init_from is None and metadata.encoder is None:  # whose states are normalised one by one
         shape = recogniser.normalisation.mean.shape
         mean, scale = (torch.from_numpy(column[: shape.numel()]) for column in (data.scaler.mean_, data.scaler.scale_))
         recogniser.normalisation.set_statistics(mean.reshape(shape), scale.reshape(shape))
-    else:
+    elif settings.init_from is not None:
         if resumes is None:
             initial = load_initial(settings.init_from, networks=own, feature_groups=groups)
             take_weights(recogniser, metadata, initial, own)

@@ -27,10 +27,12 @@ from ser.inference.checkpoint import load_recogniser
 from ser.inference.predictor import Predictor
 from ser.inference.run_folder import LAST, SPLIT, find_checkpoint
 from ser.inference.torch_backend import TorchScorer
+from ser.models.encoder import Encoder
 from ser.models.metadata import with_scored
 from ser.models.registry import network_name
 from ser.training.components import build, build_function
 from ser.training.config import RunSettings
+from ser.training.encoder import read_encoder, use_encoder
 from ser.training.initialisation import initialise
 from ser.training.loss import takes_allowed
 from ser.training.module import EmotionClassifier
@@ -81,12 +83,15 @@ def train(
     keep_freed_memory()
     checkpoint = _checkpoint_to_resume(settings)
     trainer = build_trainer(settings)  # before the data, because it refuses hardware that is not there
+    encoder = read_encoder(settings)  # that too, because it refuses what is no encoder
     L.seed_everything(settings.seed, verbose=False)
     data = build_data(settings)
     data.setup()
+    if encoder is not None:
+        use_encoder(data, encoder, trainer.strategy.root_device)
     if trainer.is_global_zero:
         _write_data_tables(settings.run_dir, data, resumes=checkpoint is not None)
-    module = build_module(settings, data, configuration, resumes=checkpoint)
+    module = build_module(settings, data, configuration, encoder, resumes=checkpoint)
     for logger in trainer.loggers:
         if isinstance(logger, RunTensorBoardLogger):
             logger.log_settings(overridden(configuration, overrides))
@@ -166,21 +171,36 @@ def _write_data_tables(run_dir: Path, data: EmotionData, *, resumes: bool) -> No
 
 
 def build_module(
-    settings: RunSettings, data: EmotionData, configuration: Mapping[str, Any], *, resumes: Path | None = None
+    settings: RunSettings,
+    data: EmotionData,
+    configuration: Mapping[str, Any],
+    encoder: Encoder | None = None,
+    *,
+    resumes: Path | None = None,
 ) -> EmotionClassifier:
-    """Return the Lightning module; `resumes` is the checkpoint whose weights the trainer will load into it."""
+    """Return the Lightning module.
+
+    Parameters
+    ----------
+    encoder : the speech encoder of the settings, with its pretrained weights.
+    resumes : the checkpoint whose weights the trainer will load into it.
+    """
     scored = () if settings.data.split == "all" else data.split.test or data.split.validation
+    libraries = _LIBRARIES if encoder is None else (*_LIBRARIES, "transformers")
     metadata = dataclasses.replace(
         settings.metadata(),
+        encoder=None if encoder is None else encoder.metadata,
         class_names=data.class_names,
         protocol=settings.describe_protocol(data.split),
         corpus_root="" if data.data.corpora else str(*data.places.values()),
         corpora={name: str(place) for name, place in data.places.items()} if data.data.corpora else {},
         configuration=dict(configuration),
-        versions={"ser": ser.__version__, "python": platform.python_version(), **{n: version(n) for n in _LIBRARIES}},
+        versions={"ser": ser.__version__, "python": platform.python_version(), **{n: version(n) for n in libraries}},
     )
     metadata = with_scored(metadata, [recording.id for recording in scored])
     recogniser, metadata = initialise(settings, data, metadata, resumes=resumes)
+    if encoder is not None and recogniser.encoder is not None:
+        recogniser.encoder.load_state_dict(encoder.state_dict())
     class_counts = _class_counts(data)
     model, n_classes = settings.model, len(data.class_names)
     given = {"n_classes": n_classes, "num_classes": n_classes}
