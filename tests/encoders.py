@@ -5,6 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from ser.cli.command import CONF_FOLDER
+from ser.cli.hydra_command import _run_folder
+from ser.training.config import read_run_settings
+from ser.training.configuration import plain
 
 SIZES: dict[str, Any] = {
     "hidden_size": 16,
@@ -32,6 +39,17 @@ OF_WHISPER: dict[str, Any] = {
 }
 
 
+FROZEN = ("data.augment_count=1", "data.batch_size=16", "trainer.max_epochs=2", "model.lr=0.01")
+FINE_TUNED = (
+    "model.encoder_trainable=true", "model/network=encoder_bilstm_luong", "model.network.lstm_hidden=8",
+    "data.augment_count=0", "data.batch_size=16", "trainer.max_epochs=1", "model.lr=0.001",
+)  # fmt: skip
+LIGHT = (
+    "model=encoder", "features.max_length=150", "data.workers=1", "augment.stretch_low=1", "augment.stretch_high=1",
+    "augment.pitch_semitones=0", "logger=none", "~callbacks.progress_bar", "trainer=cpu",
+)  # fmt: skip
+
+
 def tiny_encoder(kind: str, *, seed: int = 0, **config: Any) -> Any:
     """Return a model of transformers: WavLM, Hubert, Wav2Vec2 or Whisper."""
     import transformers
@@ -52,3 +70,12 @@ def save_encoder(model: Any, folder: Path, *, do_normalize: bool = False) -> Pat
     values = {"do_normalize": do_normalize, "sampling_rate": 16_000}
     (folder / "preprocessor_config.json").write_text(json.dumps(values), encoding="utf-8")
     return folder
+
+
+def settings_of(run_dir: Path, cache_dir: Path, corpus: Path, encoder: Path | str, *overrides: str) -> tuple[Any, Any]:
+    """Return the settings of a light run on an encoder, and its configuration."""
+    OmegaConf.register_new_resolver("run_folder", _run_folder, replace=True)
+    places = [f"paths.run_dir={run_dir}", f"paths.cache_dir={cache_dir}", f"data.root={corpus}"]
+    with initialize_config_dir(str(CONF_FOLDER), version_base="1.3"):
+        found = plain(compose("train", [*places, f"model.encoder={encoder}", *LIGHT, *overrides]))
+    return read_run_settings(found), found
