@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from ser.errors import CheckpointError, SettingsError
+from ser.evaluation.evaluate import EvaluationSettings, evaluate
 from ser.inference.checkpoint import load_recogniser, read_checkpoint
 from ser.inference.export import export_onnx
 from ser.inference.predictor import Predictor
@@ -100,6 +101,17 @@ def test_nothing_is_loaded_or_fetched_unasked(frozen_run, fine_tuned_run, encode
         Predictor.load(frozen_run, encoder=encoders["wrong"])
     with pytest.raises(SettingsError, match="has its own in its file; leave it out"):
         Predictor.load(fine_tuned_run, encoder=encoders["right"])
+
+
+def test_evaluation_takes_the_encoder(frozen_run, encoders, tmp_path):
+    given = {"output_dir": str(tmp_path), "checkpoint": str(frozen_run), "workers": 1}
+    with pytest.raises(CheckpointError, match="to `ser evaluate` as encoder="):
+        evaluate(EvaluationSettings(**given))
+    evaluate(EvaluationSettings(**given, encoder=str(encoders["right"])))
+    found, expected = predictions_of(tmp_path), predictions_of(frozen_run)
+    assert found.keys() == expected.keys()
+    for name, probabilities in expected.items():
+        np.testing.assert_allclose(found[name], probabilities, rtol=0, atol=1e-4)
 
 
 def test_a_model_without_an_encoder_takes_none(encoders):
