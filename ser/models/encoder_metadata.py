@@ -122,7 +122,7 @@ def check_features(features: FeatureSettings, encoder: EncoderMetadata | None = 
     if features.groups != GROUPS or features.sample_rate != SAMPLE_RATE:
         raise SettingsError(
             f"model.encoder takes a waveform at {SAMPLE_RATE} Hz, but features.groups is {list(features.groups)} at "
-            f"{features.sample_rate} Hz: give features=waveform."
+            f"{features.sample_rate} Hz: give model=encoder, or features=waveform."
         )
     if encoder is None:
         return

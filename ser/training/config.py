@@ -23,7 +23,7 @@ from ser.features.groups import FeatureGroup
 from ser.features.settings import FeatureSettings
 from ser.features.validation import FractionBelowOne, ListOf, PositiveNumber, Seed, settings_dataclass, suggestion
 from ser.inference.run_folder import BEST, CHECKPOINTS
-from ser.models.encoder_metadata import check_features
+from ser.models.encoder_metadata import GROUPS, check_features
 from ser.models.metadata import ModelMetadata
 from ser.models.registry import NETWORKS, check_network, check_on_encoder, is_per_band, network_name
 from ser.training.components import (
@@ -214,6 +214,12 @@ def read_run_settings(configuration: Mapping[str, Any]) -> RunSettings:
     for key in ("freeze", "body_lr"):
         if settings.init_from is None and getattr(model, key):
             raise SettingsError(f"model.{key} is for fine-tuning; give init_from too, or leave it out.")
+    is_for_encoders = network_name(settings.network_class).startswith("encoder_")
+    if model.encoder is None and features.groups == GROUPS and is_for_encoders:
+        raise SettingsError(
+            "model.encoder is missing; give the folder of a speech encoder, or its name on the hub, such as "
+            "microsoft/wavlm-base-plus."
+        )
     if model.encoder is not None:
         check_features(features)
         check_on_encoder(settings.network_class)

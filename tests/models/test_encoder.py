@@ -298,7 +298,10 @@ def test_without_transformers_the_extra_is_named(folders, monkeypatch):
 @pytest.mark.parametrize(
     ("features", "sentence"),
     [
-        (FeatureSettings(), r"takes a waveform at 16000 Hz, but features\.groups is .* give features=waveform"),
+        (
+            FeatureSettings(),
+            r"takes a waveform at 16000 Hz, but features\.groups is .* give model=encoder, or features=waveform",
+        ),
         (FeatureSettings(groups=("waveform",)), "at 22050 Hz"),
         (FeatureSettings(groups=("waveform",), sample_rate=16_000), "features.hop_length is 512, but .* every 320"),
     ],

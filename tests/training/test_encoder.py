@@ -139,7 +139,10 @@ def test_a_second_run_makes_no_states(frozen_run, below, tiny_corpus, encoders, 
 @pytest.mark.parametrize(
     ("overrides", "sentence"),
     [
-        (("features=logmel",), r"model\.encoder takes a waveform at 16000 Hz, .* give features=waveform"),
+        (
+            ("features=logmel",),
+            r"model\.encoder takes a waveform at 16000 Hz, .* give model=encoder, or features=waveform",
+        ),
         (("model/network=cnn_bilstm_luong",), "network is cnn_bilstm_luong, which takes recordings of one length"),
         (("model.utterance_head=linear",), "model.utterance_head needs features.groups"),
         (("spectrogram=strong",), "spectrogram changes log-mel features"),
@@ -148,6 +151,11 @@ def test_a_second_run_makes_no_states(frozen_run, below, tiny_corpus, encoders, 
 def test_settings_that_do_not_go_together_are_one_sentence(overrides, sentence, tmp_path, encoders):
     with pytest.raises(SettingsError, match=sentence):
         settings_of(tmp_path, tmp_path, tmp_path, encoders["right"], *overrides)
+
+
+def test_an_encoder_that_is_not_named_is_asked_for(tmp_path):
+    with pytest.raises(SettingsError, match=r"model\.encoder is missing; give the folder of a speech encoder"):
+        settings_of(tmp_path, tmp_path, tmp_path, "null")
 
 
 def test_an_encoder_that_is_not_there_ends_the_run_before_the_data(tmp_path):
