@@ -259,8 +259,8 @@ def classes_found(recordings: Iterable[Recording], settings: DataSettings) -> tu
     ------
     CorpusError : there are fewer than two.
     """
-    tested = settings.test_corpora
-    classes = class_order(r.emotion for r in recordings if r.channel in settings.channels and r.corpus not in tested)
+    channels, tested = settings.channels, settings.test_corpora
+    classes = class_order(r.emotion for r in recordings if r.channel in channels and r.corpus not in tested)
     if len(classes) < 2:
         found = f"the one label {classes[0]!r}" if classes else "no recording in the chosen channel"
         raise CorpusError(f"The corpus has {found}, but a model tells two classes or more apart; see data.channel.")

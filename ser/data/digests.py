@@ -10,7 +10,6 @@ import time
 import zlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +24,8 @@ _KEPT_FROM = 10_000
 """Files from which on their digests are kept; fewer are read at every start."""
 _SETTLED = 2.0
 """Seconds: a file that was changed so shortly before it is read may change again within the same tick of the clock."""
-_AT_ONCE = 4096
+_AT_ONCE = 64
+"""Files that a thread reads before the next thread's turn: there may be millions."""
 _MASK = 2**63 - 1
 """Some systems number inodes with 64 bits and no sign."""
 _RECORD = np.dtype([("file", "<i8", 5), ("digest", "V32")])
@@ -57,12 +57,13 @@ def content_digests(paths: Sequence[Path], *, cache_dir: Path) -> list[str]:
 
 
 def _digests(paths: Sequence[Path]) -> list[bytes]:
-    found = list[bytes]()
-    waiting = iter(paths)
+    parts = (paths[start : start + _AT_ONCE] for start in range(0, len(paths), _AT_ONCE))
     with ThreadPoolExecutor(core_count()) as pool:
-        while some := list(islice(waiting, _AT_ONCE)):
-            found += map(bytes.fromhex, pool.map(content_digest, some))
-    return found
+        return [digest for part in pool.map(_digests_of_some, parts) for digest in part]
+
+
+def _digests_of_some(paths: Sequence[Path]) -> list[bytes]:
+    return [bytes.fromhex(content_digest(path)) for path in paths]
 
 
 def _identity(path: Path) -> Identity:
