@@ -107,18 +107,20 @@ def prepare(
     entries, numbers = _entries(samples, recipe, cache_dir)
     shape = (recipe.features.n_features, recipe.features.max_length)
     features: NDArray[np.float32] | StoredFeatures
+    read: Callable[[int], int]
     if in_memory:
         # One allocation that the entries are read into: a second copy would double the peak of memory.
         features = np.empty((len(samples), *shape), dtype=np.float32)
         read = functools.partial(_read_into, features, entries, numbers)
+        found = track(_in_threads(read, len(samples)), total=len(samples), description="Cache", unit="samples")
+        lengths = np.fromiter(found, dtype=np.int64, count=len(samples))
     else:
         features = StoredFeatures(entries, numbers, shape=shape, mend=_Mender(samples, entries, numbers, recipe))
         read = functools.partial(_stored_length, entries, numbers, shape)
-    lengths = np.fromiter(
-        track(_in_threads(read, len(samples)), total=len(samples), description="Cache", unit="samples"),
-        dtype=np.int64,
-        count=len(samples),
-    )
+        frames = np.fromiter(
+            (frames_of_entry(entry, n_features=shape[0]) for entry in entries), dtype=np.int64, count=len(entries)
+        )
+        lengths = np.minimum(frames, shape[1])[numbers]
     missing = np.flatnonzero(lengths == 0).tolist()
     makers = {int(numbers[row]): samples[row] for row in reversed(missing)}  # the first sample of each entry
     reasons = _make([(sample, entries[number]) for number, sample in reversed(makers.items())], recipe, workers)
