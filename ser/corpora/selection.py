@@ -112,7 +112,9 @@ class DataSettings:
                 )
             return
         if len(self.corpora) < 2 or len(set(self.corpora)) < len(self.corpora):
-            raise SettingsError(f"corpora is {list(self.corpora)}; name two or more, each once.")
+            raise SettingsError(
+                f"corpora is {list(self.corpora)}; name two or more, each once, as in data.corpora=[ravdess,cremad]."
+            )
         if self.reader is not None or self.root is not None or self.manifest is not None:
             raise SettingsError(
                 "corpora names several corpora, each with a place of its own, as in data.corpora={cremad: <folder>}; "

@@ -14,8 +14,10 @@ from ser.inference.checkpoint import load_recogniser, read_checkpoint
 from ser.inference.predictor import Predictor
 from tests.command_line import ROOT, is_one_sentence, rows_of
 
-# Fine-tuning keeps the network that it starts from: see test_fine_tune.py.
-EXPERIMENTS = sorted({path.stem for path in (ROOT / "conf" / "experiment").glob("*.yaml")} - {"fine_tune"})
+# Fine-tuning keeps the network that it starts from, and several corpora need to be named: test_fine_tune.py,
+# tests/slow/test_several_corpora.py.
+ELSEWHERE = {"fine_tune", "several_corpora"}
+EXPERIMENTS = sorted({path.stem for path in (ROOT / "conf" / "experiment").glob("*.yaml")} - ELSEWHERE)
 
 pytestmark = [pytest.mark.usefixtures("undrawn"), pytest.mark.no_cover]  # whole runs, slow to draw and to trace
 

@@ -71,6 +71,7 @@ def test_a_folder_comes_from_the_environment_or_from_the_data_folder(places, tmp
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
+        ({"corpora": []}, r"corpora is \[\]; name two or more, each once, as in data.corpora=\[ravdess,cremad\]"),
         ({"corpora": ["cremad"]}, r"corpora is \['cremad'\]; name two or more"),
         ({"corpora": ["cremad", "cremad"]}, "name two or more, each once"),
         ({"corpora": ["cremad", "tess"], "root": "x"}, "leave out data.root"),

@@ -116,9 +116,19 @@ def test_the_seed_is_also_the_augmentations():
     assert read_run_settings(composed("seed=0")).data.split_seed == 42
 
 
+NEEDED = {
+    "data=manifest": ["data.manifest=labels.csv"],
+    "data=several": ["data.corpora=[ravdess,cremad]"],
+    "model=encoder": ["model.encoder=a/b"],
+    "experiment=several_corpora": ["data.corpora=[ravdess,cremad]"],
+}
+"""What a choice cannot do without."""
+
+
 @pytest.mark.parametrize("experiment", names("experiment"))
 def test_every_experiment_is_a_valid_run(experiment):
-    settings = read_run_settings(composed(f"experiment={experiment}"))
+    choice = f"experiment={experiment}"
+    settings = read_run_settings(composed(choice, *NEEDED.get(choice, [])))
     assert settings.run_name == experiment
 
 
@@ -134,8 +144,7 @@ def test_every_experiment_is_a_valid_run(experiment):
     ],
 )
 def test_every_choice_of_a_group_is_a_valid_run(choice):
-    needed = {"data=manifest": ["data.manifest=labels.csv"], "model=encoder": ["model.encoder=a/b"]}
-    read_run_settings(composed(choice, *needed.get(choice, [])))
+    read_run_settings(composed(choice, *NEEDED.get(choice, [])))
 
 
 def test_the_run_without_neutral_has_seven_classes():
