@@ -27,7 +27,7 @@ COMMANDS = {
     "robustness": "measure the UAR lost by level, noise, telephone, room",
     "card": "write the model card",
     "app": "start the web app",
-    "serve": "start the web server: recordings by HTTP, sound by websocket",
+    "serve": "start the web server: HTTP and websocket",
 }
 """Command -> what it is for; each takes options and arguments in any order."""
 
