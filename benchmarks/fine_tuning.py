@@ -35,8 +35,9 @@ from ser.data.files import write_text_atomically
 from ser.evaluation.intervals import accuracy, unweighted_average_recall
 from ser.inference.torch_backend import TorchScorer
 from ser.training.config import read_run_settings
-from ser.training.configuration import fit_to_initial_model, plain
+from ser.training.configuration import plain
 from ser.training.fine_tuning import Initial, load_initial
+from ser.training.initial_settings import fit_to_initial_model
 from ser.training.run import build_data, build_module
 from ser.training.trainer import build_trainer
 

@@ -13,6 +13,10 @@ MAX_PEAK = 2.0**31
 _FULL_SCALE = 0.999
 _NOTABLE_FRACTION = 1e-3
 _BLOCK_FRAMES = 1 << 17
+_LARGEST_MEAN = 0.005
+"""Fraction of the peak. A larger mean is an offset of the microphone, and is taken off. RAVDESS has up to 0.0033, which
+stays: chroma and contrast of near silence would be others without it.
+"""
 _REAL = ("FLOAT", "DOUBLE")
 _16_BIT = 2.0**15
 
@@ -106,3 +110,9 @@ def mono_blocks(file: Decoder, levels: Levels, *, name: str, max_seconds: float)
             raise AudioError(f"{name} lasts longer than {max_seconds:.0f} s; cut it into shorter recordings.")
         levels.add(block, name)
         yield block.mean(axis=1, dtype=np.float32) if block.shape[1] > 1 else block[:, 0]
+
+
+def without_offset(waveform: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return float32 [samples] with its mean taken off, where that is an offset worth the name."""
+    mean = waveform.mean(dtype=np.float64)
+    return waveform - np.float32(mean) if abs(mean) > _LARGEST_MEAN * np.abs(waveform).max() else waveform

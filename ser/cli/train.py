@@ -62,7 +62,8 @@ def _train(configuration: DictConfig, *, is_first: bool) -> float | None:
 def _settings_of(configuration: DictConfig) -> "tuple[RunSettings, dict[str, Any]]":
     """Return the settings of the run, new or resumed, and its configuration as plain values; raises SerError."""
     from ser.training.config import read_run_settings
-    from ser.training.configuration import fit_to_initial_model, fit_to_targets, plain, resumed, who_gave
+    from ser.training.configuration import fit_to_targets, plain, resumed, who_gave
+    from ser.training.initial_settings import fit_to_initial_model
 
     hydra = HydraConfig.get()
     if configuration.ckpt_path is not None:

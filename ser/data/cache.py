@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from ser.audio.levels import without_offset
 from ser.augment.waveform import AugmentSettings, augment, recording_rng
 from ser.corpora.manifest import Recording
 from ser.corpora.progress import track
@@ -31,7 +32,7 @@ from ser.data.storage import StoredFeatures, fill, frames_of_entry, read_entry, 
 from ser.data.workers import core_count, map_in_workers
 from ser.errors import AudioError, SettingsError
 from ser.features.extract import extract
-from ser.features.pipeline import preprocess, without_offset
+from ser.features.pipeline import preprocess
 from ser.features.settings import FeatureSettings
 from ser.features.validation import as_plain
 

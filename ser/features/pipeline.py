@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ser.audio.io import Sound, Source, read_sound
+from ser.audio.levels import without_offset
 from ser.audio.trim import trim_and_level
 from ser.audio.utterances import MIN_SPEECH, Utterance, cut_utterances, speech_seconds
 from ser.audio.voice_activity import find_speech
@@ -16,10 +17,6 @@ from ser.features.settings import FeatureSettings
 
 QUIET_PEAK = 10 ** (-50 / 20)
 """Below it a recording is called very quiet; the quietest of RAVDESS peaks at -47 dBFS."""
-_LARGEST_MEAN = 0.005
-"""Fraction of the peak. A larger mean is an offset of the microphone, and is taken off. RAVDESS has up to 0.0033, which
-stays: chroma and contrast of near silence would be others without it.
-"""
 _SILENT_END = 1.0
 """Seconds that a recording may last longer than the window where they hold no speech: training cut them off, too."""
 
@@ -101,12 +98,6 @@ def features_of_sound(sound: Sound, settings: FeatureSettings) -> LoadedRecordin
         duration=sound.duration,
         warnings=warnings_of_level(sound),
     )
-
-
-def without_offset(waveform: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return float32 [samples] with its mean taken off, where that is an offset worth the name."""
-    mean = waveform.mean(dtype=np.float64)
-    return waveform - np.float32(mean) if abs(mean) > _LARGEST_MEAN * np.abs(waveform).max() else waveform
 
 
 def input_of(utterance: Utterance, waveform: NDArray[np.float32], settings: FeatureSettings) -> ModelInput:

@@ -9,10 +9,11 @@ import soxr
 from numpy.typing import NDArray
 
 from ser.audio.io import MIN_SECONDS, SILENCE_PEAK, Sound
+from ser.audio.levels import without_offset
 from ser.audio.silero import FRAME, SAMPLE_RATE, speech_probabilities
 from ser.audio.utterances import PAUSE, Utterance, cut_utterances, speech_seconds
 from ser.audio.voice_activity import MARGIN_SECONDS, Span, find_speech
-from ser.features.pipeline import LoadedRecording, ModelInput, features_of_sound, input_of, without_offset
+from ser.features.pipeline import LoadedRecording, ModelInput, features_of_sound, input_of
 from ser.features.settings import FeatureSettings
 
 STEP_SECONDS = 0.16

@@ -73,7 +73,9 @@ def test_a_json_that_is_too_large_is_not_read(model, monkeypatch):
     with metadata_path(model).open("rb+") as file:
         file.truncate(100 * MAX_BYTES)
     monkeypatch.setattr("pathlib.Path.read_bytes", lambda path: pytest.fail(f"{path} was read"))
-    with pytest.raises(CheckpointError, match=r"small\.json has 104,857,600 bytes, but should have 1,048,576 at most"):
+    with pytest.raises(
+        CheckpointError, match=r"small\.json has 1,677,721,600 bytes, but should have 16,777,216 at most"
+    ):
         read_metadata_of(model, b"weights")
 
 

@@ -8,12 +8,12 @@ from ser.cli.hydra_command import CONF_FOLDER, _run_folder
 from ser.errors import CheckpointError, SettingsError
 from ser.training.config import read_run_settings
 from ser.training.configuration import (
-    fit_to_initial_model,
     plain,
     read_configuration,
     resumed,
     write_configuration,
 )
+from ser.training.initial_settings import fit_to_initial_model
 
 BOMB = "b0: &b0 [x, x]\n" + "".join(f"b{k}: &b{k} [{', '.join([f'*b{k - 1}'] * 9)}]\n" for k in range(1, 5))
 

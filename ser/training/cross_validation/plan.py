@@ -12,8 +12,9 @@ from ser.evaluation.cross_validation.record import FoldRun, Part, run_folder
 from ser.features.validation import read_settings
 from ser.inference.run_folder import CONFIGURATION, run_of
 from ser.training.config import RunSettings, read_run_settings
-from ser.training.configuration import fit_to_initial_model, fit_to_targets, plain, read_configuration
+from ser.training.configuration import fit_to_targets, plain, read_configuration
 from ser.training.cross_validation.settings import CORPORA, RANDOM, SPEAKERS, CrossValidationSettings
+from ser.training.initial_settings import fit_to_initial_model
 from ser.training.launcher import Job, quoted
 from ser.training.outcome import in_folder
 from ser.training.overrides import override_key
