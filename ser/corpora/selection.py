@@ -51,7 +51,7 @@ class DataSettings:
     """
 
     corpus: str = "ravdess"
-    corpora: dict[str, str | None] | ListOf[str] | None = None
+    corpora: dict[str, str | None] | ListOf[str] | Literal[""] | None = None
     weights: Literal["equal", "sqrt"] | dict[str, PositiveNumber] | None = None
     reader: Any = None
     root: str | None = None

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ser.corpora.reading import find_reader, find_recordings
+from ser.corpora.reading import find_recordings
 from tests.command_line import rows_of, run_in_process
 
 PAGE = (Path(__file__).parents[2] / "docs" / "several_corpora.md").read_text(encoding="utf-8")
@@ -48,4 +48,3 @@ def test_the_commands_of_the_page_do_what_it_says(home, tiny_corpus, monkeypatch
     assert left_out["cremad"]["part"] == "test"
     tested = {row["corpus"] for row in rows_of(runs[2] / "split.csv") if row["part"] == "test"}
     assert tested == {"cremad"}
-    assert find_reader("cremad").classes == tuple(CODES)
