@@ -120,6 +120,8 @@ def describe_overlap(metadata: ModelMetadata, recordings: Sequence[Recording], *
             sentences.append(f"None of the recordings{which} is {end}")
     if same:
         sentences.append(_seen(metadata, same, unknown) if kept else _trained_on_all(metadata, same))
+    if (initial := metadata.init_from) is not None:  # it may know what the fine-tuning does not
+        sentences.append(f"Before that, it was {initial.name}: {initial.protocol}")
     return " ".join(filter(None, sentences))
 
 

@@ -13,6 +13,7 @@ from ser.evaluation.evaluate import EvaluationSettings, evaluate
 from ser.evaluation.recordings import describe_labels, describe_left_out, describe_overlap, recordings_of_run
 from ser.inference.checkpoint import load_recogniser
 from ser.inference.pretrained import DEFAULT_MODEL, write_pretrained
+from ser.models.metadata import InitialModel
 from ser.models.scored_names import hashes_of
 from tests.checkpoints import random_recogniser, write_checkpoint
 
@@ -218,6 +219,16 @@ def test_recordings_of_a_run_of_several_corpora_are_known_when_scored_alone(run_
 )
 def test_what_the_model_was_trained_on_is_named_as_far_as_it_is_known(few, data, sentence, tiny_metadata):
     assert sentence in describe_overlap(replace(tiny_metadata, configuration={"data": data}), find_recordings(few))
+
+
+def test_what_a_fine_tuned_model_was_before_stands_above_its_scores(few, tiny_metadata):
+    """It may know the very recordings that its own corpus has none of."""
+    initial = InitialModel(name="ser-ravdess", sha256="0", protocol="Trained on every recording of RAVDESS.")
+    metadata = replace(tiny_metadata, configuration={"data": {"corpus": "cremad"}}, init_from=initial)
+    assert describe_overlap(metadata, find_recordings(few)).endswith(
+        "None of the recordings, which are of ravdess, is of it. Before that, it was ser-ravdess: Trained on every "
+        "recording of RAVDESS."
+    )
 
 
 def test_a_file_without_a_corpus_is_known_by_its_name(few, tiny_metadata):
