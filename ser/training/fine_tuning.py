@@ -58,7 +58,7 @@ def load_initial(
         path = beside
     path = path if path.suffix == SAFETENSORS else find_checkpoint(path)
     scorer, metadata = load_torch_scorer(path, networks=networks, feature_groups=feature_groups)
-    if getattr(metadata, "encoder", None) is not None:
+    if metadata.encoder is not None:
         raise CheckpointError(f"init_from is {source}, a model with a speech encoder, which cannot be fine-tuned yet.")
     entry = InitialModel(name=_name_of(path), sha256=digest_of(path.read_bytes()), protocol=metadata.protocol)
     return Initial(recogniser=scorer.recogniser, metadata=metadata, entry=entry)
