@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -33,6 +34,8 @@ _CHUNKS_AHEAD = 4
 _WITHOUT_GUARD = 113
 """Exit status of a worker that would start workers while it still imports the script of its parent."""
 _SIGKILL = 9  # Windows has no name for it
+_PATIENCE = 1000
+"""Hundredths of a second that the thread of a pool has to end in once its workers were killed."""
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -101,6 +104,7 @@ def map_in_workers(
 def _end(pool: ProcessPoolExecutor, processes: Mapping[int, BaseProcess]) -> None:
     """Let the workers finish what they are at, so that they leave nothing half written; a second Ctrl-C kills them."""
     is_interrupted = sys.exc_info()[0] is not None
+    thread: threading.Thread | None = pool._executor_manager_thread  # type: ignore[assignment]  # so typeshed
     try:
         pool.shutdown(wait=True, cancel_futures=True)
     except KeyboardInterrupt:
@@ -110,6 +114,12 @@ def _end(pool: ProcessPoolExecutor, processes: Mapping[int, BaseProcess]) -> Non
             for process in list(processes.values()):
                 process.kill()
             pool.shutdown(wait=True)
+            # Python takes a thread for ended once a wait for it was interrupted, and this one goes on: it would be
+            # heard of later, or close the pipe that the interpreter writes to at its end.
+            for _ in range(_PATIENCE):
+                if thread is None or thread.ident not in sys._current_frames():
+                    break
+                time.sleep(0.01)
         finally:
             threading.excepthook = hook
         if not is_interrupted:  # else the first one is on its way, and a second would be printed where this is closed
