@@ -127,7 +127,7 @@ def confusions(configuration: DictConfig, initial: Initial | None = None) -> NDA
         scorer, of_model = TorchScorer(module.recogniser), names
     else:
         scorer, of_model = TorchScorer(initial.recogniser), initial.metadata.class_names
-    probabilities, _ = scorer(prepared.features, prepared.lengths)
+    probabilities = scorer(prepared.features, prepared.lengths).probabilities
     closed = np.stack(
         [
             probabilities[:, of_model.index(name)] if name in of_model else np.zeros(len(probabilities))

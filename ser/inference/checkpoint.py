@@ -122,9 +122,17 @@ def recogniser_with(
         recogniser = build_recogniser(metadata, networks)
         recogniser.load_state_dict(weights)
     except (SettingsError, RuntimeError, TypeError) as error:  # torch's, for sizes beyond 64 bits and odd tensors
-        described_in = metadata_path(path) if path.suffix == SAFETENSORS else path
-        raise CheckpointError(f"{described_in} cannot be used: {shorten(str(error), 300)}") from error
+        raise CheckpointError(f"{described_in(path)} cannot be used: {shorten(str(error), 300)}") from error
+    if recogniser.n_summary != metadata.context:
+        raise CheckpointError(
+            f"{described_in(path)} has context {metadata.context}, but its network needs {recogniser.n_summary}."
+        )
     return recogniser.eval()
+
+
+def described_in(path: Path) -> Path:
+    """Return the file that the metadata of the weights in `path` are in."""
+    return metadata_path(path) if path.suffix == SAFETENSORS else path
 
 
 def _check_weights(

@@ -8,18 +8,20 @@ from numpy.typing import NDArray
 
 from ser.errors import CheckpointError
 from ser.inference.metadata_file import metadata_path, read_metadata_of
+from ser.inference.scorer import Scored
 from ser.models.metadata import FeatureGroups, ModelMetadata
 
 # Before ONNX Runtime is imported, here or elsewhere: else it reports its use to its makers, and keeps a mark of the
 # machine in the home folder. Whoever wants that can set the variable to 0.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
-FEATURES, LENGTHS, PROBABILITIES, ATTENTION = "features", "lengths", "probabilities", "attention"
-"""The names of the inputs and the outputs of the graph."""
+FEATURES, LENGTHS, CONTEXT = "features", "lengths", "context"
+PROBABILITIES, ATTENTION, SUMMARY = "probabilities", "attention", "summary"
+"""The names of the inputs and the outputs of the graph; context and summary only where the model takes context."""
 
 
 class OnnxScorer:
-    """Features to probabilities; see `ser.inference.predictor.Scorer`.
+    """Features to probabilities; see `ser.inference.scorer.Scorer`.
 
     Parameters
     ----------
@@ -38,12 +40,17 @@ class OnnxScorer:
         options.intra_op_num_threads = 1  # as of torch: many predictions run side by side
         self.session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
+        self.n_context = next((node.shape[1] for node in self.session.get_inputs() if node.name == CONTEXT), 0)
+
     def __call__(
-        self, features: NDArray[np.float32], lengths: NDArray[np.int64]
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        self, features: NDArray[np.float32], lengths: NDArray[np.int64], context: NDArray[np.float32] | None = None
+    ) -> Scored:
         inputs = {FEATURES: features, LENGTHS: lengths}
-        probabilities, attention = self.session.run([PROBABILITIES, ATTENTION], inputs)
-        return probabilities, attention
+        if not self.n_context:
+            probabilities, attention = self.session.run([PROBABILITIES, ATTENTION], inputs)
+            return Scored(probabilities, attention, np.zeros((len(features), 0), np.float32))
+        known = np.zeros((len(features), self.n_context), np.float32) if context is None else context
+        return Scored(*self.session.run([PROBABILITIES, ATTENTION, SUMMARY], inputs | {CONTEXT: known}))
 
 
 def load_onnx_scorer(path: Path, *, feature_groups: FeatureGroups | None = None) -> tuple[OnnxScorer, ModelMetadata]:
@@ -73,10 +80,12 @@ def _check_shapes(scorer: OnnxScorer, metadata: ModelMetadata, path: Path) -> No
     """Compare the graph with its metadata, which the digest does not guard; batch axes are left out."""
     inputs = {node.name: node.shape[1:] for node in scorer.session.get_inputs()}
     outputs = {node.name: node.shape[1:] for node in scorer.session.get_outputs()}
-    features = metadata.features
+    features, n_summary = metadata.features, metadata.context
+    of_context = {CONTEXT: [1 + 2 * n_summary]} if n_summary else {}
     fits = (
-        inputs == {FEATURES: [features.n_features, features.max_length], LENGTHS: []}
+        inputs == {FEATURES: [features.n_features, features.max_length], LENGTHS: [], **of_context}
         and outputs.get(PROBABILITIES) == [len(metadata.class_names)]
+        and outputs.get(SUMMARY) == ([n_summary] if n_summary else None)
         and ATTENTION in outputs
     )
     if not fits:

@@ -1,7 +1,7 @@
 """A model and a recording in, probabilities with names out. Imports torch only where a torch model is loaded."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from functools import partial
 from itertools import islice
@@ -27,6 +27,7 @@ from ser.inference.output import Output, open_output
 from ser.inference.pretrained import check_own, find_model
 from ser.inference.results import Failure, Prediction
 from ser.inference.run_folder import find_checkpoint
+from ser.inference.scorer import Scorer
 from ser.inference.segments import Segment
 from ser.models.metadata import FeatureGroups, ModelMetadata
 
@@ -34,12 +35,6 @@ if TYPE_CHECKING:
     from ser.inference.checkpoint import Networks
 
 _BATCH = 64
-
-Scorer = Callable[[NDArray[np.float32], NDArray[np.int64]], tuple[NDArray[np.float32], NDArray[np.float32]]]
-"""A model on a backend: maps features float32 [batch, features, max_length], not normalised, and lengths int64 [batch],
-frames of each recording before the padding, to probabilities float32 [batch, classes] and attention weights float32
-[batch, weights].
-"""
 
 
 class Predictor:
@@ -266,7 +261,7 @@ class Predictor:
                     attention=attention,
                     offset=one.offset,
                 )
-                for one, probabilities, attention in zip(batch, *self.scorer(features, lengths), strict=True)
+                for one, probabilities, attention in zip(batch, *self.scorer(features, lengths)[:2], strict=True)
             ]
         return segments
 

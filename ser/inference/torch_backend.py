@@ -10,6 +10,8 @@ from ser.errors import CheckpointError, SettingsError
 from ser.inference.checkpoint import Networks, load_recogniser
 from ser.inference.metadata_file import SAFETENSORS
 from ser.inference.pretrained import load_pretrained
+from ser.inference.scorer import Scored
+from ser.models.context import no_context
 from ser.models.encoder import FrozenEncoder
 from ser.models.encoder_files import described, load_named_encoder
 from ser.models.metadata import FeatureGroups, ModelMetadata
@@ -20,7 +22,7 @@ _AT_ONCE = 8
 
 
 class TorchScorer:
-    """Features to probabilities; see `ser.inference.predictor.Scorer`.
+    """Features to probabilities; see `ser.inference.scorer.Scorer`.
 
     Parameters
     ----------
@@ -36,22 +38,25 @@ class TorchScorer:
         self.encoder = encoder
 
     def __call__(
-        self, features: NDArray[np.float32], lengths: NDArray[np.int64]
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        self, features: NDArray[np.float32], lengths: NDArray[np.int64], context: NDArray[np.float32] | None = None
+    ) -> Scored:
         if self.encoder is not None or self.recogniser.encoder is not None:
             parts = [slice(start, start + _AT_ONCE) for start in range(0, len(features), _AT_ONCE)]
-            scored = [self._score(features[part], lengths[part]) for part in parts]
-            probabilities, weights = (np.concatenate(each) for each in zip(*scored, strict=True))
-            return probabilities, weights
-        return self._score(features, lengths)
+            scored = [self._score(features[part], lengths[part], None) for part in parts]
+            return Scored(*(np.concatenate(each) for each in zip(*scored, strict=True)))
+        return self._score(features, lengths, context)
 
     def _score(
-        self, features: NDArray[np.float32], lengths: NDArray[np.int64]
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        self, features: NDArray[np.float32], lengths: NDArray[np.int64], context: NDArray[np.float32] | None
+    ) -> Scored:
         inputs = features if self.encoder is None else self.encoder(features, lengths)
+        known = no_context(len(features), self.recogniser.n_summary) if context is None else torch.from_numpy(context)
         with torch.inference_mode():
-            logits, attention = self.recogniser(torch.from_numpy(inputs), torch.from_numpy(lengths))
-            return torch.softmax(logits.float() / self.temperature, dim=1).numpy(), attention.float().numpy()
+            logits, attention, summary = self.recogniser.with_summary(
+                torch.from_numpy(inputs), torch.from_numpy(lengths), known
+            )
+            probabilities = torch.softmax(logits.float() / self.temperature, dim=1)
+            return Scored(probabilities.numpy(), attention.float().numpy(), summary.float().numpy())
 
 
 def load_torch_scorer(

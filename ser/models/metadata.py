@@ -16,6 +16,7 @@ from ser.features.validation import (
     Fraction,
     FractionBelowOne,
     ListOf,
+    Natural,
     Positive,
     PositiveNumber,
     read_settings,
@@ -88,6 +89,8 @@ class ModelMetadata:
     corpus_root : where the corpus lay then; the scored recordings are looked for there first. Empty where there were
         several.
     corpora : name -> where it lay then, of several corpora.
+    context : values of the summary of a recording, which speaker context is made of (`ser.models.context`); 0: the
+        model takes none.
     temperature : the logits are divided by it, which calibrates the confidence (Guo et al. 2017).
     rejection_threshold : a prediction of less confidence is uncertain; 0: none is.
     recipe_scores : of a cross-validation of the recipe; None where there was none. Information only.
@@ -108,6 +111,7 @@ class ModelMetadata:
     scored_hashes: ListOf[str] = ()
     corpus_root: str = ""
     corpora: dict[str, str] = field(default_factory=dict)
+    context: Natural = 0
     temperature: PositiveNumber = 1.0
     rejection_threshold: Fraction = 0.0
     recipe_scores: RecipeScores | None = None

@@ -1,12 +1,14 @@
 """The recogniser: normalisation, a network, and where there is one an utterance-level head, fused late.
 
-Where a speech encoder takes the place of acoustic features, a learnt mix of its layers comes first.
+Where a speech encoder takes the place of acoustic features, a learnt mix of its layers comes first. A network that
+takes speaker context normalises by it, and gets features that are not normalised.
 """
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ser.errors import SettingsError
+from ser.models.context import no_context
 from ser.models.encoder import Encoder, LayerMix
 from ser.models.normalisation import Normalisation
 from ser.models.utterance_heads import FunctionalsHead, KernelHead
@@ -44,8 +46,26 @@ class Recogniser(nn.Module):
         self.layer_mix = layer_mix
         self.encoder = encoder
 
+    @property
+    def n_summary(self) -> int:
+        """Values of the summary of a recording (`ser.models.context`); 0: the network takes no speaker context."""
+        return int(getattr(self.network, "n_summary", 0))
+
+    def with_summary(self, features: Tensor, lengths: Tensor, context: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return logits and attention weights as `forward` does, and the summaries float32 [batch, n_summary].
+
+        Parameters
+        ----------
+        context : float32 [batch, 1 + 2 * n_summary], of each recording's speaker (`ser.models.context`).
+        """
+        if self.n_summary:
+            logits, weights, summary = self.network(features, lengths, context)
+            return logits, weights, summary
+        logits, weights = self(features, lengths)
+        return logits, weights, features.new_zeros(len(features), 0)
+
     def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Return logits [batch, classes] and attention weights [batch, frames'], both float32.
+        """Return logits [batch, classes] and attention weights [batch, frames'], both float32; without speaker context.
 
         Late fusion is the weighted mean of the log-probabilities of network and head.
 
@@ -54,6 +74,9 @@ class Recogniser(nn.Module):
         features : float32 [batch, features, frames].
         lengths : int64 [batch], frames of each recording before the padding.
         """
+        if self.n_summary:
+            logits, weights, _ = self.network(features, lengths, no_context(len(features), self.n_summary).to(features))
+            return logits, weights
         logits, weights = self.network_logits(features, lengths)  # [b, classes], [b, frames']
         if self.utterance_head is None:
             return logits, weights

@@ -89,7 +89,7 @@ def test_onnx_predicts_as_pytorch_at_every_batch_size(request, tmp_path, fixture
         for answer, expected in zip(model(*inputs), scorer(*inputs), strict=True):
             assert answer.dtype == np.float32
             np.testing.assert_allclose(answer, expected, rtol=0, atol=1e-5, strict=True)
-    probabilities, attention = model(features, lengths)
+    probabilities, attention, _ = model(features, lengths)
     assert (probabilities.shape, attention.shape) == ((8, 8), (8, settings.max_length // 2))
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-5)
     assert np.ptp(probabilities, axis=0).max() > 1e-3  # else every input would pass for every other
@@ -122,9 +122,9 @@ def test_a_graph_of_other_outputs_is_not_written(tmp_path, tiny_checkpoint, monk
     output.write_bytes(b"the old one")
 
     class Wrong(OnnxScorer):
-        def __call__(self, features, lengths):
-            probabilities, attention = super().__call__(features, lengths)
-            return probabilities, attention + error(features, lengths)
+        def __call__(self, features, lengths, context=None):
+            scored = super().__call__(features, lengths, context)
+            return scored._replace(attention=scored.attention + error(features, lengths))
 
     monkeypatch.setattr("ser.inference.export.OnnxScorer", Wrong)
     with pytest.raises(CheckpointError, match=rf"tiny\.ckpt cannot be exported: .* differs from PyTorch's by {size}"):

@@ -8,4 +8,8 @@ say what it takes:
 per_band : features normalised per band, for inputs of any length; else, and where there is no such attribute, per
     coefficient, padding included, for inputs of exactly `max_length` frames (see `ser.models.normalisation`).
 min_frames : the fewest frames that it can take; 1 where there is no such attribute.
+
+A network that takes speaker context (`ser.models.context`) has the attribute `n_summary`, of an instance: the values of
+the summary of a recording. It is called with features that are not normalised, all rows of them, lengths and contexts,
+float32 [batch, 1 + 2 * n_summary], and returns logits, attention weights, and summaries, float32 [batch, n_summary].
 """
