@@ -6,6 +6,7 @@ The arithmetic is in `ser.augment._spectrogram_ops`; `ser.augment.specaugment` h
 """
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -98,6 +99,7 @@ def change_sound(
     max_length: int,
     generator: torch.Generator,
     n_bands: int | None = None,
+    like: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Return the batch after vtlp, speed perturbation, rir, eq, telephone and noise, as far as the settings ask.
 
@@ -116,6 +118,8 @@ def change_sound(
     generator : of the CPU, whatever the device of the batch, so that its state can be stored with a run's.
     n_bands : rows that are bands, if others follow: the pitch as log2, which vtlp moves, and rows that only speed
         perturbation changes (the rows of `ser.features.pitch`).
+    like : int64 [batch], the recording whose changes each recording takes, noise apart, such as the first of its
+        speaker, so that all of these sound as if recorded in one place; None: each has its own.
 
     Returns
     -------
@@ -125,30 +129,31 @@ def change_sound(
     if not settings.changes_sound:
         return features, lengths
     n, n_bands = len(features), n_bands or features.shape[1]
+    draws = _Draws(n, generator, torch.arange(n) if like is None else like)
     level = ops.level_quantile(ops.to_power(features[:, :n_bands]), lengths)
     if settings.vtlp:
-        alpha = torch.exp(_uniform(-settings.vtlp, settings.vtlp, n, generator=generator))
+        alpha = torch.exp(draws.uniform(-settings.vtlp, settings.vtlp))
         octaves = torch.log2(alpha).to(features.device)[:, None] * ops.real_frames(features, lengths)
         bands = ops.vtlp(features[:, :n_bands], alpha, sample_rate=sample_rate)
         pitch = features[:, n_bands : n_bands + 1] - octaves[:, None]  # of no rows where none follow the bands
         features = torch.cat([bands, pitch, features[:, n_bands + 1 :]], dim=1)
     if settings.speed:
-        rate = torch.exp(_uniform(-settings.speed, settings.speed, n, generator=generator))
+        rate = torch.exp(draws.uniform(-settings.speed, settings.speed))
         features, lengths = ops.speed_perturbation(features, lengths, rate, max_length=max_length)
     followers = features[:, n_bands:] * ops.real_frames(features, lengths)[:, None]
     power = ops.to_power(features[:, :n_bands])
     if settings.rir:
-        rows = _chosen(settings.rir, n, generator=generator)
-        t60 = _uniform(settings.t60_low, settings.t60_high, n, generator=generator)
-        late = torch.exp(_uniform(*_LOG_LATE_FRACTION, n, generator=generator))
+        rows = draws.chosen(settings.rir)
+        t60 = draws.uniform(settings.t60_low, settings.t60_high)
+        late = torch.exp(draws.uniform(*_LOG_LATE_FRACTION))
         power[rows] = ops.reverberate(power[rows], t60=t60[rows], late=late[rows], hop_seconds=hop_seconds)
     if settings.eq or settings.telephone:
-        gain = _draw_gain(settings, n, n_bands=n_bands, sample_rate=sample_rate, generator=generator)
+        gain = _draw_gain(settings, draws, n_bands=n_bands, sample_rate=sample_rate)
         power = power * ops.to_power(gain).to(power.device)[:, :, None]
     if settings.noise:
-        rows = _chosen(settings.noise, n, generator=generator)
-        snr = _uniform(settings.snr_low, settings.snr_high, n, generator=generator)[rows]
-        spectrum = _draw_noise_spectrum(n, n_bands=n_bands, generator=generator)[rows]
+        rows = draws.chosen(settings.noise)
+        snr = draws.uniform(settings.snr_low, settings.snr_high)[rows]
+        spectrum = _draw_noise_spectrum(draws, n_bands=n_bands)[rows]
         # For as many frames as there can be, so that a recording's noise does not depend on its neighbours' lengths.
         normal = torch.randn(len(rows), n_bands, max_length, generator=generator)[:, :, : power.shape[2]]
         own = lengths[rows.to(lengths.device)]
@@ -157,40 +162,46 @@ def change_sound(
     return torch.cat([ops.to_decibels(power, lengths, level=level), followers], dim=1), lengths
 
 
-def _draw_gain(
-    settings: SpectrogramAugmentSettings, n: int, *, n_bands: int, sample_rate: int, generator: torch.Generator
-) -> Tensor:
+@dataclass(frozen=True)
+class _Draws:
+    """Random numbers of `n` recordings, of which each takes those of the recording `like`, int64 [n]."""
+
+    n: int
+    generator: torch.Generator
+    like: Tensor
+
+    def uniform(self, low: float, high: float, *shape: int) -> Tensor:
+        """Return float32 [n, ...], evenly drawn from low to high."""
+        return low + (high - low) * torch.rand(self.n, *shape, generator=self.generator)[self.like]
+
+    def chosen(self, probability: float) -> Tensor:
+        """Return which recordings are chosen with that probability, int64 [chosen], on the CPU."""
+        return (torch.rand(self.n, generator=self.generator)[self.like] < probability).nonzero()[:, 0]
+
+
+def _draw_gain(settings: SpectrogramAugmentSettings, draws: _Draws, *, n_bands: int, sample_rate: int) -> Tensor:
     """Return float32 [n, bands], in dB: of eq, telephone, both or neither."""
-    gain = torch.zeros(n, n_bands)
+    gain = torch.zeros(draws.n, n_bands)
     scale = torch.linspace(0, 1, n_bands)
-    rows = _chosen(settings.eq, n, generator=generator)
-    size = _uniform(-settings.eq_db, settings.eq_db, n, 3, 1, generator=generator)
-    middle = _uniform(0, 1, n, 2, 1, generator=generator)
-    width = _uniform(*_BUMP_WIDTH, n, 2, 1, generator=generator)
+    rows = draws.chosen(settings.eq)
+    size = draws.uniform(-settings.eq_db, settings.eq_db, 3, 1)
+    middle = draws.uniform(0, 1, 2, 1)
+    width = draws.uniform(*_BUMP_WIDTH, 2, 1)
     bumps = size[:, 1:] * torch.exp(-0.5 * ((scale - middle) / width) ** 2)  # [n, 2, bands]
     gain[rows] += (size[:, 0] * (2 * scale - 1) + bumps.sum(dim=1))[rows]
-    rows = _chosen(settings.telephone, n, generator=generator)
+    rows = draws.chosen(settings.telephone)
     centres = ops.band_edges(n_bands, sample_rate=sample_rate)[1:-1]
-    low, high = (_uniform(*edge, n, 1, generator=generator) for edge in (_TELEPHONE_LOW_HZ, _TELEPHONE_HIGH_HZ))
-    below = _uniform(*_TELEPHONE_LOW_SLOPE, n, 1, generator=generator) * torch.log2(low / centres).relu()  # [n, bands]
-    above = _uniform(*_TELEPHONE_HIGH_SLOPE, n, 1, generator=generator) * torch.log2(centres / high).relu()
+    low, high = (draws.uniform(*edge, 1) for edge in (_TELEPHONE_LOW_HZ, _TELEPHONE_HIGH_HZ))
+    below = draws.uniform(*_TELEPHONE_LOW_SLOPE, 1) * torch.log2(low / centres).relu()  # [n, bands]
+    above = draws.uniform(*_TELEPHONE_HIGH_SLOPE, 1) * torch.log2(centres / high).relu()
     gain[rows] -= (below + above)[rows]
     return gain
 
 
-def _draw_noise_spectrum(n: int, *, n_bands: int, generator: torch.Generator) -> Tensor:
+def _draw_noise_spectrum(draws: _Draws, *, n_bands: int) -> Tensor:
     """Return float32 [n, bands], in dB, smooth and of power 1 in all: a tilt and a few waves along the bands."""
     scale = torch.linspace(0, 1, n_bands)
     waves = torch.cos(math.pi * torch.arange(1, _N_NOISE_WAVES + 1)[:, None] * scale)  # [waves, bands]
-    size = _uniform(-_NOISE_WAVE_DB, _NOISE_WAVE_DB, n, _N_NOISE_WAVES, 1, generator=generator)
-    spectrum = _uniform(*_NOISE_TILT_DB, n, 1, generator=generator) * scale + (size * waves).sum(dim=1)
+    size = draws.uniform(-_NOISE_WAVE_DB, _NOISE_WAVE_DB, _N_NOISE_WAVES, 1)
+    spectrum = draws.uniform(*_NOISE_TILT_DB, 1) * scale + (size * waves).sum(dim=1)
     return spectrum - ops.frame_levels(ops.to_power(spectrum)[:, :, None])
-
-
-def _uniform(low: float, high: float, *shape: int, generator: torch.Generator) -> Tensor:
-    return low + (high - low) * torch.rand(*shape, generator=generator)
-
-
-def _chosen(probability: float, n: int, *, generator: torch.Generator) -> Tensor:
-    """Return which of `n` recordings are chosen with that probability, int64 [chosen], on the CPU."""
-    return (torch.rand(n, generator=generator) < probability).nonzero()[:, 0]

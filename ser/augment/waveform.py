@@ -1,16 +1,21 @@
 """Random changes of a training waveform: noise, time stretch, circular time shift and pitch shift."""
 
 import hashlib
+import io
 from typing import Annotated
 
 import numpy as np
+import soundfile
 from numpy.typing import NDArray
 from pydantic import Field
 
 from ser.augment.phase_vocoder import pitch_shift, time_stretch
-from ser.features.validation import NaturalNumber, PositiveNumber, check_order, settings_dataclass
+from ser.errors import SettingsError
+from ser.features.validation import Fraction, NaturalNumber, PositiveNumber, check_order, settings_dataclass
 
 _N_STEPS = 4
+_OPUS_RATES = (8000, 12000, 16000, 24000, 48000)
+_LEAST_COMPRESSION = 0.55
 _Steps = Annotated[int, Field(ge=0, le=_N_STEPS)]
 
 
@@ -26,6 +31,7 @@ class AugmentSettings:
     shift_seconds : the circular shift in time is at most this long, either way.
     pitch_semitones : the shift in pitch is at most this large, either way.
     min_steps, max_steps : range of how many of the four changes are drawn, without repetition, 0 to 4.
+    codec : probability that the recording is then coded and decoded by Opus, at a random rate of some 8 to 90 kbit/s.
     """
 
     noise_factor: NaturalNumber = 0.035
@@ -36,6 +42,7 @@ class AugmentSettings:
     pitch_semitones: NaturalNumber = 1.0
     min_steps: _Steps = 1
     max_steps: _Steps = 3
+    codec: Fraction = 0.0
 
     def __post_init__(self) -> None:
         check_order(self, "stretch_low", "stretch_high")
@@ -70,7 +77,7 @@ def augment(
     waveform : float32 `[samples]`, one or more, at `sample_rate`; it is not changed.
     """
     n_steps = rng.integers(settings.min_steps, settings.max_steps, endpoint=True)
-    changed = waveform.astype(np.float32)
+    changed: NDArray[np.float32] = waveform.astype(np.float32)
     for step in rng.permutation(_N_STEPS)[:n_steps]:
         if step == 0:
             scale = rng.uniform() if settings.noise_random_scale else 1.0
@@ -83,7 +90,32 @@ def augment(
         else:
             semitones = rng.uniform(-settings.pitch_semitones, settings.pitch_semitones)
             changed = pitch_shift(changed, semitones=semitones, sample_rate=sample_rate)
+    if settings.codec and rng.random() < settings.codec:
+        changed = code_by_opus(changed, sample_rate=sample_rate, compression=rng.uniform(_LEAST_COMPRESSION, 1.0))
     return changed
+
+
+def code_by_opus(waveform: NDArray[np.float32], *, sample_rate: int, compression: float) -> NDArray[np.float32]:
+    """Return the waveform after coding by Opus (RFC 6716) and decoding: as many samples, limited to full scale.
+
+    Parameters
+    ----------
+    compression : of libsndfile, 0 to 1: from the highest rate to the lowest; speech at 0.8 has some 30 kbit/s.
+
+    Raises
+    ------
+    SettingsError : Opus does not know the sample rate.
+    """
+    if sample_rate not in _OPUS_RATES:
+        rates = ", ".join(map(str, _OPUS_RATES))
+        raise SettingsError(f"features.sample_rate is {sample_rate}, but augment.codec needs one of {rates}.")
+    coded = io.BytesIO()
+    sounding = np.clip(waveform, -1.0, 1.0)
+    soundfile.write(coded, sounding, sample_rate, format="OGG", subtype="OPUS", compression_level=compression)
+    coded.seek(0)
+    decoded, rate = soundfile.read(coded, dtype="float32")
+    assert rate == sample_rate
+    return np.pad(decoded[: len(waveform)], (0, max(0, len(waveform) - len(decoded))))
 
 
 def add_noise(waveform: NDArray[np.float32], *, factor: float, rng: np.random.Generator) -> NDArray[np.float32]:

@@ -71,9 +71,11 @@ class DataSettings:
     test_speakers: ListOf[int | str] = ()
     test_corpora: ListOf[str] = ()
     augment_count: Natural = 1
+    augment_corpora: ListOf[str] | None = None
     oversample: dict[str, Natural] = dataclasses.field(default_factory=dict)
     augment_seed: int = 42
     batch_size: Positive = 8
+    recordings_per_speaker: Annotated[int, Field(ge=2)] | None = None
     workers: Natural = 0
     memory_gb: NaturalNumber | None = None
     synthetic: SyntheticSettings = dataclasses.field(default_factory=SyntheticSettings)
@@ -125,7 +127,11 @@ class DataSettings:
         for name in self.corpora:
             if not name or not name.isprintable() or "/" in name:
                 raise SettingsError(f"corpora has {name!r}; a name is printable and has no slash.")
-        named = {"weights": self.weights if isinstance(self.weights, dict) else (), "test_corpora": self.test_corpora}
+        named = {
+            "weights": self.weights if isinstance(self.weights, dict) else (),
+            "test_corpora": self.test_corpora,
+            "augment_corpora": self.augment_corpora or (),
+        }
         for key, names in named.items():
             for name in names:
                 if name not in self.corpora:
@@ -293,10 +299,7 @@ def select(recordings: Sequence[Recording], settings: DataSettings) -> Split:
     elif settings.split == "corpus":
         split = corpus_split(pool, settings.test_corpora, n_folds=settings.number_of_folds, seed=settings.split_seed)
     elif settings.split == "speaker":
-        fold = settings.named_fold or fold_of_speakers(
-            pool, n_folds=settings.number_of_folds, fold=int(settings.fold or 0), seed=settings.split_seed
-        )
-        split = speaker_split(pool, fold)
+        split = speaker_split(pool, settings.named_fold or _numbered_fold(pool, settings))
     else:
         split = random_split(pool, seed=settings.split_seed, test_size=settings.test_size, val_size=settings.val_size)
 
@@ -313,8 +316,30 @@ def select(recordings: Sequence[Recording], settings: DataSettings) -> Split:
     )
 
 
+def _numbered_fold(pool: Sequence[Recording], settings: DataSettings) -> Fold:
+    """Return the fold of a number; among several corpora, each one's own fold of that number, all of them together."""
+    number, how = int(settings.fold or 0), {"n_folds": settings.number_of_folds, "seed": settings.split_seed}
+    if settings.corpora is None:
+        return fold_of_speakers(pool, fold=number, **how)
+    parts = []
+    for name in settings.training_corpora:
+        if name == "ravdess" and settings.n_folds is None:
+            known = FOLDS[f"subject_wise_{number}"]
+            of_actors = ((prefixed(name, one) for one in part) for part in (known.validation, known.test))
+            validation, test = map(tuple, of_actors)
+            parts.append(Fold(validation=validation, test=test))
+        else:
+            parts.append(fold_of_speakers([r for r in pool if r.corpus == name], fold=number, **how))
+    return Fold(
+        validation=tuple(speaker for part in parts for speaker in part.validation),
+        test=tuple(speaker for part in parts for speaker in part.test),
+    )
+
+
 def augmented_copies(recording: Recording, settings: DataSettings) -> int:
     """Return the number of augmented copies of a training recording."""
+    if settings.augment_corpora is not None and recording.corpus not in settings.augment_corpora:
+        return 0
     return settings.augment_count + settings.oversample.get(recording.emotion, 0)
 
 

@@ -27,7 +27,7 @@ from ser.data.cache import Prepared, Recipe, Sample, prepare
 from ser.data.files import waiting_lock
 from ser.data.normalisation import fit_per_band, fit_per_coefficient
 from ser.data.processes import is_one_of_several
-from ser.data.samplers import Batch, EpochBatchSampler, FeatureDataset, feature_loader
+from ser.data.samplers import Batch, EpochBatchSampler, FeatureDataset, SpeakerBatchSampler, feature_loader
 from ser.data.states import Encode, store_states
 from ser.data.storage import StoredFeatures, fits_in_memory
 from ser.errors import SettingsError
@@ -172,6 +172,8 @@ class EmotionData(L.LightningDataModule):
             raise SettingsError(
                 f"data.batch_size is {batch_size}, too few for {n_processes} devices; give {n_processes} or more."
             )
+        if part == "train" and self.data.recordings_per_speaker is not None and seed is not None:
+            return self._loader_by_speaker(batch_size=batch_size, seed=seed)
         batches = EpochBatchSampler(
             lengths,
             batch_size=batch_size,
@@ -185,6 +187,32 @@ class EmotionData(L.LightningDataModule):
         )
         allowed = self.allowed(part) if part == "train" else None
         return feature_loader(FeatureDataset(*self.tensors(part), allowed, crop=self.per_band), batches)
+
+    def _loader_by_speaker(self, *, batch_size: int, seed: int) -> "DataLoader[Batch]":
+        trainer, per_speaker = self.trainer, self.data.recordings_per_speaker
+        assert per_speaker is not None
+        features, lengths, labels = self.tensors("train")
+        allowed, speakers = self.allowed("train"), self.speakers("train")
+        if allowed is None:
+            allowed = torch.ones(len(labels), len(self.class_names), dtype=torch.bool, device=labels.device)
+        batches = SpeakerBatchSampler(
+            speakers,
+            _numbered([sample.recording.id for sample in self.prepared["train"].samples]),
+            batch_size=batch_size,
+            per_speaker=per_speaker,
+            seed=seed,
+            draws=self.draws("train"),
+            is_fixed=bool(getattr(trainer, "overfit_batches", 0)),
+            rank=trainer.global_rank if trainer else 0,
+            world_size=trainer.world_size if trainer else 1,
+        )
+        dataset = FeatureDataset(features, lengths, labels, allowed, speakers.to(labels.device), crop=self.per_band)
+        return feature_loader(dataset, batches)
+
+    def speakers(self, part: str) -> Tensor:
+        """Return a number for the speaker of each sample, int64 [samples]; one that is not known has one recording."""
+        recordings = [sample.recording for sample in self.prepared[part].samples]
+        return _numbered([r.speaker or f"?{r.id}" for r in recordings])
 
     def rows_to_fit(self) -> NDArray[np.int64] | None:
         """Return the training samples that statistics and the utterance-level head are fitted to; None: all of them.
@@ -249,8 +277,7 @@ class EmotionData(L.LightningDataModule):
         """
         recordings = [sample.recording for sample in self.prepared[part].samples]
         keys = [(r.speaker or f"?{r.id}", r.emotion, r.channel) for r in recordings]
-        numbers = {key: number for number, key in enumerate(sorted(set(keys)))}
-        return torch.tensor([numbers[key] for key in keys])
+        return _numbered(keys)
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -269,6 +296,12 @@ class EmotionData(L.LightningDataModule):
         return prepare(
             samples, self.recipe, cache_dir=self.cache_dir, workers=self.data.workers, in_memory=self._in_memory
         )
+
+
+def _numbered(keys: Sequence[Any]) -> Tensor:
+    """Return int64 [keys], equal where keys are."""
+    numbers = {key: number for number, key in enumerate(sorted(set(keys)))}
+    return torch.tensor([numbers[key] for key in keys])
 
 
 def _chosen(

@@ -15,7 +15,8 @@ Batch = tuple[Tensor, ...]
 [batch].
 
 A training batch of several corpora of which some lack classes has a fourth: the classes that the corpus of each sample
-has, bool [batch, classes].
+has, bool [batch, classes]. One whose recordings come by speakers has always that, and a fifth: a number for the speaker
+of each sample, int64 [batch].
 """
 
 _POOL = 8
@@ -104,6 +105,92 @@ class EpochBatchSampler(Sampler[list[int]]):
         return batches
 
 
+class SpeakerBatchSampler(Sampler[list[int]]):
+    """Batches of a few recordings each of a few speakers, so that a batch holds the context of its own recordings.
+
+    They follow from the seed and the epoch's number alone. A group has `per_speaker` different recordings of one
+    speaker, or all that there are, and where samples are versions of a recording (itself and augmented copies), one of
+    these, the same of all. Within an epoch a speaker's recordings come again only after all groups that they make have
+    come. A speaker has as many groups as its recordings have a share in the epoch.
+
+    Parameters
+    ----------
+    speakers : int64 [samples].
+    recordings : int64 [samples], equal for the versions of a recording.
+    batch_size : samples of a batch, of all processes together; a multiple of `per_speaker`.
+    seed : of the order.
+    draws : float64 [samples], a sample's share in an epoch; None: all have the same.
+    rank, world_size : every process takes each `world_size`-th group of every batch, from `rank` on.
+    """
+
+    def __init__(
+        self,
+        speakers: Tensor,
+        recordings: Tensor,
+        *,
+        batch_size: int,
+        per_speaker: int,
+        seed: int,
+        draws: Tensor | None = None,
+        is_fixed: bool = False,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        self.batch_size, self.per_speaker, self.seed, self.is_fixed = batch_size, per_speaker, seed, is_fixed
+        self.rank, self.world_size = rank, world_size
+        self.epoch, self.sampler = 0, self
+        self.versions: dict[int, list[list[int]]] = {}
+        shares: dict[int, float] = {}
+        by_recording: dict[tuple[int, int], list[int]] = {}
+        weights = [1.0] * len(speakers) if draws is None else draws.tolist()
+        for index, (speaker, recording) in enumerate(zip(speakers.tolist(), recordings.tolist(), strict=True)):
+            by_recording.setdefault((speaker, recording), []).append(index)
+            shares[speaker] = shares.get(speaker, 0.0) + weights[index]
+        for (speaker, _), indices in by_recording.items():
+            self.versions.setdefault(speaker, []).append(indices)
+        self.n_groups = -(-len(by_recording) // per_speaker)
+        share = torch.tensor(list(shares.values()), dtype=torch.float64)
+        self.groups_of_speaker = share / share.sum() * self.n_groups
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch; Lightning calls this before each one."""
+        self.epoch = 0 if self.is_fixed else epoch
+
+    def __len__(self) -> int:
+        return -(-self.n_groups // (self.batch_size // self.per_speaker))
+
+    def __iter__(self) -> Iterator[list[int]]:
+        generator = torch.Generator().manual_seed(epoch_seed(self.seed, self.epoch))
+        names = list(self.versions)
+        order = torch.randperm(len(names), generator=generator)
+        ends = (
+            self.groups_of_speaker[order].cumsum(0) + torch.rand((), dtype=torch.float64, generator=generator)
+        ).floor()
+        ends[-1] = self.n_groups  # whatever the rounding of the sum
+        times = torch.diff(ends, prepend=ends.new_zeros(1)).long().tolist()
+        groups = [
+            group
+            for place, number in zip(order.tolist(), times, strict=True)
+            for group in self._groups(self.versions[names[place]], number, generator)
+        ]
+        places = torch.randperm(len(groups), generator=generator).tolist()
+        size = self.batch_size // self.per_speaker
+        for start in range(0, len(places), size):
+            of_batch = places[start : start + size]
+            mine = of_batch[self.rank :: self.world_size] or of_batch[:1]
+            yield [index for place in mine for index in groups[place]]
+
+    def _groups(self, recordings: list[list[int]], number: int, generator: torch.Generator) -> Iterator[list[int]]:
+        size = min(self.per_speaker, len(recordings))
+        waiting: list[int] = []
+        for _ in range(number):
+            if len(waiting) < size:
+                waiting = torch.randperm(len(recordings), generator=generator).tolist()
+            version = float(torch.rand((), generator=generator))
+            group, waiting = waiting[:size], waiting[size:]
+            yield [recordings[one][int(version * len(recordings[one]))] for one in group]
+
+
 def _drawn(draws: Tensor, indices: Tensor, *, generator: torch.Generator) -> Tensor:
     """Return as many of `indices`, int64 [samples] in random order, each about as often as `draws` says.
 
@@ -126,6 +213,7 @@ class FeatureDataset(Dataset[Batch]):
     lengths : int64 [samples], frames of each sample before the padding.
     labels : int64 [samples].
     allowed : bool [samples, classes], the classes that the corpus of each sample has; None: no batch has this entry.
+    speakers : int64 [samples], a number for the speaker of each; None: no batch has this entry.
     crop : a batch has no more frames than its longest sample; else it has all of them.
     """
 
@@ -135,17 +223,18 @@ class FeatureDataset(Dataset[Batch]):
         lengths: Tensor,
         labels: Tensor,
         allowed: Tensor | None = None,
+        speakers: Tensor | None = None,
         *,
         crop: bool = False,
     ) -> None:
-        self.features, self.lengths, self.labels, self.allowed, self.crop = features, lengths, labels, allowed, crop
+        self.features, self.lengths, self.labels, self.crop = features, lengths, labels, crop
+        self.more = [more for more in (allowed, speakers) if more is not None]
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def __getitem__(self, index: int) -> Batch:
-        of_corpus = () if self.allowed is None else (self.allowed[index],)
-        return self._features([index])[0], self.lengths[index], self.labels[index], *of_corpus
+        return self._features([index])[0], self.lengths[index], self.labels[index], *(more[index] for more in self.more)
 
     def __getitems__(self, indices: Sequence[int]) -> Batch:
         """Return a whole batch by one selection, many times faster than sample by sample."""
@@ -153,8 +242,7 @@ class FeatureDataset(Dataset[Batch]):
         features, lengths = self._features(indices), self.lengths[chosen]
         if self.crop:
             features = features[:, :, : int(lengths.max())]
-        of_corpus = () if self.allowed is None else (self.allowed[chosen],)
-        return features, lengths, self.labels[chosen], *of_corpus
+        return features, lengths, self.labels[chosen], *(more[chosen] for more in self.more)
 
     def _features(self, indices: Sequence[int]) -> Tensor:
         if isinstance(self.features, Tensor):
@@ -162,7 +250,7 @@ class FeatureDataset(Dataset[Batch]):
         return torch.from_numpy(self.features[indices])
 
 
-def feature_loader(dataset: FeatureDataset, batches: EpochBatchSampler) -> "DataLoader[Batch]":
+def feature_loader(dataset: FeatureDataset, batches: Sampler[list[int]]) -> "DataLoader[Batch]":
     """Return the loader of the batches; it draws no number from PyTorch's global generator."""
     return DataLoader(dataset, batch_sampler=batches, collate_fn=_unchanged, generator=torch.Generator())
 

@@ -68,6 +68,15 @@ def check_network(network: type[nn.Module], metadata: ModelMetadata) -> None:
     if metadata.encoder is not None:
         check_features(features, metadata.encoder)
         check_on_encoder(network)
+    groups = getattr(network, "groups", None)
+    if groups is not None and features.groups != groups:
+        raise SettingsError(
+            f"{network_name(network)} needs features.groups=[{','.join(groups)}], but it is {list(features.groups)}."
+        )
+    if (groups or metadata.utterance_head) and features.n_mels % N_GROUPS:
+        raise SettingsError(
+            f"features.n_mels is {features.n_mels}, but functionals need a multiple of {N_GROUPS} bands."
+        )
     if metadata.utterance_head is None:
         return
     if not is_per_band(network):
@@ -76,12 +85,6 @@ def check_network(network: type[nn.Module], metadata: ModelMetadata) -> None:
         raise SettingsError(
             f"model.utterance_head needs features.groups=[{','.join(HEAD_GROUPS)}], but it is {list(features.groups)}: "
             "give these groups, or model.utterance_head=null."
-        )
-    if features.n_mels % N_GROUPS:
-        raise SettingsError(
-            f"model.utterance_head needs features.groups=[logmel,pitch] and a multiple of {N_GROUPS} bands "
-            f"(features.n_mels), but the features have {features.n_features} rows; model.utterance_head=null does "
-            "without."
         )
 
 

@@ -25,6 +25,7 @@ from ser.features.validation import FractionBelowOne, ListOf, PositiveNumber, Se
 from ser.inference.run_folder import BEST, CHECKPOINTS
 from ser.models.encoder_metadata import GROUPS, check_features
 from ser.models.metadata import ModelMetadata
+from ser.models.networks.context_bilstm import ContextBiLstm
 from ser.models.registry import NETWORKS, check_network, check_on_encoder, is_per_band, network_name
 from ser.training.components import (
     TARGET,
@@ -223,7 +224,22 @@ def read_run_settings(configuration: Mapping[str, Any]) -> RunSettings:
     if model.encoder is not None:
         check_features(features)
         check_on_encoder(settings.network_class)
-    takes_logmel = settings.per_band and (model.utterance_head or features.groups == ("logmel",))
+    has_context = issubclass(settings.network_class, ContextBiLstm)
+    if has_context != (settings.data.recordings_per_speaker is not None):
+        raise SettingsError(
+            "data.recordings_per_speaker "
+            + ("is needed, such as 8," if has_context else "is only")
+            + " for a network that takes speaker context, such as model=context_bilstm."
+        )
+    if has_context and (settings.init_from is not None or settings.spectrogram.mixes):
+        key = "init_from" if settings.init_from is not None else "spectrogram.mixup"
+        raise SettingsError(f"{key} is not for a network that takes speaker context; leave it out.")
+    if has_context and settings.data.batch_size % (settings.data.recordings_per_speaker or 1):
+        raise SettingsError(
+            f"data.batch_size is {settings.data.batch_size}, but should be a multiple of data.recordings_per_speaker, "
+            f"{settings.data.recordings_per_speaker}."
+        )
+    takes_logmel = settings.per_band and (model.utterance_head or has_context or features.groups == ("logmel",))
     if settings.spectrogram.changes_anything and not takes_logmel:
         raise SettingsError(
             f"spectrogram changes log-mel features of a network that normalises per band, but features.groups is "

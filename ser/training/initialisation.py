@@ -8,10 +8,12 @@ import torch
 
 from ser.data.datamodule import EmotionData
 from ser.models.metadata import ModelMetadata
+from ser.models.networks.context_bilstm import ContextBiLstm
 from ser.models.recogniser import Recogniser
 from ser.models.registry import build_recogniser
 from ser.models.utterance_heads import KernelHead
 from ser.training.config import RunSettings
+from ser.training.context import fit_statistics
 from ser.training.fine_tuning import (
     describe_fine_tuning,
     freeze_weights,
@@ -47,7 +49,16 @@ def initialise(
     """
     own, groups = settings.own_networks, settings.features.own_groups
     recogniser = build_recogniser(metadata, own)
-    if settings.init_from is None and metadata.encoder is None:  # whose states are normalised one by one
+    metadata = dataclasses.replace(metadata, context=recogniser.n_summary)
+    if isinstance(recogniser.network, ContextBiLstm):
+        if resumes is None:
+            rows = data.rows_to_fit()
+            features, lengths, _ = data.tensors("train", rows)
+            speakers, draws = (
+                x if rows is None or x is None else x[rows] for x in (data.speakers("train"), data.draws("train"))
+            )
+            fit_statistics(recogniser.network, features, lengths, speakers, draws)
+    elif settings.init_from is None and metadata.encoder is None:  # whose states are normalised one by one
         shape = recogniser.normalisation.mean.shape
         mean, scale = (torch.from_numpy(column[: shape.numel()]) for column in (data.scaler.mean_, data.scaler.scale_))
         recogniser.normalisation.set_statistics(mean.reshape(shape), scale.reshape(shape))

@@ -24,13 +24,18 @@ from ser.errors import SettingsError
 from ser.features.validation import as_plain
 from ser.inference.checkpoint import ENTRY, load_recogniser
 from ser.models.metadata import FeatureGroups, ModelMetadata
+from ser.models.networks.context_bilstm import ContextBiLstm
 from ser.models.recogniser import Recogniser
+from ser.training.context import logits_in_context
 from ser.training.fine_tuning import body_weights, keep_frozen_statistics
 from ser.training.loss import CrossEntropy, total_weight
 from ser.training.metrics import METRICS, epoch_metrics
 from ser.training.optimiser import Group, adam
 
 log = logging.getLogger(__name__)
+
+_WEIGHT_OF_PARTS = 0.5
+"""Of the loss of each part of a late fusion beside that of the whole, so that each learns all it can."""
 
 
 class EmotionClassifier(L.LightningModule):
@@ -191,7 +196,10 @@ class EmotionClassifier(L.LightningModule):
         features, lengths, labels, *of_corpus = batch
         allowed = of_corpus[0] if of_corpus else None
         targets = labels
-        if self.spectrogram.changes_anything:
+        parts: tuple[Tensor, ...] = ()
+        if isinstance(self.recogniser.network, ContextBiLstm):
+            logits, parts = self._logits_in_context(features, lengths, of_corpus[1])
+        elif self.spectrogram.changes_anything:
             one_hot = F.one_hot(labels, len(self.metadata.class_names)).float()
             logits, targets, allowed = self._augmented(features, lengths, one_hot, allowed)
         else:
@@ -201,7 +209,9 @@ class EmotionClassifier(L.LightningModule):
                 f"model.network is {self._network_name}, which returned logits of shape {list(logits.shape)}, but "
                 f"should return [batch, {len(self.metadata.class_names)}]."
             )
-        loss: Tensor = self.loss(logits, targets) if allowed is None else self.loss(logits, targets, allowed=allowed)
+        loss = self._loss(logits, targets, allowed)
+        for part in parts:
+            loss = loss + _WEIGHT_OF_PARTS * self._loss(part, targets, allowed)
         if not isinstance(loss, Tensor) or loss.numel() != 1:
             shape = list(loss.shape) if isinstance(loss, Tensor) else type(loss).__name__
             raise SettingsError(f"model.loss returned {shape}, but should return the mean over the batch, a tensor [].")
@@ -274,6 +284,27 @@ class EmotionClassifier(L.LightningModule):
         logits, _ = self.recogniser(features, lengths)
         loss = getattr(self.loss, "validation", self.loss)(logits, labels)
         _update(metrics, loss, logits, labels)
+
+    def _loss(self, logits: Tensor, targets: Tensor, allowed: Tensor | None) -> Tensor:
+        loss: Tensor = self.loss(logits, targets) if allowed is None else self.loss(logits, targets, allowed=allowed)
+        return loss
+
+    def _logits_in_context(
+        self, features: Tensor, lengths: Tensor, speakers: Tensor
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Return the logits of a batch augmented at random, and those of the parts that are fused in them."""
+        network = self.recogniser.network
+        assert isinstance(network, ContextBiLstm)
+        found = logits_in_context(
+            network,
+            features,
+            lengths,
+            speakers,
+            spectrogram=self.spectrogram,
+            settings=self.metadata.features,
+            generator=self.draws,
+        )
+        return found.fused, (found.of_embedding, found.of_functionals)
 
     def _augmented(
         self, features: Tensor, lengths: Tensor, targets: Tensor, allowed: Tensor | None

@@ -82,16 +82,24 @@ class ResidualBiLstm(nn.Module):
         logits : float32 [batch, classes]
         weights : float32 [batch, ceil(frames / 4)], one for every four frames, summing to 1, 0 where padded.
         """
+        embedding, weights = self.embed(features, lengths)  # [b, 256], [b, 64]
+        return self.classify(self.dropout(embedding)), weights
+
+    def embed(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what the last layer classifies, float32 [batch, 4 * lstm_hidden], and attention weights."""
+        states, mask = self._convolve(features, lengths)  # [b, 128, 64], [b, 64]
+        states = self._recur(states.transpose(1, 2), mask)  # [b, 64, 128]
+        mean, deviation, weights = self.pooling(states, mask)  # [b, 128], [b, 128], [b, 64]
+        return torch.cat([mean, deviation], dim=1), weights
+
+    def _convolve(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         maps = features.unsqueeze(1).contiguous(memory_format=torch.channels_last)  # [b, 1, 64, 256]
         mask = frame_mask(lengths, features.shape[2])[:, :: _STEM_STRIDE[1]]  # [b, 128]
         maps = F.relu(self.stem_norm(self.stem(maps))) * mask[:, None, None]  # [b, 32, 16, 128]
         for block, (_, stride) in zip(self.blocks, _BLOCK_STRIDES, strict=True):
             mask = mask[:, ::stride]
             maps = block(maps, mask[:, None, None])  # [b, 32, 8, 128], [b, 64, 4, 64]
-        states = self.dropout(F.relu(self.project_norm(self.project(maps.flatten(1, 2)))))  # [b, 128, 64]
-        states = self._recur(states.transpose(1, 2), mask)  # [b, 64, 128]
-        mean, deviation, weights = self.pooling(states, mask)  # [b, 128], [b, 128], [b, 64]
-        return self.classify(self.dropout(torch.cat([mean, deviation], dim=1))), weights
+        return self.dropout(F.relu(self.project_norm(self.project(maps.flatten(1, 2))))), mask  # [b, 128, 64]
 
     def _recur(self, states: Tensor, mask: Tensor) -> Tensor:
         """Return the states of both directions, [b, frames, 2 hidden]; the second one begins at a recording's end.

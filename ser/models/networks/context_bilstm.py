@@ -1,0 +1,159 @@
+"""A residual network and a layer over functionals, both told how the speaker sounds otherwise.
+
+What a person's other recordings have in common is their voice, their microphone and their language; what sets this
+recording apart from them is the emotion. Nothing that a summary holds depends on a context.
+"""
+
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ser.features.validation import FractionBelowOne, ListOf, Positive
+from ser.models.context import split_context
+from ser.models.functionals import N_FUNCTIONALS, N_PITCH, functionals
+from ser.models.networks.residual_bilstm import ResidualBiLstm
+from ser.models.normalisation import frame_mask
+
+_PRIOR_RECORDINGS = 4.0
+"""At first, a context of so many recordings has half of the weight; training finds its own number."""
+_LARGEST = 5.0
+"""Normalised functionals are cut off here: a few of them have long tails."""
+_TINY = 1e-6
+
+
+class ContextBiLstm(ResidualBiLstm):
+    """`ResidualBiLstm` and a perceptron over functionals, fused late; both have the speaker's context as an input.
+
+    The summary of a recording is its functionals and its embedding. Functionals go in twice: normalised by the
+    training part, and by the context. The embedding goes in beside its difference from the context's mean. Mean and
+    variance of a context are shrunk towards those of the training part; a context of no recording equals them.
+
+    Parameters
+    ----------
+    n_features : rows of the features: bands of the spectrogram and the rows of `ser.features.pitch`.
+    n_classes : columns of the output.
+    channels, lstm_hidden, attention_hidden, block_dropout, dropout : as of `ResidualBiLstm`; `block_dropout` of whole
+        maps (Tompson et al. 2015), which costs a sixth of the time.
+    functionals_hidden : units of the perceptron.
+    functionals_dropout : before both of its layers, in [0, 1).
+    bfloat16 : convolutions in training have 16 bits: in half the time on processors that have units for it.
+
+    Attributes
+    ----------
+    n_summary : functionals and embedding: 157 + 4 * lstm_hidden.
+    """
+
+    groups = ("logmel", "pitch")
+
+    def __init__(
+        self,
+        n_features: int,
+        n_classes: int,
+        *,
+        channels: Annotated[ListOf[Positive], Field(min_length=2, max_length=2)] = (32, 64),
+        lstm_hidden: Positive = 64,
+        attention_hidden: Positive = 64,
+        block_dropout: FractionBelowOne = 0.1,
+        dropout: FractionBelowOne = 0.3,
+        functionals_hidden: Positive = 128,
+        functionals_dropout: FractionBelowOne = 0.3,
+        bfloat16: bool = False,
+    ) -> None:
+        n_bands = n_features - N_PITCH
+        super().__init__(
+            n_bands,
+            n_classes,
+            channels=channels,
+            lstm_hidden=lstm_hidden,
+            attention_hidden=attention_hidden,
+            block_dropout=0.0,
+            dropout=dropout,
+        )
+        for block in self.blocks:
+            block.dropout = nn.Dropout2d(block_dropout)
+        self.n_bands, self.bfloat16 = n_bands, bfloat16
+        n_embedding = 4 * lstm_hidden
+        self.n_summary = N_FUNCTIONALS + n_embedding
+        self.band_mean, self.band_scale = nn.Buffer(torch.zeros(n_bands)), nn.Buffer(torch.ones(n_bands))
+        self.mean, self.scale = nn.Buffer(torch.zeros(N_FUNCTIONALS)), nn.Buffer(torch.ones(N_FUNCTIONALS))
+        self.within = nn.Buffer(torch.ones(N_FUNCTIONALS))
+        # Of the embedding's mean, of the functionals' mean, and of their variance.
+        self.log_prior = nn.Parameter(torch.full((3,), _PRIOR_RECORDINGS).log())
+        self.classify = nn.Linear(2 * n_embedding + 1, n_classes)
+        self.of_functionals = nn.Sequential(
+            nn.Dropout(functionals_dropout),
+            nn.Linear(2 * N_FUNCTIONALS + 1, functionals_hidden),
+            nn.ReLU(),
+            nn.Dropout(functionals_dropout),
+            nn.Linear(functionals_hidden, n_classes),
+        )
+
+    def set_statistics(
+        self, band_mean: Tensor, band_scale: Tensor, mean: Tensor, scale: Tensor, within: Tensor
+    ) -> None:
+        """Take the statistics of the training part: of bands [bands] and functionals [functionals].
+
+        `within` is the variance of the functionals within a speaker.
+        """
+        self.band_mean.copy_(band_mean)
+        self.band_scale.copy_(band_scale)
+        self.mean.copy_(mean)
+        self.scale.copy_(scale)
+        self.within.copy_(within)
+
+    def forward(self, features: Tensor, lengths: Tensor, context: Tensor) -> tuple[Tensor, Tensor, Tensor]:  # type: ignore[override]
+        """Return log-probabilities, attention weights and summaries.
+
+        Parameters
+        ----------
+        features : float32 [batch, bands + 2, frames], not normalised.
+        lengths : int64 [batch], frames of each recording before the padding.
+        context : float32 [batch, 1 + 2 * n_summary], see `ser.models.context`.
+
+        Returns
+        -------
+        log_probabilities : float32 [batch, classes].
+        weights : float32 [batch, ceil(frames / 4)], one for every four frames, summing to 1, 0 where padded.
+        summary : float32 [batch, n_summary].
+        """
+        values = functionals(features, lengths, n_bands=self.n_bands)  # [b, 157]
+        embedding, weights = self.embed(self.normalise(features, lengths), lengths)  # [b, 256], [b, 64]
+        summary = torch.cat([values, embedding], dim=1)  # [b, 413]
+        return self.fuse(*self.logits(summary, context)), weights, summary
+
+    def normalise(self, features: Tensor, lengths: Tensor) -> Tensor:
+        """Return the bands normalised by the training part, float32 [batch, bands, frames], 0 where padded."""
+        bands = (features[:, : self.n_bands] - self.band_mean[:, None]) / self.band_scale[:, None]
+        return bands * frame_mask(lengths, features.shape[2]).unsqueeze(1)
+
+    def logits(self, summary: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the logits of the embedding and of the functionals, both float32 [batch, classes]."""
+        number, mean, variance = split_context(context)  # [b, 1], [b, 413], [b, 413]
+        values, embedding = summary.split([N_FUNCTIONALS, self.n_summary - N_FUNCTIONALS], dim=1)
+        of_values, of_embedding = mean.split([N_FUNCTIONALS, self.n_summary - N_FUNCTIONALS], dim=1)
+        priors = self.log_prior.exp()
+        known, known_values = number / (number + priors[0]), number / (number + priors[1])  # [b, 1]
+        degrees = (number - 1).clamp(min=0)
+        known_variance = degrees / (degrees + priors[2])
+        inputs = torch.cat([embedding, known * (embedding - of_embedding), known], dim=1)  # [b, 513]
+        centre = torch.lerp(self.mean.expand_as(of_values), of_values, known_values)  # [b, 157]
+        spread = torch.lerp(self.within.expand_as(of_values), variance[:, :N_FUNCTIONALS], known_variance)
+        everywhere = (values - self.mean) / self.scale
+        here = (values - centre) / spread.clamp(min=_TINY).sqrt()
+        rows = torch.cat([everywhere.clamp(-_LARGEST, _LARGEST), here.clamp(-_LARGEST, _LARGEST), known_values], dim=1)
+        return self.classify(self.dropout(inputs)), self.of_functionals(rows)
+
+    def fuse(self, of_embedding: Tensor, of_functionals: Tensor) -> Tensor:
+        """Return the mean of the log-probabilities of both, float32 [batch, classes] (late fusion)."""
+        return (F.log_softmax(of_embedding, dim=1) + F.log_softmax(of_functionals, dim=1)) / 2
+
+    def _convolve(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        with torch.autocast(features.device.type, torch.bfloat16, enabled=self.bfloat16 and self.training):
+            states, mask = super()._convolve(features, lengths)
+        return states.float(), mask
+
+
+NETWORK = ContextBiLstm
