@@ -279,3 +279,18 @@ def test_pitch_and_voicing_follow_the_speed_and_get_no_noise(batch):
         assert not row[N_BANDS:, length:].any()
     noisy, _ = change(before, lengths, ONE_EACH["noise"], n_bands=N_BANDS)
     torch.testing.assert_close(noisy[:, N_BANDS:], before[:, N_BANDS:])
+
+
+@pytest.mark.parametrize("name", [name for name in SOME if name != "noise"])
+def test_recordings_alike_are_changed_alike(name):
+    settings = replace(SOME[name], noise=0.0)
+    features = (-40 + 12 * torch.randn(1, N_BANDS, 150, generator=generator())).repeat(4, 1, 1)
+    lengths = torch.full((4,), 150)
+    like = torch.tensor([0, 0, 2, 2])
+    changed, of_changed = change_sound(features, lengths, settings, **SIZES, generator=generator(1), like=like)
+    for pair in ((0, 1), (2, 3)):
+        torch.testing.assert_close(changed[pair[0]], changed[pair[1]])
+    own, _ = change_sound(features, lengths, settings, **SIZES, generator=generator(1), like=torch.arange(4))
+    same, _ = change_sound(features, lengths, settings, **SIZES, generator=generator(1))
+    torch.testing.assert_close(own, same, rtol=0, atol=0)
+    assert of_changed[0] == of_changed[1]

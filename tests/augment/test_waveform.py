@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import ser.augment.waveform
-from ser.augment.waveform import AugmentSettings, add_noise, augment, recording_rng, shift_time
+from ser.augment.waveform import AugmentSettings, add_noise, augment, code_by_opus, recording_rng, shift_time
 from ser.errors import SettingsError
 
 RATE = 22050
@@ -143,3 +143,23 @@ def test_shift_is_circular():
 def test_settings_out_of_range(changes, message):
     with pytest.raises(SettingsError, match=rf"^AugmentSettings\.{message}"):
         AugmentSettings(**changes)
+
+
+def test_a_codec_changes_little_that_is_heard_and_more_the_harder_it_compresses():
+    rate = 16_000
+    time = np.arange(2 * rate) / rate
+    voice = (0.3 * np.sin(2 * np.pi * 200 * time) * (1 + np.sin(2 * np.pi * 3 * time)) / 2).astype(np.float32)
+    noisy = voice + 0.05 * np.random.default_rng(0).standard_normal(len(voice)).astype(np.float32)
+    errors = []
+    for compression in (0.55, 1.0):
+        coded = code_by_opus(noisy, sample_rate=rate, compression=compression)
+        assert (coded.shape, coded.dtype) == (noisy.shape, np.float32)
+        assert np.corrcoef(coded, noisy)[0, 1] > 0.8
+        errors.append(float(np.square(coded - noisy).mean()))
+    assert 0 < errors[0] < errors[1]
+    only = AugmentSettings(min_steps=0, max_steps=0, codec=1.0)
+    first, again = (augment(noisy, only, sample_rate=rate, rng=np.random.default_rng(3)) for _ in range(2))
+    np.testing.assert_array_equal(first, again)
+    assert np.abs(first - noisy).max() > 1e-3
+    with pytest.raises(SettingsError, match=r"sample_rate is 22050, but augment\.codec needs one of 8000, 12000"):
+        augment(noisy, only, sample_rate=22050, rng=np.random.default_rng(3))

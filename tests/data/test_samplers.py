@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from ser.data.samplers import EpochBatchSampler, FeatureDataset, epoch_seed, feature_loader
+from ser.data.samplers import EpochBatchSampler, FeatureDataset, SpeakerBatchSampler, epoch_seed, feature_loader
 
 SIZES = [(n, batch_size, world) for world in (1, 2, 3, 4) for batch_size in (4, 7) for n in range(world, 40)]
 """Samples, batch size, processes."""
@@ -179,3 +179,57 @@ def test_a_batch_of_corpora_that_lack_classes_says_which():
     dataset = FeatureDataset(torch.zeros(3, 2, 5), torch.tensor([5, 4, 3]), torch.tensor([0, 1, 1]), allowed)
     assert dataset[2][3].tolist() == [False, True]
     assert dataset.__getitems__([2, 0])[3].tolist() == [[False, True], [True, False]]
+
+
+def by_speaker(*, n_speakers=6, each=20, versions=1, epoch=0, **settings):
+    speakers = torch.arange(n_speakers).repeat_interleave(each).repeat(versions)
+    recordings = torch.arange(n_speakers * each).repeat(versions)
+    sampler = SpeakerBatchSampler(speakers, recordings, **({"batch_size": 16, "per_speaker": 4, "seed": 1} | settings))
+    sampler.set_epoch(epoch)
+    batches = list(sampler)
+    assert len(batches) == len(sampler)
+    return speakers, recordings, batches
+
+
+def groups_of(batches, size=4):
+    return [group for batch in batches for group in chunks(batch, size)]
+
+
+def test_a_group_has_different_recordings_of_one_speaker():
+    speakers, recordings, batches = by_speaker(versions=3)
+    assert [len(batch) for batch in batches] == [16] * 7 + [8]
+    for group in groups_of(batches):
+        assert len(set(speakers[group].tolist())) == 1
+        assert len(set(recordings[group].tolist())) == 4
+        assert len({index // 120 for index in group}) == 1  # all of one version
+    assert {index // 120 for index in flat(batches)} == {0, 1, 2}
+
+
+def test_an_epoch_has_every_recording_once_and_follows_from_seed_and_epoch():
+    _, _, batches = by_speaker()
+    assert flat(batches) == list(range(120))
+    assert by_speaker()[2] == batches
+    assert by_speaker(epoch=1)[2] != batches
+    assert by_speaker(seed=2)[2] != batches
+    assert by_speaker(epoch=1, is_fixed=True)[2] == batches
+
+
+def test_speakers_have_groups_by_their_draws_and_few_recordings_make_a_small_group():
+    draws = torch.tensor([3.0] * 20 + [1.0] * 40 + [0.5] * 60, dtype=torch.float64)
+    speakers, _, _ = by_speaker()
+    counts = torch.zeros(6)
+    for epoch in range(200):
+        for group in groups_of(by_speaker(draws=draws, epoch=epoch)[2]):
+            counts[speakers[group[0]]] += 1
+    np.testing.assert_allclose(counts / counts.sum(), np.array([60, 20, 20, 10, 10, 10]) / 130, atol=0.01)
+    small, _, batches = by_speaker(each=3)
+    assert {len(set(small[batch].tolist())) for batch in batches} == {1, 4}
+    assert all(len(batch) % 3 == 0 for batch in batches)
+
+
+def test_processes_share_whole_groups():
+    _, _, whole = by_speaker()
+    parts = [by_speaker(rank=rank, world_size=2)[2] for rank in (0, 1)]
+    for batch, first, second in zip(whole, *parts, strict=True):
+        assert sorted(first + second) == sorted(batch)
+        assert [group in chunks(batch, 4) for group in chunks(first, 4)] == [True] * (len(first) // 4)

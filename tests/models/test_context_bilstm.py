@@ -1,0 +1,103 @@
+"""A network that takes speaker context: what depends on the context, what does not, and by how much."""
+
+import math
+
+import pytest
+import torch
+
+from ser.models.context import context_of, no_context
+from ser.models.functionals import N_FUNCTIONALS, functionals
+from ser.models.networks.context_bilstm import ContextBiLstm
+
+N_BANDS = 16
+
+
+def network():
+    torch.manual_seed(0)
+    net = ContextBiLstm(n_features=N_BANDS + 2, n_classes=3, channels=(4, 6), lstm_hidden=5, functionals_hidden=7)
+    for module in net.modules():
+        if isinstance(module, (torch.nn.BatchNorm1d, torch.nn.BatchNorm2d)):
+            torch.nn.init.normal_(module.running_mean)
+    draws = torch.Generator().manual_seed(1)
+    ones, rows = torch.rand(N_BANDS, generator=draws) + 1, torch.rand(3, N_FUNCTIONALS, generator=draws) + 1
+    net.set_statistics(-40 * ones, 10 * ones, rows[0], rows[1], rows[2])
+    return net.eval()
+
+
+def recordings(n=6, *, frames=60, seed=0):
+    draws = torch.Generator().manual_seed(seed)
+    bands = -40 + 10 * torch.randn(n, N_BANDS, frames, generator=draws)
+    pitch = torch.stack([7 + torch.rand(n, frames, generator=draws), torch.rand(n, frames, generator=draws)], dim=1)
+    return torch.cat([bands, pitch], dim=1), torch.full((n,), frames)
+
+
+def test_a_summary_is_functionals_and_embedding_whatever_the_context():
+    net, (features, lengths) = network(), recordings()
+    assert net.n_summary == N_FUNCTIONALS + 20
+    alone, weights, summary = net(features, lengths, no_context(6, net.n_summary))
+    assert (alone.shape, weights.shape, summary.shape) == ((6, 3), (6, 15), (6, net.n_summary))
+    torch.testing.assert_close(alone.exp().sum(dim=1) <= 1 + 1e-5, torch.ones(6, dtype=torch.bool))
+    torch.testing.assert_close(summary[:, :N_FUNCTIONALS], functionals(features, lengths, n_bands=N_BANDS))
+    others = context_of(summary, ~torch.eye(6, dtype=torch.bool))
+    told, _, same = net(features, lengths, others)
+    torch.testing.assert_close(same, summary)
+    assert (told - alone).abs().max() > 1e-3
+
+
+def test_the_answer_is_that_of_the_formula():
+    """Of plain numbers, one recording at a time: shrunk by n / (n + prior), the variance by n - 1."""
+    net, (features, lengths) = network(), recordings(5)
+    with torch.no_grad():
+        net.log_prior.copy_(torch.tensor([2.0, 3.0, 5.0]).log())
+        summary = net(features, lengths, no_context(5, net.n_summary))[2]
+        found = net(features[:1], lengths[:1], context_of(summary[1:], torch.ones(1, 4).bool()))[0][0]
+        values, embedding = summary[0, :N_FUNCTIONALS], summary[0, N_FUNCTIONALS:]
+        others = summary[1:].double()
+        mean, variance = others.mean(dim=0), others.var(dim=0, unbiased=False)
+        a, b, c = 4 / (4 + 2), 4 / (4 + 3), 3 / (3 + 5)
+        of_embedding = torch.cat([embedding, (a * (embedding - mean[N_FUNCTIONALS:])).float(), torch.tensor([a])])
+        centre = b * mean[:N_FUNCTIONALS] + (1 - b) * net.mean
+        spread = (c * variance[:N_FUNCTIONALS] + (1 - c) * net.within).sqrt()
+        rows = [((values - net.mean) / net.scale).clamp(-5, 5), ((values - centre) / spread).clamp(-5, 5).float()]
+        logits = net.classify(of_embedding), net.of_functionals(torch.cat([*rows, torch.tensor([b])]))
+        expected = sum(one.log_softmax(dim=0) for one in logits) / 2
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("length", [1, 8, 61, 120])
+def test_padding_and_neighbours_change_nothing(length):
+    net, (features, _) = network(), recordings(2, frames=120)
+    context = no_context(2, net.n_summary)
+    features[1, :, length:] = 0
+    alone = net(features[1:, :, :length], torch.tensor([length]), context[1:])
+    together = net(features, torch.tensor([120, length]), context)
+    for one, both in zip((alone[0], alone[2]), (together[0], together[2]), strict=True):
+        torch.testing.assert_close(both[1:], one, rtol=1e-4, atol=1e-4)
+
+
+def test_a_large_context_counts_fully_and_one_recording_little():
+    net, (features, lengths) = network(), recordings()
+    summary = net(features, lengths, no_context(6, net.n_summary))[2]
+    context = context_of(summary, ~torch.eye(6, dtype=torch.bool))
+    far = context.clone()
+    far[:, 1:] = 0  # as if others were all zeros
+    differences = []
+    for number in (1.0, 10.0, 1000.0):
+        context[:, 0] = far[:, 0] = number
+        with torch.no_grad():
+            of_embedding = [net.logits(summary, one)[0] for one in (context, far)]
+        differences.append(float((of_embedding[0] - of_embedding[1]).abs().max()))
+    assert differences == sorted(differences)
+    assert math.isclose(differences[2] / differences[0], 1000 / 1004 * 5, rel_tol=0.01)
+
+
+def test_convolutions_have_16_bits_in_training_alone():
+    net, (features, lengths) = network(), recordings()
+    net.bfloat16 = True
+    seen = []
+    net.project.register_forward_hook(lambda module, inputs, output: seen.append(output.dtype))
+    net.embed(net.normalise(features, lengths), lengths)
+    net.train()
+    embedding, _ = net.embed(net.normalise(features, lengths), lengths)
+    assert seen == [torch.float32, torch.bfloat16]
+    assert embedding.dtype == torch.float32
