@@ -52,12 +52,7 @@ def initialise(
     metadata = dataclasses.replace(metadata, context=recogniser.n_summary)
     if isinstance(recogniser.network, ContextBiLstm):
         if resumes is None:
-            rows = data.rows_to_fit()
-            features, lengths, _ = data.tensors("train", rows)
-            speakers, draws = (
-                x if rows is None or x is None else x[rows] for x in (data.speakers("train"), data.draws("train"))
-            )
-            fit_statistics(recogniser.network, features, lengths, speakers, draws)
+            _fit_statistics(data, recogniser.network)
     elif settings.init_from is None and metadata.encoder is None:  # whose states are normalised one by one
         shape = recogniser.normalisation.mean.shape
         mean, scale = (torch.from_numpy(column[: shape.numel()]) for column in (data.scaler.mean_, data.scaler.scale_))
@@ -76,6 +71,15 @@ def initialise(
         log.info("Fitting the utterance-level head")
         _fit_head(settings, data, recogniser)
     return recogniser, metadata
+
+
+def _fit_statistics(data: EmotionData, network: ContextBiLstm) -> None:
+    rows = data.rows_to_fit()
+    features, lengths, _ = data.tensors("train", rows)
+    speakers, draws = data.speakers("train"), data.draws("train")
+    if rows is not None:
+        speakers, draws = speakers[rows], None if draws is None else draws[rows]
+    fit_statistics(network, features, lengths, speakers, draws)
 
 
 def _fit_head(settings: RunSettings, data: EmotionData, recogniser: Recogniser) -> None:

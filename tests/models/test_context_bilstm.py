@@ -93,7 +93,7 @@ def test_a_large_context_counts_fully_and_one_recording_little():
 
 def test_convolutions_have_16_bits_in_training_alone():
     net, (features, lengths) = network(), recordings()
-    net.bfloat16 = True
+    net.bf16 = True
     seen = []
     net.project.register_forward_hook(lambda module, inputs, output: seen.append(output.dtype))
     net.embed(net.normalise(features, lengths), lengths)

@@ -39,7 +39,7 @@ class ContextBiLstm(ResidualBiLstm):
         maps (Tompson et al. 2015), which costs a sixth of the time.
     functionals_hidden : units of the perceptron.
     functionals_dropout : before both of its layers, in [0, 1).
-    bfloat16 : convolutions in training have 16 bits: in half the time on processors that have units for it.
+    bf16 : convolutions in training have 16 bits: in half the time on processors that have units for it.
 
     Attributes
     ----------
@@ -60,7 +60,7 @@ class ContextBiLstm(ResidualBiLstm):
         dropout: FractionBelowOne = 0.3,
         functionals_hidden: Positive = 128,
         functionals_dropout: FractionBelowOne = 0.3,
-        bfloat16: bool = False,
+        bf16: bool = False,
     ) -> None:
         n_bands = n_features - N_PITCH
         super().__init__(
@@ -74,7 +74,7 @@ class ContextBiLstm(ResidualBiLstm):
         )
         for block in self.blocks:
             block.dropout = nn.Dropout2d(block_dropout)
-        self.n_bands, self.bfloat16 = n_bands, bfloat16
+        self.n_bands, self.bf16 = n_bands, bf16
         n_embedding = 4 * lstm_hidden
         self.n_summary = N_FUNCTIONALS + n_embedding
         self.band_mean, self.band_scale = nn.Buffer(torch.zeros(n_bands)), nn.Buffer(torch.ones(n_bands))
@@ -132,8 +132,8 @@ class ContextBiLstm(ResidualBiLstm):
     def logits(self, summary: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
         """Return the logits of the embedding and of the functionals, both float32 [batch, classes]."""
         number, mean, variance = split_context(context)  # [b, 1], [b, 413], [b, 413]
-        values, embedding = summary.split([N_FUNCTIONALS, self.n_summary - N_FUNCTIONALS], dim=1)
-        of_values, of_embedding = mean.split([N_FUNCTIONALS, self.n_summary - N_FUNCTIONALS], dim=1)
+        values, embedding = summary[:, :N_FUNCTIONALS], summary[:, N_FUNCTIONALS:]
+        of_values, of_embedding = mean[:, :N_FUNCTIONALS], mean[:, N_FUNCTIONALS:]
         priors = self.log_prior.exp()
         known, known_values = number / (number + priors[0]), number / (number + priors[1])  # [b, 1]
         degrees = (number - 1).clamp(min=0)
@@ -151,7 +151,7 @@ class ContextBiLstm(ResidualBiLstm):
         return (F.log_softmax(of_embedding, dim=1) + F.log_softmax(of_functionals, dim=1)) / 2
 
     def _convolve(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        with torch.autocast(features.device.type, torch.bfloat16, enabled=self.bfloat16 and self.training):
+        with torch.autocast(features.device.type, torch.bfloat16, enabled=self.bf16 and self.training):
             states, mask = super()._convolve(features, lengths)
         return states.float(), mask
 
