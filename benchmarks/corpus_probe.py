@@ -2,10 +2,10 @@
 
     python benchmarks/corpus_probe.py MODEL ravdess=FOLDER cremad=FOLDER mine=labels.csv ...
 
-A model that hears which corpus a recording is of has learnt microphones and codecs that say nothing of emotion. The
+A model that can tell which corpus a recording is of has learnt microphones and codecs that say nothing of emotion. The
 probe is a logistic regression with balanced classes, fitted to the summaries of a model that takes speaker context;
 five folds, speakers disjoint; up to 300 recordings of each corpus, drawn by a seed. It is printed for functionals and
-embedding, for recordings as they are, and for recordings that have all passed Opus at one rate of compression.
+embedding, for recordings unchanged, and for recordings that have all passed Opus at one rate of compression.
 """
 
 import argparse
@@ -54,7 +54,7 @@ def main() -> None:
     print(
         f"{len(recordings)} recordings of {', '.join(places)}; UAR of telling the corpus, chance {1 / len(places):.3f}"
     )
-    for name, coded in (("as they are", False), (f"all coded by Opus, compression {_COMPRESSION}", True)):
+    for name, coded in (("unchanged", False), (f"all coded by Opus, compression {_COMPRESSION}", True)):
         summaries = summaries_of(predictor, recordings, coded=coded)
         parts = {"functionals": summaries[:, :N_FUNCTIONALS], "embedding": summaries[:, N_FUNCTIONALS:]}
         scores = {part: probe(values, corpora, speakers) for part, values in parts.items()}

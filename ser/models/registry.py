@@ -11,6 +11,7 @@ from importlib import import_module
 from torch import nn
 
 from ser.errors import SettingsError
+from ser.features.settings import FeatureSettings
 from ser.features.signatures import check_arguments
 from ser.features.validation import suggestion
 from ser.models import networks
@@ -73,10 +74,8 @@ def check_network(network: type[nn.Module], metadata: ModelMetadata) -> None:
         raise SettingsError(
             f"{network_name(network)} needs features.groups=[{','.join(groups)}], but it is {list(features.groups)}."
         )
-    if (groups or metadata.utterance_head) and features.n_mels % N_GROUPS:
-        raise SettingsError(
-            f"features.n_mels is {features.n_mels}, but functionals need a multiple of {N_GROUPS} bands."
-        )
+    if groups is not None and features.n_mels % N_GROUPS:
+        raise SettingsError(_bands_that_make_groups(network_name(network), features))
     if metadata.utterance_head is None:
         return
     if not is_per_band(network):
@@ -86,6 +85,16 @@ def check_network(network: type[nn.Module], metadata: ModelMetadata) -> None:
             f"model.utterance_head needs features.groups=[{','.join(HEAD_GROUPS)}], but it is {list(features.groups)}: "
             "give these groups, or model.utterance_head=null."
         )
+    if features.n_mels % N_GROUPS:
+        message = _bands_that_make_groups("model.utterance_head", features)
+        raise SettingsError(f"{message}; model.utterance_head=null does without.")
+
+
+def _bands_that_make_groups(who: str, features: FeatureSettings) -> str:
+    return (
+        f"{who} needs features.groups=[logmel,pitch] and a multiple of {N_GROUPS} bands (features.n_mels), but the "
+        f"features have {features.n_features} rows"
+    )
 
 
 def check_on_encoder(network: type[nn.Module]) -> None:

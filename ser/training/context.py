@@ -11,9 +11,8 @@ from ser.augment.spectrogram import SpectrogramAugmentSettings, change_sound
 from ser.data.storage import StoredFeatures
 from ser.features.settings import FeatureSettings
 from ser.models.context import context_of
-from ser.models.functionals import N_FUNCTIONALS, functionals
+from ser.models.functionals import N_FUNCTIONALS, band_functionals, functionals
 from ser.models.networks.context_bilstm import ContextBiLstm
-from ser.models.normalisation import frame_mask
 
 _WITHOUT_CONTEXT = 0.25
 """Fraction of the training recordings that have none."""
@@ -127,7 +126,7 @@ def fit_statistics(
     speakers: Tensor,
     draws: Tensor | None = None,
 ) -> None:
-    """Set the network's statistics of bands and functionals, of the training samples by their draws.
+    """Set the network's statistics of bands in loud frames and of functionals, of training samples by their draws.
 
     Parameters
     ----------
@@ -135,30 +134,25 @@ def fit_statistics(
     lengths, speakers : int64 [samples].
     draws : float64 [samples], how often each is drawn in an epoch; None: once.
     """
-    n_bands = network.n_bands
     weights = torch.ones(len(lengths), dtype=torch.float64) if draws is None else draws
-    sums, squares = (torch.zeros(n_bands, dtype=torch.float64) for _ in range(2))
-    n_frames, rows = 0.0, []
+    rows, of_bands = [], []
     for start in range(0, len(lengths), _BATCH_SIZE):
         part = slice(start, start + _BATCH_SIZE)
-        batch = torch.as_tensor(features[part]).cpu()
-        rows.append(functionals(batch, lengths[part].cpu(), n_bands=n_bands).double())
-        # A recording's frames have its weight together: long ones count no more than short ones.
-        mask = frame_mask(lengths[part].cpu(), batch.shape[2]).double()
-        mask = mask * (weights[part] / mask.sum(dim=1))[:, None]
-        bands = batch[:, :n_bands].double()
-        sums += torch.einsum("nbt,nt->b", bands, mask)
-        squares += torch.einsum("nbt,nt->b", bands.square(), mask)
-        n_frames += float(mask.sum())
+        batch = torch.as_tensor(features[part]).cpu(), lengths[part].cpu()
+        rows.append(functionals(*batch, n_bands=network.n_bands).double())
+        of_bands.append(band_functionals(*batch, n_bands=network.n_bands).double())
     values, share = torch.cat(rows), (weights / weights.sum())[:, None]
+    means_of_bands, scales_of_bands = torch.cat(of_bands).chunk(2, dim=1)  # [samples, bands]
     mean = (share * values).sum(dim=0)
     scale = (share * (values - mean).square()).sum(dim=0).sqrt()
     membership = F.one_hot(speakers.cpu()).double()
     membership = membership[:, membership.sum(dim=0) > 0]
     means = (membership.T @ values) / membership.sum(dim=0)[:, None]  # [speakers, functionals]
     within = (share * (values - membership @ means).square()).sum(dim=0)
-    band_mean = sums / n_frames
-    band_scale = (squares / n_frames - band_mean.square()).sqrt()
+    # Long recordings count no more than short ones.
+    band_mean = (share * means_of_bands).sum(dim=0)
+    squares = (share * (scales_of_bands.square() + means_of_bands.square())).sum(dim=0)
+    band_scale = (squares - band_mean.square()).sqrt()
     assert values.shape[1] == N_FUNCTIONALS
     network.set_statistics(
         band_mean.float(),

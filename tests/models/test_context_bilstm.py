@@ -101,3 +101,15 @@ def test_convolutions_have_16_bits_in_training_alone():
     embedding, _ = net.embed(net.normalise(features, lengths), lengths)
     assert seen == [torch.float32, torch.bfloat16]
     assert embedding.dtype == torch.float32
+
+
+def test_a_microphone_changes_bands_half_as_much_as_without_their_own_statistics():
+    net, (features, lengths) = network(), recordings()
+    through = features.clone()
+    through[:, :N_BANDS] += torch.linspace(-6, 6, N_BANDS)[:, None]
+    differences = []
+    for weight in (0.0, 0.5):
+        net.own_statistics = weight
+        one, other = (net.normalise(each, lengths) * net.band_scale[:, None] for each in (features, through))
+        differences.append(float((one - other).abs().mean()))
+    assert 0.4 < differences[1] / differences[0] < 0.6

@@ -5,7 +5,7 @@ import torch
 
 from ser.augment.spectrogram import SpectrogramAugmentSettings
 from ser.features.settings import FeatureSettings
-from ser.models.functionals import functionals
+from ser.models.functionals import band_functionals, functionals
 from ser.models.networks.context_bilstm import ContextBiLstm
 from ser.training.context import draw_members, fit_statistics, logits_in_context
 
@@ -54,11 +54,11 @@ def test_statistics_are_those_of_numpy_by_draws():
     np.testing.assert_allclose(network.scale, np.maximum(scale, 1e-3), rtol=1e-3, atol=1e-5)
     around = np.concatenate([rows - rows.mean(axis=0) for rows in np.split(values, 3)])
     np.testing.assert_allclose(network.within, np.maximum(weights @ around**2, 1e-6), rtol=1e-3, atol=1e-6)
-    bands = [features[row, :16, :length].double() for row, length in enumerate(lengths.tolist())]
-    band_mean = sum(weight * one.mean(dim=1) for weight, one in zip(weights, bands, strict=True))
+    of_bands = band_functionals(features, lengths, n_bands=16).double().numpy()
+    means, scales = of_bands[:, :16], of_bands[:, 16:]
+    band_mean = weights @ means
     np.testing.assert_allclose(network.band_mean, band_mean, rtol=1e-5)
-    square = sum(weight * one.square().mean(dim=1) for weight, one in zip(weights, bands, strict=True))
-    np.testing.assert_allclose(network.band_scale, (square - band_mean**2).sqrt(), rtol=1e-4)
+    np.testing.assert_allclose(network.band_scale, np.sqrt(weights @ (scales**2 + (means - band_mean) ** 2)), rtol=1e-4)
 
 
 def test_gradients_pass_through_the_summaries_of_others():

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from ser.features.validation import FractionBelowOne, ListOf, Positive
 from ser.models.context import split_context
-from ser.models.functionals import N_FUNCTIONALS, N_PITCH, functionals
+from ser.models.functionals import N_FUNCTIONALS, N_PITCH, band_functionals, functionals
 from ser.models.networks.residual_bilstm import ResidualBiLstm
 from ser.models.normalisation import frame_mask
 
@@ -22,6 +22,8 @@ _PRIOR_RECORDINGS = 4.0
 _LARGEST = 5.0
 """Normalised functionals are cut off here: a few of them have long tails."""
 _TINY = 1e-6
+_LEAST_DB = 3.0
+"""Scale that bands are divided by at least: of silence it would be 0."""
 
 
 class ContextBiLstm(ResidualBiLstm):
@@ -39,6 +41,7 @@ class ContextBiLstm(ResidualBiLstm):
         maps (Tompson et al. 2015), which costs a sixth of the time.
     functionals_hidden : units of the perceptron.
     functionals_dropout : before both of its layers, in [0, 1).
+    own_statistics : weight of the recording's own mean and variance in the normalisation of its bands, in [0, 1).
     bf16 : convolutions in training have 16 bits: in half the time on processors that have units for it.
 
     Attributes
@@ -53,13 +56,14 @@ class ContextBiLstm(ResidualBiLstm):
         n_features: int,
         n_classes: int,
         *,
-        channels: Annotated[ListOf[Positive], Field(min_length=2, max_length=2)] = (32, 64),
-        lstm_hidden: Positive = 64,
+        channels: Annotated[ListOf[Positive], Field(min_length=2, max_length=2)] = (48, 96),
+        lstm_hidden: Positive = 96,
         attention_hidden: Positive = 64,
         block_dropout: FractionBelowOne = 0.1,
         dropout: FractionBelowOne = 0.3,
         functionals_hidden: Positive = 128,
         functionals_dropout: FractionBelowOne = 0.3,
+        own_statistics: FractionBelowOne = 0.5,
         bf16: bool = False,
     ) -> None:
         n_bands = n_features - N_PITCH
@@ -74,7 +78,7 @@ class ContextBiLstm(ResidualBiLstm):
         )
         for block in self.blocks:
             block.dropout = nn.Dropout2d(block_dropout)
-        self.n_bands, self.bf16 = n_bands, bf16
+        self.n_bands, self.own_statistics, self.bf16 = n_bands, own_statistics, bf16
         n_embedding = 4 * lstm_hidden
         self.n_summary = N_FUNCTIONALS + n_embedding
         self.band_mean, self.band_scale = nn.Buffer(torch.zeros(n_bands)), nn.Buffer(torch.ones(n_bands))
@@ -125,8 +129,15 @@ class ContextBiLstm(ResidualBiLstm):
         return self.fuse(*self.logits(summary, context)), weights, summary
 
     def normalise(self, features: Tensor, lengths: Tensor) -> Tensor:
-        """Return the bands normalised by the training part, float32 [batch, bands, frames], 0 where padded."""
-        bands = (features[:, : self.n_bands] - self.band_mean[:, None]) / self.band_scale[:, None]
+        """Return normalised bands, float32 [batch, bands, frames], 0 where padded.
+
+        Mean and variance lie between those of the recording itself, in its loud frames, and those of the training
+        part: so a microphone changes less, and what the recording as a whole sounds like is not lost.
+        """
+        own_mean, own_scale = band_functionals(features, lengths, n_bands=self.n_bands).chunk(2, dim=1)  # [b, bands]
+        mean = torch.lerp(self.band_mean.expand_as(own_mean), own_mean, self.own_statistics)
+        variance = torch.lerp(self.band_scale.square().expand_as(own_mean), own_scale.square(), self.own_statistics)
+        bands = (features[:, : self.n_bands] - mean[:, :, None]) / variance.clamp(min=_LEAST_DB**2).sqrt()[:, :, None]
         return bands * frame_mask(lengths, features.shape[2]).unsqueeze(1)
 
     def logits(self, summary: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
