@@ -317,13 +317,16 @@ def select(recordings: Sequence[Recording], settings: DataSettings) -> Split:
 
 
 def _numbered_fold(pool: Sequence[Recording], settings: DataSettings) -> Fold:
-    """Return the fold of a number; among several corpora, each one's own fold of that number, all of them together."""
+    """Return the fold of a number; among several corpora, each one's own fold of that number, all of them together.
+
+    So a model of all of them can be compared with models of one. RAVDESS's five are the subject-wise ones.
+    """
     number, how = int(settings.fold or 0), {"n_folds": settings.number_of_folds, "seed": settings.split_seed}
     if settings.corpora is None:
         return fold_of_speakers(pool, fold=number, **how)
     parts = []
     for name in settings.training_corpora:
-        if name == "ravdess" and settings.n_folds is None:
+        if name == "ravdess" and settings.number_of_folds == N_FOLDS:
             known = FOLDS[f"subject_wise_{number}"]
             of_actors = ((prefixed(name, one) for one in part) for part in (known.validation, known.test))
             validation, test = map(tuple, of_actors)

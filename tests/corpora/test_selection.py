@@ -1,12 +1,15 @@
+from pathlib import Path
 from unittest.mock import call, create_autospec
 
 import pytest
 
 from ser.corpora.download import download_corpus
+from ser.corpora.manifest import Recording
 from ser.corpora.protocol import describe_split
 from ser.corpora.ravdess import EMOTIONS
 from ser.corpora.reading import find_recordings, locate_corpus
 from ser.corpora.selection import DataSettings, augmented_copies, of_channel, select
+from ser.corpora.splits import FOLDS, fold_of_speakers
 from ser.corpora.synthetic import SyntheticSettings
 from ser.errors import CorpusError, SettingsError
 from ser.features.validation import read_settings
@@ -165,3 +168,37 @@ def test_synthetic_corpora_of_other_settings_lie_apart(tmp_path):
     assert root(0) == root(0)
     assert root(0) != root(1)
     assert len(find_recordings(root(0))) == len(find_recordings(root(1))) == 15
+
+
+def test_a_fold_of_several_corpora_is_the_fold_of_each():
+    def of(corpus, speakers):
+        return [
+            Recording(
+                path=Path(f"{corpus}/{s}-{e}.wav"),
+                id=f"{corpus}/{s}-{e}",
+                speaker=f"{corpus}/{s}",
+                emotion=e,
+                corpus=corpus,
+            )
+            for s in speakers
+            for e in ("sad", "happy")
+        ]
+
+    actors, others = of("ravdess", [f"{n:02d}" for n in range(1, 25)]), of("mine", "abcdefghij")
+    both = {"corpora": {"ravdess": "a", "mine": "b.csv"}, "split": "speaker", "classes": ("sad", "happy")}
+    tested = []
+    for fold in range(5):
+        split = select(actors + others, DataSettings(**both, fold=fold))
+        alone = fold_of_speakers(others, n_folds=5, fold=fold, seed=42)
+        known = FOLDS[f"subject_wise_{fold}"]
+        for part, of_actors, of_others in (
+            (split.test, known.test, alone.test),
+            (split.validation, known.validation, alone.validation),
+        ):
+            assert {r.speaker for r in part} == {f"ravdess/{one}" for one in of_actors} | set(of_others)
+        tested += [r.speaker for r in split.test]
+    assert len(tested) == len(set(tested)) * 2 == 2 * 34
+    split = select(actors + others, DataSettings(**both, fold=1, n_folds=3))
+    assert {r.speaker for r in split.test if r.corpus == "ravdess"} == set(
+        fold_of_speakers(actors, n_folds=3, fold=1, seed=42).test
+    )
