@@ -4,6 +4,7 @@ All are tables as of `ser.evaluation.predictions.prediction_table`, with the col
 ones also have accepted and, for each class, `c_<class>`.
 """
 
+import statistics
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,7 +12,7 @@ import pandas as pd
 
 from ser.errors import CorpusError
 from ser.evaluation.calibration import apply_temperature, fit_rejection_threshold, fit_temperature
-from ser.evaluation.cross_validation.record import CrossValidation, FoldRun
+from ser.evaluation.cross_validation.record import CORPUS_FOLD, CrossValidation, FoldRun
 from ser.evaluation.predictions import (
     class_names_of,
     class_numbers,
@@ -63,26 +64,43 @@ def ensemble(runs: Sequence[pd.DataFrame]) -> pd.DataFrame:
     return with_probabilities(first.assign(seed=ENSEMBLE), mean)
 
 
-def calibrate(predictions: pd.DataFrame, *, accuracy: float) -> tuple[pd.DataFrame, dict[str, float | None]]:
-    """Calibrate one model on its validation recordings.
+def calibrate(
+    predictions: pd.DataFrame, *, accuracy: float, on: Sequence[pd.DataFrame] = ()
+) -> tuple[pd.DataFrame, dict[str, float | None]]:
+    """Calibrate one model on its validation recordings, or on those of other models.
 
     Parameters
     ----------
-    accuracy : in (0, 1], of accepted validation predictions, that the rejection threshold aims at.
+    accuracy : in (0, 1], of accepted predictions, that the rejection threshold aims at.
+    on : tables of what other models predict of corpora that they were not trained on; empty: the validation recordings.
 
     Returns
     -------
     predictions : with accepted, whether the calibrated confidence reaches the threshold, and `c_<class>`, the
         probabilities with the temperature.
-    chosen : temperature, that minimises the log-loss of the validation recordings, and rejection_threshold, the lowest
-        calibrated confidence of an accepted prediction; None rejects all.
+    chosen : temperature, that minimises the log-loss, and rejection_threshold, the lowest calibrated confidence of an
+        accepted prediction; None rejects all. Of several tables, the geometric mean of their temperatures, and the mean
+        of their thresholds, of which one that rejects all counts as 1: so that small corpora count as large ones do.
     """
-    probabilities, validation = probabilities_of(predictions), predictions["part"] == "validation"
-    truth = class_numbers(predictions[validation])
-    temperature = fit_temperature(probabilities[validation], truth)
-    calibrated = apply_temperature(probabilities, temperature)
-    threshold = fit_rejection_threshold(calibrated[validation], truth, accuracy=accuracy)
+    tables = [
+        (probabilities_of(one), class_numbers(one)) for one in on or [predictions[predictions["part"] == "validation"]]
+    ]
+    temperature = statistics.geometric_mean(fit_temperature(*table) for table in tables)
+    found = [
+        fit_rejection_threshold(apply_temperature(p, temperature), truth, accuracy=accuracy) for p, truth in tables
+    ]
+    threshold = None if None in found and len(found) == 1 else statistics.fmean(1.0 if t is None else t for t in found)
+    calibrated = apply_temperature(probabilities_of(predictions), temperature)
     accepted = calibrated.max(axis=1) >= (np.inf if threshold is None else threshold)
     columns = dict(zip(probability_columns(class_names_of(predictions), "c"), calibrated.T, strict=True))
     chosen = {"temperature": temperature, "rejection_threshold": threshold}
     return predictions.assign(accepted=accepted, **columns), chosen
+
+
+def of_other_corpora(predictions: pd.DataFrame, models: Sequence[pd.DataFrame]) -> list[pd.DataFrame]:
+    """Return the test predictions of the models of the same seed that left out another corpus; none of other folds."""
+    fold, seed = predictions["fold"].iloc[0], predictions["seed"].iloc[0]
+    if not fold.startswith(CORPUS_FOLD):
+        return []
+    others = [one for one in models if one["seed"].iloc[0] == seed and one["fold"].iloc[0] != fold]
+    return [table for one in others if len(table := one[one["part"] == "test"])]

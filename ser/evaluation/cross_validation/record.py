@@ -11,6 +11,8 @@ Part = Literal["validation", "test"]
 
 RESULTS = "results.json"
 PREDICTIONS = "predictions.csv"
+CORPUS_FOLD = "corpus_"
+"""What the name of a fold begins with that leaves out a corpus."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ser.data.files import write_text_atomically
-from ser.evaluation.cross_validation.record import PREDICTIONS, RESULTS, Part
+from ser.evaluation.cross_validation.record import CORPUS_FOLD, PREDICTIONS, RESULTS, Part
 from ser.evaluation.cross_validation.summary import Summary
 from ser.evaluation.predictions import format_predictions, probability_columns
 from ser.evaluation.tables import UNNAMED, class_rows, confusion_rows, decimal, interval, percent, spread, table
@@ -127,8 +127,8 @@ def _notes(results: Mapping[str, Any]) -> str:
         "UAR is the mean recall of the classes. ECE, the expected calibration error, is the mean gap between "
         "confidence and accuracy, in 15 bins of equal width.",
         "A prediction is rejected if its confidence, with temperature, is below the rejection threshold: the lowest "
-        f"one from which on {results['target_selective_accuracy']:.0%} of the run's validation predictions are "
-        "correct (without such a threshold, all are rejected). Coverage is the fraction that is not rejected, "
+        f"one from which on {results['target_selective_accuracy']:.0%} of the predictions are correct that it was "
+        "chosen on (without such a threshold, all are rejected). Coverage is the fraction that is not rejected, "
         "selective accuracy their accuracy.",
     ]
     ensemble = (
@@ -136,7 +136,10 @@ def _notes(results: Mapping[str, Any]) -> str:
     )
     lines += [ensemble] if n_seeds > 1 else []
     chosen = "temperature and threshold" if results["keeps_last"] else "checkpoint, temperature and threshold"
-    lines.append(f"Validation recordings chose {chosen}: validation scores that depend on these are optimistic.")
+    if all(run["fold"].startswith(CORPUS_FOLD) for run in results["runs"]):
+        chosen = "" if results["keeps_last"] else "checkpoint"
+    if chosen:
+        lines.append(f"Validation recordings chose {chosen}: validation scores that depend on these are optimistic.")
     return "\n".join(f"- {line}" for line in lines)
 
 

@@ -11,7 +11,7 @@ from sklearn.metrics import confusion_matrix
 
 from ser.corpora.manifest import CHANNELS, GENDERS
 from ser.evaluation.calibration import log_loss
-from ser.evaluation.cross_validation.predictions import ENSEMBLE, calibrate, ensemble, read_run
+from ser.evaluation.cross_validation.predictions import ENSEMBLE, calibrate, ensemble, of_other_corpora, read_run
 from ser.evaluation.cross_validation.record import CrossValidation
 from ser.evaluation.intervals import accuracy, confusions_by_speaker, speaker_interval, unweighted_average_recall
 from ser.evaluation.metrics import classification_metrics, expected_calibration_error, group_metrics, reliability_bins
@@ -69,7 +69,7 @@ def summarise(cross_validation: CrossValidation) -> Summary:
         n_folds = len(cross_validation.folds)
         models += [ensemble(models[fold::n_folds]) for fold in range(n_folds)]
     target = cross_validation.target_selective_accuracy
-    calibrated = [calibrate(model, accuracy=target) for model in models]
+    calibrated = [calibrate(model, accuracy=target, on=of_other_corpora(model, models)) for model in models]
     class_names = cross_validation.class_names
     calibrated = [(with_classes(model, class_names), chosen) for model, chosen in calibrated]
     predictions = pd.concat([model for model, _ in calibrated], ignore_index=True)

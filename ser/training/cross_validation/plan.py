@@ -8,7 +8,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from ser.errors import CheckpointError, SettingsError
-from ser.evaluation.cross_validation.record import FoldRun, Part, run_folder
+from ser.evaluation.cross_validation.record import CORPUS_FOLD, FoldRun, Part, run_folder
 from ser.features.validation import read_settings
 from ser.inference.run_folder import CONFIGURATION, run_of
 from ser.training.config import RunSettings, read_run_settings
@@ -25,8 +25,6 @@ _NOT_COMPARED = {*_FREE, "paths.run_dir"}
 _OF_FOLDS = tuple(
     f"data.{key}" for key in ("split", "fold", "n_folds", "validation_speakers", "test_speakers", "test_corpora")
 )
-_CORPUS = "corpus_"
-"""A fold that leaves out a corpus: this and its name."""
 _SET_BY = {"seed": "seeds"} | dict.fromkeys(_OF_FOLDS, "folds")
 
 
@@ -99,7 +97,7 @@ def plan(configuration: DictConfig) -> tuple[CrossValidationSettings, list[Plann
         corpora = values["data"].get("corpora")
         if not corpora:
             raise SettingsError("folds is 'corpora', each of several left out in turn; name them by data.corpora.")
-        folds = tuple(f"{_CORPUS}{name}" for name in corpora)
+        folds = tuple(f"{CORPUS_FOLD}{name}" for name in corpora)
     runs = [_fold_run(configuration, fold, seed, settings.n_folds) for seed in settings.seeds for fold in folds]
     monitored = str(configuration.optimized_metric)
     if not monitored.startswith("val/"):
@@ -119,8 +117,8 @@ def _fold_run(configuration: DictConfig, fold: str, seed: int, n_folds: int) -> 
     chosen.seed = seed
     chosen.ckpt_path = None
     split: dict[str, Any] = {"split": "random", "fold": None, "n_folds": None, "test_corpora": []}
-    if fold.startswith(_CORPUS):
-        split |= {"split": "corpus", "n_folds": n_folds, "test_corpora": [fold.removeprefix(_CORPUS)]}
+    if fold.startswith(CORPUS_FOLD):
+        split |= {"split": "corpus", "n_folds": n_folds, "test_corpora": [fold.removeprefix(CORPUS_FOLD)]}
     elif fold.startswith(f"{SPEAKERS}_"):
         split |= {"split": "speaker", "fold": int(fold.rpartition("_")[2]), "n_folds": n_folds}
     elif fold != RANDOM:

@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import Field
 
 from ser.corpora.protocol import CHANNEL_NAMES
-from ser.corpora.selection import N_FOLDS
+from ser.corpora.selection import N_FOLDS, DataSettings
 from ser.corpora.splits import FOLDS
 from ser.errors import SettingsError
 from ser.evaluation.calibration import TARGET_SELECTIVE_ACCURACY
@@ -93,10 +93,9 @@ def describe_protocol(
     if data.split == "corpus":
         return (
             f"Cross-corpus, {CHANNEL_NAMES[data.scored_channel]}: each of {', '.join(data.corpora or ())} is left out "
-            f"once, and tested by a network trained on the others; {'the last epoch was kept; ' * last}the "
-            f"{'' if last else 'checkpoint, the '}temperature and the rejection threshold of each run were chosen on "
-            f"one in {data.number_of_folds} speakers of its training corpora (seed {data.split_seed}), who are unseen "
-            f"in training. {trained}{not_scored}"
+            f"once, and tested by a network trained on the others; {_chosen_on_speakers(data, last=last)}the "
+            "temperature and the rejection threshold of each run were chosen on what the other runs predict of the "
+            f"corpora that they left out. {trained}{not_scored}"
         )
     names = {**_FOLD_SET_NAMES, SPEAKERS: f"{settings.n_folds} folds by speakers (seed {data.split_seed})"}
     folds = names.get(str(settings.folds), f"the folds {', '.join(settings.fold_names)}")
@@ -105,4 +104,13 @@ def describe_protocol(
         f"Speaker-independent, {CHANNEL_NAMES[data.scored_channel]}, {folds}: test and validation speakers are unseen "
         f"in training; {chosen} and the rejection threshold of each run were chosen on its validation speakers "
         f"alone. {trained}{not_scored}"
+    )
+
+
+def _chosen_on_speakers(data: DataSettings, *, last: bool) -> str:
+    if last:
+        return "the last epoch was kept; "
+    return (
+        f"the checkpoint was chosen on one in {data.number_of_folds} speakers of the training corpora (seed "
+        f"{data.split_seed}), who are unseen in training; "
     )

@@ -10,7 +10,7 @@ from sklearn.metrics import balanced_accuracy_score
 
 from ser.corpora.manifest import Recording
 from ser.errors import CorpusError
-from ser.evaluation.calibration import fit_temperature
+from ser.evaluation.calibration import apply_temperature, fit_rejection_threshold, fit_temperature
 from ser.evaluation.cross_validation.record import CrossValidation, read_cross_validation
 from ser.evaluation.cross_validation.report import format_results, write_results
 from ser.evaluation.cross_validation.summary import summarise
@@ -103,12 +103,21 @@ def test_a_class_that_a_model_does_not_know_has_no_probability(left_out, summary
     assert (rows["c_calm"] == 0).all()
     assert list(rows["predicted"].cat.categories) == list(CLASSES)
     assert "calm" not in set(rows["predicted"])
-    run = left_out.runs[0]
-    validation, known = read(run, "validation"), list(KNOWN["ravdess"])
-    probabilities = validation[[f"p_{name}" for name in known]]
+
+
+def test_a_model_is_calibrated_on_what_the_others_predict_of_their_corpora(left_out, summary):
+    """By the geometric mean of their temperatures and the mean of their thresholds, so that each counts once."""
+    tables = []
+    for run in left_out.runs[1:3]:  # seed 0, all but RAVDESS
+        known, table = list(KNOWN[run.fold.removeprefix("corpus_")]), read(run)
+        tables.append((table[[f"p_{name}" for name in known]].to_numpy(), table.true.map(known.index).to_numpy()))
+    temperature = np.exp(np.mean([np.log(fit_temperature(*one)) for one in tables]))
     entry = summary.results["runs"][0]
-    # The temperature is that of the model's own classes.
-    assert entry["temperature"] == pytest.approx(fit_temperature(probabilities, validation.true.map(known.index)))
+    assert (entry["fold"], entry["seed"]) == ("corpus_ravdess", "0")
+    assert entry["temperature"] == pytest.approx(temperature)
+    thresholds = [fit_rejection_threshold(apply_temperature(p, temperature), t, accuracy=0.6) for p, t in tables]
+    assert entry["rejection_threshold"] == pytest.approx(np.mean([1.0 if t is None else t for t in thresholds]))
+    assert "Validation recordings chose" not in format_results(summary.results | {"keeps_last": True})
 
 
 def test_the_report_has_a_row_for_each_corpus_and_their_mean(summary, tmp_path):
