@@ -15,16 +15,19 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 def as_table(predictions: Sequence[Prediction]) -> str:
     """Return an aligned table; "" where there is no prediction.
 
-    The columns are file, emotion, uncertain, status, and the probability of every class in percent. Below stand the
-    timelines of more than one utterance, and the warnings.
+    The columns are file, emotion, uncertain, status, context (the number of other recordings of the speaker, where the
+    model takes speaker context), and the probability of every class in percent. Below stand the timelines of more than
+    one utterance, and the warnings.
     """
     if not predictions:
         return ""
     names = predictions[0].class_names
-    rows = [["file", "emotion", "uncertain", "status", *names]]
+    has_context = _has_context(predictions)
+    rows = [["file", "emotion", "uncertain", "status", *(["context"] if has_context else []), *names]]
     for p in predictions:
         values = ["-"] * len(names) if p.probabilities is None else [f"{value:.1%}" for value in p.probabilities]
-        rows.append([printable(p.source), p.emotion or "-", _yes_or_no(p.is_uncertain), p.status, *values])
+        context = [str(p.context_size)] if has_context else []
+        rows.append([printable(p.source), p.emotion or "-", _yes_or_no(p.is_uncertain), p.status, *context, *values])
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     n_left = len(rows[0]) - len(names)
     lines = [
@@ -52,7 +55,7 @@ def as_csv(
 ) -> str:
     """Return CSV: the columns of `csv_header` and those of `further`, by name, with a cell a prediction each."""
     further = further or {}
-    lines = [csv_line([*csv_header(class_names), *further])]
+    lines = [csv_line([*csv_header(class_names, context=_has_context(predictions)), *further])]
     lines += [
         csv_line([*csv_cells(prediction), *cells])
         for prediction, *cells in zip(predictions, *further.values(), strict=True)
@@ -60,9 +63,10 @@ def as_csv(
     return "".join(lines)
 
 
-def csv_header(class_names: Sequence[str]) -> list[str]:
-    """Return the names of the columns of `csv_cells`."""
+def csv_header(class_names: Sequence[str], *, context: bool = False) -> list[str]:
+    """Return the names of the columns of `csv_cells`; `context`: whether the model takes speaker context."""
     before = ["file", "emotion", "confidence", "uncertain", "status", "speech", "duration"]
+    before += ["context_size"] if context else []
     return [*before, *(f"p_{name}" for name in class_names), "timeline", "warnings"]
 
 
@@ -71,6 +75,7 @@ def csv_cells(p: Prediction) -> list[str]:
     probabilities = [""] * len(p.class_names) if p.probabilities is None else [f"{x:.9g}" for x in p.probabilities]
     confidence = "" if p.confidence is None else f"{p.confidence:.9g}"
     answer = [p.emotion or "", confidence, _yes_or_no(p.is_uncertain), p.status, f"{p.speech:.3f}", f"{p.duration:.3f}"]
+    answer += [] if p.context_size is None else [str(p.context_size)]
     return [p.source, *answer, *probabilities, timeline(p), " ".join(p.warnings)]
 
 
@@ -92,6 +97,10 @@ def timeline(p: Prediction) -> str:
         for one in p.segments
     ]
     return "; ".join(utterances)
+
+
+def _has_context(predictions: Sequence[Prediction]) -> bool:
+    return any(p.context_size is not None for p in predictions)
 
 
 def _yes_or_no(value: bool) -> str:

@@ -69,7 +69,9 @@ def journal_of(path: Path) -> Path:
 
 
 @contextmanager
-def open_output(path: Path, *, model: str, class_names: Sequence[str], resume: bool) -> Iterator[Output]:
+def open_output(
+    path: Path, *, model: str, class_names: Sequence[str], resume: bool, context: bool = False
+) -> Iterator[Output]:
     """Open a results file for the predictions of a model, and finish it when the block ends, even by an error.
 
     Parameters
@@ -77,6 +79,7 @@ def open_output(path: Path, *, model: str, class_names: Sequence[str], resume: b
     path : a .csv, .jsonl or .parquet file; its folder is made where it is missing.
     model : the fingerprint of the model; every row bears it.
     resume : go on with a file that is there: rows without a prediction are taken out, to be tried again.
+    context : whether the model takes speaker context, so that rows tell its size.
 
     Raises
     ------
@@ -88,7 +91,7 @@ def open_output(path: Path, *, model: str, class_names: Sequence[str], resume: b
     check_output(path, resume=resume)
     suffix = path.suffix.lower()
     if suffix != PARQUET:
-        lines: Lines = CsvLines(class_names) if suffix == CSV else JsonLines()
+        lines: Lines = CsvLines(class_names, context) if suffix == CSV else JsonLines()
         with _open_lines(path, lines, model=model) as file:
             yield file
         return
@@ -113,12 +116,12 @@ def open_output(path: Path, *, model: str, class_names: Sequence[str], resume: b
         except BaseException:
             with suppress(OSError):  # the first error is the one to tell; the journal is still there
                 file.end()
-                finish_parquet(journal, path, class_names)
+                finish_parquet(journal, path, class_names, context=context)
             raise
         # Under the lock, so that no other process begins a journal that is then taken away.
         file.end()
         with _named_in_errors(path):
-            finish_parquet(journal, path, class_names)
+            finish_parquet(journal, path, class_names, context=context)
 
 
 class LineFile:

@@ -17,9 +17,16 @@ _ROWS_AT_ONCE = 10_000
 _OF_BOTH = ("file", "path", "model")
 _OF_PREDICTIONS = ("emotion", "confidence", "uncertain", "status", "speech", "duration", "utterances", "warnings")
 
+_CONTEXT = "context_size"
+"""A column of the predictions of models that take speaker context."""
 
-def finish_parquet(journal: Path, path: Path, class_names: Sequence[str]) -> None:
+
+def finish_parquet(journal: Path, path: Path, class_names: Sequence[str], *, context: bool = False) -> None:
     """Write the rows of a journal of JSON lines as a Parquet file, whole or not at all, and remove the journal.
+
+    Parameters
+    ----------
+    context : whether there is a column for the size of the speaker context.
 
     Raises
     ------
@@ -28,7 +35,7 @@ def finish_parquet(journal: Path, path: Path, class_names: Sequence[str]) -> Non
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    schema = _schema(class_names)
+    schema = _schema(class_names, context)
     with (
         replace_when_complete(path.resolve()) as temporary,
         journal.open("rb") as lines,
@@ -77,7 +84,7 @@ def _rows_of(path: Path) -> Iterator[dict[str, Any]]:
         ) from error
 
 
-def _schema(class_names: Sequence[str]) -> "pa.Schema":
+def _schema(class_names: Sequence[str], context: bool) -> "pa.Schema":
     import pyarrow as pa
 
     number, text = pa.float64(), pa.string()
@@ -91,6 +98,7 @@ def _schema(class_names: Sequence[str]) -> "pa.Schema":
         {
             **{"file": text, "emotion": text, "confidence": number, "uncertain": pa.bool_(), "status": text},
             **{"speech": number, "duration": number},
+            **({_CONTEXT: pa.int64()} if context else {}),
             **{f"p_{name}": number for name in class_names},
             **{"utterances": pa.list_(utterance), "warnings": pa.list_(text)},
             **{"error": text, "path": text, "model": text},
@@ -109,5 +117,5 @@ def _nested(row: Mapping[str, Any]) -> dict[str, Any]:
     if row["error"] is not None:
         return {"file": row["file"], "error": row["error"], "path": row["path"], "model": row["model"]}
     probabilities = {name[2:]: p for name, p in row.items() if name.startswith("p_") and p is not None}
-    values = {name: row[name] for name in _OF_PREDICTIONS}
+    values = {name: row[name] for name in (*_OF_PREDICTIONS, _CONTEXT) if name in row}
     return {"file": row["file"], **values, "probabilities": probabilities, "path": row["path"], "model": row["model"]}

@@ -2,8 +2,7 @@
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack
-from functools import partial
+from contextlib import AbstractContextManager, ExitStack
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,22 +11,20 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from ser.audio.io import Sound, Source, in_memory, name_of
+from ser.audio.io import Sound, Source, name_of
 from ser.corpora.progress import track
 from ser.data.storage import StoredFeatures
-from ser.data.workers import map_in_workers
-from ser.errors import CheckpointError, SettingsError, missing_package
+from ser.errors import AudioError, SettingsError
 from ser.features import pipeline
-from ser.features.extract import fit_length
 from ser.features.pipeline import LoadedRecording, ModelInput
 from ser.features.validation import as_plain
-from ser.inference.metadata_file import ONNX, SAFETENSORS, fingerprint_of, short_digest
-from ser.inference.onnx_backend import load_onnx_scorer
+from ser.inference.batches import Outcome, in_batches, load_all
+from ser.inference.context import SpeakerContext, SpeakerRecordings, check_context, context_rows
+from ser.inference.loading import load_scorer
+from ser.inference.metadata_file import short_digest
 from ser.inference.output import Output, open_output
-from ser.inference.pretrained import check_own, find_model
 from ser.inference.results import Failure, Prediction
-from ser.inference.run_folder import find_checkpoint
-from ser.inference.scorer import Scorer
+from ser.inference.scorer import Scorer, score_in_batches, segments_of
 from ser.inference.segments import Segment
 from ser.models.metadata import FeatureGroups, ModelMetadata
 
@@ -56,7 +53,8 @@ class Predictor:
         """
         self.scorer = scorer
         self.metadata = metadata
-        self.fingerprint = fingerprint or short_digest(json.dumps(as_plain(metadata)).encode())
+        self.fingerprint = self._of_model = fingerprint or short_digest(json.dumps(as_plain(metadata)).encode())
+        self._recordings = SpeakerRecordings(metadata.context)
 
     @classmethod
     def load(
@@ -85,34 +83,74 @@ class Predictor:
         SettingsError : `networks` or `feature_groups` is no dict of names; or there is an `encoder` for a model that
             needs none.
         """
-        check_own(networks=networks, feature_groups=feature_groups)
-        path = find_model(source)
-        if path.suffix == ONNX:
-            if encoder is not None:
-                raise SettingsError(f"encoder is {str(encoder)!r}, but {path} was trained without one; leave it out.")
-            scorer, metadata = load_onnx_scorer(path, feature_groups=feature_groups)
-            return cls(scorer, metadata, fingerprint=fingerprint_of(path))
-        try:
-            # torch takes a second to import, and need not be installed.
-            import safetensors.torch  # noqa: F401 - of which the next reads its files
-
-            from ser.inference.torch_backend import load_torch_scorer
-        except ModuleNotFoundError as error:
-            export = f"export {path} --format onnx"
-            command = "publish <run> --name <name>" if path.suffix == SAFETENSORS else export
-            remedy = f"where it is, write a model that does without: `ser {command}`"
-            raise CheckpointError(f"{missing_package(error, str(path))}; or, {remedy}.") from error
-        path = find_checkpoint(path)
-        torch_scorer, metadata = load_torch_scorer(
-            path, networks=networks, feature_groups=feature_groups, encoder=encoder
+        scorer, metadata, fingerprint = load_scorer(
+            source, networks=networks, feature_groups=feature_groups, encoder=encoder
         )
-        return cls(torch_scorer, metadata, fingerprint=fingerprint_of(path))
+        return cls(scorer, metadata, fingerprint=fingerprint)
 
     @property
     def class_names(self) -> tuple[str, ...]:
         return self.metadata.class_names
 
-    def predict(self, source: Source, *, name: str | None = None) -> Prediction:
+    @property
+    def context(self) -> SpeakerContext | None:
+        """What is known of the speaker, of no recording at first; None where the model takes no speaker context."""
+        return self._recordings.context if self.metadata.context else None
+
+    def with_context(self, recordings: Iterable[Source], *, workers: int = 1) -> "Predictor":
+        """Return a predictor of the same model that knows other, unlabelled recordings of one speaker.
+
+        One that is among these itself is predicted without itself in its context. Of a long recording each utterance
+        counts as a recording; one without speech adds nothing. Nothing is written to a disk.
+
+        Parameters
+        ----------
+        recordings : sources as of `predict`, none to hundreds; they take the place of what was known before.
+        workers : as of `predict_many`.
+
+        Raises
+        ------
+        AudioError : one cannot be read; it names it.
+        SettingsError : the model takes no speaker context.
+
+        Examples
+        --------
+        >>> from pathlib import Path
+        >>> predictor = Predictor.load("ser-voices").with_context(Path("anna").glob("*.wav"))  # doctest: +SKIP
+        >>> predictor.predict("today.wav").context_size  # doctest: +SKIP
+        12
+        """
+        known = self.with_speaker_context(SpeakerContext.none(0))
+        if isinstance(recordings, (str, bytes, Path)):
+            raise SettingsError("recordings is one recording, but should be a list of them.")
+        outcomes = load_all(recordings, self.metadata.features, workers=workers)
+        for batch in in_batches(outcomes, size=_BATCH):
+            read = [(name, _readable(outcome)) for name, outcome in batch]
+            with self._one_thread():
+                predictions = self.predict_loaded(read)
+            for (_, recording), prediction in zip(read, predictions, strict=True):
+                known._recordings.add(recording, prediction)
+        known.fingerprint = self._fingerprint_with(known._recordings.context)
+        return known
+
+    def with_speaker_context(self, context: SpeakerContext) -> "Predictor":
+        """Return a predictor of the same model that knows this of the speaker, in place of what was known before.
+
+        Raises
+        ------
+        SettingsError : the model takes no speaker context, or the context is of another model.
+        """
+        known = Predictor(self.scorer, self.metadata, fingerprint=self._of_model)
+        known._recordings.context = check_context(context, self.metadata.context)
+        known.fingerprint = self._fingerprint_with(context)
+        return known
+
+    def _fingerprint_with(self, context: SpeakerContext) -> str:
+        return (
+            short_digest(self._of_model.encode() + context.row().tobytes()) if context.n_recordings else self._of_model
+        )
+
+    def predict(self, source: Source, *, name: str | None = None, single_speaker: bool = False) -> Prediction:
         """Predict the emotion of one recording of any length up to ten minutes, at any rate, of one to eight channels.
 
         Its speech is searched for. A recording that `max_length` frames hold goes in whole, as in training; a longer
@@ -124,6 +162,8 @@ class Predictor:
             rate): an array [samples], [samples, channels] or [channels, samples], floats of full scale 1.0, or int8,
             int16, int32 or uint8; and Hz.
         name : becomes `source` of the prediction; the path, where there is one, by default.
+        single_speaker : whether one person speaks throughout. Then the utterances before each are in its context,
+            beside `context`; models that take no speaker context ignore it.
 
         Raises
         ------
@@ -131,7 +171,7 @@ class Predictor:
         """
         name = name or name_of(source)
         recording = pipeline.load_features(source, settings=self.metadata.features, name=name)
-        return self.predict_loaded([(name, recording)])[0]
+        return self.predict_loaded([(name, recording)], single_speaker=single_speaker)[0]
 
     def predict_many(
         self,
@@ -175,21 +215,11 @@ class Predictor:
         with ExitStack() as stack:
             file = None
             if output is not None:
-                opened = open_output(Path(output), model=self.fingerprint, class_names=self.class_names, resume=resume)
-                file = stack.enter_context(opened)
-            attempt = partial(pipeline.try_load_features, settings=self.metadata.features)
-            # Ten minutes of sound are some 10 to 20 MB of features, so that few chunks wait to be taken.
-            outcomes = map_in_workers(attempt, _named(sources, file), workers=workers, ahead=1)
-            for batch in _in_batches(outcomes):
-                # One thread for the network: the workers use the cores, and waiting threads only spin. An encoder takes
-                # many times as long as they do.
-                with threadpool_limits(1 if self.metadata.encoder is None else None):
-                    read = [(name, outcome) for name, outcome in batch if not isinstance(outcome, str)]
-                    predictions = iter(self.predict_loaded(read))
-                done = [
-                    Failure(source=name, reason=each) if isinstance(each, str) else next(predictions)
-                    for name, each in batch
-                ]
+                file = stack.enter_context(self.open_output(output, resume=resume))
+            chosen = sources if file is None else filter(file.claim, sources)
+            outcomes = load_all(chosen, self.metadata.features, workers=workers)
+            for batch in in_batches(outcomes, size=_BATCH):
+                done = self.predict_batch(batch)
                 if file is not None:
                     file.add(done)
                 yield from done
@@ -212,26 +242,68 @@ class Predictor:
                 predictions.append(result)
         return predictions, failures
 
-    def score(self, features: NDArray[np.float32] | StoredFeatures, lengths: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Return probabilities float32 [samples, classes], a batch at a time.
+    def open_output(
+        self, path: Path | str, *, resume: bool, fingerprint: str | None = None
+    ) -> AbstractContextManager[Output]:
+        """Open a results file for this model (`ser.inference.output.open_output`), whose rows bear `fingerprint`."""
+        return open_output(
+            Path(path),
+            model=fingerprint or self.fingerprint,
+            class_names=self.class_names,
+            resume=resume,
+            context=self.metadata.context > 0,
+        )
+
+    def predict_sound(self, sound: Sound, *, name: str, single_speaker: bool = False) -> Prediction:
+        """Return what `predict` does, of a decoded recording at the rate of `metadata.features`."""
+        recording = pipeline.features_of_sound(sound, self.metadata.features)
+        return self.predict_loaded([(name, recording)], single_speaker=single_speaker)[0]
+
+    def predict_batch(
+        self, batch: Sequence[Outcome], *, contexts: Sequence[SpeakerContext] | None = None
+    ) -> list[Prediction | Failure]:
+        """Return the results of what was loaded; `contexts` as of `predict_loaded`, of what could be read alone."""
+        read = [(name, outcome) for name, outcome in batch if not isinstance(outcome, str)]
+        with self._one_thread():
+            predictions = iter(self.predict_loaded(read, contexts=contexts))
+        return [
+            Failure(source=name, reason=each) if isinstance(each, str) else next(predictions) for name, each in batch
+        ]
+
+    def _one_thread(self) -> AbstractContextManager[object]:
+        """Hold the network to one thread: the workers use the cores, and waiting threads only spin.
+
+        An encoder takes many times as long as the workers do, and so all threads.
+        """
+        limits: AbstractContextManager[object] = threadpool_limits(1 if self.metadata.encoder is None else None)
+        return limits
+
+    def predict_loaded(
+        self,
+        recordings: Sequence[tuple[str, LoadedRecording]],
+        *,
+        contexts: Sequence[SpeakerContext] | None = None,
+        single_speaker: bool = False,
+    ) -> list[Prediction]:
+        """Return the predictions of named recordings, their utterances together in as few batches as there can be.
 
         Parameters
         ----------
-        features : float32 [samples, features, max_length], not normalised; or the states of a frozen encoder, where the
-            scorer takes these.
-        lengths : int64 [samples], frames of each sample before the padding.
+        contexts : of each recording's speaker, without the recording itself, in place of `context`; of this model.
+        single_speaker : of each recording, as of `predict`.
         """
-        batches = [slice(start, start + _BATCH) for start in range(0, len(features), _BATCH)]
-        return np.concatenate([self.scorer(features[batch], lengths[batch])[0] for batch in batches])
-
-    def predict_sound(self, sound: Sound, *, name: str) -> Prediction:
-        """Return what `predict` does, of a decoded recording at the rate of `metadata.features`."""
-        return self.predict_loaded([(name, pipeline.features_of_sound(sound, self.metadata.features))])[0]
-
-    def predict_loaded(self, recordings: Sequence[tuple[str, LoadedRecording]]) -> list[Prediction]:
-        """Return the predictions of named recordings, their utterances together in as few batches as there can be."""
         inputs = [one for _, recording in recordings for one in recording.utterances]
-        segments = iter(self._segments(inputs))
+        sizes: list[int] | list[None] = [None] * len(recordings)
+        rows = None
+        if self.metadata.context:
+            contexts = contexts or [self._recordings.context_of(recording) for _, recording in recordings]
+            sizes = [context.n_recordings for context in contexts]
+            utterances = [len(recording.utterances) for _, recording in recordings]
+            # The summary of an utterance does not depend on its context, and it is needed first.
+            is_needed = single_speaker and max(utterances, default=0) > 1
+            summaries = [segment.summary for segment in self._segments(inputs)] if is_needed else None
+            rows = context_rows(contexts, utterances, summaries)
+        segments = iter(self._segments(inputs, rows))
         return [
             Prediction(
                 source=name,
@@ -241,50 +313,42 @@ class Predictor:
                 duration=recording.duration,
                 warnings=recording.warnings,
                 rejection_threshold=self.metadata.rejection_threshold,
+                context_size=size,
             )
-            for name, recording in recordings
+            for (name, recording), size in zip(recordings, sizes, strict=True)
         ]
 
-    def _segments(self, inputs: Sequence[ModelInput]) -> list[Segment]:
-        max_length = self.metadata.features.max_length
-        segments = []
-        for start in range(0, len(inputs), _BATCH):
-            batch = inputs[start : start + _BATCH]
-            features = np.stack([fit_length(one.features, max_length) for one in batch])
-            lengths = np.array([one.length for one in batch], dtype=np.int64)
-            segments += [
-                Segment(
-                    start=one.start,
-                    end=one.end,
-                    speech=one.speech,
-                    probabilities=probabilities,
-                    attention=attention,
-                    offset=one.offset,
-                )
-                for one, probabilities, attention in zip(batch, *self.scorer(features, lengths)[:2], strict=True)
-            ]
-        return segments
+    def _segments(self, inputs: Sequence[ModelInput], rows: NDArray[np.float32] | None = None) -> list[Segment]:
+        return segments_of(self.scorer, inputs, rows, max_length=self.metadata.features.max_length, at_once=_BATCH)
+
+    def score(
+        self,
+        features: NDArray[np.float32] | StoredFeatures,
+        lengths: NDArray[np.int64],
+        *,
+        contexts: NDArray[np.float32] | None = None,
+    ) -> NDArray[np.float32]:
+        """Return probabilities float32 [samples, classes], a batch at a time.
+
+        Parameters
+        ----------
+        features : float32 [samples, features, max_length], not normalised; or the states of a frozen encoder, where the
+            scorer takes these.
+        lengths : int64 [samples], frames of each sample before the padding.
+        contexts : float32 [samples, 1 + 2 * n_summary], rows of `SpeakerContext`; None: nothing is known of any.
+        """
+        scored = score_in_batches(self.scorer, features, lengths, contexts, at_once=_BATCH)
+        return np.concatenate([one.probabilities for one in scored])
+
+    def summarise(
+        self, features: NDArray[np.float32] | StoredFeatures, lengths: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
+        """Return the summaries that speaker context is made of, float32 [samples, n_summary]; parameters as `score`."""
+        scored = score_in_batches(self.scorer, features, lengths, None, at_once=_BATCH)
+        return np.concatenate([one.summary for one in scored])
 
 
-def _in_batches(
-    outcomes: Iterable[tuple[str, LoadedRecording | str]],
-) -> Iterator[list[tuple[str, LoadedRecording | str]]]:
-    """Yield what there is by `_BATCH`, sooner where long recordings have that many utterances: so memory is bounded."""
-    batch: list[tuple[str, LoadedRecording | str]] = []
-    n_utterances = 0
-    for name, outcome in outcomes:
-        batch.append((name, outcome))
-        n_utterances += 0 if isinstance(outcome, str) else len(outcome.utterances)
-        if max(len(batch), n_utterances) >= _BATCH:
-            yield batch
-            batch, n_utterances = [], 0
-    if batch:
-        yield batch
-
-
-def _named(sources: Iterable[Source], output: Output | None) -> Iterator[tuple[str, Source]]:
-    """Yield the sources with their names, as worker processes can take them; each that `output` lacks once."""
-    for source in sources:
-        name = name_of(source)
-        if output is None or output.claim(source):
-            yield name, in_memory(source)
+def _readable(outcome: LoadedRecording | str) -> LoadedRecording:
+    if isinstance(outcome, str):
+        raise AudioError(outcome)
+    return outcome

@@ -50,7 +50,7 @@ class Lines(Protocol):
         """Return what a line is, None for a damaged one; raises ForeignLineError for what is no row."""
 
     def read_header(self, line: bytes) -> str | None:
-        """Return the classes that the header `line` names, joined by commas; None where it is no header."""
+        """Return what the header `line` names, in words; None where it is no header."""
 
 
 def key_of(path: str | Path) -> str:
@@ -96,16 +96,27 @@ class JsonLines:
 
 @dataclass(frozen=True)
 class CsvLines:
-    """CSV with a header, and a byte order mark, by which Excel knows UTF-8."""
+    """CSV with a header, and a byte order mark, by which Excel knows UTF-8.
+
+    Attributes
+    ----------
+    context : whether the model takes speaker context.
+    """
 
     class_names: Sequence[str]
+    context: bool = False
 
     _LAST = ("error", "path", "model")
 
     @property
+    def columns(self) -> list[str]:
+        """The names of the columns."""
+        return [*csv_header(self.class_names, context=self.context), *self._LAST]
+
+    @property
     def header(self) -> bytes:
         """The byte order mark and the names of the columns."""
-        return codecs.BOM_UTF8 + csv_line([*csv_header(self.class_names), *self._LAST]).encode()
+        return codecs.BOM_UTF8 + csv_line(self.columns).encode()
 
     @property
     def beginning(self) -> bytes:
@@ -117,7 +128,7 @@ class CsvLines:
         if isinstance(result, Prediction):
             cells = [*csv_cells(result), ""]
         else:
-            between = len(csv_header(self.class_names)) - 1
+            between = len(self.columns) - len(self._LAST) - 1
             cells = [result.source, *[""] * between, result.reason]
         return csv_line([*cells, key_of(result.source), model]).encode()
 
@@ -130,16 +141,19 @@ class CsvLines:
         if b"\0" in line:  # which the reader takes
             return None
         *_, reason, path, model = cells if len(cells) > len(self._LAST) else ["", "", ""]
-        if len(cells) != len(csv_header(self.class_names)) + len(self._LAST) or not _FINGERPRINT.fullmatch(model):
+        if len(cells) != len(self.columns) or not _FINGERPRINT.fullmatch(model):
             return None
         return Row(path=path, model=model, is_failure=bool(reason))
 
     def read_header(self, line: bytes) -> str | None:
-        """Return the classes that the header `line` names, joined by commas; None where it is no header."""
+        """Return the classes that the header `line` names, and whether it has context; None where it is no header."""
         try:
             # Another program may have taken the mark away, or given another end to the line.
             (cells,) = csv.reader([line.removeprefix(codecs.BOM_UTF8).decode("utf-8")], strict=True)
         except (ValueError, csv.Error):
             return None
         classes = [cell.removeprefix("p_") for cell in cells if cell.startswith("p_")]
-        return ", ".join(classes) if classes and cells == [*csv_header(classes), *self._LAST] else None
+        for context in (False, True) if classes else ():
+            if cells == CsvLines(classes, context).columns:
+                return ", ".join(classes) + (", with speaker context" if context else "")
+        return None

@@ -27,6 +27,8 @@ class Prediction:
     duration : seconds of the recording.
     warnings : doubts about the sound, in sentences; mostly empty.
     rejection_threshold : a prediction of less confidence is uncertain.
+    context_size : how many other recordings of the speaker the model knew (`ser.inference.context`); None where it
+        takes no speaker context.
     """
 
     source: str
@@ -36,6 +38,7 @@ class Prediction:
     duration: float
     warnings: tuple[str, ...] = ()
     rejection_threshold: float = 0.0
+    context_size: int | None = None
 
     @cached_property
     def probabilities(self) -> NDArray[np.float32] | None:
@@ -84,8 +87,9 @@ class Prediction:
         """Return plain values, as JSON has them.
 
         They are file, status, emotion and confidence (null without speech), whether it is uncertain, probabilities by
-        class (none without speech), speech and duration in seconds, warnings, and the utterances, each with start and
-        end in seconds, emotion, confidence and probabilities.
+        class (none without speech), speech and duration in seconds, context_size (only where the model takes speaker
+        context), warnings, and the utterances, each with start and end in seconds, emotion, confidence and
+        probabilities.
         """
         return {
             "file": self.source,
@@ -96,6 +100,7 @@ class Prediction:
             "probabilities": self._by_class(self.probabilities),
             "speech": self.speech,
             "duration": self.duration,
+            **({} if self.context_size is None else {"context_size": self.context_size}),
             "warnings": list(self.warnings),
             "utterances": [
                 {

@@ -1,9 +1,15 @@
-"""What a backend is: features in, probabilities, attention weights and summaries out."""
+"""What a backend is: features in, probabilities, attention weights and summaries out; and how many go through it."""
 
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from ser.data.storage import StoredFeatures
+from ser.features.extract import fit_length
+from ser.features.pipeline import ModelInput
+from ser.inference.segments import Segment
 
 
 class Scored(NamedTuple):
@@ -37,3 +43,51 @@ class Scorer(Protocol):
         context : float32 [batch, 1 + 2 * n_summary], of each recording's speaker: the number of other recordings, the
             mean and the variance of their summaries. None: nothing is known of any. Models that take none leave it out.
         """
+
+
+def score_in_batches(
+    scorer: Scorer,
+    features: NDArray[np.float32] | StoredFeatures,
+    lengths: NDArray[np.int64],
+    contexts: NDArray[np.float32] | None,
+    *,
+    at_once: int,
+) -> Iterator[Scored]:
+    """Yield what a model makes of samples, `at_once` at a time; parameters as of `Predictor.score`."""
+    for start in range(0, len(features), at_once):
+        batch = slice(start, start + at_once)
+        if contexts is None:
+            yield scorer(features[batch], lengths[batch])
+        else:
+            yield scorer(features[batch], lengths[batch], contexts[batch])
+
+
+def segments_of(
+    scorer: Scorer,
+    inputs: Sequence[ModelInput],
+    contexts: NDArray[np.float32] | None,
+    *,
+    max_length: int,
+    at_once: int,
+) -> list[Segment]:
+    """Return utterances with their predictions; `contexts` as of `Predictor.score`, of each utterance."""
+    segments = []
+    for start in range(0, len(inputs), at_once):
+        batch = inputs[start : start + at_once]
+        features = np.stack([fit_length(one.features, max_length) for one in batch])
+        lengths = np.array([one.length for one in batch], dtype=np.int64)
+        of_batch = None if contexts is None else contexts[start : start + at_once]
+        (scored,) = score_in_batches(scorer, features, lengths, of_batch, at_once=at_once)
+        segments += [
+            Segment(
+                start=one.start,
+                end=one.end,
+                speech=one.speech,
+                probabilities=probabilities,
+                attention=attention,
+                offset=one.offset,
+                summary=summary,
+            )
+            for one, probabilities, attention, summary in zip(batch, *scored, strict=True)
+        ]
+    return segments

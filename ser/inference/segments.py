@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,8 @@ class Segment:
     probabilities : float32 [classes], not negative, summing to 1.
     attention : float32 [weights], summing to 1, evenly over `max_length` frames from `offset` on.
     offset : seconds from the beginning of the recording; `start` to a frame, or later where silence was trimmed.
+    summary : float32 [n_summary], which speaker context is made of (`ser.inference.context`); [0] where the model takes
+        none.
     """
 
     start: float
@@ -29,6 +31,7 @@ class Segment:
     probabilities: NDArray[np.float32]
     attention: NDArray[np.float32]
     offset: float
+    summary: NDArray[np.float32] = field(default_factory=lambda: np.empty(0, dtype=np.float32), repr=False)
 
 
 def attention_over_time(

@@ -1,0 +1,73 @@
+"""A small model that takes speaker context, with weights that nothing has trained."""
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ser.corpora.ravdess import EMOTIONS
+from ser.features.settings import FeatureSettings
+from ser.inference.predictor import Predictor
+from ser.inference.torch_backend import TorchScorer
+from ser.models.context import split_context
+from ser.models.metadata import ModelMetadata
+from ser.models.normalisation import frame_mask
+from ser.models.registry import build_recogniser
+
+N_SUMMARY = 4
+
+
+class ContextNetwork(nn.Module):
+    """The summary is the mean of some bands; the logits depend on it and on every number of the context."""
+
+    per_band = True
+
+    def __init__(self, n_features: int, n_classes: int) -> None:
+        super().__init__()
+        self.n_summary = N_SUMMARY
+        self.classify = nn.Linear(3 * N_SUMMARY + 1, n_classes)
+
+    def forward(self, features: Tensor, lengths: Tensor, context: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        mask = frame_mask(lengths, features.shape[2]).to(features.dtype)
+        bands = features[:, :: features.shape[1] // N_SUMMARY][:, :N_SUMMARY]
+        summary = (bands * mask.unsqueeze(1)).sum(dim=2) / lengths.unsqueeze(1)
+        number, mean, variance = split_context(context)
+        weight = number / (number + 1)
+        known = torch.cat([summary - weight * mean, weight * mean, weight * variance.sqrt(), weight], dim=1)
+        return self.classify(0.1 * known), mask / lengths.unsqueeze(1), summary
+
+
+OWN = {"ContextNetwork": ContextNetwork}
+METADATA = ModelMetadata(
+    architecture="ContextNetwork",
+    network={},
+    class_names=EMOTIONS,
+    features=FeatureSettings(groups=("logmel",), n_mels=16, max_length=64),
+    protocol="Random weights: nothing was learnt.",
+    context=N_SUMMARY,
+)
+
+
+def context_predictor(seed: int = 0) -> Predictor:
+    """Return a predictor of the network with random weights; windows last 1.49 s."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        recogniser = build_recogniser(METADATA, OWN)
+        nn.init.normal_(recogniser.network.classify.weight)
+    return Predictor(TorchScorer(recogniser), METADATA)
+
+
+def other_model() -> Predictor:
+    """Return one whose summaries have another number of values."""
+    predictor = context_predictor()
+    return Predictor(predictor.scorer, replace(METADATA, context=N_SUMMARY + 1))
+
+
+def voice_of(speaker: int, number: int) -> tuple[np.ndarray, int]:
+    """Return float32 [1 s at 22,050 Hz] of a voice, and the rate: a buzz of the speaker's pitch, with syllables."""
+    seconds = np.arange(22_050) / 22_050
+    phase = 2 * np.pi * (110 + 60 * speaker + 7 * number) * seconds
+    buzz = sum(np.sin(harmonic * phase) / harmonic for harmonic in range(1, 25))
+    wave = 0.2 * buzz * np.sin(2 * np.pi * (3 + 0.2 * number) * seconds) ** 2
+    return wave.astype(np.float32), 22_050
