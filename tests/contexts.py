@@ -1,8 +1,8 @@
 """A small model that takes speaker context, with weights that nothing has trained."""
 
 from dataclasses import replace
+from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -13,7 +13,9 @@ from ser.inference.torch_backend import TorchScorer
 from ser.models.context import split_context
 from ser.models.metadata import ModelMetadata
 from ser.models.normalisation import frame_mask
+from ser.models.recogniser import Recogniser
 from ser.models.registry import build_recogniser
+from tests.checkpoints import write_checkpoint
 
 N_SUMMARY = 4
 
@@ -32,10 +34,13 @@ class ContextNetwork(nn.Module):
         mask = frame_mask(lengths, features.shape[2]).to(features.dtype)
         bands = features[:, :: features.shape[1] // N_SUMMARY][:, :N_SUMMARY]
         summary = (bands * mask.unsqueeze(1)).sum(dim=2) / lengths.unsqueeze(1)
+        return self.of_summary(summary, context), mask / lengths.unsqueeze(1), summary
+
+    def of_summary(self, summary: Tensor, context: Tensor) -> Tensor:
         number, mean, variance = split_context(context)
         weight = number / (number + 1)
         known = torch.cat([summary - weight * mean, weight * mean, weight * variance.sqrt(), weight], dim=1)
-        return self.classify(0.1 * known), mask / lengths.unsqueeze(1), summary
+        return self.classify(0.1 * known)
 
 
 OWN = {"ContextNetwork": ContextNetwork}
@@ -49,13 +54,18 @@ METADATA = ModelMetadata(
 )
 
 
-def context_predictor(seed: int = 0) -> Predictor:
-    """Return a predictor of the network with random weights; windows last 1.49 s."""
+def context_recogniser(seed: int = 0) -> Recogniser:
+    """Return the network with random weights."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         recogniser = build_recogniser(METADATA, OWN)
         nn.init.normal_(recogniser.network.classify.weight)
-    return Predictor(TorchScorer(recogniser), METADATA)
+    return recogniser
+
+
+def context_predictor(seed: int = 0) -> Predictor:
+    """Return a predictor of it; windows last 1.49 s."""
+    return Predictor(TorchScorer(context_recogniser(seed)), METADATA)
 
 
 def other_model() -> Predictor:
@@ -64,10 +74,6 @@ def other_model() -> Predictor:
     return Predictor(predictor.scorer, replace(METADATA, context=N_SUMMARY + 1))
 
 
-def voice_of(speaker: int, number: int) -> tuple[np.ndarray, int]:
-    """Return float32 [1 s at 22,050 Hz] of a voice, and the rate: a buzz of the speaker's pitch, with syllables."""
-    seconds = np.arange(22_050) / 22_050
-    phase = 2 * np.pi * (110 + 60 * speaker + 7 * number) * seconds
-    buzz = sum(np.sin(harmonic * phase) / harmonic for harmonic in range(1, 25))
-    wave = 0.2 * buzz * np.sin(2 * np.pi * (3 + 0.2 * number) * seconds) ** 2
-    return wave.astype(np.float32), 22_050
+def write_context_model(path: Path) -> Path:
+    """Write a checkpoint of the network with random weights; it is loaded with `networks=OWN`. Return its path."""
+    return write_checkpoint(context_recogniser(), METADATA, path)

@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,7 +15,7 @@ from ser.errors import SerError, SettingsError, printable
 from ser.inference.formats import as_csv, as_json, as_table
 from ser.inference.output import check_output
 from ser.inference.pretrained import NO_DEFAULT, default_model
-from ser.inference.results import Failure
+from ser.inference.results import Failure, Prediction
 
 if TYPE_CHECKING:
     from ser.inference.own_parts import OwnParts
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def predict(
-    paths: Annotated[list[Path], typer.Argument(help="sound files, and folders of them")],
+    paths: Annotated[list[Path], typer.Argument(help="sound files, and folders of them; or a table of files")],
     model: Annotated[
         str | None,
         typer.Option(help="a run's folder, a folder of runs, a model's file or name; ser-ravdess if left out"),
@@ -36,6 +37,17 @@ def predict(
     resume: Annotated[
         bool, typer.Option("--resume", help="go on with --output, leave out what it has, try again what failed")
     ] = False,
+    same_speaker: Annotated[
+        Path | None,
+        typer.Option(help="other recordings of the person who speaks: their context, unlabelled", metavar="FOLDER"),
+    ] = None,
+    speaker_column: Annotated[
+        str | None,
+        typer.Option(
+            help="of a table with the column file: who speaks; each file has the person's others as context",
+            metavar="NAME",
+        ),
+    ] = None,
     workers: Annotated[int, typer.Option(help="worker processes; 0 takes all cores")] = 0,
     network: Networks = None,
     feature_group: FeatureGroups = None,
@@ -51,28 +63,54 @@ def predict(
         raise typer.BadParameter("the suffix of --output says the format: leave out --json and --csv.")
     if resume and output is None:
         raise typer.BadParameter("--resume goes on with a file: name it by --output.")
+    if same_speaker is not None and speaker_column is not None:
+        raise typer.BadParameter("give one of --same-speaker and --speaker-column, not both.")
+    if speaker_column is not None and len(paths) != 1:
+        raise typer.BadParameter("--speaker-column needs one table of files, CSV or Parquet, and nothing else.")
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     if output is not None:
         check_output(output, resume=resume)  # before the model is read
     try:
-        predictor, expanded = _load(model, encoder, own_parts(network, feature_group)), expand_folders(paths)
+        predictor = _load(model, encoder, own_parts(network, feature_group))
+        if same_speaker is not None:
+            predictor = predictor.with_context(_files([same_speaker]), workers=workers)
+        speakers = None if speaker_column is None else _speakers(predictor, paths[0], speaker_column)
+        files = _files(paths) if speakers is None else [path for path, _ in speakers]
     except SerError:
         if json:
             sys.stdout.write(as_json([]))  # what reads it is given JSON in any case
         raise
-    for remark in expanded.remarks:
-        print(printable(remark), file=sys.stderr)
-    files = expanded.files
+    many: Iterable[Prediction | Failure]
+    if speakers is None:
+        many = predictor.predict_many(files, workers=workers, output=output, resume=resume)
+    else:
+        from ser.inference.speakers import predict_by_speaker
+
+        many = predict_by_speaker(predictor, speakers, workers=workers, output=output, resume=resume)
+    results = track(many, total=len(files), description="Scoring", unit="recordings")
     if output is not None:
-        return _write(predictor, files, output, resume=resume, workers=workers)
-    predictions, failures = predictor.predict_files(files, workers=workers)
+        return _write(results, output, total=len(files), resume=resume)
+    found = list(results)
+    if speakers is not None:  # they came speaker by speaker
+        place = {str(path): number for number, path in enumerate(files)}
+        found.sort(key=lambda result: place[result.source])
+    predictions = [result for result in found if not isinstance(result, Failure)]
     if json:
         sys.stdout.write(as_json(predictions))
     else:
         sys.stdout.write(as_csv(predictions, predictor.class_names) if csv else as_table(predictions))
-    for reason in failures.values():
-        _say_failed(reason)
+    failures = [result for result in found if isinstance(result, Failure)]
+    for failure in failures:
+        _say_failed(failure.reason)
     return 1 if failures else 0
+
+
+def _files(paths: list[Path]) -> list[Path]:
+    """Return the files, and those of the folders; say what of these is left out."""
+    expanded = expand_folders(paths)
+    for remark in expanded.remarks:
+        print(printable(remark), file=sys.stderr)
+    return expanded.files
 
 
 def _load(model: str | None, encoder: str | None, own: "OwnParts") -> "Predictor":
@@ -85,15 +123,23 @@ def _load(model: str | None, encoder: str | None, own: "OwnParts") -> "Predictor
     return Predictor.load(source, encoder=encoder, **own)
 
 
+def _speakers(predictor: "Predictor", table: Path, column: str) -> list[tuple[Path, str]]:
+    from ser.inference.context import NO_CONTEXT
+    from ser.inference.speakers import read_speakers
+
+    if predictor.context is None:
+        raise SettingsError(NO_CONTEXT)
+    return read_speakers(table, column)
+
+
 def _say_failed(reason: str) -> None:
     print(f"error: {printable(reason)}", file=sys.stderr)
 
 
-def _write(predictor: "Predictor", files: list[Path], output: Path, *, resume: bool, workers: int) -> int:
+def _write(results: Iterable[Prediction | Failure], output: Path, *, total: int, resume: bool) -> int:
     n_done = n_failed = 0
-    many = predictor.predict_many(files, workers=workers, output=output, resume=resume)
     try:
-        for result in track(many, total=len(files), description="Scoring", unit="recordings"):
+        for result in results:
             if isinstance(result, Failure):
                 n_failed += 1
                 _say_failed(result.reason)
@@ -102,6 +148,6 @@ def _write(predictor: "Predictor", files: list[Path], output: Path, *, resume: b
     except (KeyboardInterrupt, SystemExit):
         print(f"{n_done:,} new predictions are in {output}; --resume goes on", file=sys.stderr)
         raise
-    already = f", {len(files) - n_done - n_failed:,} were there already" if resume else ""
+    already = f", {total - n_done - n_failed:,} were there already" if resume else ""
     print(f"{n_done:,} predictions written to {output}{already}")
     return 1 if n_failed else 0

@@ -1,7 +1,7 @@
 """What a backend is: features in, probabilities, attention weights and summaries out; and how many go through it."""
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +42,20 @@ class Scorer(Protocol):
         lengths : int64 [batch], frames of each recording before the padding.
         context : float32 [batch, 1 + 2 * n_summary], of each recording's speaker: the number of other recordings, the
             mean and the variance of their summaries. None: nothing is known of any. Models that take none leave it out.
+        """
+
+
+@runtime_checkable
+class SummaryScorer(Protocol):
+    """A backend that may begin at the summaries of recordings, which do not depend on their contexts."""
+
+    def of_summaries(self, summaries: NDArray[np.float32], contexts: NDArray[np.float32]) -> NDArray[np.float32] | None:
+        """Return probabilities float32 [samples, classes]; None where the model cannot begin there.
+
+        Parameters
+        ----------
+        summaries : float32 [samples, n_summary], those that the model makes of the samples.
+        contexts : float32 [samples, 1 + 2 * n_summary].
         """
 
 

@@ -58,6 +58,16 @@ class TorchScorer:
             probabilities = torch.softmax(logits.float() / self.temperature, dim=1)
             return Scored(probabilities.numpy(), attention.float().numpy(), summary.float().numpy())
 
+    def of_summaries(self, summaries: NDArray[np.float32], contexts: NDArray[np.float32]) -> NDArray[np.float32] | None:
+        """Return probabilities, or None where the network has no `of_summary`; see `ser.inference.scorer`."""
+        of_summary = getattr(self.recogniser.network, "of_summary", None)
+        if of_summary is None:
+            return None
+        with torch.inference_mode():
+            logits = of_summary(torch.from_numpy(summaries), torch.from_numpy(contexts))
+            probabilities: NDArray[np.float32] = torch.softmax(logits.float() / self.temperature, dim=1).numpy()
+            return probabilities
+
 
 def load_torch_scorer(
     path: Path,

@@ -12,4 +12,5 @@ min_frames : the fewest frames that it can take; 1 where there is no such attrib
 A network that takes speaker context (`ser.models.context`) has the attribute `n_summary`, of an instance: the values of
 the summary of a recording. It is called with features that are not normalised, all rows of them, lengths and contexts,
 float32 [batch, 1 + 2 * n_summary], and returns logits, attention weights, and summaries, float32 [batch, n_summary].
+It may have a method `of_summary`, from summaries and contexts to logits, by which many contexts are scored at once.
 """

@@ -126,7 +126,11 @@ class ContextBiLstm(ResidualBiLstm):
         values = functionals(features, lengths, n_bands=self.n_bands)  # [b, 157]
         embedding, weights = self.embed(self.normalise(features, lengths), lengths)  # [b, 256], [b, 64]
         summary = torch.cat([values, embedding], dim=1)  # [b, 413]
-        return self.fuse(*self.logits(summary, context)), weights, summary
+        return self.of_summary(summary, context), weights, summary
+
+    def of_summary(self, summary: Tensor, context: Tensor) -> Tensor:
+        """Return the log-probabilities of recordings whose summaries are at hand, float32 [batch, classes]."""
+        return self.fuse(*self.logits(summary, context))
 
     def normalise(self, features: Tensor, lengths: Tensor) -> Tensor:
         """Return normalised bands, float32 [batch, bands, frames], 0 where padded.
