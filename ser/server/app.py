@@ -17,6 +17,7 @@ from starlette.exceptions import HTTPException as AnyHTTPException
 import ser
 from ser.errors import AudioError
 from ser.features.validation import as_plain
+from ser.inference.context import SpeakerContext
 from ser.inference.predictor import Predictor
 from ser.inference.results import Failure, Prediction
 from ser.server import schemas
@@ -24,6 +25,7 @@ from ser.server.batching import Batching
 from ser.server.limits import Budget, Limits, busy
 from ser.server.metrics import Metrics
 from ser.server.observation import Observation
+from ser.server.speakers import PATTERN, Speakers
 from ser.server.uploads import FIELD, Upload, read_uploads
 from ser.server.websocket import Conversation, sample_rate_of
 
@@ -38,6 +40,10 @@ as binary messages, and the text `end` at the end. For each utterance that a pau
 `{"type": "utterance", "start": ..., "end": ..., "emotion": ..., "confidence": ..., "probabilities": {...}}`,
 at the end `{"type": "end", "result": {...}}`, and for a mistake `{"type": "error", "detail": "..."}`.
 
+A model may take speaker context: what it knows of a person from other recordings. With `speaker=<id>`, an id of your
+own making, each answer adds to what the next ones know of that speaker; `DELETE /v1/speakers/<id>` forgets it, as an
+hour without a request does. A stream with `single_speaker=true` knows the utterances so far. It stays in memory.
+
 A model is no lie detector, and its answer no ground to assess a person.
 """
 _STATUSES = {
@@ -46,7 +52,7 @@ _STATUSES = {
     408: "The body did not arrive in time",
     413: "A file or the body is too large, or there are too many files",
     415: "The body is no form",
-    422: "None of the files can be read",
+    422: "None of the files can be read, or the speaker is no id",
     500: "A fault of the server",
     503: "Too many requests are waiting; `Retry-After` says when to try again",
 }
@@ -55,6 +61,12 @@ _BODY = {
     "required": [FIELD],
     "additionalProperties": False,
     "properties": {FIELD: {"type": "array", "minItems": 1, "items": {"type": "string", "format": "binary"}}},
+}
+
+_SPEAKER = {
+    "name": "speaker",
+    "description": "an id of your own making, for one person: the recordings answered before it are context",
+    "schema": {"type": "string", "pattern": PATTERN},
 }
 
 
@@ -77,13 +89,22 @@ def create_app(predictor: Predictor, *, name: str, limits: Limits | None = None,
         exception_handlers={AnyHTTPException: _as_problem, Exception: _as_problem},
     )
     app.add_middleware(Observation, metrics=service.metrics)
+    takes_context = predictor.metadata.context > 0
     key = [Depends(service.check_key)]
     if api_key is not None:
         key.append(Depends(HTTPBearer(auto_error=False, description="the API key")))
     app.add_api_route(
         "/v1/predict", service.predict, methods=["POST"], dependencies=key, summary="Predict recordings",
         responses={200: {"model": schemas.Predictions}, **_problems(400, 401, 408, 413, 415, 422, 500, 503)},
-        openapi_extra={"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": _BODY}}}},
+        openapi_extra={
+            "requestBody": {"required": True, "content": {"multipart/form-data": {"schema": _BODY}}},
+            "parameters": [{**_SPEAKER, "in": "query", "required": False}] if takes_context else [],
+        },
+    )  # fmt: skip
+    app.add_api_route(
+        "/v1/speakers/{speaker}", service.forget, methods=["DELETE"], dependencies=key, summary="Forget a speaker",
+        status_code=204, response_class=Response, responses=_problems(401, 422), include_in_schema=takes_context,
+        openapi_extra={"parameters": [{**_SPEAKER, "in": "path", "required": True}]},
     )  # fmt: skip
     app.add_api_route(
         "/v1/models", service.models, methods=["GET"], dependencies=key, summary="Describe the model",
@@ -108,6 +129,7 @@ class _Service:
         self._predictor, self._name, self._limits, self._key = predictor, name, limits, api_key
         self._held = Budget(limits.max_held_bytes, "The server holds as many recordings as it can; try again.")
         self._line = Budget(limits.max_requests, "Too many requests are waiting; try again.")
+        self._speakers = Speakers(predictor.metadata.context, limits)
         self._streams = Budget(limits.max_streams, "As many streams are open as can be; try again.")
         self.metrics = Metrics(waiting=lambda: self._line.taken)
         self._batching: Batching  # of the event loop, from the beginning of the lifespan
@@ -135,35 +157,46 @@ class _Service:
 
         A recording that cannot be read among others that can has an `error` in place of its prediction.
         """
+        speaker = self._speakers.in_query(request)
         with self._held.share() as held:
             uploads = await read_uploads(request, self._limits, held)
             with self._line.share(1):
                 try:
                     async with asyncio.timeout(self._limits.request_seconds):
-                        results = await _unless_gone(request, self._predict_all(uploads))
+                        context = None if speaker is None else self._speakers.context_of(speaker)
+                        results = await _unless_gone(request, self._predict_all(uploads, context))
                 except TimeoutError:
                     raise busy(f"No answer within {self._limits.request_seconds:g} s; try fewer recordings.") from None
+        if speaker is not None:
+            self._speakers.add(speaker, (result for result in results if isinstance(result, Prediction)))
         failures = [result.reason for result in results if isinstance(result, Failure)]
         if len(failures) == len(results):
             raise HTTPException(422, " ".join(failures))
         model = {"name": self._name, "fingerprint": self._predictor.fingerprint}
         return JSONResponse({"model": model, "results": [result.to_dict() for result in results]})
 
-    async def _predict_all(self, uploads: Sequence[Upload]) -> list[Prediction | Failure]:
+    async def forget(self, request: Request) -> Response:
+        """Forget what is known of a speaker; it makes no difference whether anything is."""
+        self._speakers.forget(self._speakers.in_path(request))
+        return Response(status_code=204)
+
+    async def _predict_all(
+        self, uploads: Sequence[Upload], context: SpeakerContext | None
+    ) -> list[Prediction | Failure]:
         """Predict so many at a time that requests of few recordings have their turns beside one of many."""
         places = asyncio.Semaphore(self._limits.at_once)
 
         async def predict(upload: Upload) -> Prediction | Failure:
             async with places:
-                return await self._predict(upload)
+                return await self._predict(upload, context)
 
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(predict(upload)) for upload in uploads]
         return [task.result() for task in tasks]
 
-    async def _predict(self, upload: Upload) -> Prediction | Failure:
+    async def _predict(self, upload: Upload, context: SpeakerContext | None) -> Prediction | Failure:
         try:
-            prediction = await self._batching.predict(upload.content, name=upload.name)
+            prediction = await self._batching.predict(upload.content, name=upload.name, context=context)
         except AudioError as error:
             self.metrics.recordings.labels("unreadable").inc()
             return Failure(source=upload.name, reason=str(error))
@@ -202,17 +235,19 @@ class _Service:
         try:
             self._check(websocket.headers)
             sample_rate = sample_rate_of(websocket)
+            single_speaker = self._speakers.is_single(websocket.query_params)
             with self._streams.share(1):
                 await websocket.accept()
                 with self.metrics.streams.track_inprogress():
-                    await self._converse(websocket, sample_rate)
+                    await self._converse(websocket, sample_rate, single_speaker)
         except AnyHTTPException as error:
             await websocket.send_denial_response(_problem(error.status_code, error.detail, error.headers))
 
-    async def _converse(self, websocket: WebSocket, sample_rate: int) -> None:
+    async def _converse(self, websocket: WebSocket, sample_rate: int, single_speaker: bool) -> None:
         conversation = Conversation(
             websocket,
             sample_rate=sample_rate,
+            single_speaker=single_speaker,
             predictor=self._predictor,
             batching=self._batching,
             limits=self._limits,

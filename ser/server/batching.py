@@ -1,7 +1,7 @@
 """One predictor for many requests: a few threads decode, and what waits goes through the network as a batch."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ from functools import partial
 from typing import TypeVar
 
 from ser.features.pipeline import LoadedRecording, load_features
+from ser.inference.context import SpeakerContext
 from ser.inference.predictor import Predictor
 from ser.inference.results import Prediction
 
@@ -24,6 +25,7 @@ _AHEAD = 4
 class _Waiting:
     name: str
     recording: LoadedRecording
+    context: SpeakerContext | None
     answer: asyncio.Future[Prediction]
 
 
@@ -63,8 +65,12 @@ class Batching:
         """Whether answers can be expected."""
         return self._batches is not None and not self._batches.done()
 
-    async def predict(self, content: bytes, *, name: str) -> Prediction:
+    async def predict(self, content: bytes, *, name: str, context: SpeakerContext | None = None) -> Prediction:
         """Return what `Predictor.predict` does of the bytes of a sound file.
+
+        Parameters
+        ----------
+        context : of the speaker, who says all of the recording; None: nobody is known.
 
         Raises
         ------
@@ -73,12 +79,14 @@ class Batching:
         settings = self._predictor.metadata.features
         async with self._places:
             recording = await self.in_thread(partial(load_features, content, settings=settings, name=name))
-            return await self.predict_loaded(recording, name=name)
+            return await self.predict_loaded(recording, name=name, context=context)
 
-    async def predict_loaded(self, recording: LoadedRecording, *, name: str) -> Prediction:
-        """Return the prediction of features, in a batch with those that wait at that time."""
+    async def predict_loaded(
+        self, recording: LoadedRecording, *, name: str, context: SpeakerContext | None = None
+    ) -> Prediction:
+        """Return the prediction of features, in a batch with those that wait at that time; `context` as `predict`."""
         answer: asyncio.Future[Prediction] = asyncio.get_running_loop().create_future()
-        self._waiting.put_nowait(_Waiting(name, recording, answer))
+        self._waiting.put_nowait(_Waiting(name, recording, context, answer))
         return await answer
 
     async def in_thread(self, work: Callable[[], Result]) -> Result:
@@ -89,11 +97,8 @@ class Batching:
         loop = asyncio.get_running_loop()
         while True:
             batch = await self._next_batch()
-            recordings = [(one.name, one.recording) for one in batch]
             try:
-                predictions = await loop.run_in_executor(
-                    self._network, partial(self._predictor.predict_loaded, recordings)
-                )
+                predictions = await loop.run_in_executor(self._network, partial(self._predict, batch))
             except Exception as error:  # it is the answer to each of them, and the next batch goes on
                 for one in batch:
                     if not one.answer.done():
@@ -103,6 +108,19 @@ class Batching:
             for one, prediction in zip(batch, predictions, strict=True):
                 if not one.answer.done():
                     one.answer.set_result(prediction)
+
+    def _predict(self, batch: Sequence[_Waiting]) -> list[Prediction]:
+        """Return the predictions of a batch: those of known speakers apart, whose utterances are context in turn."""
+        found: dict[int, Prediction] = {}
+        for is_known in (False, True):
+            places = [place for place, one in enumerate(batch) if (one.context is not None) == is_known]
+            predictions = self._predictor.predict_loaded(
+                [(batch[place].name, batch[place].recording) for place in places],
+                contexts=[context for place in places if (context := batch[place].context) is not None] or None,
+                single_speaker=is_known,
+            )
+            found |= zip(places, predictions, strict=True)
+        return [found[place] for place in range(len(batch))]
 
     async def _next_batch(self) -> list[_Waiting]:
         """Wait for one recording, and take those that wait with it; without those that nobody waits for any more."""

@@ -28,6 +28,8 @@ class Limits:
     max_message_bytes : of one message of a stream.
     stream_seconds : of sound in one stream.
     idle_seconds : a stream that sends nothing for so long, or takes no answer, is ended.
+    max_speakers : whose context is kept; it takes some 10 kB each.
+    speaker_seconds : after which a speaker is forgotten who has said nothing since.
     """
 
     max_files: int = 32
@@ -42,6 +44,8 @@ class Limits:
     max_message_bytes: int = 2**20
     stream_seconds: float = 3600.0
     idle_seconds: float = 30.0
+    max_speakers: int = 1000
+    speaker_seconds: float = 3600.0
 
 
 def busy(detail: str) -> HTTPException:

@@ -40,6 +40,9 @@ class PredictedRecording(_Answer):
     probabilities: dict[str, float] = Field(description="by class; empty without speech")
     speech: float = Field(ge=0, description="seconds of speech")
     duration: float = Field(ge=0, description="seconds of the recording")
+    context_size: int = Field(
+        default=0, ge=0, description="other recordings of the speaker that the model knew; only where it takes context"
+    )
     warnings: list[str] = Field(description="doubts about the sound, in sentences; mostly empty")
     utterances: list[Utterance] = Field(description="the timeline")
 

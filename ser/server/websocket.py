@@ -12,6 +12,7 @@ from fastapi import HTTPException, WebSocket, WebSocketDisconnect
 
 from ser.audio.io import MAX_RATE, MIN_RATE
 from ser.features.pipeline import ModelInput
+from ser.inference.context import SpeakerContext
 from ser.inference.predictor import Predictor
 from ser.inference.results import Prediction
 from ser.inference.segments import Segment
@@ -59,6 +60,7 @@ class Conversation:
         websocket: WebSocket,
         *,
         sample_rate: int,
+        single_speaker: bool,
         predictor: Predictor,
         batching: Batching,
         limits: Limits,
@@ -67,7 +69,7 @@ class Conversation:
         self._websocket, self._batching, self._limits, self._metrics = websocket, batching, limits, metrics
         self._stream = SpeechStream(predictor.metadata.features, sample_rate=sample_rate)
         self._segments: list[Segment] = []
-        self._predictor = predictor
+        self._context = SpeakerContext.none(predictor.metadata.context) if single_speaker else None
 
     async def run(self) -> None:
         """Answer until the client ends it, or does what it should not."""
@@ -109,12 +111,18 @@ class Conversation:
     async def _answer(self, utterances: Sequence[ModelInput], arrived: float) -> Prediction:
         """Send the answers to utterances; return the prediction of all that there were."""
         recording = recording_of(utterances, stream=self._stream)
-        prediction = await self._batching.predict_loaded(recording, name=NAME)
+        prediction = await self._batching.predict_loaded(recording, name=NAME, context=self._context)
+        if self._context is not None:
+            self._context += SpeakerContext.of_predictions([prediction])
         self._segments += (replace(one, attention=_NO_ATTENTION) for one in prediction.segments)
-        for utterance in prediction.to_dict()["utterances"]:
-            await self._send({"type": "utterance", **utterance})
+        for number, utterance in enumerate(prediction.to_dict()["utterances"]):
+            size = {}
+            if prediction.context_size is not None:
+                size["context_size"] = prediction.context_size + (0 if self._context is None else number)
+            await self._send({"type": "utterance", **utterance, **size})
             self._metrics.answer_seconds.observe(time.perf_counter() - arrived)
-        return replace(prediction, segments=tuple(self._segments))
+        no_other = None if prediction.context_size is None else 0
+        return replace(prediction, segments=tuple(self._segments), context_size=no_other)
 
     async def _send(self, message: dict[str, Any]) -> None:
         async with asyncio.timeout(self._limits.idle_seconds):
