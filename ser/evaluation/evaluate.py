@@ -2,20 +2,23 @@
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ser.audio.io import Source
 from ser.corpora.manifest import CHANNELS, Recording
 from ser.corpora.reading import corpus_in, corpus_names, find_recordings, locate_corpus, reader_names
 from ser.corpora.selection import Channel, DataSettings, of_channel
 from ser.corpora.sound import read_recording
 from ser.data.files import write_text_atomically
 from ser.errors import AudioError, CorpusError, SettingsError
+from ser.evaluation.context.draws import contexts_of
+from ser.evaluation.context.predictions import predict_sounds
+from ser.evaluation.context.scores import write_context_scores
 from ser.evaluation.recordings import (
     corpus_of,
     describe_labels,
@@ -34,9 +37,11 @@ from ser.evaluation.report import (
     write_evaluation,
 )
 from ser.features.validation import ListOf, Natural, settings_dataclass, suggestion
+from ser.inference.context import NO_CONTEXT
 from ser.inference.own_parts import import_function, import_own_parts
 from ser.inference.predictor import Predictor
 from ser.inference.pretrained import NO_DEFAULT, default_model
+from ser.inference.results import Prediction
 from ser.models.metadata import ModelMetadata
 
 log = logging.getLogger(__name__)
@@ -53,6 +58,7 @@ class EvaluationSettings:
     corpora: dict[str, str | None] | ListOf[str] | None = None
     label_map: dict[str, str | None] | None = None
     channel: Channel = "both"
+    context: int | str | None = None
     root: str | None = None
     workers: Natural = 0
     networks: dict[str, str] = field(default_factory=dict)
@@ -63,6 +69,8 @@ class EvaluationSettings:
     def __post_init__(self) -> None:
         if self.corpus is not None and self.corpus not in corpus_names():
             raise SettingsError(f"corpus is {self.corpus!r}; {suggestion(self.corpus, corpus_names())}.")
+        if self.context is not None:
+            contexts_of(self.context)
         if self.corpora is None:
             return
         if len(self.corpora) < 2 or len(set(self.corpora)) < len(self.corpora):
@@ -81,6 +89,8 @@ def evaluate(
 ) -> Evaluation:
     """Score, print and write `test_metrics.txt` and its companions; list what could not be read in `unreadable.csv`.
 
+    Where the settings name a context, the recordings are scored in it too (`ser.evaluation.context`).
+
     Parameters
     ----------
     command : that repeats it, for the report.
@@ -89,7 +99,8 @@ def evaluate(
     Raises
     ------
     CheckpointError : the checkpoint cannot be used.
-    SettingsError : none is named, and there is no pretrained model to take; or a path of one's own names nothing.
+    SettingsError : none is named, and there is no pretrained model to take; or a path of one's own names nothing; or
+        the model takes no speaker context, and the settings name one.
     CorpusError : no recording to score.
     """
     source = settings.checkpoint or default_model()
@@ -101,9 +112,11 @@ def evaluate(
 
     own = import_own_parts(settings.networks, settings.feature_groups)
     predictor = Predictor.load(source, encoder=settings.encoder, **own)
+    if settings.context is not None and predictor.context is None:
+        raise SettingsError(f"evaluate.context is {settings.context!r}, but: {NO_CONTEXT}")
     recordings, others, protocol = _recordings_to_score(settings, predictor.metadata)
     output_dir = Path(settings.output_dir)
-    scored, probabilities, failures, n_without = _predict(predictor, recordings, workers=settings.workers)
+    scored, predictions, failures, n_without = _predict(predictor, recordings, workers=settings.workers)
     if n_without:
         protocol += f" Recordings without a prediction, for want of speech in them: {n_without}."
     if failures:
@@ -111,6 +124,7 @@ def evaluate(
     if not scored:
         path, reason = next(iter(failures.items()))
         raise CorpusError(f"None of {len(recordings)} recordings could be read; the first was {path}: {reason}")
+    probabilities = np.array([prediction.probabilities for prediction in predictions])
     evaluation = score_predictions(scored, probabilities, predictor.class_names, protocol=protocol, others=others)
     write_evaluation(evaluation, output_dir, prefix="test")
     write_html_report(
@@ -123,6 +137,11 @@ def evaluate(
         defaults=defaults(predictor.metadata.configuration) if defaults else None,
     )
     log.info("%s\n%s", format_metrics(evaluation.results), format_confusion_matrix(evaluation.results))
+    if settings.context is not None:
+        sources = _sounds(scored, sample_rate=predictor.metadata.features.sample_rate)
+        contexts = contexts_of(settings.context)
+        found = predict_sounds(predictor, sources, scored, predictions, contexts, workers=settings.workers)
+        log.info("%s", write_context_scores(output_dir, found, evaluation.predictions, [*scored, *others]))
     for reason in failures.values():
         log.warning("Left out: %s", reason)
     log.info("Written to %s", output_dir)
@@ -131,8 +150,8 @@ def evaluate(
 
 def _predict(
     predictor: Predictor, recordings: Sequence[Recording], *, workers: int
-) -> tuple[list[Recording], list[NDArray[np.float32]], dict[Path, str], int]:
-    """Return what has a prediction, the probabilities, path -> why there is none, and how many lack speech."""
+) -> tuple[list[Recording], list[Prediction], dict[Path, str], int]:
+    """Return what has a prediction, the predictions, path -> why there is none, and how many lack speech."""
     whole = [recording for recording in recordings if not recording.is_cut]
     found, failures = predictor.predict_files([one.path for one in whole], workers=workers) if whole else ([], {})
     read = [one for one in whole if one.path not in failures]
@@ -145,14 +164,19 @@ def _predict(
                 read.append(recording)
             except AudioError as error:
                 _add_reason(failures, recording.path, str(error))
-    scored, probabilities = list[Recording](), list[NDArray[np.float32]]()
+    scored, predictions = list[Recording](), list[Prediction]()
     for recording, prediction in zip(read, found, strict=True):
         if prediction.probabilities is None:
             _add_reason(failures, recording.path, f"{prediction.source}: {prediction.status}.")
         else:
             scored.append(recording)
-            probabilities.append(prediction.probabilities)
-    return scored, probabilities, failures, len(read) - len(scored)
+            predictions.append(prediction)
+    return scored, predictions, failures, len(read) - len(scored)
+
+
+def _sounds(recordings: Sequence[Recording], *, sample_rate: int) -> Iterator[Source]:
+    for one in recordings:
+        yield (read_recording(one, sample_rate=sample_rate), sample_rate) if one.is_cut else one.path
 
 
 def _add_reason(failures: dict[Path, str], path: Path, reason: str) -> None:

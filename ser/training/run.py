@@ -22,6 +22,9 @@ from ser.data.datamodule import EmotionData, format_split
 from ser.data.files import write_text_atomically
 from ser.data.workers import keep_freed_memory
 from ser.errors import CheckpointError, CorpusError, SettingsError
+from ser.evaluation.context.draws import contexts_of
+from ser.evaluation.context.predictions import predict_features
+from ser.evaluation.context.scores import write_context_scores
 from ser.evaluation.report import Evaluation, failure_table, format_metrics, score_predictions, write_evaluation
 from ser.inference.checkpoint import load_recogniser
 from ser.inference.predictor import Predictor
@@ -290,6 +293,7 @@ def _report(
     write_evaluation(validation, run_dir, prefix="val")
     log.info("Validation, best epoch\n%s", format_metrics(validation.results))
     if data.split.validation:  # else these are recordings that it was trained on
+        _evaluate_in_context(predictor, data, "validation", validation, run_dir)
         threshold = keep_rejection_threshold(best, validation)
         log.info("A prediction of less confidence than %.0f%% is uncertain", 100 * threshold)
         metadata = dataclasses.replace(metadata, rejection_threshold=threshold)
@@ -297,6 +301,7 @@ def _report(
         test = evaluations["test"] = _evaluate(predictor, data, "test")
         write_evaluation(test, run_dir / "test", prefix="test")
         log.info("Test\n%s", format_metrics(test.results))
+        _evaluate_in_context(predictor, data, "test", test, run_dir / "test")
     save_figure(learning_curve_figure(module.history), run_dir / "learning_curve.png")
     recordings = [sample.recording for part in data.prepared.values() for sample in part.samples]
     sounds = {recording.id: recording.path for recording in recordings}
@@ -331,3 +336,17 @@ def _evaluate(predictor: Predictor, data: EmotionData, part: str) -> Evaluation:
         protocol=predictor.metadata.protocol,
         others=(*split.train, *split.validation, *split.test),
     )
+
+
+def _evaluate_in_context(
+    predictor: Predictor, data: EmotionData, part: str, evaluation: Evaluation, folder: Path
+) -> None:
+    """Write what speaker context is worth on a part, where the model takes any."""
+    if not predictor.metadata.context:
+        return
+    prepared, split = data.prepared[part], data.split
+    recordings = [sample.recording for sample in prepared.samples]
+    found = predict_features(predictor, prepared.features, prepared.lengths, recordings, contexts_of("curve"))
+    known = (*split.train, *split.validation, *split.test)
+    text = write_context_scores(folder, found, evaluation.predictions, known)
+    log.info("Speaker context, %s recordings\n%s", part, text)

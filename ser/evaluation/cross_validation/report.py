@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 
 from ser.data.files import write_text_atomically
+from ser.evaluation.context.scores import TABLE as CONTEXT_TABLE
+from ser.evaluation.context.scores import format_context, format_csv
 from ser.evaluation.cross_validation.record import CORPUS_FOLD, PREDICTIONS, RESULTS, Part
 from ser.evaluation.cross_validation.summary import Summary
 from ser.evaluation.predictions import format_predictions, probability_columns
@@ -35,6 +37,7 @@ _SCORES_BY_CORPUS = {
 }
 
 
+_TEMPERATURE = "ECE and log-loss are with temperature."
 _CORPUS_NOTE = (
     "UAR is open-set: predictions are among all classes of the model of the fold. Closed-set: among those that the "
     "corpus has, in any part. The interval is of the closed-set UAR, over the speakers of the corpus."
@@ -43,6 +46,8 @@ _CORPUS_NOTE = (
 
 def write_results(summary: Summary, folder: Path) -> str:
     """Write `results.md`, `results.json`, `predictions.csv` and `confusion_matrix.png`; return the text of the first.
+
+    Where the models take speaker context, `context.csv` too.
 
     Raises
     ------
@@ -55,6 +60,8 @@ def write_results(summary: Summary, folder: Path) -> str:
     write_text_atomically(folder / RESULTS_TEXT, text)
     write_text_atomically(folder / RESULTS, json.dumps(results, indent=2, allow_nan=False) + "\n")
     write_text_atomically(folder / PREDICTIONS, pooled_predictions(summary))
+    if in_context := [{"part": name, **row} for name, rows in results["context"].items() for row in rows]:
+        write_text_atomically(folder / CONTEXT_TABLE, format_csv(in_context))
     part = last_part(results)
     overall = results["summary"][part]["pooled"]["all_seeds"]
     title = (
@@ -83,6 +90,7 @@ def format_results(results: Mapping[str, Any]) -> str:
         "## By fold and seed",
         _run_table(results),
         *([f"## By corpus: {part} recordings", corpus_table(results), _CORPUS_NOTE] if _has_corpora(results) else []),
+        *_context_section(results, part),
         f"## By class, channel and gender: {_pool(results, part)}",
         class_table(pooled),
         group_table(pooled),
@@ -90,6 +98,15 @@ def format_results(results: Mapping[str, Any]) -> str:
         table(confusion_rows(pooled["all_seeds"]["confusion_matrix"], results["class_names"])),
     ]
     return "\n\n".join(sections) + "\n"
+
+
+def _context_section(results: Mapping[str, Any], part: Part) -> list[str]:
+    rows = results.get("context", {}).get(part)
+    return (
+        [f"## Speaker context: {part} recordings", f"{format_context(rows, markdown=True)} {_TEMPERATURE}"]
+        if rows
+        else []
+    )
 
 
 def pooled_predictions(summary: Summary) -> str:

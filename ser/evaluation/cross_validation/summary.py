@@ -11,6 +11,7 @@ from sklearn.metrics import confusion_matrix
 
 from ser.corpora.manifest import CHANNELS, GENDERS
 from ser.evaluation.calibration import log_loss
+from ser.evaluation.cross_validation.context import scores_in_context
 from ser.evaluation.cross_validation.predictions import ENSEMBLE, calibrate, ensemble, of_other_corpora, read_run
 from ser.evaluation.cross_validation.record import CrossValidation
 from ser.evaluation.intervals import accuracy, confusions_by_speaker, speaker_interval, unweighted_average_recall
@@ -51,6 +52,7 @@ class Summary:
           of closed_set_uar among them, and closed_set_uar_interval_95; mean_over_corpora: the spread of the mean of
           each score over the corpora.
         - runs: one entry for each model, in the same order.
+        - context: part -> the rows of `ser.evaluation.cross_validation.context`; {} where the models take no context.
     """
 
     predictions: pd.DataFrame
@@ -70,6 +72,9 @@ def summarise(cross_validation: CrossValidation) -> Summary:
         models += [ensemble(models[fold::n_folds]) for fold in range(n_folds)]
     target = cross_validation.target_selective_accuracy
     calibrated = [calibrate(model, accuracy=target, on=of_other_corpora(model, models)) for model in models]
+    with_temperatures = [
+        (model, chosen["temperature"] or 1.0) for model, (_, chosen) in zip(models, calibrated, strict=True)
+    ]
     class_names = cross_validation.class_names
     calibrated = [(with_classes(model, class_names), chosen) for model, chosen in calibrated]
     predictions = pd.concat([model for model, _ in calibrated], ignore_index=True)
@@ -99,6 +104,11 @@ def summarise(cross_validation: CrossValidation) -> Summary:
             }
             for model, chosen in calibrated
         ],
+        "context": {
+            part: rows
+            for part in cross_validation.parts
+            if (rows := scores_in_context(part, with_temperatures, classes, cross_validation))
+        },
     }
     return Summary(predictions=predictions, results=results)
 

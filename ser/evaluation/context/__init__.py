@@ -1,0 +1,1 @@
+"""What speaker context is worth: contexts drawn from the evaluated recordings, predictions in each, their scores."""
