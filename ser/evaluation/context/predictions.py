@@ -153,7 +153,7 @@ def write_context_predictions(path: Path, found: ContextPredictions) -> None:
     with replace_when_complete(path) as temporary, temporary.open("wb") as file:
         np.savez_compressed(
             file,
-            file=np.array(found.files),
+            files=np.array(found.files),
             kind=np.array([context.kind for context in found.contexts]),
             size=np.array(sizes, dtype=np.int64),
             context_size=found.sizes,
@@ -167,7 +167,7 @@ def read_context_predictions(path: Path) -> ContextPredictions:
         with np.load(path, allow_pickle=False) as content:
             sizes: list[Size] = [ALL if size == _ALL else int(size) for size in content["size"]]
             return ContextPredictions(
-                files=tuple(map(str, content["file"])),
+                files=tuple(map(str, content["files"])),
                 contexts=tuple(map(Context, map(str, content["kind"]), sizes)),
                 sizes=content["context_size"],
                 probabilities=content["probabilities"],
