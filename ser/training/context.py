@@ -68,6 +68,7 @@ def logits_in_context(
         n_bands=network.n_bands,
         like=_like(speakers.cpu(), generator=generator),
     )
+    features = network.limit(features, lengths)
     values = functionals(features, lengths, n_bands=network.n_bands)  # [b, 157]
     bands = network.normalise(features, lengths)
     bands = mask_spectrogram(bands, lengths, spectrogram, generator=generator)
@@ -138,7 +139,8 @@ def fit_statistics(
     rows, of_bands = [], []
     for start in range(0, len(lengths), _BATCH_SIZE):
         part = slice(start, start + _BATCH_SIZE)
-        batch = torch.as_tensor(features[part]).cpu(), lengths[part].cpu()
+        of_part = lengths[part].cpu()
+        batch = network.limit(torch.as_tensor(features[part]).cpu(), of_part), of_part
         rows.append(functionals(*batch, n_bands=network.n_bands).double())
         of_bands.append(band_functionals(*batch, n_bands=network.n_bands).double())
     values, share = torch.cat(rows), (weights / weights.sum())[:, None]

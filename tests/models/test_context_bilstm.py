@@ -37,7 +37,8 @@ def test_a_summary_is_functionals_and_embedding_whatever_the_context():
     alone, weights, summary = net(features, lengths, no_context(6, net.n_summary))
     assert (alone.shape, weights.shape, summary.shape) == ((6, 3), (6, 15), (6, net.n_summary))
     torch.testing.assert_close(alone.exp().sum(dim=1) <= 1 + 1e-5, torch.ones(6, dtype=torch.bool))
-    torch.testing.assert_close(summary[:, :N_FUNCTIONALS], functionals(features, lengths, n_bands=N_BANDS))
+    limited = net.limit(features, lengths)
+    torch.testing.assert_close(summary[:, :N_FUNCTIONALS], functionals(limited, lengths, n_bands=N_BANDS))
     others = context_of(summary, ~torch.eye(6, dtype=torch.bool))
     told, _, same = net(features, lengths, others)
     torch.testing.assert_close(same, summary)
@@ -113,3 +114,15 @@ def test_a_microphone_changes_bands_half_as_much_as_without_their_own_statistics
         one, other = (net.normalise(each, lengths) * net.band_scale[:, None] for each in (features, through))
         differences.append(float((one - other).abs().mean()))
     assert 0.4 < differences[1] / differences[0] < 0.6
+
+
+def test_what_is_far_below_the_loudest_band_is_cut_off():
+    net, (features, lengths) = network(), recordings(2)
+    lengths[1] = 40
+    features[1, 0, 50] = 100.0  # in the padding, where nothing counts
+    limited = net.limit(features, lengths)
+    for before, after, length in zip(features, limited, lengths.tolist(), strict=True):
+        bands = before[:N_BANDS, :length]
+        torch.testing.assert_close(after[:N_BANDS, :length], bands.clamp(min=float(bands.max()) - 50))
+        torch.testing.assert_close(after[N_BANDS:], before[N_BANDS:])
+    assert (limited[:, :N_BANDS] != features[:, :N_BANDS]).any()

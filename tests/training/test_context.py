@@ -46,6 +46,7 @@ def test_statistics_are_those_of_numpy_by_draws():
     speakers, draws = torch.tensor([0, 0, 0, 1, 1, 1, 5, 5, 5]), torch.arange(1.0, 10.0, dtype=torch.float64)
     network = ContextBiLstm(18, 3, channels=(4, 4), lstm_hidden=4)
     fit_statistics(network, features, lengths, speakers, draws)
+    features = network.limit(features, lengths)
     values = functionals(features, lengths, n_bands=16).double().numpy()
     weights = draws.numpy() / draws.numpy().sum()
     mean = weights @ values

@@ -11,7 +11,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ser.features.validation import FractionBelowOne, ListOf, Positive
+from ser.features.validation import FractionBelowOne, ListOf, Positive, PositiveNumber
 from ser.models.context import split_context
 from ser.models.functionals import N_FUNCTIONALS, N_PITCH, band_functionals, functionals
 from ser.models.networks.residual_bilstm import ResidualBiLstm
@@ -41,6 +41,7 @@ class ContextBiLstm(ResidualBiLstm):
         maps (Tompson et al. 2015), which costs a sixth of the time.
     functionals_hidden : units of the perceptron.
     functionals_dropout : before both of its layers, in [0, 1).
+    dynamic_range : decibels from the loudest band of a recording down to where bands are cut off.
     own_statistics : weight of the recording's own mean and variance in the normalisation of its bands, in [0, 1).
     bf16 : convolutions in training have 16 bits: in half the time on processors that have units for it.
 
@@ -63,6 +64,7 @@ class ContextBiLstm(ResidualBiLstm):
         dropout: FractionBelowOne = 0.3,
         functionals_hidden: Positive = 128,
         functionals_dropout: FractionBelowOne = 0.3,
+        dynamic_range: PositiveNumber = 50.0,
         own_statistics: FractionBelowOne = 0.5,
         bf16: bool = False,
     ) -> None:
@@ -78,7 +80,7 @@ class ContextBiLstm(ResidualBiLstm):
         )
         for block in self.blocks:
             block.dropout = nn.Dropout2d(block_dropout)
-        self.n_bands, self.own_statistics, self.bf16 = n_bands, own_statistics, bf16
+        self.n_bands, self.dynamic_range, self.own_statistics, self.bf16 = n_bands, dynamic_range, own_statistics, bf16
         n_embedding = 4 * lstm_hidden
         self.n_summary = N_FUNCTIONALS + n_embedding
         self.band_mean, self.band_scale = nn.Buffer(torch.zeros(n_bands)), nn.Buffer(torch.ones(n_bands))
@@ -123,6 +125,7 @@ class ContextBiLstm(ResidualBiLstm):
         weights : float32 [batch, ceil(frames / 4)], one for every four frames, summing to 1, 0 where padded.
         summary : float32 [batch, n_summary].
         """
+        features = self.limit(features, lengths)
         values = functionals(features, lengths, n_bands=self.n_bands)  # [b, 157]
         embedding, weights = self.embed(self.normalise(features, lengths), lengths)  # [b, 256], [b, 64]
         summary = torch.cat([values, embedding], dim=1)  # [b, 413]
@@ -131,6 +134,16 @@ class ContextBiLstm(ResidualBiLstm):
     def of_summary(self, summary: Tensor, context: Tensor) -> Tensor:
         """Return the log-probabilities of recordings whose summaries are at hand, float32 [batch, classes]."""
         return self.fuse(*self.logits(summary, context))
+
+    def limit(self, features: Tensor, lengths: Tensor) -> Tensor:
+        """Return the features with no band further than `dynamic_range` below the loudest one of the recording.
+
+        What lies deeper tells studios and codecs apart, and no emotions.
+        """
+        bands, rows = features[:, : self.n_bands], features[:, self.n_bands :]
+        mask = frame_mask(lengths, features.shape[2]).unsqueeze(1)  # [b, 1, frames]
+        loudest = bands.masked_fill(~mask, -torch.inf).amax(dim=(1, 2), keepdim=True)  # [b, 1, 1]
+        return torch.cat([torch.where(mask, torch.maximum(bands, loudest - self.dynamic_range), bands), rows], dim=1)
 
     def normalise(self, features: Tensor, lengths: Tensor) -> Tensor:
         """Return normalised bands, float32 [batch, bands, frames], 0 where padded.
