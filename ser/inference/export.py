@@ -44,6 +44,8 @@ class _WithSoftmax(nn.Module):
     def forward(self, features: Tensor, lengths: Tensor, context: Tensor | None = None) -> tuple[Tensor, ...]:
         if context is not None:
             logits, attention, summary = self.recogniser.with_summary(features, lengths, context)
+            # A graph of fixed shape, which its reader compares with the metadata.
+            summary = summary.reshape(-1, self.recogniser.n_summary)
             return torch.softmax(logits / self.temperature, dim=1), attention, summary
         logits, attention = self.recogniser(features, lengths)
         # The exporter leaves out an input that changes nothing, and the baseline network does not use the lengths.

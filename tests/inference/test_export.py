@@ -14,8 +14,11 @@ from ser.errors import CheckpointError, SettingsError
 from ser.features.settings import FeatureSettings
 from ser.features.validation import as_plain
 from ser.inference.export import export_onnx
-from ser.inference.onnx_backend import OnnxScorer
+from ser.inference.onnx_backend import OnnxScorer, load_onnx_scorer
 from ser.inference.torch_backend import load_torch_scorer
+from ser.models.context import context_of
+from ser.models.metadata import ModelMetadata
+from ser.models.registry import build_recogniser
 
 pytest.importorskip("onnx", reason="onnx is not installed: pip install 'ser[export]'")
 from tests.checkpoints import random_recogniser, write_checkpoint
@@ -165,3 +168,33 @@ def test_what_the_command_cannot_do_is_refused_in_one_sentence(tmp_path, monkeyp
     assert printed.err.startswith(f"error: {message}")
     assert printed.err.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def test_context_is_an_input_of_the_graph_and_summaries_an_output(tmp_path):
+    features = FeatureSettings(sample_rate=16000, hop_length=320, n_mels=16, max_length=80, groups=("logmel", "pitch"))
+    network = {"channels": [4, 6], "lstm_hidden": 5, "functionals_hidden": 7}
+    metadata = ModelMetadata(
+        architecture="context_bilstm", network=network, class_names=("sad", "happy"), features=features, protocol="p"
+    )
+    torch.manual_seed(0)
+    recogniser = build_recogniser(metadata).eval()
+    metadata = replace(metadata, context=recogniser.n_summary)
+    path = write_checkpoint(recogniser, metadata, tmp_path / "context.ckpt")
+    scorer, _ = load_torch_scorer(path)
+    model, read = load_onnx_scorer(export_onnx(path, tmp_path / "model.onnx"))
+    assert read.context == recogniser.n_summary == 157 + 20
+    draw = np.random.default_rng(0)
+    inputs = draw.normal(-40, 12, size=(5, 18, 80)).astype(np.float32)
+    inputs[:, 16], inputs[:, 17] = draw.uniform(6.5, 8.5, size=(5, 80)), draw.uniform(size=(5, 80))
+    lengths = np.array([80, 50, 9, 30, 80])
+    alone = scorer(inputs, lengths)
+    members = torch.tensor(draw.random((5, 5)) < 0.5)
+    context = context_of(torch.from_numpy(alone.summary), members).numpy()
+    for given in (None, context):
+        for answer, expected in zip(model(inputs, lengths, given), scorer(inputs, lengths, given), strict=True):
+            np.testing.assert_allclose(answer, expected, rtol=1e-4, atol=1e-4)
+    assert np.abs(model(inputs, lengths, context).probabilities - alone.probabilities).max() > 1e-4
+    np.testing.assert_allclose(model(inputs, lengths, context).summary, alone.summary, rtol=1e-4, atol=1e-4)
+
+    with pytest.raises(CheckpointError, match="has context 3, but its network needs 177"):
+        load_torch_scorer(write_checkpoint(recogniser, replace(metadata, context=3), tmp_path / "other.ckpt"))
