@@ -8,13 +8,14 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ser.inference.context import SpeakerContext
     from ser.inference.predictor import Predictor
     from ser.inference.results import Failure, Prediction
 
     load_model = Predictor.load
 
 __version__ = "0.1.0"
-__all__ = ["Failure", "Prediction", "Predictor", "__version__", "load_model"]
+__all__ = ["Failure", "Prediction", "Predictor", "SpeakerContext", "__version__", "load_model"]
 
 
 def __getattr__(name: str) -> Any:

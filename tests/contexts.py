@@ -40,7 +40,7 @@ class ContextNetwork(nn.Module):
         number, mean, variance = split_context(context)
         weight = number / (number + 1)
         known = torch.cat([summary - weight * mean, weight * mean, weight * variance.sqrt(), weight], dim=1)
-        return self.classify(0.1 * known)
+        return self.classify(0.02 * known)
 
 
 OWN = {"ContextNetwork": ContextNetwork}

@@ -11,6 +11,7 @@ import pytest
 import soundfile
 
 import ser
+from ser.inference.context import SpeakerContext
 from ser.inference.predictor import Predictor
 from ser.inference.pretrained import MODELS
 from ser.inference.results import Failure, Prediction
@@ -46,8 +47,10 @@ def run(code, *arguments):
 
 def test_the_package_has_its_public_names():
     assert (ser.Predictor, ser.Prediction, ser.Failure) == (Predictor, Prediction, Failure)
+    assert ser.SpeakerContext is SpeakerContext
     assert ser.load_model == Predictor.load
-    assert set(dir(ser)) == set(ser.__all__) == {"Predictor", "Prediction", "Failure", "load_model", "__version__"}
+    names = {"Predictor", "Prediction", "Failure", "SpeakerContext", "load_model", "__version__"}
+    assert set(dir(ser)) == set(ser.__all__) == names
     with pytest.raises(AttributeError, match="module 'ser' has no attribute 'Predicter'"):
         ser.Predicter  # noqa: B018
 

@@ -12,6 +12,7 @@ from ser.audio.folder import expand_folders
 from ser.cli.command import Encoder, FeatureGroups, Networks, own_parts
 from ser.corpora.progress import track
 from ser.errors import SerError, SettingsError, printable
+from ser.inference.context import NO_CONTEXT
 from ser.inference.formats import as_csv, as_json, as_table
 from ser.inference.output import check_output
 from ser.inference.pretrained import NO_DEFAULT, default_model
@@ -72,9 +73,11 @@ def predict(
         check_output(output, resume=resume)  # before the model is read
     try:
         predictor = _load(model, encoder, own_parts(network, feature_group))
+        if predictor.context is None and (same_speaker is not None or speaker_column is not None):
+            raise SettingsError(NO_CONTEXT)
         if same_speaker is not None:
             predictor = predictor.with_context(_files([same_speaker]), workers=workers)
-        speakers = None if speaker_column is None else _speakers(predictor, paths[0], speaker_column)
+        speakers = None if speaker_column is None else _speakers(paths[0], speaker_column)
         files = _files(paths) if speakers is None else [path for path, _ in speakers]
     except SerError:
         if json:
@@ -123,12 +126,9 @@ def _load(model: str | None, encoder: str | None, own: "OwnParts") -> "Predictor
     return Predictor.load(source, encoder=encoder, **own)
 
 
-def _speakers(predictor: "Predictor", table: Path, column: str) -> list[tuple[Path, str]]:
-    from ser.inference.context import NO_CONTEXT
+def _speakers(table: Path, column: str) -> list[tuple[Path, str]]:
     from ser.inference.speakers import read_speakers
 
-    if predictor.context is None:
-        raise SettingsError(NO_CONTEXT)
     return read_speakers(table, column)
 
 

@@ -1,5 +1,5 @@
 """A model and a recording in, probabilities with names out; checkpoints, pretrained models, export.
 
-`predictor` has `Predictor` and `Timeline`, `results` has `Prediction` and `Failure`, and they need no torch;
-`checkpoint`, `export` and `torch_backend` do.
+`predictor` has `Predictor`, `context` has `SpeakerContext`, `results` has `Prediction` and `Failure`, and they need no
+torch; `checkpoint`, `export` and `torch_backend` do.
 """

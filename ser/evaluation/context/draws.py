@@ -39,7 +39,7 @@ def contexts_of(setting: int | str) -> tuple[Context, ...]:
         raise SettingsError(
             f"context is {setting!r}, but should be a number of recordings from 0 on, {ALL} or {CURVE}."
         )
-    sizes = _SIZES if setting == CURVE else (setting if isinstance(setting, int) else ALL,)
+    sizes: tuple[Size, ...] = _SIZES if setting == CURVE else (setting if isinstance(setting, int) else ALL,)
     kinds = (SPEAKER, OTHER, EMOTION)
     return (Context(NONE, 0), *(Context(kind, size) for kind in kinds for size in sizes if size != 0))
 

@@ -89,7 +89,7 @@ def test_the_tables_are_written(written, made):
     assert kept["context"] == summary.results["context"]
 
 
-def test_runs_without_context_have_no_table(made, tmp_path):
+def test_runs_without_context_have_no_table(made, tmp_path, undrawn):
     (made.runs[0].folder / FILE).unlink()
     assert list(summarise(made).results["context"]) == ["test"]
     (made.runs[1].folder / "test" / FILE).unlink()
