@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast coverage test-slow lint style types format bench audit clean
+.PHONY: help demo test test-fast coverage test-slow lint style types format bench docs audit clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -39,7 +39,7 @@ test-fast: $(VENV)/.installed-dev
 # With the slow tests that run in this process: what they cover counts.
 coverage: lint  ## the same, and what of the code the tests run, with its floor: half as long again
 	$(PYTEST) --cov --cov-report= --cov-fail-under=0
-	$(PYTEST) --cov --cov-append --cov-report=term tests/slow/test_readme.py tests/slow/test_sweep_folders.py
+	$(PYTEST) --cov --cov-append --cov-report=term tests/slow/test_docs.py tests/slow/test_sweep_folders.py
 
 test-slow: $(VENV)/.installed-dev  ## the tests in tests/slow: browser, kills, hostile files, load, benchmarks
 	$(PYTEST) tests/slow
@@ -47,11 +47,18 @@ test-slow: $(VENV)/.installed-dev  ## the tests in tests/slow: browser, kills, h
 bench: $(VENV)/.installed-dev  ## measure everything and write docs/benchmarks.md
 	$(BIN)/python benchmarks/all.py
 
+$(VENV)/.installed-docs: requirements-docs.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-docs.txt
+	@touch $@
+
+docs: $(VENV)/.installed-docs  ## build the site of docs/ below outputs/site, strictly
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
 # In an environment of its own: what it needs is nothing of ours. Strict: what could not be looked up is no clean answer.
 audit: $(BIN)/python  ## look up every pinned version in the published advisories (network)
 	$(BIN)/python -m venv $(VENV)/audit
 	$(VENV)/audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit==2.10.1
-	$(VENV)/audit/bin/pip-audit --strict --no-deps --disable-pip -r requirements-dev.txt -r app/requirements.txt -r requirements-serve.txt
+	$(VENV)/audit/bin/pip-audit --strict --no-deps --disable-pip -r requirements-dev.txt -r app/requirements.txt -r requirements-serve.txt -r requirements-docs.txt
 
 lint: style types  ## check style, format and types
 

@@ -47,6 +47,10 @@ UNPINNED = {"submitit", "hydra-submitit-launcher", "wandb", "mlflow-skinny"}
 """What the extras for other people's services bring: the tests have stand-ins for them, and install none."""
 
 
+OF_DEVELOPERS = ("dev", "docs")
+"""The extras that no command needs."""
+
+
 def floors():
     """Name -> what pyproject.toml allows of it."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -88,7 +92,11 @@ IMPORTED_AS = {
 
 def test_a_package_that_is_missing_is_looked_for_in_an_extra_that_brings_it():
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-    brought = {extra: {Requirement(line).name for line in lines} for extra, lines in extras.items() if extra != "dev"}
+    brought = {
+        extra: {Requirement(line).name for line in lines}
+        for extra, lines in extras.items()
+        if extra not in OF_DEVELOPERS
+    }
     modules = {extra: {IMPORTED_AS.get(name, name) for name in names} for extra, names in brought.items()}
     assert [name for name, extra in EXTRA_OF.items() if name not in modules[extra]] == []
     assert set().union(*modules.values()) - EXTRA_OF.keys() == {
@@ -110,7 +118,7 @@ def test_the_base_install_is_small_and_extras_bring_the_rest():
     names = {canonicalize_name(Requirement(line).name) for line in base}
     assert names == {"numpy", "onnxruntime", "pydantic", "rich", "soundfile", "soxr", "threadpoolctl", "typer"}
     (everything,) = extras["all"]
-    assert Requirement(everything).extras == extras.keys() - {"all", "dev"}
+    assert Requirement(everything).extras == extras.keys() - {"all", *OF_DEVELOPERS}
     floors_of = {}
     for lines in (base, *extras.values()):
         for one in map(Requirement, lines):

@@ -133,7 +133,7 @@ def describe_encoder(folder: Path, *, name: str, revision: str = "", trainable: 
         raise CheckpointError(
             f"{name} has no {WEIGHTS}, and no other file of weights is read, because a pickle may hold code; many "
             "repositories have one at a revision such as refs/pr/1 (model.encoder_revision), or save one yourself: "
-            "see docs/encoders.md."
+            "see docs/guides/encoders.md."
         )
     preprocessor = _read_json(folder / PREPROCESSOR)
     if preprocessor.get("sampling_rate", SAMPLE_RATE) != SAMPLE_RATE:

@@ -1,4 +1,4 @@
-"""The commands of docs/fine_tuning.md, one after another, on a table of made-up recordings."""
+"""The commands of docs/guides/fine_tuning.md, one after another, on a table of made-up recordings."""
 
 import re
 import shlex
@@ -12,7 +12,7 @@ from ser.corpora.reading import find_recordings
 from ser.inference.checkpoint import load_recogniser
 from tests.command_line import ROOT, rows_of, run_in_process, users_environment
 
-PAGE = (ROOT / "docs" / "fine_tuning.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "guides" / "fine_tuning.md").read_text(encoding="utf-8")
 COMMANDS = re.findall(r"^```sh\n(ser .*?)\n```", PAGE, re.MULTILINE | re.DOTALL)
 FEW = ("data.workers=1", "trainer.max_epochs=1", "trainer.accelerator=cpu")
 

@@ -1,4 +1,4 @@
-"""The commands of docs/own_recordings.md, one after another, on a table of made-up recordings."""
+"""The commands of docs/guides/own_recordings.md, one after another, on a table of made-up recordings."""
 
 import re
 import shlex
@@ -9,7 +9,7 @@ import pytest
 from ser.corpora.reading import find_recordings
 from tests.command_line import rows_of, run_in_process
 
-PAGE = (Path(__file__).parents[2] / "docs" / "own_recordings.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "guides" / "own_recordings.md").read_text(encoding="utf-8")
 COMMANDS = re.findall(r"^```sh\n(ser .*?)\n```", PAGE, re.MULTILINE | re.DOTALL)
 FEW = ("experiment=debug", "data.workers=1", "trainer.max_epochs=1", "run_name=train")
 

@@ -1,4 +1,4 @@
-"""The commands of docs/several_corpora.md, one after another, on made-up recordings by the names of two corpora."""
+"""The commands of docs/guides/several_corpora.md, one after another, on recordings by the names of two corpora."""
 
 import re
 import shlex
@@ -9,7 +9,7 @@ import pytest
 from ser.corpora.reading import find_recordings
 from tests.command_line import rows_of, run_in_process
 
-PAGE = (Path(__file__).parents[2] / "docs" / "several_corpora.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "guides" / "several_corpora.md").read_text(encoding="utf-8")
 COMMANDS = re.findall(r"^```sh\n(ser .*?)\n```", PAGE, re.MULTILINE | re.DOTALL)
 FEW = ("data.workers=1", "trainer.max_epochs=1", "run_name=train", "model.network.channels=[4,4]")
 CODES = {"neutral": "NEU", "happy": "HAP", "sad": "SAD", "angry": "ANG", "fearful": "FEA", "disgust": "DIS"}

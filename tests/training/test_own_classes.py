@@ -1,4 +1,4 @@
-"""Parts of one's own, from a folder outside the package: docs/extend.md is written out there, and every block runs."""
+"""Parts of one's own, from a folder outside: docs/guides/extend.md is written there, and each block runs."""
 
 import contextlib
 import json
@@ -36,7 +36,7 @@ from ser.training.run import _best_epoch, build_data
 from ser.training.trainer import build_trainer
 from tests.command_line import ROOT, is_one_sentence, rows_of, run_in_process, users_environment
 
-PAGE = (ROOT / "docs" / "extend.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "guides" / "extend.md").read_text(encoding="utf-8")
 FILES = dict(re.findall(r"^```(?:python|yaml)\n# (\S+)\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL))
 COMMANDS = [shlex.split(line) for line in re.findall(r"^ser train (.*)$", PAGE, re.MULTILINE)]
 RATE = 22050
