@@ -138,7 +138,7 @@ def test_markers_are_known_and_their_number_is_stated(capsys):
     assert {need for block in blocks() for need in block.needs} <= set(NEEDS)
     with capsys.disabled():
         print(f"\n{summary()}")
-    assert summary() in " ".join(pages()["docs/tested.md"].split())
+    assert summary() in " ".join(pages()["docs/tested.md"].split()), f"docs/tested.md should say: {summary()}."
     assert all(f"`{need}`" in pages()["docs/tested.md"] for block in blocks() for need in block.needs)
 
 
