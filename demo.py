@@ -19,7 +19,7 @@ def main() -> None:
     print(
         f"\nDone. The run: {RUN}\n  its checkpoint: {RUN}/checkpoints/best.ckpt\n  its scores: {RUN}/val_metrics.txt, "
         f"{RUN}/learning_curve.png\n  its evaluation: {RUN}/evaluation/test_metrics.txt\nThe synthetic corpus: "
-        f'{recording.parents[2]}\nOn real voices: see docs/guides/train.md.'
+        f"{recording.parents[2]}\nOn real voices: see docs/guides/train.md."
     )
 
 

@@ -150,7 +150,7 @@ def test_a_snippet_runs(block, home, names_of_pages, request):
         exec(compile(text, str(block), "exec"), names_of_pages.setdefault(block.page, {}))  # noqa: S102 - our own
 
 
-def test_the_notebook_runs_from_top_to_bottom(home, monkeypatch):
+def test_the_notebook_runs_from_top_to_bottom(home, tiny, tiny_voices, undrawn, monkeypatch):
     monkeypatch.setattr("matplotlib.pyplot.show", lambda: None)
     cells = json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"]
     code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
@@ -159,7 +159,7 @@ def test_the_notebook_runs_from_top_to_bottom(home, monkeypatch):
     with contextlib.chdir(home):
         for number, text in enumerate(code, start=1):
             for line in re.findall(r"^!(.*)$", text, re.MULTILINE):
-                done = run_in_process("-m", *shlex.split(line), folder=home)
+                done = run_in_process("-m", *smaller(shlex.split(line), (*tiny, *tiny_voices)), folder=home)
                 assert done.returncode == 0, done.stdout + done.stderr
             python = re.sub(r"^[!%].*$", "", text, flags=re.MULTILINE)
             exec(compile(python, f"cell {number}", "exec"), names)  # noqa: S102 - our own
