@@ -11,6 +11,13 @@ from ser.models.metadata import ModelMetadata
 
 _SCORED = {"test": "Test", ".": "Validation"}
 """Folder of the scores in a run's folder -> the part that was scored."""
+_OF_RECIPE = "Networks of the same recipe, not this file itself"
+_NAMES = {
+    **{"ravdess": "RAVDESS", "cremad": "CREMA-D", "emodb": "EmoDB", "emovo": "EMOVO", "nemo": "nEMO", "savee": "SAVEE"},
+    **{"tess": "TESS", "aesdd": "AESDD", "ased": "ASED", "turev": "TurEV-DB", "urdu": "URDU"},
+    "manifest": "recordings of its maker's own",
+}
+"""Corpora as their authors write them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +38,23 @@ class KnownScores:
     accuracy: float
     uar: float
 
+    @property
+    def is_of_recipe(self) -> bool:
+        """Whether the scores are of other networks of the recipe."""
+        return self.part == _OF_RECIPE
+
+    @property
+    def is_of_unseen_speakers(self) -> bool:
+        """Whether the protocol says so: every protocol of the kind begins with the word."""
+        return self.protocol.lower().startswith("speaker-independent")
+
+
+def corpora_of(metadata: ModelMetadata) -> list[str]:
+    """Return the names of the corpora that a model was trained on, as far as its metadata tell."""
+    corpus = _data_setting(metadata, "corpus")
+    names = list(metadata.corpora) or ([corpus] if isinstance(corpus, str) and corpus else [])
+    return [_NAMES.get(name, name) for name in names if name != "synthetic"]
+
 
 def is_trained_on_synthetic(metadata: ModelMetadata) -> bool:
     """Whether the model was trained on the built-in synthetic corpus."""
@@ -38,13 +62,13 @@ def is_trained_on_synthetic(metadata: ModelMetadata) -> bool:
 
 
 def was_in_training(file_name: str, metadata: ModelMetadata) -> str:
-    """Return a sentence on whether the model was trained on the RAVDESS recording `file_name`."""
+    """Return a sentence on whether the model was trained on `file_name`, which is named as a recording of RAVDESS."""
     if is_trained_on_synthetic(metadata):
-        return "The model was trained on synthetic voices only, on none of RAVDESS."
-    if _data_setting(metadata, "split") == "all":
-        return "The model was trained on every recording of RAVDESS, this one too: a correct prediction proves nothing."
+        return "The model was trained on synthetic voices only, not on this recording."
     if PurePath(file_name).stem in metadata.scored_names:
         return "The model was not trained on this recording: it was held out."
+    if _data_setting(metadata, "split") == "all" and "RAVDESS" in corpora_of(metadata):
+        return "The model was trained on every recording of RAVDESS, this one too: a correct prediction proves nothing."
     return "The model may have been trained on this very recording; then a correct prediction proves nothing."
 
 
@@ -56,9 +80,8 @@ def _data_setting(metadata: ModelMetadata, key: str) -> object:
 def find_scores(model: ModelFile, metadata: ModelMetadata) -> list[KnownScores]:
     """Return the scores of the model's recipe, if it bears them; else those in the folder of its run, test first."""
     if (recipe := metadata.recipe_scores) is not None:
-        of_recipe = "Networks of the same recipe, not this file itself"
         scores = {"accuracy": recipe.accuracy, "uar": recipe.uar, "n_recordings": recipe.n_recordings}
-        return [KnownScores(part=of_recipe, protocol=recipe.protocol, **scores)]
+        return [KnownScores(part=_OF_RECIPE, protocol=recipe.protocol, **scores)]
     if model.path.name == LAST:
         return []  # the run scored its best checkpoint, which this is not
     found = [_read_scores(model.run / folder / "metrics.json", part) for folder, part in _SCORED.items()]

@@ -1,25 +1,32 @@
-"""The side panel: what the model is, its scores, and what it can and cannot do."""
+"""What the model is, on the side; and what it can and cannot do, on the page."""
 
 import streamlit as st
 
-from app.facts import KnownScores, find_scores, is_trained_on_synthetic
+from app.facts import KnownScores, corpora_of, find_scores, is_trained_on_synthetic
 from app.markdown import plain
 from app.model_choice import ModelFile
 from ser.inference.pretrained import is_pretrained
 from ser.models.metadata import ModelMetadata
 
 _SYNTHETIC = "It was trained on **synthetic voices** only: a demonstration, of no use on real ones."
-_CAN_AND_CANNOT = """
-- It predicts the emotion that an actor meant, one of {n_classes}. RAVDESS, the training corpus, has **24 actors,
-  two sentences, North American English**.
-- Real feeling is less clear than acting. Other languages, other microphones, noise and loudness change the prediction.
-- It is **not a lie detector**, and no ground to assess a person.
-- Your sound is sent to this server and nowhere else, stays in its memory while the page is open, and is not kept.
+_LIMITS = """
+:material/lock: **Private.** Your sound is sent to this server and nowhere else. It stays in memory while the page is
+open, and is not kept.
+
+:material/balance: **Not a lie detector**, and no ground to assess a person. It predicts which of {n_classes} emotions a
+voice expresses{learnt}. Other languages, other microphones, noise and loudness change the prediction.
 """
 
 
+def show_limits(metadata: ModelMetadata) -> None:
+    """Show what becomes of the visitor's sound, and what a prediction is no use for."""
+    corpora = corpora_of(metadata)
+    learnt = f", as it learnt from {_in_words(corpora)}, where most feelings are acted" if corpora else ""
+    st.markdown(_LIMITS.format(n_classes=len(metadata.class_names), learnt=plain(learnt)))
+
+
 def show_facts(model: ModelFile, metadata: ModelMetadata) -> None:
-    """Show the facts of the model in use."""
+    """Show the facts of the model in use: those that its metadata and the files of its run tell."""
     st.header("The model", anchor=False)
     if is_trained_on_synthetic(metadata):
         st.warning(_SYNTHETIC)
@@ -31,15 +38,13 @@ def show_facts(model: ModelFile, metadata: ModelMetadata) -> None:
         st.caption("Its scores are not known: there are none beside its file.")
     with st.expander("Details"):
         st.markdown(_details(model, metadata))
-    st.header("What this can and cannot do", anchor=False)
-    st.markdown(_CAN_AND_CANNOT.format(n_classes=len(metadata.class_names)))
 
 
 def _show_scores(scores: KnownScores, *, same_protocol: bool) -> None:
     st.markdown(f"**{scores.part}**, {scores.n_recordings:,} recordings")
     with st.container(horizontal=True):
-        st.metric("Accuracy", f"{scores.accuracy:.1%}")
-        st.metric("UAR", f"{scores.uar:.1%}", help="Unweighted average recall: the mean recall of the classes.")
+        st.metric("Accuracy", f"{scores.accuracy:.0%}")
+        st.metric("UAR", f"{scores.uar:.0%}", help="Unweighted average recall: the mean recall of the classes.")
     if not same_protocol:
         st.caption(plain(scores.protocol))
 
@@ -48,6 +53,7 @@ def _details(model: ModelFile, metadata: ModelMetadata) -> str:
     features = metadata.features
     versions = ", ".join(f"{name} {version}" for name, version in metadata.versions.items())
     facts = {
+        "Trained on": ", ".join(corpora_of(metadata)),
         "Classes": ", ".join(metadata.class_names),
         "Architecture": metadata.architecture,
         "Runs on": model.runtime,
@@ -59,4 +65,13 @@ def _details(model: ModelFile, metadata: ModelMetadata) -> str:
     }
     if is_pretrained(model.path):
         del facts["Written"]  # it would be the time of the installation
-    return "\n".join(f"- **{name}**: {plain(fact)}" for name, fact in facts.items())
+    return "\n".join(f"- **{name}**: {plain(fact)}" for name, fact in facts.items() if fact)
+
+
+def _in_words(names: list[str]) -> str:
+    """Return names as a list in a sentence.
+
+    >>> _in_words(["a", "b", "c"])
+    'a, b and c'
+    """
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))

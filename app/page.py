@@ -1,14 +1,11 @@
-"""The page: choose the model, take recordings, show the predictions."""
+"""The page: choose the model, take sounds, show the answers."""
 
 import logging
 import os
 import sys
-from collections.abc import Iterable
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import streamlit as st
-from streamlit.elements.widgets.audio_input import ALLOWED_SAMPLE_RATES
 
 from app.capacity import (
     MAX_BYTES_OF_ALL,
@@ -19,7 +16,11 @@ from app.capacity import (
     keep_uploads_in_memory,
     spare_from_collections,
 )
-from app.facts_section import show_facts
+from app.components import ASSETS
+from app.context import Said, takes_context, with_others
+from app.facts import find_scores
+from app.facts_section import show_facts, show_limits
+from app.inputs import Given, take_sounds
 from app.markdown import plain
 from app.model_choice import (
     OPTION,
@@ -31,19 +32,15 @@ from app.model_choice import (
     named_model,
     open_model,
 )
-from app.reading import MAX_BYTES, MAX_FILES, Upload
-from app.results_section import show_results
-from ser.audio.formats import SUFFIXES
-from ser.audio.io import MAX_SECONDS
+from app.reading import MAX_BYTES
+from app.results_section import Model, show_results
 from ser.errors import SerError
 from ser.inference.predictor import Predictor
 
 OUTPUTS = Path("outputs")
 _MODELS_KEPT = 3
 
-_INTRODUCTION = (
-    "Drop a recording of a voice here, or speak a sentence: see which emotion a model predicts, and how confidently."
-)
+_INTRODUCTION = "Which emotion does a voice express? Try an example, speak a sentence, or upload a recording."
 _NO_MODEL = f"""
 There is no model yet: none is named, none is pretrained, and there is none below `{OUTPUTS}/`. Train one where this app
 runs, in minutes on synthetic voices, to see how it all works:
@@ -74,21 +71,13 @@ ser app {OPTION} outputs/train
 ```
 """
 
-_NO_HTTPS = (
-    "This page was opened without HTTPS, and browsers keep the microphone from such pages. Open it by an address that "
-    "begins with https://, or on the machine where it runs, as localhost; or upload a recording instead."
-)
-_MICROPHONE = (
-    "Nothing happens, or an error is shown? Allow this page the microphone: in most browsers by the symbol to the left "
-    "of the address."
-)
-
 log = logging.getLogger(__name__)
 
 
 def show_page() -> None:
     """Show everything; an error is one sentence for the visitor, and a fault of the app goes to the server's log."""
     st.set_page_config(page_title="Emotion in speech")
+    st.html(ASSETS / "page.css")
     st.title("Emotion in speech", anchor=False)
     try:
         _show_content()
@@ -100,36 +89,90 @@ def show_page() -> None:
 
 
 def _show_content() -> None:
-    model = _choose_model()
-    if model is None:
+    models = _find_models()
+    if not models:
         st.markdown(_NO_MODEL)
         return
     # Not as decorators: importing a part of the app calls nothing of Streamlit.
     capacity = st.cache_resource(_shared_capacity, show_spinner=False)()
-    predictor = st.cache_resource(load_model, max_entries=_MODELS_KEPT, show_spinner="Loading the model …")(model)
+    file = _choose_model(models)
+    predictor = _load(file)
     with st.sidebar:
-        show_facts(model, predictor.metadata)
+        show_facts(file, predictor.metadata)
     st.markdown(_INTRODUCTION)
-    upload, record = st.tabs([":material/upload: Upload", ":material/mic: Record"])
-    with upload:
-        _show_results("upload", _uploaded_files(), model, predictor, capacity)
-    with record:
-        _show_results("record", _recorded_sound(predictor), model, predictor, capacity)
+    given = take_sounds(predictor.metadata, _said(file))
+    if given is not None:
+        others = [one for one in models if one != file]
+        other = next((one for one in others if one.path == st.session_state.get("other")), None)
+        answering = _answering([one for one in (file, other) if one is not None], given)
+        show_results(given, answering, capacity=capacity)
+        if others:
+            _offer_comparison(others)
+    show_limits(predictor.metadata)
 
 
-def _choose_model() -> ModelFile | None:
-    named = named_model(sys.argv[1:], os.environ)
-    if named is not None:
-        return open_model(named)
-    models = find_models(OUTPUTS)
-    if not models:
-        return None
-    # By path, which stays the same when a model is written anew.
+def _find_models() -> list[ModelFile]:
+    """Return the models that can be chosen: the one that is named, else all that there are."""
+    if (named := named_model(sys.argv[1:], os.environ)) is not None:
+        return [open_model(named)]
+    return find_models(OUTPUTS)
+
+
+def _choose_model(models: list[ModelFile]) -> ModelFile:
+    if len(models) == 1:
+        return models[0]
     by_path = {model.path: model for model in models}
     chosen = st.sidebar.selectbox(
         "Model", list(by_path), format_func=lambda path: label_of(by_path[path], OUTPUTS), key="model"
     )
     return by_path[chosen]
+
+
+def _offer_comparison(others: list[ModelFile]) -> None:
+    by_path = {model.path: model for model in others}
+    if st.session_state.get("other") not in by_path:
+        st.session_state["other"] = None  # it has become the first model, or is gone
+    st.selectbox(
+        "Compare with another model",
+        list(by_path),
+        index=None,
+        format_func=lambda path: label_of(by_path[path], OUTPUTS),
+        placeholder="Choose a model to answer beside this one",
+        key="other",
+    )
+
+
+def _load(file: ModelFile) -> Predictor:
+    return st.cache_resource(load_model, max_entries=_MODELS_KEPT, show_spinner="Loading the model …")(file)
+
+
+def _said(file: ModelFile) -> Said:
+    """Return the summaries of what the visitor spoke in this session, as a model makes them; to be added to."""
+    return st.session_state.setdefault("said", {}).setdefault(file, {})
+
+
+def _answering(files: list[ModelFile], given: Given) -> list[Model]:
+    """Return models with their outcomes of the visitor's sounds from this source; what others said is forgotten."""
+    before = st.session_state.get(f"known-{given.source}", {})
+    known, models = {}, []
+    for file in files:
+        predictor, n_context = _load(file), 0
+        if given.with_context and takes_context(predictor.metadata):
+            predictor, n_context = with_others(predictor, _said(file), given.uploads[0].key)
+        scores = find_scores(file, predictor.metadata)
+        known[file, n_context] = before.get((file, n_context), {})
+        models.append(
+            Model(
+                predictor=predictor,
+                scores=scores[0] if scores else None,
+                known=known[file, n_context],
+                title=label_of(file, OUTPUTS) if len(files) > 1 else "",
+                said=_said(file) if given.source == "speak" and takes_context(predictor.metadata) else None,
+                n_context=n_context,
+            )
+        )
+    st.session_state[f"known-{given.source}"] = known
+    return models
 
 
 def _shared_capacity() -> Capacity:
@@ -138,51 +181,3 @@ def _shared_capacity() -> Capacity:
     bound_uploads(of_visitor=MAX_BYTES_OF_VISITOR, of_all=MAX_BYTES_OF_ALL)
     spare_from_collections()
     return Capacity()
-
-
-def _uploaded_files() -> list[Upload]:
-    files = st.file_uploader(
-        f"WAV, MP3, M4A and most others, one or many (up to {MAX_FILES}, {MAX_BYTES_OF_VISITOR // 2**20} MB in all): "
-        f"at most {MAX_BYTES // 2**20} MB and {MAX_SECONDS / 60:.0f} minutes each",
-        type=[suffix.removeprefix(".") for suffix in SUFFIXES],
-        accept_multiple_files=True,
-        max_upload_size=MAX_BYTES // 2**20,
-        key="files",
-    )
-    return [Upload(key=file.file_id, name=file.name, content=file.getvalue()) for file in files]
-
-
-def _recorded_sound(predictor: Predictor) -> list[Upload]:
-    rate = predictor.metadata.features.sample_rate
-    if not microphone_can_work(st.context.url):
-        st.warning(_NO_HTTPS, icon=":material/mic_off:")
-    sound = st.audio_input(
-        "Speak a sentence: press the microphone, and again when you are done",
-        sample_rate=rate if rate in ALLOWED_SAMPLE_RATES else None,
-        key="sound",
-    )
-    if sound is None:
-        st.caption(_MICROPHONE)
-        return []
-    return [Upload(key=sound.file_id, name="Your recording", content=sound.getvalue())]
-
-
-def microphone_can_work(url: str | None) -> bool:
-    """Return whether browsers give a page the microphone: by HTTPS, or from the machine itself.
-
-    >>> [microphone_can_work(url) for url in ("https://a.org", "http://localhost:8501", "http://10.0.0.7:8501")]
-    [True, True, False]
-    """
-    parts = urlsplit(url or "")
-    host = parts.hostname or "localhost"  # no address is known in tests, and before the page is there
-    return parts.scheme == "https" or host in ("localhost", "::1") or host.startswith("127.")
-
-
-def _show_results(
-    section: str, uploads: Iterable[Upload], model: ModelFile, predictor: Predictor, capacity: Capacity
-) -> None:
-    known_by = f"known-{section}"
-    if st.session_state.get(f"model-{section}") != model:  # predictions are of one model
-        st.session_state[f"model-{section}"] = model
-        st.session_state[known_by] = {}
-    show_results(list(uploads), predictor, known=st.session_state[known_by], capacity=capacity, key=section)

@@ -1,15 +1,27 @@
 """The picture of a recording as a chart: attention, waveform and mel spectrogram on one axis of time."""
 
+from typing import Any
+
 import numpy as np
 import pyarrow as pa
 
-from app.charts import AXIS_WIDTH, FIT_WIDTH, ChartSpec
 from app.sound_picture import DB_RANGE, SoundPicture
 
+ChartSpec = dict[str, Any]
+"""A chart or a part of one as Vega-Lite specifies it, for `st.vega_lite_chart`; its tables are under `datasets`, in the
+format that goes to the browser.
+
+Written out, because building it from Altair's objects takes several times as long as a prediction.
+"""
+
+_AXIS_WIDTH = 62
+"""Pixels to the left of the plot."""
+_FIT_WIDTH = {"type": "fit-x", "contains": "padding"}
+"""The width is that of the page, the height that of the plot itself: its axes come on top."""
 _ATTENTION, _WAVEFORM, _SPECTROGRAM = (0, 44), (56, 166), (178, 358)
 """Where the three lie, in pixels from the top. In one view, as only a single one takes the width of the page."""
 _HERTZ = [0, 500, 1000, 2000, 4000, 8000, 16000]
-_LABEL_WIDTH = AXIS_WIDTH - 24
+_LABEL_WIDTH = _AXIS_WIDTH - 24
 """Pixels for the numbers, which leaves room for the title beside them."""
 _ORANGE, _BLUE = "#E69F00", "#0072B2"
 
@@ -21,7 +33,7 @@ def picture_chart(picture: SoundPicture) -> ChartSpec:
         "layer": [_spectrogram(picture), *_attention_and_waveform(picture)],
         "resolve": {"scale": {"y": "independent"}},
         "height": _SPECTROGRAM[1],
-        "autosize": FIT_WIDTH,
+        "autosize": _FIT_WIDTH,
     }
 
 

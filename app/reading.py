@@ -29,12 +29,14 @@ class Upload:
     ----------
     key : unique among a visitor's uploads, the same as long as the content is.
     name : the file's name.
+    suffix : of its format; "" where the name has it.
     content : the bytes of a sound file.
     """
 
     key: str
     name: str
     content: bytes
+    suffix: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,12 +1,12 @@
 """What a visitor of the app does, in a real Chromium: open the page, upload, wait, read the result."""
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, Route, expect, sync_playwright
 
+from app.words import percent
 from ser.inference.results import Prediction
 
 CHROMIUM = "/usr/bin/chromium"
@@ -23,30 +23,15 @@ _FLAGS = (
     "--use-fake-ui-for-media-stream",
     "--use-fake-device-for-media-stream",
 )
-_PERCENTAGE = re.compile(r"^\d+\.\d%$")
-# Percentages from top to bottom and what stands beside each, by place on the screen and not by order in the page.
-_ROWS_OF_CHART = """
-chart => {
-  const texts = [...chart.querySelectorAll("text")].map(text => {
-    const box = text.getBoundingClientRect();
-    return {words: text.textContent, middle: (box.top + box.bottom) / 2};
-  });
-  const isPercentage = text => /^\\d+\\.\\d%$/.test(text.words);
-  return texts.filter(isPercentage).sort((one, other) => one.middle - other.middle).map(percentage => [
-    texts.filter(text => text.words && !isPercentage(text) && Math.abs(text.middle - percentage.middle) < 6)
-      .map(text => text.words).join(" "),
-    percentage.words,
-  ]);
-}
+# What stands in each row of the bars, the folded ones too: class, percentage, and the length of the bar in percent.
+_ROWS = """
+rows => rows.map(row => [
+  row.querySelector(".ser-name").textContent,
+  row.querySelector(".ser-percent").textContent,
+  parseFloat(row.querySelector(".ser-track > span").style.width),
+])
 """
-# The lengths of the bars that can be seen, from top to bottom.
-_LENGTHS_OF_BARS = """
-chart => [...chart.querySelectorAll(".mark-rect.role-mark path")]
-  .filter(bar => bar.getAttribute("opacity") !== "0" && bar.getAttribute("fill-opacity") !== "0")
-  .map(bar => bar.getBoundingClientRect())
-  .sort((one, other) => one.top - other.top)
-  .map(box => box.width)
-"""
+_LENGTHS = "bars => bars.map(bar => bar.getBoundingClientRect().width).filter(width => width)"
 
 
 @contextmanager
@@ -92,22 +77,20 @@ def upload_together(uploads: Sequence[tuple[Page, Mapping[str, bytes]]]) -> None
         sending.continue_()
 
 
-def confidences(page: Page) -> list[tuple[str, str]]:
-    """Wait for the bar chart that can be seen and return its rows from top to bottom: emotion and percentage."""
-    return [tuple(row) for row in _bar_chart(page).evaluate(_ROWS_OF_CHART)]
+def confidences(page: Page) -> list[tuple[str, str, float]]:
+    """Wait for an answer and return its rows, best first: emotion, percentage as it is written, length of the bar."""
+    return [tuple(row) for row in _bars(page).locator("li").evaluate_all(_ROWS)]
 
 
 def bar_lengths(page: Page) -> list[float]:
-    """Wait for the bar chart that can be seen and return the lengths of its bars in pixels, from top to bottom."""
-    return _bar_chart(page).evaluate(_LENGTHS_OF_BARS)
+    """Wait for an answer and return the lengths of the bars that can be seen in pixels, from top to bottom."""
+    return _bars(page).locator(".ser-track > span").evaluate_all(_LENGTHS)
 
 
-def expected_confidences(prediction: Prediction) -> list[tuple[str, str]]:
+def expected_confidences(prediction: Prediction) -> list[tuple[str, str, float]]:
     """What `confidences` should return for a prediction."""
-    return [
-        (name, f"{p:.1%}")
-        for name, p in zip(prediction.class_names, prediction.probabilities.astype(float), strict=True)
-    ]
+    ranked = prediction.top(len(prediction.class_names))
+    return [(name, percent(p), float(f"{100 * p:.2f}")) for name, p in ranked]
 
 
 def sentences(page: Page) -> list[str]:
@@ -124,7 +107,7 @@ def wait_until_idle(page: Page) -> None:
     expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", idle)
 
 
-def _bar_chart(page: Page) -> Locator:
-    chart = page.locator('[data-testid="stVegaLiteChart"][aria-label^="Confidences"]:visible')
-    expect(chart.locator("text").filter(has_text=_PERCENTAGE).first).to_be_visible()
-    return chart
+def _bars(page: Page) -> Locator:
+    answer = page.locator(".ser-answer").first
+    expect(answer.locator(".ser-bars").first).to_be_visible()
+    return answer

@@ -12,6 +12,8 @@ import yaml
 import ser
 
 ROOT = Path(__file__).parents[1]
+FURTHER = (".yaml", ".toml", ".md", ".html", ".css", ".js", ".mp3")
+"""What a wheel holds beside code and models."""
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 
 WITHOUT_POSIX = """
@@ -73,9 +75,7 @@ def test_a_wheel_holds_every_package_and_every_configuration() -> None:
     data = setuptools["package-data"]
     for package, folder in (("ser.conf", "conf"), ("app", "app"), ("ser.evaluation", "ser/evaluation")):
         kept = {path for pattern in data[package] for path in (ROOT / folder).glob(pattern)}
-        assert kept == {
-            path for path in (ROOT / folder).rglob("*.*") if path.suffix in (".yaml", ".toml", ".md", ".html")
-        }
+        assert kept == {path for path in (ROOT / folder).rglob("*.*") if path.suffix in FURTHER}
 
 
 def test_the_model_card_names_the_files_of_the_pretrained_model() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 import app
-from app.facts import find_scores, is_trained_on_synthetic, was_in_training
+from app.facts import corpora_of, find_scores, is_trained_on_synthetic, was_in_training
 from app.markdown import plain
 from app.model_choice import ModelFile
 from ser.models.metadata import RecipeScores
@@ -72,13 +72,32 @@ def test_whether_a_recording_was_in_training_is_stated(tiny_metadata):
     metadata = replace(tiny_metadata, scored_recordings=("03-01-06-02-01-01-17",))
     assert "was not trained on this recording" in was_in_training("03-01-06-02-01-01-17.wav", metadata)
     assert "may have been trained on" in was_in_training("03-01-06-02-01-01-16.wav", metadata)
-    to_be_used = replace(metadata, scored_recordings=(), configuration={"data": {"split": "all"}})
-    assert "trained on every recording" in was_in_training("03-01-06-02-01-01-16.wav", to_be_used)
+    to_be_used = replace(metadata, configuration={"data": {"split": "all", "corpus": "ravdess"}})
+    assert "trained on every recording of RAVDESS" in was_in_training("03-01-06-02-01-01-16.wav", to_be_used)
+    of_others = replace(metadata, configuration={"data": {"split": "all", "corpus": "cremad"}})
+    assert "RAVDESS" not in was_in_training("03-01-06-02-01-01-16.wav", of_others)
     synthetic = replace(metadata, configuration={"data": {"corpus": "synthetic"}})
     assert "synthetic voices only" in was_in_training("03-01-06-02-01-01-17.wav", synthetic)
     assert is_trained_on_synthetic(synthetic)
     for configuration in ({}, {"data": None}, {"data": {"corpus": "ravdess"}}):
         assert not is_trained_on_synthetic(replace(metadata, configuration=configuration))
+
+
+def test_corpora_are_those_that_the_metadata_name(tiny_metadata):
+    assert corpora_of(tiny_metadata) == []
+    one = replace(tiny_metadata, configuration={"data": {"corpus": "cremad"}})
+    assert corpora_of(one) == ["CREMA-D"]
+    several = replace(one, corpora={"ravdess": "", "mine": ""})
+    assert corpora_of(several) == ["RAVDESS", "mine"]
+    assert corpora_of(replace(one, configuration={"data": {"corpus": "synthetic"}})) == []
+
+
+def test_scores_know_what_they_are_of(run, scores_of):
+    (own,) = scores_of(run / "model.onnx")
+    assert (own.is_of_recipe, own.is_of_unseen_speakers) == (False, False)
+    recipe = RecipeScores(protocol="Speaker-independent, speech.", n_recordings=1, accuracy=0.5, uar=0.5)
+    (of_recipe,) = scores_of(run / "model.onnx", recipe_scores=recipe)
+    assert (of_recipe.is_of_recipe, of_recipe.is_of_unseen_speakers) == (True, True)
 
 
 def test_markdown_of_visitors_is_shown_character_by_character():

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from app.reading import Upload
-from app.table import segments_table, summary_csv, summary_table
+from app.table import counts_in_words, segments_table, summary_csv, table_data
+from app.words import percent, sounds
 from ser.corpora.ravdess import EMOTIONS
 from ser.inference.formats import csv_cells, csv_header
 from tests.predictions import prediction_of
@@ -14,6 +15,10 @@ from tests.predictions import prediction_of
 
 def uncertain(reading):
     return replace(reading, prediction=replace(reading.prediction, rejection_threshold=1.0))
+
+
+def upload(name):
+    return Upload(key=f"key of {name}", name=name, content=b"")
 
 
 def test_csv_is_that_of_the_command_line_and_the_true_class(readings):
@@ -32,36 +37,42 @@ def test_csv_is_that_of_the_command_line_and_the_true_class(readings):
 
 def test_the_table_has_a_row_for_each_recording_and_failure(readings):
     names = ["a,b.wav", "bad.wav", "03-01-06-02-01-01-17.wav"]
-    uploads = [Upload(key=name, name=name, content=b"") for name in names]
-    table = summary_table(uploads, [readings[0], "bad.wav is bad.", uncertain(readings[1])], EMOTIONS)
-    columns = ["file", "emotion", "confidence", "uncertain", "duration", "true"]
-    assert list(table.columns) == [*columns, *(f"p_{name}" for name in EMOTIONS), "note"]
-    assert list(table["file"]) == names
-    good, bad, named = (table.iloc[row] for row in range(3))
+    outcomes = [readings[0], "bad.wav is bad.", uncertain(readings[1])]
+    data = table_data(list(zip(map(upload, names), outcomes, strict=True)), opened=2, continued=True)
+    assert data["continued"]
+    good, bad, named = data["rows"]
+    assert [row["name"] for row in data["rows"]] == names
+    assert [row["open"] for row in data["rows"]] == [False, False, True]
     prediction = readings[0].prediction
-    assert (good["emotion"], good["uncertain"], good["note"]) == (prediction.emotion, "no", "")
-    assert good["confidence"] == prediction.confidence
-    assert [good[f"p_{name}"] for name in EMOTIONS] == list(prediction.probabilities)
-    assert bad["note"] == "bad.wav is bad."
-    assert bad.drop(["file", "note"]).isna().all()
-    assert (named["true"], named["uncertain"], named["duration"]) == ("fearful", "yes", pytest.approx(8))
-    assert "true" not in summary_table(uploads[:1], readings[:1], EMOTIONS).columns  # where none is known
+    assert (good["emotion"], good["percent"]) == (sounds(prediction.emotion), percent(prediction.confidence))
+    assert good["length"] == "0:01"
+    assert bad.keys() == {"key", "name", "note", "open"}
+    assert named["emotion"] == f"perhaps {sounds(readings[1].prediction.emotion)}"
+    assert good["key"] == "key of a,b.wav"
 
 
 def test_a_recording_without_speech_says_so_in_the_place_of_the_emotion(readings):
     nothing = replace(readings[0], prediction=prediction_of())
-    table = summary_table([Upload(key="a", name="a.wav", content=b"")], [nothing], EMOTIONS)
-    row = table.iloc[0]
-    assert (row["emotion"], row["uncertain"]) == ("no speech found", "no")
-    assert row[["confidence", *(f"p_{name}" for name in EMOTIONS)]].isna().all()
+    (row,) = table_data([(upload("a.wav"), nothing)], opened=-1, continued=False)["rows"]
+    assert row["emotion"] == "no speech found"
+    assert "percent" not in row
 
 
-def test_utterances_are_listed_with_their_times(readings):
+def test_what_recordings_sound_like_is_counted(readings):
+    likely = np.eye(len(EMOTIONS), dtype=np.float32)
+    made = [replace(readings[0], prediction=prediction_of(likely[place])) for place in (7, 3, 3)]
+    made.append(replace(readings[0], prediction=prediction_of()))
+    assert counts_in_words(made) == "**4 recordings:** 2 sad, 1 surprised, 1 no speech found"
+
+
+def test_utterances_are_listed_with_their_times_in_percent(readings):
     prediction = readings[1].prediction
     table = segments_table(prediction)
     assert len(table) == len(prediction.segments) > 1
     for (_, row), segment in zip(table.iterrows(), prediction.segments, strict=True):
         assert (row["start"], row["end"]) == (segment.start, segment.end)
         assert row["emotion"] == EMOTIONS[segment.probabilities.argmax()]
-        assert row["confidence"] == segment.probabilities.max()
-        np.testing.assert_array_equal(row[[f"p_{name}" for name in EMOTIONS]], segment.probabilities)
+        assert row["confidence"] == pytest.approx(100 * segment.probabilities.max())
+        np.testing.assert_allclose(
+            list(row[[f"p_{name}" for name in EMOTIONS]]), 100 * segment.probabilities.astype(float)
+        )

@@ -62,8 +62,8 @@ def expected_answer(predictor: Predictor, content: bytes) -> str:
         return plain(str(error))
     if prediction.probabilities is None:
         return ""
-    pairs = zip(prediction.class_names, prediction.probabilities, strict=True)
-    return "Confidences: " + ", ".join(f"{name} {confidence:.1%}" for name, confidence in pairs)
+    ranked = prediction.top(len(prediction.class_names))
+    return "Confidences: " + ", ".join(f"{name} {100 * p:.2f}%" for name, p in ranked)
 
 
 def plan(count: int, *, hostile_one_in: int, voice_wav) -> list[Request]:

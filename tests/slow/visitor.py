@@ -4,6 +4,7 @@ Hand-written HTTP can stop in the middle, dawdle and lie about lengths, as no cl
 """
 
 import asyncio
+import re
 import secrets
 import urllib.request
 from collections.abc import AsyncIterator
@@ -20,6 +21,7 @@ from streamlit.proto.WidgetStates_pb2 import WidgetState
 from websockets.asyncio.client import ClientConnection, connect
 
 PATIENCE = 180.0  # seconds that a visitor waits for an answer
+_ROW = re.compile(r'ser-name">([^<]*)</span>.*?width:([\d.]+)%')  # of the bars of an answer
 NAME = "same-name.wav"  # what every upload is called, so that a name tells nobody's file from another's
 
 
@@ -61,9 +63,9 @@ class Visitor:
         await self.run(state)
 
     def confidences(self) -> str | None:
-        """Return the confidences in words, as a screen reader has them; None where there are none."""
-        charts = [chart.alt for chart in self._of_type("vega_lite_chart")]
-        return next((words for words in charts if words.startswith("Confidences: ")), None)
+        """Return the classes, best first, and the lengths of their bars; None where there are none."""
+        rows = _ROW.findall("".join(html.body for html in self._of_type("html")))
+        return "Confidences: " + ", ".join(f"{name} {length}%" for name, length in rows) if rows else None
 
     def alerts(self) -> list[str]:
         """Return the errors and warnings on the page."""
