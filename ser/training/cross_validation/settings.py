@@ -10,7 +10,7 @@ from ser.corpora.selection import N_FOLDS, DataSettings
 from ser.corpora.splits import FOLDS
 from ser.errors import SettingsError
 from ser.evaluation.calibration import TARGET_SELECTIVE_ACCURACY
-from ser.evaluation.cross_validation.record import Part
+from ser.evaluation.cross_validation.record import CORPUS_FOLD, Part
 from ser.features.validation import ListOf, Natural, Seed, settings_dataclass, suggestion
 from ser.training.config import RunSettings
 
@@ -45,7 +45,8 @@ class CrossValidationSettings:
 
     @property
     def fold_names(self) -> tuple[str, ...]:
-        """The folds one by one: names of `ser.corpora.splits.FOLDS`, "speakers_0" and so on, or "random" alone.
+        """The folds one by one: names of `ser.corpora.splits.FOLDS`, such as "speakers_0", or as "corpus_nemo"; or
+        "random" alone.
 
         Of whole corpora, "corpora" alone: which ones, only the settings of a run say (`folds_of`).
 
@@ -63,8 +64,10 @@ class CrossValidationSettings:
             return FOLD_SETS[self.folds]
         named = (self.folds,) if isinstance(self.folds, (int, str)) else self.folds
         names = tuple(f"subject_wise_{fold}" if isinstance(fold, int) else fold for fold in named)
+        of_speakers = [f"{SPEAKERS}_{fold}" for fold in range(self.n_folds)]
+        is_one_kind = all(one.startswith(CORPUS_FOLD) for one in names) or all(one in of_speakers for one in names)
         for name in names:
-            if name not in FOLDS:
+            if name not in FOLDS and not is_one_kind:
                 known = (*FOLD_SETS, SPEAKERS, CORPORA, RANDOM, *FOLDS)
                 raise SettingsError(f"folds has {name!r}; {suggestion(name, known)}.")
         if not names or len(set(names)) < len(names):
@@ -91,10 +94,11 @@ def describe_protocol(
         # Without a validation part the test part chose the checkpoint, and none is left.
         return f"{run.describe_protocol()} {trained}{not_scored if data.val_size else ''}"
     if data.split == "corpus":
+        left_out = ", ".join(_left_out(settings, data))
         return (
-            f"Cross-corpus, {CHANNEL_NAMES[data.scored_channel]}: each of {', '.join(data.corpora or ())} is left out "
-            f"once, and tested by a network trained on the others; {_chosen_on_speakers(data, last=last)}the "
-            "temperature and the rejection threshold of each run were chosen on what the other runs predict of the "
+            f"Cross-corpus, {CHANNEL_NAMES[data.scored_channel]}: each of {left_out} is left out once, and tested "
+            f"by a network trained on the others; {_chosen_on_speakers(data, last=last)}the temperature "
+            "and the rejection threshold of each run were chosen on what the other runs predict of the "
             f"corpora that they left out. {trained}{not_scored}"
         )
     names = {**_FOLD_SET_NAMES, SPEAKERS: f"{settings.n_folds} folds by speakers (seed {data.split_seed})"}
@@ -105,6 +109,11 @@ def describe_protocol(
         f"in training; {chosen} and the rejection threshold of each run were chosen on its validation speakers "
         f"alone. {trained}{not_scored}"
     )
+
+
+def _left_out(settings: CrossValidationSettings, data: DataSettings) -> tuple[str, ...]:
+    names = settings.fold_names
+    return tuple(data.corpora or ()) if names == (CORPORA,) else tuple(n.removeprefix(CORPUS_FOLD) for n in names)
 
 
 def _chosen_on_speakers(data: DataSettings, *, last: bool) -> str:

@@ -31,6 +31,8 @@ def test_the_configuration_says_what_the_code_does_by_default():
         ((1, "subject_wise_0"), ("subject_wise_1", "subject_wise_0")),
         ((0, "audeering"), ("subject_wise_0", "audeering")),
         ("speakers", tuple(f"speakers_{number}" for number in range(5))),
+        (("speakers_4", "speakers_1"), ("speakers_4", "speakers_1")),
+        (("corpus_nemo", "corpus_mine"), ("corpus_nemo", "corpus_mine")),
     ],
 )
 def test_folds_are_a_set_a_name_or_a_list(folds, names):
@@ -45,6 +47,8 @@ def test_folds_are_a_set_a_name_or_a_list(folds, names):
         ({"folds": "subjectwise"}, "did you mean 'subject_wise'"),
         ({"folds": [7]}, "folds has 'subject_wise_7'"),
         ({"folds": []}, "name at least one"),
+        ({"folds": ["speakers_5"]}, "folds has 'speakers_5'"),
+        ({"folds": ["corpus_nemo", "speakers_0"]}, "folds has 'corpus_nemo'"),
         ({"folds": [1, "subject_wise_1"]}, "each once"),
         ({"folds": [0, "emobox_4"]}, "test actors [2, 15, 16] twice"),
         ({"seeds": []}, "seeds is [], but should be a list of at least 1"),
