@@ -1,7 +1,7 @@
-"""Speech emotion recognition on RAVDESS: train it, check it, and use it on your own recordings.
+"""Speech emotion recognition: train it on any corpus, check it, and use it on your own recordings.
 
 >>> from ser import load_model
->>> load_model("ser-ravdess").class_names[:3]
+>>> load_model().class_names[:3]
 ('neutral', 'calm', 'happy')
 """
 

@@ -27,7 +27,7 @@ def predict(
     paths: Annotated[list[Path], typer.Argument(help="sound files, and folders of them; or a table of files")],
     model: Annotated[
         str | None,
-        typer.Option(help="a run's folder, a folder of runs, a model's file or name; ser-ravdess if left out"),
+        typer.Option(help="a run's folder, a folder of runs, a model's file or name; ser-voices if left out"),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="print JSON, one object per recording")] = False,
     csv: Annotated[bool, typer.Option("--csv", help="print CSV, one line per recording")] = False,

@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 def serve(
     model: Annotated[
         str | None,
-        typer.Option(help="a run's folder, a folder of runs, a model's file or name; ser-ravdess if left out"),
+        typer.Option(help="a run's folder, a folder of runs, a model's file or name; ser-voices if left out"),
     ] = None,
     host: Annotated[str, typer.Option(help="address to listen at; 0.0.0.0: all of this machine")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65_535)] = 8000,

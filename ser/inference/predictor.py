@@ -23,6 +23,7 @@ from ser.inference.context import SpeakerContext, SpeakerRecordings, check_conte
 from ser.inference.loading import load_scorer
 from ser.inference.metadata_file import short_digest
 from ser.inference.output import Output, open_output
+from ser.inference.pretrained import DEFAULT_MODEL
 from ser.inference.results import Failure, Prediction
 from ser.inference.scorer import Scorer, score_in_batches, segments_of
 from ser.inference.segments import Segment
@@ -39,7 +40,7 @@ class Predictor:
 
     >>> import numpy as np
     >>> from ser import Predictor
-    >>> predictor = Predictor.load("ser-ravdess")
+    >>> predictor = Predictor.load()
     >>> hum = 0.1 * np.sin(2 * np.pi * 220 * np.arange(32_000) / 16_000)
     >>> prediction = predictor.predict((hum, 16_000))  # or "voice.wav", or the bytes of a file
     >>> prediction.status, prediction.emotion, prediction.duration  # a hum is no voice, and has no emotion
@@ -59,7 +60,7 @@ class Predictor:
     @classmethod
     def load(
         cls,
-        source: Path | str,
+        source: Path | str = DEFAULT_MODEL,
         *,
         networks: "Networks | None" = None,
         feature_groups: FeatureGroups | None = None,
@@ -70,7 +71,8 @@ class Predictor:
         Parameters
         ----------
         source : a checkpoint, the folder of a run (its best one is taken), an .onnx or .safetensors file that
-            `ser.inference.export` or `ser.evaluation.publish` wrote, or the name of a pretrained model.
+            `ser.inference.export` or `ser.evaluation.publish` wrote, or the name of a pretrained model; by default the
+            one for any voice.
         networks, feature_groups : those of one's own that the model was trained with, by name:
             `networks={"MyNet": MyNet}`. No file names code; so what a model is made of is ours, or is handed in here.
         encoder : the speech encoder that the model was trained on, where that was frozen and so is not in the file: a
@@ -205,7 +207,7 @@ class Predictor:
         >>> import numpy as np
         >>> from ser import Failure, Predictor
         >>> hum = 0.1 * np.sin(2 * np.pi * 220 * np.arange(32_000) / 16_000)
-        >>> for result in Predictor.load("ser-ravdess").predict_many([(hum, 16_000), "missing.wav"]):
+        >>> for result in Predictor.load().predict_many([(hum, 16_000), "missing.wav"]):
         ...     print(result.reason if isinstance(result, Failure) else result.status)
         no speech found
         missing.wav: there is no such file.

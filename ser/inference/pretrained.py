@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ser.models.recogniser import Recogniser
 
 MODELS = Path(__file__).parents[1] / "pretrained"
-DEFAULT_MODEL = "ser-ravdess"
+DEFAULT_MODEL = "ser-voices"
 """The model that is loaded where none is named."""
 NO_DEFAULT = f"There is no pretrained model {DEFAULT_MODEL} here, which is loaded where none is named."
 MAX_BYTES = 64 * 2**20

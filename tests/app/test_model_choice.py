@@ -50,7 +50,7 @@ def test_models_are_found_newest_first_and_the_pretrained_before_all(runs, pretr
     for name in ("ant.onnx", "ant.json", f"{DEFAULT_MODEL}.safetensors", f"{DEFAULT_MODEL}.json"):
         (pretrained_models / name).touch()
     labels = [label_of(model, outputs) for model in find_models(outputs)]
-    assert labels == ["ser-ravdess · PyTorch", "ant · ONNX Runtime", *of_runs]
+    assert labels == ["ser-voices · PyTorch", "ant · ONNX Runtime", *of_runs]
 
 
 def test_a_pretrained_model_is_opened_by_name(pretrained_models, tiny_checkpoint, tiny_metadata):

@@ -102,7 +102,7 @@ def test_a_model_is_chosen_the_pretrained_one_first_then_the_newest_run(
         os.utime(path, (age, age))
     app = open_app()
     of_runs = [f"{name} · 2026-01-31 12:00 · PyTorch" for name in ("new", "old")]
-    assert app.sidebar.selectbox[0].options == ["ser-ravdess · PyTorch", *of_runs]
+    assert app.sidebar.selectbox[0].options == ["ser-voices · PyTorch", *of_runs]
     assert app.sidebar.selectbox[0].value == pretrained
     assert "Written" not in details(app)  # the time of the installation
     give(app, ("a.wav", short_wav))

@@ -32,7 +32,7 @@ def test_the_default_is_the_pretrained_model(box, tiny_checkpoint, voice_file, c
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ("VOICE", "--model is needed; train one with `ser train`. There is no pretrained model ser-ravdess"),
+        ("VOICE", "--model is needed; train one with `ser train`. There is no pretrained model ser-voices"),
         ("VOICE --model ../x", "../x: there is no such file or folder, and no pretrained model of that name; none"),
     ],
 )

@@ -267,7 +267,7 @@ def test_recordings_that_were_kept_out_and_are_gone_are_missed(score, few):
 
 def test_without_a_model_the_key_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr("ser.inference.pretrained.MODELS", tmp_path / "models")
-    missing = r"evaluate\.checkpoint is missing; .* no pretrained model ser-ravdess here"
+    missing = r"evaluate\.checkpoint is missing; .* no pretrained model ser-voices here"
     with pytest.raises(SettingsError, match=missing):
         evaluate(EvaluationSettings(output_dir=str(tmp_path / "out")))
     assert not (tmp_path / "out").exists()

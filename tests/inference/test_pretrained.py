@@ -148,16 +148,16 @@ def test_what_is_no_name_is_refused_with_those_that_are(box, model):
 
 def test_the_nearest_name_is_named(box, monkeypatch):
     with pytest.raises(
-        CheckpointError, match=r"^ser-ravdes: .*no pretrained model of that name; did you mean 'ser-ravdess'\.$"
+        CheckpointError, match=r"^ser-voice: .*no pretrained model of that name; did you mean 'ser-voices'\.$"
     ):
-        find_model("ser-ravdes")
+        find_model("ser-voice")
 
 
 def test_without_models_that_is_said(tmp_path, monkeypatch):
     monkeypatch.setattr(pretrained, "MODELS", tmp_path / "nothing")
     assert pretrained.pretrained_names() == []
     assert pretrained.default_model() is None
-    with pytest.raises(CheckpointError, match=r"ser-ravdess: there is no such file.*; none is here"):
+    with pytest.raises(CheckpointError, match=r"ser-voices: there is no such file.*; none is here"):
         find_pretrained(DEFAULT_MODEL)
 
 
