@@ -85,14 +85,13 @@ def predict_features(
     """
     summaries = predictor.summarise(features, lengths)
     draws = Draws(recordings, list(summaries))
-    sizes, probabilities = [], []
+    sizes, probabilities = list[list[int]](), list[NDArray[np.float32]]()
     for context in contexts:
         drawn = [draws.context_of(place, context) for place in range(len(recordings))]
         sizes.append([one.n_recordings for one in drawn])
         rows = np.stack([one.row() for one in drawn])
-        scorer, scored = predictor.scorer, None
-        if isinstance(scorer, SummaryScorer):
-            scored = scorer.of_summaries(summaries, rows)
+        scorer = predictor.scorer
+        scored = scorer.of_summaries(summaries, rows) if isinstance(scorer, SummaryScorer) else None
         probabilities.append(predictor.score(features, lengths, contexts=rows) if scored is None else scored)
     return ContextPredictions(
         files=tuple(one.id for one in recordings),
