@@ -113,7 +113,10 @@ def test_options_stand_anywhere(voice_file, tiny_checkpoint, capsys, line):
     assert shown["file"] == str(voice_file)
 
 
-PREDICT = ("model", "json", "csv", "output", "resume", "workers", "encoder", "network", "feature-group", "help")
+PREDICT = (
+    "model", "json", "csv", "output", "resume", "same-speaker", "speaker-column", "workers", "encoder", "network",
+    "feature-group", "help",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize(
