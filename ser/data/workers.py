@@ -114,8 +114,8 @@ def _end(pool: ProcessPoolExecutor, processes: Mapping[int, BaseProcess]) -> Non
             for process in list(processes.values()):
                 process.kill()
             pool.shutdown(wait=True)
-            # Python takes a thread for ended once a wait for it was interrupted, and this one goes on: it would be
-            # heard of later, or close the pipe that the interpreter writes to at its end.
+            # Python takes a thread for ended once a wait for it was interrupted, and this one goes on: it would
+            # print a traceback later, or close the pipe that the interpreter writes to at its end.
             for _ in range(_PATIENCE):
                 if thread is None or thread.ident not in sys._current_frames():
                     break
