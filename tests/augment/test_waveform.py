@@ -145,7 +145,7 @@ def test_settings_out_of_range(changes, message):
         AugmentSettings(**changes)
 
 
-def test_a_codec_changes_little_that_is_heard_and_more_the_harder_it_compresses():
+def test_a_codec_changes_little_and_more_the_harder_it_compresses():
     rate = 16_000
     time = np.arange(2 * rate) / rate
     voice = (0.3 * np.sin(2 * np.pi * 200 * time) * (1 + np.sin(2 * np.pi * 3 * time)) / 2).astype(np.float32)
