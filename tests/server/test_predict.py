@@ -184,7 +184,7 @@ def test_a_body_that_does_not_come_is_not_waited_for(onnx_predictor):
 def test_work_for_who_has_left_is_stopped(onnx_predictor, monkeypatch):
     stopped = []
 
-    async def never(self, content, *, name):
+    async def never(self, content, *, name, context):
         try:
             await asyncio.Event().wait()
         finally:
