@@ -104,10 +104,11 @@ def test_a_command_runs(
     if line.startswith("curl"):
         address = request.getfixturevalue("server")
         done = subprocess.run(
-            ["bash", "-c", line.replace(OUR_SERVER, address)],  # noqa: S607
+            ["bash", "-c", line.replace(OUR_SERVER, address).replace("curl ", "curl --fail ")],  # noqa: S607
             cwd=home, env=users_environment() | {"SER_API_KEY": "key"}, capture_output=True, text=True, check=False,
         )  # fmt: skip
-        assert json.loads(done.stdout)["results"], done.stdout + done.stderr
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "DELETE" in line or json.loads(done.stdout)["results"]
         return
     if line.startswith("SER_API_KEY="):
         monkeypatch.setenv("SER_API_KEY", "key")
