@@ -13,7 +13,6 @@ NEEDS = {
     "cluster": "a cluster of machines",
     "container": "a container engine",
     "corpus": "a real corpus",
-    "model": "a pretrained model that is not in this package",
     "packages": "a package that the tests do not install",
 }
 """What a marked block may need that the tests do not have: `<!-- needs: network -->` in the line before the block."""
