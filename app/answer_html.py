@@ -13,13 +13,13 @@ TOP = 3
 
 
 def answer_html(
-    prediction: Prediction, scores: KnownScores | None, *, title: str = "", notes: Sequence[str] = ()
+    prediction: Prediction, scores: Sequence[KnownScores], *, title: str = "", notes: Sequence[str] = ()
 ) -> str:
     """Return the answer as one `section`, styled by `app/assets/page.css`.
 
     Parameters
     ----------
-    scores : of the model, to say how often it is right; None: nothing is said.
+    scores : of the model, to say how often it is right.
     title : stands above, such as the name of the recording.
     notes : remarks about the recording, each a line.
     """

@@ -39,7 +39,7 @@ class Answer:
 
     reading: Reading
     metadata: ModelMetadata
-    scores: KnownScores | None
+    scores: Sequence[KnownScores]
     title: str = ""
     notes: tuple[str, ...] = ()
 

@@ -2,12 +2,12 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path, PurePath
 
 from app.model_choice import ModelFile
 from ser.inference.run_folder import LAST
-from ser.models.metadata import ModelMetadata
+from ser.models.metadata import ModelMetadata, RecipeScores
 
 _SCORED = {"test": "Test", ".": "Validation"}
 """Folder of the scores in a run's folder -> the part that was scored."""
@@ -44,9 +44,10 @@ class KnownScores:
         return self.part == _OF_RECIPE
 
     @property
-    def is_of_unseen_speakers(self) -> bool:
-        """Whether the protocol says so: every protocol of the kind begins with the word."""
-        return self.protocol.lower().startswith("speaker-independent")
+    def voices(self) -> str:
+        """Whose voices were scored, as far as the protocol says: those of the kind begin with the word; else ""."""
+        kind = self.protocol.partition(",")[0].strip().lower()
+        return {"speaker-independent": "unseen speakers", "cross-corpus": "speakers of unseen corpora"}.get(kind, "")
 
 
 def corpora_of(metadata: ModelMetadata) -> list[str]:
@@ -78,10 +79,20 @@ def _data_setting(metadata: ModelMetadata, key: str) -> object:
 
 
 def find_scores(model: ModelFile, metadata: ModelMetadata) -> list[KnownScores]:
-    """Return the scores of the model's recipe, if it bears them; else those in the folder of its run, test first."""
-    if (recipe := metadata.recipe_scores) is not None:
-        scores = {"accuracy": recipe.accuracy, "uar": recipe.uar, "n_recordings": recipe.n_recordings}
-        return [KnownScores(part=_OF_RECIPE, protocol=recipe.protocol, **scores)]
+    """Return the scores of the model's recipe, if it bears any; else those in the folder of its run, test first."""
+    values = [getattr(metadata, field.name) for field in fields(metadata)]
+    recipe = [value for value in values if isinstance(value, RecipeScores)]
+    if recipe:
+        return [
+            KnownScores(
+                part=_OF_RECIPE,
+                protocol=scores.protocol,
+                n_recordings=scores.n_recordings,
+                accuracy=scores.accuracy,
+                uar=scores.uar,
+            )
+            for scores in recipe
+        ]
     if model.path.name == LAST:
         return []  # the run scored its best checkpoint, which this is not
     found = [_read_scores(model.run / folder / "metrics.json", part) for folder, part in _SCORED.items()]

@@ -159,12 +159,11 @@ def _answering(files: list[ModelFile], given: Given) -> list[Model]:
         predictor, n_context = _load(file), 0
         if given.with_context and takes_context(predictor.metadata):
             predictor, n_context = with_others(predictor, _said(file), given.uploads[0].key)
-        scores = find_scores(file, predictor.metadata)
         known[file, n_context] = before.get((file, n_context), {})
         models.append(
             Model(
                 predictor=predictor,
-                scores=scores[0] if scores else None,
+                scores=find_scores(file, predictor.metadata),
                 known=known[file, n_context],
                 title=label_of(file, OUTPUTS) if len(files) > 1 else "",
                 said=_said(file) if given.source == "speak" and takes_context(predictor.metadata) else None,

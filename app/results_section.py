@@ -32,7 +32,7 @@ class Model:
     """
 
     predictor: Predictor
-    scores: KnownScores | None
+    scores: Sequence[KnownScores]
     known: dict[str, Outcome]
     title: str = ""
     said: Said | None = None

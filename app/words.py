@@ -1,5 +1,7 @@
 """The answer in words: what a voice sounds like, how sure that is, and how often the model is right."""
 
+from collections.abc import Sequence
+
 from app.facts import KnownScores
 from ser.inference.results import NO_SPEECH, NOT_ENOUGH_SPEECH, Prediction
 
@@ -82,10 +84,15 @@ def how_sure(prediction: Prediction) -> str:
     return f"{words}: {percent(confidence)}."
 
 
-def how_often_right(scores: KnownScores | None) -> str:
+def how_often_right(known: Sequence[KnownScores]) -> str:
     """Return how often the model, or networks of its recipe, were right; "" where that is not known."""
-    if scores is None:
-        return ""
-    where = "On unseen speakers" if scores.is_of_unseen_speakers else f"In its {scores.part.lower()}"
+    return " ".join(_right(scores) for scores in known)
+
+
+def _right(scores: KnownScores) -> str:
     who = "networks of this recipe were" if scores.is_of_recipe else "this model was"
+    if scores.voices:
+        where = f"On {scores.voices}"
+    else:
+        where = "In their own test" if scores.is_of_recipe else f"In its {scores.part.lower()}"
     return f"{where}, {who} right in {100 * scores.accuracy:.0f} of 100 recordings."

@@ -78,7 +78,7 @@ def upload_together(uploads: Sequence[tuple[Page, Mapping[str, bytes]]]) -> None
 
 
 def confidences(page: Page) -> list[tuple[str, str, float]]:
-    """Wait for an answer and return its rows, best first: emotion, percentage as written, length of the bar."""
+    """Wait for an answer and return its rows, best first: emotion, written percentage, length of the bar."""
     return [tuple(row) for row in _bars(page).locator("li").evaluate_all(_ROWS)]
 
 

@@ -36,7 +36,7 @@ class Outline(HTMLParser):
 @pytest.fixture
 def html():
     prediction = prediction_of(np.array([0.2, 0.5, 0.25, 0.03, 0.02]), class_names=NAMES)
-    return answer_html(prediction, scores(), title="a<b>.wav", notes=["3.0 seconds & more."])
+    return answer_html(prediction, [scores()], title="a<b>.wav", notes=["3.0 seconds & more."])
 
 
 def rows(html):
@@ -74,20 +74,20 @@ def test_it_is_whole_html_in_which_names_are_no_tags(html):
 
 
 def test_without_speech_there_are_no_bars_and_no_scores():
-    html = answer_html(prediction_of(), scores())
+    html = answer_html(prediction_of(), [scores()])
     assert rows(html) == []
     assert "No speech found" in html
     assert "right in" not in html
 
 
 def test_two_classes_have_nothing_to_fold():
-    html = answer_html(prediction_of(np.array([0.3, 0.7]), class_names=("sad", "calm")), None)
+    html = answer_html(prediction_of(np.array([0.3, 0.7]), class_names=("sad", "calm")), [])
     assert "details" not in html
     assert len(rows(html)) == 2
 
 
 def test_all_percentages_of_a_page_are_written_alike():
     prediction = prediction_of(np.full(len(EMOTIONS), 1 / len(EMOTIONS)))
-    html = answer_html(replace(prediction, rejection_threshold=0.36), None)
+    html = answer_html(replace(prediction, rejection_threshold=0.36), [])
     assert {shown for *_, shown in rows(html)} == {percent(1 / len(EMOTIONS))} == {"12%"}
     assert "Not sure: 12%" in html

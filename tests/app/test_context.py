@@ -1,6 +1,7 @@
 from types import SimpleNamespace
 
 import numpy as np
+import pytest
 
 from app import context
 from app.context import remember, takes_context, with_others
@@ -34,3 +35,13 @@ def test_a_recording_is_not_its_own_context():
     said = {"first": np.array([[1.0, 2.0]], dtype=np.float32)}
     assert with_others(predictor, said, "first") == (predictor, 0)
     assert with_others(predictor, {}, "first") == (predictor, 0)
+
+
+def test_all_other_recordings_are_the_context():
+    speaker_context = pytest.importorskip("ser.inference.context").SpeakerContext
+    predictor = SimpleNamespace(with_speaker_context=lambda context: context)
+    said = {"first": np.array([[1, 2], [3, 4]]), "second": np.array([[5, 6]]), "third": np.array([[90, 90]])}
+    context, n_recordings = with_others(predictor, said, "third")
+    assert isinstance(context, speaker_context)
+    assert n_recordings == 2
+    np.testing.assert_allclose(context.row(), [3, 3, 4, 8 / 3, 8 / 3])  # the number, the means, the variances

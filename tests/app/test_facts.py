@@ -94,10 +94,10 @@ def test_corpora_are_those_that_the_metadata_name(tiny_metadata):
 
 def test_scores_know_what_they_are_of(run, scores_of):
     (own,) = scores_of(run / "model.onnx")
-    assert (own.is_of_recipe, own.is_of_unseen_speakers) == (False, False)
+    assert (own.is_of_recipe, own.voices) == (False, "")
     recipe = RecipeScores(protocol="Speaker-independent, speech.", n_recordings=1, accuracy=0.5, uar=0.5)
     (of_recipe,) = scores_of(run / "model.onnx", recipe_scores=recipe)
-    assert (of_recipe.is_of_recipe, of_recipe.is_of_unseen_speakers) == (True, True)
+    assert (of_recipe.is_of_recipe, of_recipe.voices) == (True, "unseen speakers")
 
 
 def test_markdown_of_visitors_is_shown_character_by_character():

@@ -68,7 +68,11 @@ def test_without_speech_it_says_what_to_do():
 def test_how_often_it_is_right_is_told_with_what_that_is_of():
     recipe = "Networks of the same recipe, not this file itself"
     unseen = scores(part=recipe, protocol="Speaker-independent, speech.")
-    assert how_often_right(unseen) == "On unseen speakers, networks of this recipe were right in 67 of 100 recordings."
-    assert how_often_right(scores()) == "In its test, this model was right in 67 of 100 recordings."
-    assert "unseen" not in how_often_right(scores(part=recipe))
-    assert how_often_right(None) == ""
+    of_unseen = "On unseen speakers, networks of this recipe were right in 67 of 100 recordings."
+    assert how_often_right([unseen]) == of_unseen
+    other = scores(part=recipe, protocol="Cross-corpus, speech.", accuracy=0.5)
+    of_other = "On speakers of unseen corpora, networks of this recipe were right in 50 of 100 recordings."
+    assert how_often_right([unseen, other]) == f"{of_unseen} {of_other}"
+    assert how_often_right([scores()]) == "In its test, this model was right in 67 of 100 recordings."
+    assert "unseen" not in how_often_right([scores(part=recipe)])
+    assert how_often_right([]) == ""
