@@ -9,6 +9,7 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
+from ser.inference.context import SpeakerContext
 from ser.inference.predictor import Predictor
 from ser.inference.results import Prediction
 from ser.models.metadata import ModelMetadata
@@ -27,7 +28,7 @@ _MOST = 50
 
 def takes_context(metadata: ModelMetadata) -> bool:
     """Whether the model takes speaker context."""
-    return getattr(metadata, "context", 0) > 0
+    return metadata.context > 0
 
 
 def show_switch(metadata: ModelMetadata, n_before: int) -> bool:
@@ -53,8 +54,6 @@ def with_others(predictor: Predictor, said: Mapping[str, NDArray[np.float32]], k
     others = [summaries for other, summaries in said.items() if other != key]
     if not others:
         return predictor, 0
-    from ser.inference.context import SpeakerContext
-
     return predictor.with_speaker_context(SpeakerContext.of(np.concatenate(others))), len(others)
 
 
