@@ -15,6 +15,7 @@ _OF_RECIPE = "Networks of the same recipe, not this file itself"
 _NAMES = {
     **{"ravdess": "RAVDESS", "cremad": "CREMA-D", "emodb": "EmoDB", "emovo": "EMOVO", "nemo": "nEMO", "savee": "SAVEE"},
     **{"tess": "TESS", "aesdd": "AESDD", "ased": "ASED", "turev": "TurEV-DB", "urdu": "URDU"},
+    **{"kemotts": "emotiontts_open_db", "javanese": "a corpus of Javanese"},
     "manifest": "recordings of its maker's own",
 }
 """Corpora as their authors write them."""
