@@ -35,7 +35,7 @@ def show_switch(metadata: ModelMetadata, n_before: int) -> bool:
     """Show the switch where the model takes context, and return whether it is on; `n_before` recordings are there."""
     if not takes_context(metadata):
         return False
-    is_on = st.toggle(_LABEL, key="context")
+    is_on = st.toggle(_LABEL, key="context", wrap=True)
     st.caption(f"{_HELP} {n_before or 'None'} so far.")
     return is_on
 
