@@ -1,4 +1,4 @@
-"""Two small recipes whose state is all that a checkpoint has to carry, and the comparison of two ends to the bit."""
+"""Small recipes whose state is all that a checkpoint has to carry, and the comparison of two ends to the bit."""
 
 from pathlib import Path
 
@@ -16,6 +16,12 @@ RECIPES = {
         "experiment=logmel_resbilstm", "data=synthetic", "data.split=random", "data.fold=null",
         "data.synthetic.n_actors=2", "data.batch_size=16", "data.channel=speech", "model.network.channels=[8, 8]",
         "model.network.lstm_hidden=8", "spectrogram.mixup_probability=0.5", *_SMALL,
+    ),
+    # Batches by speaker, with contexts that are drawn.
+    "voices": (
+        "experiment=voices", "data=synthetic", "data.split=random", "data.fold=null", "data.weights=null",
+        "data.augment_corpora=null", "data.synthetic.n_actors=2", "data.batch_size=16", "data.channel=speech",
+        "model.network.channels=[4, 4]", "model.network.lstm_hidden=8", *_SMALL,
     ),
 }  # fmt: skip
 _COMPARED = ("epoch", "global_step", "state_dict", "optimizer_states", "lr_schedulers", "history")

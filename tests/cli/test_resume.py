@@ -37,14 +37,16 @@ def unbroken(folder, train):
 
 def test_the_schedules_step_and_the_averages_differ_in_these_runs(unbroken):
     """Else a lost step of a schedule, or lost averages, would go unnoticed."""
-    plateau, cycle = (read_checkpoint(unbroken(recipe) / "checkpoints" / "last.ckpt") for recipe in RECIPES)
+    plateau, cycle = (
+        read_checkpoint(unbroken(recipe) / "checkpoints" / "last.ckpt") for recipe in ("plateau", "logmel_resbilstm")
+    )
     assert len({row["lr"] for row in plateau["history"]}) > 1
     assert len({row["lr"] for row in cycle["history"]}) == EPOCHS
     ema, online = cycle["state_dict"], cycle["current_model_state"]
     assert any(not torch.equal(ema[name], online[name]) for name in ema)
 
 
-@pytest.mark.parametrize(("recipe", "epoch"), [("plateau", 0), ("plateau", 2), ("logmel_resbilstm", 1)])
+@pytest.mark.parametrize(("recipe", "epoch"), [("plateau", 0), ("plateau", 2), ("logmel_resbilstm", 1), ("voices", 1)])
 def test_a_stopped_run_ends_with_the_same_weights(recipe, epoch, folder, train, command, unbroken, monkeypatch):
     run_dir = folder / f"stopped-{recipe}-{epoch}"
     save = AtomicCheckpointIO.save_checkpoint

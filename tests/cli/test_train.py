@@ -16,7 +16,7 @@ from tests.command_line import ROOT, is_one_sentence, rows_of
 
 # Fine-tuning keeps the network that it starts from, and several corpora need to be named: test_fine_tune.py,
 # tests/slow/test_several_corpora.py.
-ELSEWHERE = {"fine_tune", "several_corpora"}
+ELSEWHERE = {"fine_tune", "several_corpora", "voices"}
 EXPERIMENTS = sorted({path.stem for path in (ROOT / "conf" / "experiment").glob("*.yaml")} - ELSEWHERE)
 
 pytestmark = [pytest.mark.usefixtures("undrawn"), pytest.mark.no_cover]  # whole runs, slow to draw and to trace
@@ -88,6 +88,22 @@ def test_two_runs_of_one_seed_are_equal_and_of_another_seed_differ(train, folder
     for name, value in first["state_dict"].items():
         assert torch.equal(value, again["state_dict"][name]), name
     assert first["history"] != other["history"]
+
+
+def test_the_experiment_of_any_voice_ends_with_a_model_that_takes_context(train, tiny, tiny_voices, folder):
+    run_dir = folder / "experiment-voices"
+    of_one_corpus = ("data.corpora=null", "data.weights=null", "data.augment_corpora=null", "data.augment_count=1")
+    speakers = ("data.fold=null", "data.validation_speakers=[1]", "data.test_speakers=[2,3]")
+    network = ("model.network.channels=[4,4]", "data.batch_size=16")
+    overrides = (*tiny, *tiny_voices, *of_one_corpus, *speakers, *network, f"hydra.run.dir={run_dir}")
+    train("experiment=voices", *overrides)
+    recogniser, metadata = load_recogniser(run_dir)
+    assert metadata.context == recogniser.n_summary == 157 + 4 * 8
+    assert not torch.equal(recogniser.network.mean, torch.zeros(157))  # the statistics of the training part are in it
+    rows = rows_of(run_dir / "test" / "context.csv")
+    assert [row["kind"] for row in rows] == ["none", *["speaker"] * 4, *["other"] * 4, *["emotion"] * 4]
+    predictions = np.load(run_dir / "test" / "context_predictions.npz")["probabilities"]
+    assert np.abs(predictions[4] - predictions[0]).max() > 1e-3  # with all others of the speaker, and with none
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
