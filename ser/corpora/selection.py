@@ -21,6 +21,7 @@ from ser.corpora.splits import (
     official_split,
     random_split,
     speaker_split,
+    speakers_of,
 )
 from ser.corpora.synthetic import SyntheticSettings
 from ser.errors import CorpusError, SettingsError
@@ -39,6 +40,8 @@ from ser.features.validation import (
 log = logging.getLogger(__name__)
 
 Channel = Literal["both", "speech", "song"]
+_FEWEST = 3
+"""Speakers of a fold: one to train on, one to validate, one to test."""
 N_FOLDS = 5
 """Folds by speakers where no setting says how many."""
 
@@ -319,20 +322,25 @@ def select(recordings: Sequence[Recording], settings: DataSettings) -> Split:
 def _numbered_fold(pool: Sequence[Recording], settings: DataSettings) -> Fold:
     """Return the fold of a number; among several corpora, each one's own fold of that number, all of them together.
 
-    So a model of all of them can be compared with models of one. RAVDESS's five are the subject-wise ones.
+    So a model of all of them can be compared with models of one. RAVDESS's five are the subject-wise ones. A corpus of
+    fewer speakers than folds has as many folds as speakers, and one of fewer than three has none.
     """
-    number, how = int(settings.fold or 0), {"n_folds": settings.number_of_folds, "seed": settings.split_seed}
+    number, seed = int(settings.fold or 0), settings.split_seed
     if settings.corpora is None:
-        return fold_of_speakers(pool, fold=number, **how)
+        return fold_of_speakers(pool, n_folds=settings.number_of_folds, fold=number, seed=seed)
     parts = []
     for name in settings.training_corpora:
+        of_corpus = [r for r in pool if r.corpus == name]
+        n_folds = min(settings.number_of_folds, len(speakers_of(of_corpus)))
+        if n_folds < _FEWEST or number >= n_folds:
+            continue  # it has no such fold: all of it is trained on
         if name == "ravdess" and settings.number_of_folds == N_FOLDS:
             known = FOLDS[f"subject_wise_{number}"]
             of_actors = ((prefixed(name, one) for one in part) for part in (known.validation, known.test))
             validation, test = map(tuple, of_actors)
             parts.append(Fold(validation=validation, test=test))
         else:
-            parts.append(fold_of_speakers([r for r in pool if r.corpus == name], fold=number, **how))
+            parts.append(fold_of_speakers(of_corpus, fold=number, n_folds=n_folds, seed=seed))
     return Fold(
         validation=tuple(speaker for part in parts for speaker in part.validation),
         test=tuple(speaker for part in parts for speaker in part.test),

@@ -56,6 +56,8 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         with zipfile.ZipFile(path) as archive:
             # torch stores its members uncompressed; compressed ones could unpack to any size.
             stored = all(member.compress_type == zipfile.ZIP_STORED for member in archive.infolist())
+            # Of two members of one name, which one torch reads depends on how many others there are.
+            stored = stored and len(set(archive.namelist())) == len(archive.namelist())
             # torch writes checksums but never reads them: a flipped bit is a wrong weight.
             intact = stored and archive.testzip() is None
         # weights_only, stated here: no class of a file's choosing is ever built, no code of a file's ever runs.

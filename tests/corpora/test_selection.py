@@ -202,3 +202,8 @@ def test_a_fold_of_several_corpora_is_the_fold_of_each():
     assert {r.speaker for r in split.test if r.corpus == "ravdess"} == set(
         fold_of_speakers(actors, n_folds=3, fold=1, seed=42).test
     )
+    few = of("mine", "abc")
+    tested = [select(actors + few, DataSettings(**both, fold=fold)).test for fold in range(5)]
+    assert [len({r.speaker for r in test if r.corpus == "mine"}) for test in tested] == [1, 1, 1, 0, 0]
+    two = select(actors + of("mine", "ab"), DataSettings(**both, fold=0))
+    assert {r.speaker for r in two.train if r.corpus == "mine"} == {"mine/a", "mine/b"}

@@ -11,6 +11,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -132,7 +133,8 @@ def test_a_command_runs(
             words += ["folds=[0]", "seeds=[42]", "bootstrap_resamples=2000"]
     if name == "eda":
         words += [*tiny_voices, *below]
-    command("-m", "ser", name, *words)
+    is_incomplete = name == "corpus" and words[0] != "check"  # a few synthetic voices are not all of RAVDESS
+    command("-m", "ser", name, *words, status=int(is_incomplete))
 
 
 @pytest.fixture(scope="module")
@@ -147,8 +149,10 @@ def test_a_snippet_runs(block, home, names_of_pages, request):
     if OUR_SERVER in text:
         text = text.replace(OUR_SERVER, request.getfixturevalue("server"))
     (home / "results.csv").unlink(missing_ok=True)
-    with contextlib.chdir(home):
-        exec(compile(text, str(block), "exec"), names_of_pages.setdefault(block.page, {}))  # noqa: S102 - our own
+    names = names_of_pages.setdefault(block.page, {})
+    # In a thread of its own: a browser test before it leaves an event loop in this one.
+    with contextlib.chdir(home), ThreadPoolExecutor(1) as pool:
+        pool.submit(exec, compile(text, str(block), "exec"), names).result()
 
 
 def test_the_notebook_runs_from_top_to_bottom(home, tiny, tiny_voices, undrawn, monkeypatch):
