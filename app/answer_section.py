@@ -83,7 +83,7 @@ def remarks(answer: Answer) -> list[str]:
 
 
 def _show_line(upload: Upload, answer: Answer, *, announced: str | None, key: str) -> None:
-    """Show the line of an answer; `announced` is told to screen readers where it is new."""
+    """Show the line of an answer; `announced` is read out by screen readers where it is new."""
     prediction = answer.reading.prediction
     if answer.title and prediction.segments:
         st.caption(plain(answer.title))

@@ -163,11 +163,7 @@ class SpeakerBatchSampler(Sampler[list[int]]):
         generator = torch.Generator().manual_seed(epoch_seed(self.seed, self.epoch))
         names = list(self.versions)
         order = torch.randperm(len(names), generator=generator)
-        ends = (
-            self.groups_of_speaker[order].cumsum(0) + torch.rand((), dtype=torch.float64, generator=generator)
-        ).floor()
-        ends[-1] = self.n_groups  # whatever the rounding of the sum
-        times = torch.diff(ends, prepend=ends.new_zeros(1)).long().tolist()
+        times = _counts(self.groups_of_speaker[order], self.n_groups, generator=generator).tolist()
         groups = [
             group
             for place, number in zip(order.tolist(), times, strict=True)
@@ -191,16 +187,21 @@ class SpeakerBatchSampler(Sampler[list[int]]):
             yield [recordings[one][int(version * len(recordings[one]))] for one in group]
 
 
-def _drawn(draws: Tensor, indices: Tensor, *, generator: torch.Generator) -> Tensor:
-    """Return as many of `indices`, int64 [samples] in random order, each about as often as `draws` says.
+def _counts(expected: Tensor, total: int, *, generator: torch.Generator) -> Tensor:
+    """Return how often each is drawn, int64 [members], `total` times in all.
 
-    The whole part of a number of draws is certain, and chance decides on its fraction: the numbers of all samples in
-    their random order are laid end to end from a random point on, and each sample is drawn once for every whole number
+    The whole part of an expected number is certain, and chance decides on its fraction: the numbers of all, float64
+    [members] in random order, are laid end to end from a random point on, and each is drawn once for every whole number
     in its stretch (systematic sampling).
     """
-    ends = (draws.cumsum(0) + torch.rand((), dtype=torch.float64, generator=generator)).floor()
-    ends[-1] = len(indices)  # whatever the rounding of the sum
-    drawn = indices.repeat_interleave(torch.diff(ends, prepend=ends.new_zeros(1)).long())
+    ends = (expected.cumsum(0) + torch.rand((), dtype=torch.float64, generator=generator)).floor()
+    ends[-1] = total  # whatever the rounding of the sum
+    return torch.diff(ends, prepend=ends.new_zeros(1)).long()
+
+
+def _drawn(draws: Tensor, indices: Tensor, *, generator: torch.Generator) -> Tensor:
+    """Return as many of `indices`, int64 [samples] in random order, each about as often as `draws` says."""
+    drawn = indices.repeat_interleave(_counts(draws, len(indices), generator=generator))
     return drawn[torch.randperm(len(drawn), generator=generator)]
 
 
