@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ser.corpora.manifest import Recording
+from ser.corpora.manifest import GENDERS, Recording
 from ser.data.files import write_text_atomically
 from ser.evaluation.calibration import log_loss
 from ser.evaluation.context.draws import NONE, Context
@@ -30,7 +30,8 @@ RESAMPLES, SEED = 2000, 0
 NOTE = (
     "Context: other recordings of the evaluated part, unlabelled, drawn for each recording, never itself. speaker: of "
     "the same person. other: wrongly of another speaker of the corpus. emotion: of the same person, of one emotion "
-    "alone. Intervals are 95%, over speakers. Lost: points of UAR against no context; less than 0 is a gain."
+    "alone. Intervals are 95%, over speakers. Lost: points of UAR against no context; less than 0 is a gain. "
+    "Half: accuracy of the half of the recordings with the highest confidence."
 )
 
 Tables = Mapping[Context, pd.DataFrame]
@@ -57,7 +58,8 @@ def context_scores(
     A row for each: kind, k (0, a number or "all"), corpus ("" of all together), n_recordings, n_speakers, context_size
     (how many recordings the contexts have, on average), accuracy, uar, uar_low and uar_high (its 95% interval),
     uar_lost (against no context) with uar_lost_low and uar_lost_high, the same of closed_set_uar (None where each
-    corpus has all classes), ece (15 bins) and log_loss. Fractions, and nats.
+    corpus has all classes), uar_female and uar_male (None where there are none), accuracy_at_half_coverage (of the half
+    of the recordings with the highest confidence), ece (15 bins) and log_loss. Fractions, and nats.
     """
     first = next(iter(by_seed[0].values()))
     corpora = sorted(set(first["corpus"]))
@@ -106,7 +108,9 @@ def format_context(rows: Sequence[Mapping[str, Any]], *, markdown: bool = False)
     """Return the rows of `context_scores` as a table for people, in percent, with a note below."""
     has_corpora, is_open = any(row["corpus"] for row in rows), any(row["closed_set_uar"] is not None for row in rows)
     head = ["context", "k", *(["corpus"] if has_corpora else []), "recordings", "size", "accuracy", "UAR", "interval"]
-    head += ["lost", *(["closed-set UAR", "interval", "lost"] if is_open else []), "ECE", "log-loss"]
+    head += ["lost", *(["closed-set UAR", "interval", "lost"] if is_open else [])]
+    has_genders = any(row[f"uar_{gender}"] is not None for row in rows for gender in GENDERS)
+    head += [*([f"UAR, {gender}" for gender in GENDERS] if has_genders else []), "half", "ECE", "log-loss"]
     lines = [head]
     for row in rows:
         line = [row["kind"], str(row["k"])]
@@ -114,6 +118,8 @@ def format_context(rows: Sequence[Mapping[str, Any]], *, markdown: bool = False)
         line += [str(row["n_recordings"]), f"{row['context_size']:.1f}", percent(row["accuracy"])]
         line += _cells(row, "uar")
         line += _cells(row, "closed_set_uar") if is_open else []
+        line += [percent(row[f"uar_{gender}"]) for gender in GENDERS] if has_genders else []
+        line.append(percent(row["accuracy_at_half_coverage"]))
         lines.append([*line, percent(row["ece"]), f"{row['log_loss']:.3f}"])
     return f"{table(lines, left=3 if has_corpora else 2, markdown=markdown)}\n\n{NOTE}"
 
@@ -153,10 +159,25 @@ def _rows(
         }
         for name in ("uar", "closed_set_uar"):
             row |= _with_intervals(name, counts.get(name), without.get(name), resampling)
+        row |= {f"uar_{gender}": _uar_of_gender(of_seed, gender, n_classes) for gender in GENDERS}
+        row["accuracy_at_half_coverage"] = float(np.mean([_accuracy_at_half_coverage(*one) for one in scored]))
         row["ece"] = float(np.mean([expected_calibration_error(*one) for one in scored]))
         row["log_loss"] = float(np.mean([log_loss(*one) for one in scored]))
         rows.append(row)
     return rows
+
+
+def _uar_of_gender(of_seed: Sequence[pd.DataFrame], gender: str, n_classes: int) -> float | None:
+    chosen = [one[one["gender"] == gender] for one in of_seed]
+    if chosen[0].empty:
+        return None
+    return float(unweighted_average_recall(_confusions(chosen, n_classes).sum(axis=1)).mean())
+
+
+def _accuracy_at_half_coverage(probabilities: NDArray[np.floating[Any]], truth: NDArray[np.int64]) -> float:
+    """Return the accuracy of the half with the highest confidence, rounded up; of equals, the first ones."""
+    kept = np.argsort(-probabilities.max(axis=1), kind="stable")[: -(-len(truth) // 2)]
+    return float((probabilities[kept].argmax(axis=1) == truth[kept]).mean())
 
 
 def _with_intervals(

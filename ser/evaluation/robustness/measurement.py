@@ -64,6 +64,7 @@ def measure(
     - n_recordings: that were changed, each predicted by a run of every seed; of_recordings: that the part has.
     - changes: "unchanged" and the name of each change -> label, uar, uar_by_seed (seed -> UAR), uar_interval_95, loss
       (how much lower the UAR is than unchanged) and loss_interval_95 (both sides resampled alike).
+    - by_corpus: the name of each corpus -> the same of its recordings, n_recordings among them; {} of one corpus.
 
     Raises
     ------
@@ -114,7 +115,7 @@ def measure(
         "n_recordings": len(everything),
         "of_recordings": of_recordings,
         "bootstrap": cross_validation.bootstrap(),
-        "changes": _scores(everything, np.concatenate(predicted, axis=2), cross_validation),
+        **scores_of_changes(everything, np.concatenate(predicted, axis=2), cross_validation),
     }
 
 
@@ -160,10 +161,33 @@ def _check_same_predictions(probabilities: NDArray[np.float32], before: pd.DataF
         )
 
 
+def scores_of_changes(
+    scored: pd.DataFrame, predicted: NDArray[np.int64], cross_validation: CrossValidation
+) -> dict[str, Any]:
+    """Return the entries "changes" and "by_corpus" from the recordings of all folds.
+
+    Parameters
+    ----------
+    scored : the recordings' prediction tables, one below another.
+    predicted : int64 [seeds, 1 + changes, n], the numbers of the predicted classes, unchanged first.
+    """
+    corpora = scored["corpus"].to_numpy()
+    of_corpus = {name: corpora == name for name in sorted(set(corpora))} if len(set(corpora)) > 1 else {}
+    return {
+        "changes": _scores(scored, predicted, cross_validation),
+        "by_corpus": {
+            name: {
+                "n_recordings": int(chosen.sum()),
+                "changes": _scores(scored[chosen], predicted[:, :, chosen], cross_validation),
+            }
+            for name, chosen in of_corpus.items()
+        },
+    }
+
+
 def _scores(
     scored: pd.DataFrame, predicted: NDArray[np.int64], cross_validation: CrossValidation
 ) -> dict[str, dict[str, Any]]:
-    """Return the entry "changes" from the recordings of all folds and `predicted`, int64 [seeds, 1 + changes, n]."""
     truth, n_classes = class_numbers(scored), len(cross_validation.class_names)
     confusions = np.array(
         [

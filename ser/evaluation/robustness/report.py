@@ -11,7 +11,7 @@ from ser.errors import CheckpointError
 from ser.evaluation.cross_validation.record import Part
 from ser.evaluation.robustness.measurement import UNCHANGED
 from ser.evaluation.robustness.sound_changes import RIR_DIRECT_DB, RIR_T60
-from ser.evaluation.tables import interval, percent, table
+from ser.evaluation.tables import UNNAMED, interval, percent, table
 
 RESULTS_TEXT, RESULTS = "robustness.md", "robustness.json"
 
@@ -32,7 +32,10 @@ def write_robustness(values: Mapping[str, Any], folder: Path) -> str:
     -------
     The text of robustness.md.
     """
-    text = "\n\n".join(["# Robustness", values["protocol"], robustness_table(values), _notes(values)]) + "\n"
+    sections = ["# Robustness", values["protocol"], robustness_table(values)]
+    for name, one in values["by_corpus"].items():
+        sections += [f"## {name or UNNAMED}: {one['n_recordings']:,} recordings", robustness_table(one)]
+    text = "\n\n".join([*sections, "## Notes", _notes(values)]) + "\n"
     destination = part_folder(folder, values["part"])
     write_text_atomically(destination / RESULTS_TEXT, text)
     write_text_atomically(destination / RESULTS, json.dumps(values, indent=2, allow_nan=False) + "\n")
@@ -73,7 +76,7 @@ def read_robustness(folder: Path, results: Mapping[str, Any]) -> dict[str, Any] 
 
 
 def robustness_table(values: Mapping[str, Any]) -> str:
-    """Return the table of the content of robustness.json."""
+    """Return the table of the content of robustness.json, or of one of its corpora."""
     rows = [["change", "UAR", "95% interval", "lost", "95% interval"]]
     for name, one in values["changes"].items():
         row = [one["label"], percent(one["uar"]), interval(one["uar_interval_95"])]

@@ -35,7 +35,8 @@ CLASSES = {"one": EMOTIONS, "two": ("neutral", "happy", "sad", "angry")}
 def recording(corpus, speaker, number):
     emotion = CLASSES[corpus][number % len(CLASSES[corpus])]
     name = f"{corpus}/{speaker}-{number}"
-    return Recording(path=Path(name), id=name, emotion=emotion, speaker=speaker, corpus=corpus)
+    gender = "male" if speaker in "bd" else "female"
+    return Recording(path=Path(name), id=name, emotion=emotion, speaker=speaker, gender=gender, corpus=corpus)
 
 
 @pytest.fixture(scope="module")
@@ -205,6 +206,15 @@ def test_scores_are_those_of_scikit_learn(found, predictions, recordings):
         assert row["uar_low"] <= uar + 0.2
         assert row["uar_low"] <= row["uar_high"]
         assert row["log_loss"] == pytest.approx(log_loss(truth, probabilities, labels=range(8)), rel=1e-5)
+        surest = sorted(zip(-probabilities.max(axis=1), probabilities.argmax(axis=1) == truth, strict=True))
+        half = [right for _, right in surest[: (len(kept) + 1) // 2]]
+        assert row["accuracy_at_half_coverage"] == pytest.approx(np.mean(half))
+        for gender in ("female", "male"):
+            of_gender = [place for place, one in enumerate(kept) if one.gender == gender]
+            expected = balanced_accuracy_score(
+                [truth[place] for place in of_gender], probabilities[of_gender].argmax(axis=1)
+            )
+            assert row[f"uar_{gender}"] == pytest.approx(expected)
         before = without.setdefault(row["corpus"], uar)
         assert row["uar_lost"] == pytest.approx(before - uar)
         assert row["uar_lost_low"] <= row["uar_lost_high"]
