@@ -231,9 +231,8 @@ def read_run_settings(configuration: Mapping[str, Any]) -> RunSettings:
             + ("is needed, such as 8," if has_context else "is only")
             + " for a network that takes speaker context, such as model=context_bilstm."
         )
-    if has_context and (settings.init_from is not None or settings.spectrogram.mixes):
-        key = "init_from" if settings.init_from is not None else "spectrogram.mixup"
-        raise SettingsError(f"{key} is not for a network that takes speaker context; leave it out.")
+    if has_context and settings.spectrogram.mixes:
+        raise SettingsError("spectrogram.mixup is not for a network that takes speaker context; leave it out.")
     if has_context and settings.data.batch_size % (settings.data.recordings_per_speaker or 1):
         raise SettingsError(
             f"data.batch_size is {settings.data.batch_size}, but should be a multiple of data.recordings_per_speaker, "

@@ -12,6 +12,7 @@ from torch import nn
 
 from ser.errors import SettingsError
 from ser.features.validation import as_plain
+from ser.models.networks.context_bilstm import ContextBiLstm
 from ser.models.registry import NETWORKS, find_network, network_name
 from ser.training.components import TARGET, find_class
 from ser.training.config import with_own_parts
@@ -19,11 +20,15 @@ from ser.training.configuration import plain
 from ser.training.fine_tuning import load_initial
 from ser.training.overrides import override_key
 
+_RECORDINGS_PER_SPEAKER = 4
+"""In a batch, where the initial model takes speaker context: small corpora are fine-tuned in small batches."""
+
 
 def fit_to_initial_model(configuration: DictConfig, overrides: Sequence[str]) -> None:
     """Where `init_from` names a model, take its features and its network in place of those of `configuration`.
 
-    What an override gives for itself stays: `features.backend` and `model.fusion_weight`.
+    What an override gives for itself stays: `features.backend` and `model.fusion_weight`. A model that takes speaker
+    context needs batches of several recordings of a speaker, so `data.recordings_per_speaker` is set where it is null.
 
     Raises
     ------
@@ -49,6 +54,8 @@ def fit_to_initial_model(configuration: DictConfig, overrides: Sequence[str]) ->
     if metadata["utterance_head"] is not None and "model.fusion_weight" not in given:
         model["fusion_weight"] = metadata["fusion_weight"]
     with open_dict(configuration):
+        if issubclass(target, ContextBiLstm) and configuration.data.recordings_per_speaker is None:
+            configuration.data.recordings_per_speaker = _RECORDINGS_PER_SPEAKER
         configuration.features.update(features)
         configuration.model.network = model.pop("network")
         configuration.model.update(model)

@@ -50,14 +50,15 @@ def initialise(
     own, groups = settings.own_networks, settings.features.own_groups
     recogniser = build_recogniser(metadata, own)
     metadata = dataclasses.replace(metadata, context=recogniser.n_summary)
-    if isinstance(recogniser.network, ContextBiLstm):
-        if resumes is None:
-            _fit_statistics(data, recogniser.network)
-    elif settings.init_from is None and metadata.encoder is None:  # whose states are normalised one by one
-        shape = recogniser.normalisation.mean.shape
-        mean, scale = (torch.from_numpy(column[: shape.numel()]) for column in (data.scaler.mean_, data.scaler.scale_))
-        recogniser.normalisation.set_statistics(mean.reshape(shape), scale.reshape(shape))
-    elif settings.init_from is not None:
+    if settings.init_from is None:
+        if isinstance(recogniser.network, ContextBiLstm):
+            if resumes is None:
+                _fit_statistics(data, recogniser.network)
+        elif metadata.encoder is None:  # the states of an encoder are normalised one by one
+            shape = recogniser.normalisation.mean.shape
+            columns = (torch.from_numpy(column[: shape.numel()]) for column in (data.scaler.mean_, data.scaler.scale_))
+            recogniser.normalisation.set_statistics(*(column.reshape(shape) for column in columns))
+    else:
         if resumes is None:
             initial = load_initial(settings.init_from, networks=own, feature_groups=groups)
             take_weights(recogniser, metadata, initial, own)

@@ -9,6 +9,7 @@ import torch
 from ser.corpora.reading import find_recordings
 from ser.inference.checkpoint import load_recogniser, read_checkpoint, save_atomically
 from ser.training.callbacks import AtomicCheckpointIO
+from ser.training.fine_tuning import class_dimensions, load_initial
 from tests.command_line import is_one_sentence
 from tests.resuming import differences
 
@@ -118,3 +119,27 @@ def test_the_experiment_starts_from_the_pretrained_model(labels, train, folder):
     metadata = load_recogniser(folder / "experiment")[1]
     assert metadata.protocol.startswith("Fine-tuned from ser-ravdess: Speaker-dependent, speech: random split")
     assert (metadata.init_from.name, metadata.features.groups) == ("ser-ravdess", ("logmel", "pitch"))
+
+
+def test_a_model_with_speaker_context_keeps_it(labels, train, folder):
+    run_dir = folder / "with_context"
+    train(
+        "experiment=fine_tune", "init_from=ser-voices", "data=manifest", f"data.manifest={labels}", "model.freeze=body",
+        "trainer.max_epochs=1", "trainer.accelerator=cpu", "~logger.tensorboard", f"hydra.run.dir={run_dir}",
+    )  # fmt: skip
+    ours, metadata = load_recogniser(run_dir)
+    first = load_initial("ser-voices")
+    assert metadata.context == first.metadata.context == ours.n_summary
+    assert metadata.init_from.name == "ser-voices"
+    old, head = first.recogniser.state_dict(), class_dimensions(metadata)
+    assert {name.partition(".")[2] for name in head} == {
+        f"{layer}.{kind}" for layer in ("classify", "of_functionals.4") for kind in ("weight", "bias")
+    }
+    for name, tensor in ours.state_dict().items():
+        if name not in head and not name.endswith("num_batches_tracked"):
+            torch.testing.assert_close(tensor, old[name], rtol=0, atol=0)
+    place, known = (one.class_names.index("happy") for one in (metadata, first.metadata))
+    ours_happy, first_happy = ours.network.classify.weight[place], first.recogniser.network.classify.weight[known]
+    # Begun with the row of its name, then trained a little.
+    assert 0 < float((ours_happy - first_happy).detach().abs().max()) < 0.05
+    assert (run_dir / "context.csv").is_file()

@@ -87,6 +87,19 @@ def test_a_checkpoint_without_a_head_and_what_is_free_to_choose(tiny_checkpoint)
     assert read_run_settings(fine_tuned("init_from=ser-ravdess", "model.fusion_weight=0.3")).model.fusion_weight == 0.3
 
 
+def test_a_model_with_context_gets_batches_that_hold_some():
+    settings = read_run_settings(fine_tuned("init_from=ser-voices", "experiment=fine_tune"))
+    assert settings.network_class.__name__ == "ContextBiLstm"
+    assert (settings.features.sample_rate, settings.data.recordings_per_speaker, settings.data.batch_size) == (
+        16000,
+        4,
+        8,
+    )
+    own = ("data.recordings_per_speaker=2", "data.batch_size=6")
+    settings = read_run_settings(fine_tuned("init_from=ser-voices", "experiment=fine_tune", *own))
+    assert (settings.data.recordings_per_speaker, settings.data.batch_size) == (2, 6)
+
+
 @pytest.mark.parametrize(
     ("override", "sentence"),
     [
