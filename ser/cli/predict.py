@@ -42,6 +42,13 @@ def predict(
         Path | None,
         typer.Option(help="other recordings of the person who speaks: their context, unlabelled", metavar="FOLDER"),
     ] = None,
+    single_speaker: Annotated[
+        bool,
+        typer.Option(
+            "--single-speaker",
+            help="one person speaks throughout each recording: in a long one, what they said before is context",
+        ),
+    ] = False,
     speaker_column: Annotated[
         str | None,
         typer.Option(
@@ -66,6 +73,8 @@ def predict(
         raise typer.BadParameter("--resume goes on with a file: name it by --output.")
     if same_speaker is not None and speaker_column is not None:
         raise typer.BadParameter("give one of --same-speaker and --speaker-column, not both.")
+    if single_speaker and speaker_column is not None:
+        raise typer.BadParameter("give one of --single-speaker and --speaker-column, not both.")
     if speaker_column is not None and len(paths) != 1:
         raise typer.BadParameter("--speaker-column needs one table of files, CSV or Parquet, and nothing else.")
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
@@ -73,7 +82,7 @@ def predict(
         check_output(output, resume=resume)  # before the model is read
     try:
         predictor = _load(model, encoder, own_parts(network, feature_group))
-        if predictor.context is None and (same_speaker is not None or speaker_column is not None):
+        if predictor.context is None and (same_speaker is not None or speaker_column is not None or single_speaker):
             raise SettingsError(NO_CONTEXT)
         if same_speaker is not None:
             predictor = predictor.with_context(_files([same_speaker]), workers=workers)
@@ -85,7 +94,9 @@ def predict(
         raise
     many: Iterable[Prediction | Failure]
     if speakers is None:
-        many = predictor.predict_many(files, workers=workers, output=output, resume=resume)
+        many = predictor.predict_many(
+            files, workers=workers, output=output, resume=resume, single_speaker=single_speaker
+        )
     else:
         from ser.inference.speakers import predict_by_speaker
 

@@ -39,9 +39,10 @@ def _shares(settings: DataSettings) -> str:
 def _of_split(settings: DataSettings, split: Split | None, *, keeps_last: bool) -> str:
     scored = CHANNEL_NAMES[settings.scored_channel]
     if settings.split == "all":
+        which = "corpus" if settings.corpora is None else "corpora"
         return (
-            f"Trained on every recording of the corpus ({CHANNEL_NAMES[settings.channel]}). Scores on {scored} of the "
-            "corpus itself are of seen recordings, and say nothing of unseen speakers."
+            f"Trained on every recording of the {which} ({CHANNEL_NAMES[settings.channel]}). Scores on {scored} of the "
+            f"{which} are of seen recordings, and say nothing of unseen speakers."
         )
     if settings.split == "speaker":
         return _by_speaker(settings, split, scored, keeps_last=keeps_last)

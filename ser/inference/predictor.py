@@ -182,6 +182,7 @@ class Predictor:
         workers: int = 1,
         output: Path | str | None = None,
         resume: bool = False,
+        single_speaker: bool = False,
     ) -> Iterator[Prediction | Failure]:
         """Predict any number of recordings; yield the results in order, as batches of 64 are done; memory is bounded.
 
@@ -196,6 +197,7 @@ class Predictor:
             paths then, and each is predicted once.
         resume : go on with an `output` that is there, of a run that was stopped: what it has a prediction of is left
             out, and what failed is tried once more.
+        single_speaker : of each recording, as of `predict`.
 
         Raises
         ------
@@ -217,11 +219,14 @@ class Predictor:
         with ExitStack() as stack:
             file = None
             if output is not None:
-                file = stack.enter_context(self.open_output(output, resume=resume))
+                fingerprint = self.fingerprint
+                if single_speaker and self.metadata.context:  # other answers, so that a file is not gone on with
+                    fingerprint = short_digest(f"{fingerprint} single speaker".encode())
+                file = stack.enter_context(self.open_output(output, resume=resume, fingerprint=fingerprint))
             chosen = sources if file is None else filter(file.claim, sources)
             outcomes = load_all(chosen, self.metadata.features, workers=workers)
             for batch in in_batches(outcomes, size=_BATCH):
-                done = self.predict_batch(batch)
+                done = self.predict_batch(batch, single_speaker=single_speaker)
                 if file is not None:
                     file.add(done)
                 yield from done
@@ -262,12 +267,16 @@ class Predictor:
         return self.predict_loaded([(name, recording)], single_speaker=single_speaker)[0]
 
     def predict_batch(
-        self, batch: Sequence[Outcome], *, contexts: Sequence[SpeakerContext] | None = None
+        self,
+        batch: Sequence[Outcome],
+        *,
+        contexts: Sequence[SpeakerContext] | None = None,
+        single_speaker: bool = False,
     ) -> list[Prediction | Failure]:
-        """Return the results of what was loaded; `contexts` as of `predict_loaded`, of what could be read alone."""
+        """Return the results of what was loaded; the rest as of `predict_loaded`, of what could be read alone."""
         read = [(name, outcome) for name, outcome in batch if not isinstance(outcome, str)]
         with self._one_thread():
-            predictions = iter(self.predict_loaded(read, contexts=contexts))
+            predictions = iter(self.predict_loaded(read, contexts=contexts, single_speaker=single_speaker))
         return [
             Failure(source=name, reason=each) if isinstance(each, str) else next(predictions) for name, each in batch
         ]

@@ -68,7 +68,25 @@ def test_a_table_is_predicted_into_a_file_and_gone_on_with(options, folder, tmp_
     assert is_one_sentence(capsys.readouterr().err, "another model")
 
 
-@pytest.mark.parametrize("given", [["--same-speaker=FOLDER"], ["--speaker-column=who"]])
+def test_in_a_long_recording_one_person_speaks(options, voice, tmp_path, capsys):
+    """The earlier utterances are context; a file of such answers is not gone on with by others."""
+    pause = np.zeros(66_150, dtype=np.float32)
+    path, output = tmp_path / "long.wav", tmp_path / "results.jsonl"
+    soundfile.write(path, np.concatenate([pause, voice[:22_000], pause, voice[2000:20_000]]), 22_050)
+    expected = context_predictor().predict(path, single_speaker=True).probabilities
+    plain = context_predictor().predict(path).probabilities
+    assert main(["predict", str(path), *options, "--single-speaker", "--json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    np.testing.assert_allclose(list(row["probabilities"].values()), expected, atol=1e-5)
+    assert np.abs(plain - expected).max() > 1e-4
+    assert main(["predict", str(path), *options, "--single-speaker", f"--output={output}"]) == 0
+    assert main(["predict", str(path), *options, "--single-speaker", f"--output={output}", "--resume"]) == 0
+    assert capsys.readouterr().out.endswith("1 were there already\n")
+    assert main(["predict", str(path), *options, f"--output={output}", "--resume"]) == 1
+    assert is_one_sentence(capsys.readouterr().err, "another model")
+
+
+@pytest.mark.parametrize("given", [["--same-speaker=FOLDER"], ["--speaker-column=who"], ["--single-speaker"]])
 def test_a_model_that_takes_none_says_so(tiny_checkpoint, folder, capsys, given):
     arguments = [one.replace("FOLDER", str(folder)) for one in given]
     assert main(["predict", str(folder / "table.csv"), f"--model={tiny_checkpoint}", *arguments, "--json"]) == 1
@@ -81,6 +99,7 @@ def test_a_model_that_takes_none_says_so(tiny_checkpoint, folder, capsys, given)
     ("arguments", "message"),
     [
         (["FOLDER/0.wav", "--same-speaker=FOLDER", "--speaker-column=who"], "one of --same-speaker and --speaker-col"),
+        (["FOLDER/table.csv", "--speaker-column=who", "--single-speaker"], "one of --single-speaker and --speaker-col"),
         (["FOLDER/table.csv", "FOLDER/0.wav", "--speaker-column=who"], "--speaker-column needs one table of files"),
     ],
 )
