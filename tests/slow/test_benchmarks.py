@@ -70,3 +70,19 @@ def test_machine_versions_and_notes_are_there(page):
     assert "synthetic sound" in page
     assert "## What was tried" in page
     assert "$" not in page
+
+
+def test_the_gpu_benchmark_can_be_rehearsed_and_says_where_there_is_no_gpu():
+    command = [sys.executable, "benchmarks/gpu.py", "--samples=64", "--epochs=1", "--threads=1"]
+    done = subprocess.run([*command, "--device=cpu"], cwd=PROJECT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    rows = [line.split("|")[1:3] for line in done.stdout.splitlines() if line.startswith("| ")][1:]
+    assert [[cell.strip() for cell in row] for row in rows] == [
+        [recipe, f"cpu, {precision}"]
+        for recipe in ("baseline", "logmel_resbilstm", "voices")
+        for precision in ("32-true", "bf16-mixed")
+    ]
+    hidden = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run(command, cwd=PROJECT, env=hidden, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: there is no GPU that PyTorch can use here")
