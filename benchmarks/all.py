@@ -36,6 +36,7 @@ BENCHMARKS = {
     "runtimes": ["--runs", "1", "--repeats", "3"],
     "folder": ["--count", "12", "--runs", "1"],
     "cold_start": ["--runs", "1"],
+    "alternatives": ["--count", "2"],
 }
 """Module -> its arguments in a quick run."""
 LIBRARIES = ("numpy", "scipy", "librosa", "numba", "soxr", "scikit-learn", "torch", "lightning", "onnxruntime")
@@ -179,6 +180,17 @@ def figures(results: Mapping[str, Any]) -> list[Figure]:
             f"with PyTorch {started['import ser.inference.torch_backend']:.2f} s",
             started["import ser.inference.predictor"],
             (3, 1.5, " s"),
+        ),
+        *(
+            figure(
+                f"A prediction of 4 s by ser-voices, one thread, speech search apart, against: {row['side']}",
+                "alternatives",
+                f"{row['ms']:.0f} ms, with search {row['ratio_with_search']:.1f}x",
+                row["ratio"],
+                (20, 20, "x"),
+            )
+            for row in results["alternatives"]
+            if not row["side"].startswith("ser-")
         ),
     ]
 
