@@ -56,6 +56,7 @@ class DataSettings:
     corpus: str = "ravdess"
     corpora: dict[str, str | None] | ListOf[str] | Literal[""] | None = None
     weights: Literal["equal", "sqrt"] | dict[str, PositiveNumber] | None = None
+    overlapping_classes: dict[str, ListOf[str]] | None = None
     reader: Any = None
     root: str | None = None
     manifest: str | None = None
@@ -109,8 +110,9 @@ class DataSettings:
 
     def _settle_corpora(self) -> None:
         if self.corpora is None:
-            if self.weights is not None:
-                raise SettingsError("weights is for data.corpora alone, several corpora at once; leave it out.")
+            for key in ("weights", "overlapping_classes"):
+                if getattr(self, key) is not None:
+                    raise SettingsError(f"{key} is for data.corpora alone, several corpora at once; leave it out.")
             if self.split == "corpus" or self.test_corpora:
                 raise SettingsError(
                     "split=corpus and data.test_corpora need several corpora; name them by data.corpora."

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -84,15 +84,32 @@ def _of_one(settings: "DataSettings", name: str) -> "DataSettings":
     )
 
 
-def allowed_classes(recordings: Iterable[Recording], classes: Sequence[str]) -> dict[str, tuple[bool, ...]] | None:
-    """Return for each corpus which of `classes` it has; None where each has all of them.
+def allowed_classes(
+    recordings: Iterable[Recording],
+    classes: Sequence[str],
+    overlapping: Mapping[str, Collection[str]] | None = None,
+) -> dict[tuple[str, str], tuple[bool, ...]] | None:
+    """Return for each corpus and emotion which of `classes` have a part in the loss; None where all have, always.
 
-    A class that a corpus lacks cannot be told from what its speakers would have done: nobody asked them for it.
+    A class that a corpus lacks is no wrong answer to recordings that might be called so too: nobody asked their
+    speakers for it.
+
+    Parameters
+    ----------
+    recordings : of all parts; they tell which classes a corpus has.
+    overlapping : emotion -> the classes that its recordings may be too, such as {"neutral": ["calm"]}; all others
+        count. None: none of those that the corpus lacks does.
     """
     found: defaultdict[str, set[str]] = defaultdict(set)
     for recording in recordings:
         found[recording.corpus].add(recording.emotion)
-    allowed = {corpus: tuple(name in labels for name in classes) for corpus, labels in found.items()}
+    allowed = {
+        (corpus, emotion): tuple(
+            name in labels or (overlapping is not None and name not in overlapping.get(emotion, ())) for name in classes
+        )
+        for corpus, labels in found.items()
+        for emotion in labels
+    }
     return None if all(all(flags) for flags in allowed.values()) else allowed
 
 

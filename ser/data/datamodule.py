@@ -250,19 +250,23 @@ class EmotionData(L.LightningDataModule):
         return device
 
     def allowed(self, part: str) -> Tensor | None:
-        """Return which classes the corpus of each sample has, bool [samples, classes]; None where each has all.
+        """Return which classes have a part in the loss of each sample, bool [samples, classes]; None: all, always.
 
-        It is where the labels are.
+        They are those that its corpus has, and those that it lacks but for `data.overlapping_classes`. It is where the
+        labels are.
         """
         if self.data.corpora is None:
             return None
         found = allowed_classes(
-            (r for p in (self.split.train, self.split.validation, self.split.test) for r in p), self.class_names
+            (r for p in (self.split.train, self.split.validation, self.split.test) for r in p),
+            self.class_names,
+            self.data.overlapping_classes,
         )
         if found is None:
             return None
         device = self._device(part)
-        return torch.tensor([found[s.recording.corpus] for s in self.prepared[part].samples], device=device)
+        recordings = [sample.recording for sample in self.prepared[part].samples]
+        return torch.tensor([found[one.corpus, one.emotion] for one in recordings], device=device)
 
     def draws(self, part: str) -> Tensor | None:
         """Return how often each sample is drawn in an epoch, float64 [samples], by `data.weights`; None: once."""

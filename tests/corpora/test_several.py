@@ -86,6 +86,7 @@ def test_a_folder_comes_from_the_environment_or_from_the_data_folder(places, tmp
         ),
         ({"corpora": ["cremad", "tess"], "split": "corpus", "test_corpora": ["x"]}, "test_corpora has 'x'"),
         ({"weights": "equal"}, "weights is for data.corpora alone"),
+        ({"overlapping_classes": {"neutral": ["calm"]}}, "overlapping_classes is for data.corpora alone"),
         ({"split": "corpus", "test_corpora": ["ravdess"]}, "need several corpora"),
         (
             {"corpora": ["cremad", "tess"], "split": "speaker", "fold": "emobox_0"},
@@ -151,7 +152,19 @@ def test_only_a_class_that_a_corpus_lacks_is_not_allowed():
     both = rows({("a", "sad"): 3, ("a", "happy"): 3, ("b", "happy"): 2, ("b", "sad"): 1})
     assert allowed_classes(both, ("happy", "sad")) is None
     lacking = rows({("a", "sad"): 3, ("a", "happy"): 3, ("b", "happy"): 2})
-    assert allowed_classes(lacking, ("happy", "sad")) == {"a": (True, True), "b": (True, False)}
+    assert allowed_classes(lacking, ("happy", "sad")) == {
+        ("a", "happy"): (True, True),
+        ("a", "sad"): (True, True),
+        ("b", "happy"): (True, False),
+    }
+
+
+def test_a_class_that_a_corpus_lacks_is_a_wrong_answer_but_where_it_may_be_right():
+    pairs = [("a", "neutral"), ("a", "calm"), ("a", "sad"), ("b", "neutral"), ("b", "sad")]
+    recordings = rows(dict.fromkeys(pairs, 1))
+    found = allowed_classes(recordings, ("neutral", "calm", "sad"), {"neutral": ["calm"], "bored": ["sad"]})
+    assert found == dict.fromkeys(pairs, (True, True, True)) | {("b", "neutral"): (True, False, True)}
+    assert allowed_classes(recordings, ("neutral", "calm", "sad"), {}) is None
 
 
 @pytest.mark.parametrize(
