@@ -18,6 +18,7 @@ from threadpoolctl import threadpool_limits
 
 from ser.features._stft import power_spectrum
 from ser.features._tuning import estimate_tuning
+from ser.features.compiled import load_compiled
 from ser.features.extract import extract
 from ser.features.settings import FeatureSettings, rows_of
 
@@ -59,6 +60,7 @@ def measure(root: Path | None, count: int) -> list[dict[str, Any]]:
     settings = FeatureSettings()
     differences = dict.fromkeys(settings.groups, 0.0)
     ours, librosas, mismatches = [], [], 0
+    load_compiled()  # as the preparation of a corpus does
     with threadpool_limits(limits=1), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # librosa warns of a silent recording
         waveforms = load_waveforms(root, count)

@@ -31,6 +31,7 @@ from ser.data.fingerprint import fingerprint
 from ser.data.storage import StoredFeatures, fill, frames_of_entry, read_entry, write_entry
 from ser.data.workers import core_count, map_in_workers
 from ser.errors import AudioError, SettingsError
+from ser.features.compiled import MANY_RECORDINGS, load_compiled
 from ser.features.extract import extract
 from ser.features.pipeline import preprocess
 from ser.features.settings import FeatureSettings
@@ -42,10 +43,11 @@ _CODE = (
     *("audio/io", "audio/array", "audio/formats", "audio/bare", "audio/wav", "audio/aiff", "audio/ffmpeg"),
     *("audio/levels", "audio/trim", "features/extract", "features/groups", "features/pipeline", "features/settings"),
     *("features/pitch", "features/_analysis", "features/_filterbanks", "features/_stft"),
-    *("features/_tuning", "augment/waveform", "augment/phase_vocoder", "augment/_phase_vocoder_kernels"),
+    *("features/_tuning", "features/compiled", "features/_fft_kernels", "features/_loops", "features/_vectors"),
+    *("augment/waveform", "augment/phase_vocoder", "augment/_phase_vocoder_kernels"),
 )
 """The modules that a feature's value depends on."""
-_LIBRARIES = ("numpy", "numba", "scipy", "soundfile", "soxr")
+_LIBRARIES = ("numpy", "numba", "soundfile", "soxr")
 _READ_AT_ONCE = 64
 """Samples that a thread reads before the next thread's turn: there may be millions."""
 
@@ -187,11 +189,16 @@ def _make(missing: Sequence[tuple[Sample, str]], recipe: Recipe, workers: int) -
         tasks.setdefault(sample.recording, []).append((sample.copy, path))
     if not tasks:
         return {}
-    made = map_in_workers(
-        functools.partial(_make_entries, recipe=recipe), tasks.items(), workers=workers, key="data.workers"
-    )
+    make = functools.partial(_make_many if len(tasks) >= MANY_RECORDINGS else _make_entries, recipe=recipe)
+    made = map_in_workers(make, tasks.items(), workers=workers, key="data.workers")
     made = track(made, total=len(tasks), description="Features", unit="recordings")
     return {recording: reason for recording, reason in zip(tasks, made, strict=True) if reason is not None}
+
+
+def _make_many(task: tuple[Recording, list[tuple[int, str]]], *, recipe: Recipe) -> str | None:
+    """Return what `_make_entries` does, by compiled loops."""
+    load_compiled()
+    return _make_entries(task, recipe=recipe)
 
 
 def _make_entries(task: tuple[Recording, list[tuple[int, str]]], *, recipe: Recipe) -> str | None:

@@ -10,6 +10,7 @@ from pydantic import Field
 from ser.features._filterbanks import DELTA_WIDTH, chroma_filters, contrast_bands, dct_basis, delta_weights, mel_blocks
 from ser.features._stft import count_frames, power_spectrum
 from ser.features._tuning import estimate_tuning
+from ser.features.compiled import compiled_loops
 from ser.features.pitch import track_pitch
 from ser.features.validation import settings_dataclass
 
@@ -77,15 +78,24 @@ class Analysis:
 
     @cached_property
     def deltas(self) -> NDArray[np.float64]:
-        """Deltas of order 1 and 2 of the MFCC, float64 [n_mfcc, frames, 2].
+        """Deltas of order 1 and 2 of the MFCC, float64 [2, n_mfcc, frames].
 
         At both ends, where no window can be centred, the first or last value is repeated: there the polynomial fitted
         to the first or last window is differentiated at its own places, and a derivative of the polynomial's own
         degree is the same at all of them.
         """
-        windows = np.ascontiguousarray(np.lib.stride_tricks.sliding_window_view(self.mfcc, DELTA_WIDTH, axis=1))
-        margin = DELTA_WIDTH // 2
-        return np.pad(windows @ delta_weights(), ((0, 0), (margin, margin), (0, 0)), mode="edge")
+        n_frames, margin = self.mfcc.shape[1], DELTA_WIDTH // 2
+        deltas = np.zeros((2, *self.mfcc.shape))
+        inner = deltas[:, :, margin : n_frames - margin]
+        loops = compiled_loops()
+        if loops:
+            loops.weigh_windows(self.mfcc, delta_weights(), inner)
+        else:
+            for place, weights in enumerate(delta_weights()):
+                inner += weights[:, None, None] * self.mfcc[:, place : n_frames - DELTA_WIDTH + 1 + place]
+        deltas[:, :, :margin] = inner[:, :, :1]
+        deltas[:, :, n_frames - margin :] = inner[:, :, -1:]
+        return deltas
 
     def chroma(self) -> NDArray[np.float32]:
         """Return the chroma, float32 [n_chroma, frames], each frame's largest value 1 unless the frame is silent."""
@@ -102,13 +112,21 @@ class Analysis:
         """Return a band's mean peak magnitude over its mean valley's in dB, float64 [n_bands + 1, frames]."""
         sizes = self.settings
         bands = contrast_bands(sample_rate=sizes.sample_rate, n_fft=sizes.n_fft, n_bands=sizes.n_bands)
-        peaks, valleys = np.empty((2, len(bands), len(self.power)))
-        for band, (bins, n_extreme) in enumerate(bands):
-            ordered = np.sort(self.power[:, bins], axis=1)
-            # The square root of a square is exact, so only the extremes need one. The copies fix the order of sums.
-            valleys[band] = np.sqrt(np.ascontiguousarray(ordered[:, :n_extreme].T)).mean(axis=0)
-            peaks[band] = np.sqrt(np.ascontiguousarray(ordered[:, -n_extreme:].T)).mean(axis=0)
-        return decibels(peaks) - decibels(valleys)
+        peaks: NDArray[np.float64]
+        valleys: NDArray[np.float64]
+        loops, n_frames = compiled_loops(), len(self.power)
+        if loops:
+            sizes_of = np.array([(bins.start, bins.stop, n_extreme) for bins, n_extreme in bands], dtype=np.int64)
+            peaks, valleys = np.empty((2, len(bands), n_frames + -n_frames % loops.LANES))
+            loops.average_extremes(self.power, sizes_of, peaks, valleys)
+        else:
+            peaks, valleys = np.empty((2, len(bands), n_frames))
+            for band, (bins, n_extreme) in enumerate(bands):
+                ordered = np.sort(self.power[:, bins], axis=1)
+                # The root of a square is exact, so only the extremes need one. The copies fix the order of sums.
+                valleys[band] = np.sqrt(np.ascontiguousarray(ordered[:, :n_extreme].T)).mean(axis=0)
+                peaks[band] = np.sqrt(np.ascontiguousarray(ordered[:, -n_extreme:].T)).mean(axis=0)
+        return decibels(peaks[:, :n_frames]) - decibels(valleys[:, :n_frames])
 
     def pitch(self) -> NDArray[np.float32]:
         """Return log2 of the pitch in Hz and the voicing, float32 [2, frames]."""
@@ -116,12 +134,18 @@ class Analysis:
 
     def zero_crossing_rate(self) -> NDArray[np.float64]:
         """Return the fraction of samples whose sign differs from the one before, float64 [frames]."""
-        negative = self.waveform < -np.float32(_SILENT)
-        crossings = np.flatnonzero(negative[1:] != negative[:-1]) + 1
-        first = self._first_samples()
+        first, loops = self._first_samples(), compiled_loops()
         # The first sample of a frame has none before it to differ from.
-        low, high = np.searchsorted(crossings, first + 1), np.searchsorted(crossings, first + self.settings.n_fft)
-        return (high - low) / self.settings.n_fft
+        edges = np.stack((first + 1, first + self.settings.n_fft))
+        counts: NDArray[np.intp] = np.empty_like(edges)
+        if loops:
+            for each, found in zip(edges, counts, strict=True):
+                loops.count_crossings(self.waveform, -np.float32(_SILENT), each, found)
+        else:
+            negative = self.waveform < -np.float32(_SILENT)
+            counts[:] = np.searchsorted(np.flatnonzero(negative[1:] != negative[:-1]) + 1, edges)
+        rate: NDArray[np.float64] = (counts[1] - counts[0]) / self.settings.n_fft
+        return rate
 
     def rms(self) -> NDArray[np.float64]:
         """Return the root mean square, full scale 1, float64 [frames]."""

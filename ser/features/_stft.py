@@ -1,9 +1,12 @@
 """The short-time Fourier transform: shared by features and the phase vocoder."""
 
 from functools import lru_cache
+from types import ModuleType
 
 import numpy as np
 from numpy.typing import NDArray
+
+from ser.features.compiled import fft_kernels
 
 _FRAMES_AT_ONCE = 32
 """How many frames are worth working on together: enough to outweigh a call, few enough for the processor's cache."""
@@ -28,19 +31,43 @@ def centred_frames(waveform: NDArray[np.float32], *, n_fft: int, hop_length: int
     The middle of frame t is sample `t * hop_length`, and zeros lie beyond both ends. It is a read-only view in which
     frames overlap.
     """
-    padded = np.zeros(len(waveform) + n_fft, dtype=np.float32)
-    padded[n_fft // 2 : n_fft // 2 + len(waveform)] = waveform
+    padded = padded_waveform(waveform, n_fft=n_fft)
     shape = (count_frames(len(waveform), hop_length=hop_length), n_fft)
     strides = (hop_length * padded.itemsize, padded.itemsize)
     return np.lib.stride_tricks.as_strided(padded, shape, strides, writeable=False)
+
+
+def padded_waveform(waveform: NDArray[np.float32], *, n_fft: int, spare: int = 0) -> NDArray[np.float32]:
+    """Return the waveform between half a frame of zeros and another, and `spare` more, float32 `[samples]`."""
+    padded = np.zeros(len(waveform) + n_fft + spare, dtype=np.float32)
+    padded[n_fft // 2 : n_fft // 2 + len(waveform)] = waveform
+    return padded
 
 
 def power_spectrum(waveform: NDArray[np.float32], *, n_fft: int, hop_length: int) -> NDArray[np.float32]:
     """Return the squared magnitudes of the short-time Fourier transform, float32 `[frames, 1 + n_fft // 2]`.
 
     The transform is in double precision and then rounded, as librosa's is; in single precision the quiet bins would
-    differ, and with them valleys and tunings. Fresh memory would cost more than the arithmetic: hence the buffers.
+    differ, and with them valleys and tunings. `ser.features.compiled` says when it is a compiled one.
     """
+    kernels = fft_kernels(n_fft)
+    if kernels:
+        return by_kernels(kernels, waveform, n_fft=n_fft, hop_length=hop_length)
+    return by_numpy(waveform, n_fft=n_fft, hop_length=hop_length)
+
+
+def by_kernels(
+    kernels: ModuleType, waveform: NDArray[np.float32], *, n_fft: int, hop_length: int
+) -> NDArray[np.float32]:
+    """Return what `power_spectrum` does, by `ser.features._fft_kernels`."""
+    padded = padded_waveform(waveform, n_fft=n_fft, spare=(kernels.LANES - 1) * hop_length)
+    power = np.empty((count_frames(len(waveform), hop_length=hop_length), 1 + n_fft // 2), dtype=np.float32)
+    kernels.power_spectra(padded, hop_length, hann_window(n_fft), kernels.twiddles(n_fft), power.reshape(-1))
+    return power
+
+
+def by_numpy(waveform: NDArray[np.float32], *, n_fft: int, hop_length: int) -> NDArray[np.float32]:
+    """Return what `power_spectrum` does. Fresh memory would cost more than the arithmetic: hence the buffers."""
     frames, n_bins = centred_frames(waveform, n_fft=n_fft, hop_length=hop_length), 1 + n_fft // 2
     power = np.empty((len(frames), n_bins), dtype=np.float32)
     windowed = np.empty((_FRAMES_AT_ONCE, n_fft))

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ser.features._filterbanks import hz_to_octaves
+from ser.features.compiled import compiled_loops
 
 _MIN_HZ, _MAX_HZ = 150.0, 4000.0
 _PEAK_THRESHOLD = 0.1
@@ -23,19 +24,11 @@ def estimate_tuning(power: NDArray[np.float32], *, sample_rate: int, n_fft: int,
     ----------
     power : float32 `[frames, 1 + n_fft // 2]`, the power spectrum.
     """
-    searched = _searched_bins(sample_rate, n_fft)
-    loud = power[:, searched] > np.float32(_PEAK_THRESHOLD) * power.max(axis=1, keepdims=True)
-    found = np.flatnonzero(loud)
-    frame = found // loud.shape[1]  # numpy's own `divmod` is several times slower
-    place = found - frame * loud.shape[1]
-    at = frame * power.shape[1] + place + searched.start  # in the flattened power
-    flat = power.reshape(-1)
-    left, centre, right = flat[at - 1], flat[at], flat[at + 1]
-    peaks = np.flatnonzero((centre > left) & (centre >= right))
-    if not peaks.size:
+    at = _find_peaks(power, _searched_bins(sample_rate, n_fft))
+    if not at.size:
         return 0.0
-    left, centre, right = left[peaks], centre[peaks], right[peaks]
-    bins = place[peaks] + searched.start
+    flat, bins = power.reshape(-1), at % power.shape[1]
+    left, centre, right = flat[at - 1], flat[at], flat[at + 1]
     curvature = (right + left).astype(np.float64) - 2.0 * centre.astype(np.float64)
     slope = (right - left).astype(np.float64) / 2.0
     inside = np.abs(slope) < np.abs(curvature)
@@ -48,6 +41,23 @@ def estimate_tuning(power: NDArray[np.float32], *, sample_rate: int, n_fft: int,
     residual[residual >= 0.5] -= 1.0
     counts = np.diff(np.searchsorted(np.sort(residual), _EDGES))
     return float(_EDGES[np.argmax(counts)])
+
+
+def _find_peaks(power: NDArray[np.float32], searched: slice) -> NDArray[np.intp]:
+    """Return the places of the peaks in the flattened power, which rise from one to the next."""
+    loops = compiled_loops()
+    if loops:
+        found = np.empty(len(power) * (searched.stop - searched.start), dtype=np.intp)
+        n_found = loops.find_peaks(power, searched.start, searched.stop, np.float32(_PEAK_THRESHOLD), found)
+        return found[: int(n_found)]
+    loud = power[:, searched] > np.float32(_PEAK_THRESHOLD) * power.max(axis=1, keepdims=True)
+    places = np.flatnonzero(loud)
+    frame = places // loud.shape[1]  # numpy's own `divmod` is several times slower
+    at = places + frame * (power.shape[1] - loud.shape[1]) + searched.start
+    flat = power.reshape(-1)
+    centre = flat[at]
+    peaks: NDArray[np.intp] = at[(centre > flat[at - 1]) & (centre >= flat[at + 1])]
+    return peaks
 
 
 @lru_cache(maxsize=16)

@@ -116,11 +116,9 @@ def _n_chroma(settings: FrameSettings) -> int:
 _FRACTION = "fraction of the largest"
 GROUPS: dict[str, FeatureGroup] = {
     "mfcc": FeatureGroup("dB", _n_mfcc, lambda a: a.mfcc, lambda a: a.mfcc, _check_mfcc),
-    "delta": FeatureGroup(
-        "dB a frame", _n_mfcc, lambda a: a.deltas[:, :, 0], lambda a: a.feature.delta(a.mfcc), _check_mfcc
-    ),
+    "delta": FeatureGroup("dB a frame", _n_mfcc, lambda a: a.deltas[0], lambda a: a.feature.delta(a.mfcc), _check_mfcc),
     "delta2": FeatureGroup(
-        "dB a frame²", _n_mfcc, lambda a: a.deltas[:, :, 1], lambda a: a.feature.delta(a.mfcc, order=2), _check_mfcc
+        "dB a frame²", _n_mfcc, lambda a: a.deltas[1], lambda a: a.feature.delta(a.mfcc, order=2), _check_mfcc
     ),
     "chroma": FeatureGroup(
         _FRACTION, _n_chroma, Analysis.chroma, lambda a: a.feature.chroma_stft(n_fft=a.settings.n_fft, **a.chroma)

@@ -5,11 +5,14 @@ from functools import partial
 
 from ser.audio.io import Source, in_memory, name_of
 from ser.data.workers import map_in_workers
+from ser.features.compiled import MANY_RECORDINGS, load_compiled
 from ser.features.pipeline import LoadedRecording, try_load_features
 from ser.features.settings import FeatureSettings
 
 Outcome = tuple[str, LoadedRecording | str]
 """The name of a recording, and its features, or why it cannot be read."""
+
+_FEW = MANY_RECORDINGS // 2
 
 
 def load_all(sources: Iterable[Source], settings: FeatureSettings, *, workers: int) -> Iterator[Outcome]:
@@ -23,9 +26,17 @@ def load_all(sources: Iterable[Source], settings: FeatureSettings, *, workers: i
     ------
     SerError : a worker died.
     """
-    named = ((name_of(source), in_memory(source)) for source in sources)
+    numbered = ((number, name_of(source), in_memory(source)) for number, source in enumerate(sources))
     # Ten minutes of sound are some 10 to 20 MB of features, so that few chunks wait to be taken.
-    return map_in_workers(partial(try_load_features, settings=settings), named, workers=workers, ahead=1)
+    return map_in_workers(partial(_load, settings=settings), numbered, workers=workers, ahead=1)
+
+
+def _load(task: tuple[int, str, Source], *, settings: FeatureSettings) -> Outcome:
+    """Return what `try_load_features` does of a source, whose number among all is given."""
+    number, name, source = task
+    if number >= _FEW:  # how many there are is not known: as many as there were, let us say
+        load_compiled()
+    return try_load_features((name, source), settings=settings)
 
 
 def in_batches(outcomes: Iterable[Outcome], *, size: int) -> Iterator[list[Outcome]]:

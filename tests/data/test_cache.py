@@ -43,6 +43,16 @@ def test_features_are_those_of_the_sound_and_of_its_seeded_copy(filled, samples)
         assert prepared.lengths[row] == whole.shape[1]
 
 
+@pytest.mark.parametrize("many", [2, 10_000])
+def test_many_recordings_are_made_by_compiled_loops(samples, filled, tmp_path, monkeypatch, many):
+    loaded = []
+    monkeypatch.setattr(preparation, "load_compiled", lambda: loaded.append(True))
+    monkeypatch.setattr(preparation, "MANY_RECORDINGS", many)
+    prepared = prepare_here(samples, tmp_path)
+    assert bool(loaded) == (many == 2)
+    np.testing.assert_array_equal(prepared.features, filled[1].features)
+
+
 def test_a_full_cache_makes_nothing_and_gives_the_same(filled, samples, cache_dir, made):
     again = prepare_here(samples, cache_dir)
     np.testing.assert_array_equal(again.features, filled[1].features)
@@ -227,7 +237,9 @@ def test_entries_depend_on_all_code_that_makes_them():
     code = """
 import sys, numpy as np, ser.features.extract, ser.features.pipeline
 from ser.augment.waveform import AugmentSettings, augment
+from ser.features.compiled import load_compiled
 every_change = AugmentSettings(min_steps=4, max_steps=4)
+load_compiled()
 augment(np.ones(4096, dtype=np.float32), every_change, sample_rate=22050, rng=np.random.default_rng(0))
 print(*(name.removeprefix("ser.") for name in sys.modules if name.count(".") == 2 and name.startswith("ser.")))
 """

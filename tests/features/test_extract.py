@@ -12,6 +12,7 @@ import pytest
 from ser.audio.folder import find_sound_files
 from ser.audio.io import read_sound
 from ser.errors import SettingsError
+from ser.features import compiled
 from ser.features._tuning import estimate_tuning
 from ser.features.extract import extract, fit_length
 from ser.features.groups import FeatureGroup
@@ -22,6 +23,12 @@ ALL = FeatureSettings(groups=(*FeatureSettings().groups, "rms", "logmel"))
 EXACT = ("chroma", "zcr", "contrast")
 TOLERANCE = {"mfcc": 3e-7, "delta": 1e-7, "delta2": 1e-7, "mel": 1e-7, "logmel": 3e-7, "rms": 5e-7}
 """Largest difference, as a fraction of the group's largest value in the recording (for the deltas, of the MFCC's)."""
+
+
+@pytest.fixture(autouse=True)
+def by_numpy(monkeypatch):
+    """What is tested is told, and not left to what ran before."""
+    monkeypatch.setattr(compiled, "_LOADED", [])
 
 
 def assert_equals_librosa(y, settings=ALL):
@@ -85,7 +92,18 @@ def test_every_group_equals_librosa(signal):
     assert_equals_librosa(SIGNALS[signal])
 
 
-@pytest.mark.parametrize(
+def assert_compiled_loops_change_no_bit(y, settings=ALL):
+    by_numpy = extract(y, settings)
+    compiled.load_compiled()
+    np.testing.assert_array_equal(extract(y, settings), by_numpy)
+
+
+@pytest.mark.parametrize("signal", SIGNALS)
+def test_compiled_loops_change_no_bit(signal):
+    assert_compiled_loops_change_no_bit(SIGNALS[signal])
+
+
+SIZES = pytest.mark.parametrize(
     "changes",
     [
         {"n_mels": 64, "n_mfcc": 20},
@@ -95,12 +113,28 @@ def test_every_group_equals_librosa(signal):
         {"sample_rate": 48000},
         {"n_chroma": 24, "n_bands": 4},
         {"tuning": 0.17},
+        {"sample_rate": 8000, "n_fft": 512, "n_bands": 3},
     ],
     ids=str,
 )
+
+
+@SIZES
 def test_other_settings_equal_librosa(changes):
     settings = replace(ALL, **changes)
     assert_equals_librosa(speech_like(1.0, rate=settings.sample_rate), settings)
+
+
+@SIZES
+def test_compiled_loops_of_other_settings_change_no_bit(changes):
+    settings = replace(ALL, **changes)
+    assert_compiled_loops_change_no_bit(speech_like(1.0, rate=settings.sample_rate), settings)
+
+
+@pytest.mark.parametrize("n_fft", [2, 6, 14, 16, 128, 512])
+def test_compiled_loops_of_short_frames_change_no_bit(n_fft):
+    settings = FeatureSettings(groups=("chroma", "zcr", "rms"), n_fft=n_fft, hop_length=100)
+    assert_compiled_loops_change_no_bit(speech_like(0.5), settings)
 
 
 @pytest.mark.ravdess
@@ -109,7 +143,10 @@ def test_recordings_equal_librosa(ravdess_root):
     chosen = paths[:: max(len(paths) // 24, 1)][:24]
     assert {path.stem[3:5] for path in chosen} == {path.stem[3:5] for path in paths} != set()
     for path in chosen:
-        assert_equals_librosa(read_sound(path, sample_rate=RATE).waveform)
+        y = read_sound(path, sample_rate=RATE).waveform
+        assert_equals_librosa(y)
+        assert_compiled_loops_change_no_bit(y)
+        compiled._LOADED.clear()
 
 
 def test_tuning_of_a_detuned_chord_and_of_silence():
