@@ -16,22 +16,22 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
-from ser.features._stft import centred_frames, count_frames, hann_window
+from ser.features._stft import count_frames, hann_window, padded_waveform
+from ser.features.compiled import load_compiled
 from ser.features.extract import fit_length
 
 N_FFT = 2048
 HOP_LENGTH = 512
 _OVERLAP = N_FFT // HOP_LENGTH
-_STEPS_AT_ONCE = 256
-"""How many steps are worked on together: a recording of six seconds, and for ten minutes still little memory."""
+_STEPS_AT_ONCE = 64
+"""How many steps are worked on together: few enough for the processor's cache."""
 
 
 def time_stretch(waveform: NDArray[np.float32], *, rate: float) -> NDArray[np.float32]:
     """Return the waveform played `rate` times as fast at the same pitch (`librosa.effects.time_stretch`).
 
-    It is float32 `[round(samples / rate)]`. Only what adds up is in double precision and then rounded: the transforms
-    whose phases stay in C until the end. In single precision the phase of a quiet bin is rough; elsewhere that affects
-    one frame alone, and only while the bin is quiet.
+    It is float32 `[round(samples / rate)]`. The transforms are in double precision and then rounded, because the phases
+    of some stay in C until the end, and in single precision those of quiet bins are rough. What follows is in single.
 
     Parameters
     ----------
@@ -42,11 +42,10 @@ def time_stretch(waveform: NDArray[np.float32], *, rate: float) -> NDArray[np.fl
     ------
     ValueError : the rate is not above 0.
     """
-    # Both are slow to import, and only augmentation needs them. In single precision scipy is twice as fast as numpy.
-    from scipy import fft
+    from ser.augment._phase_vocoder_kernels import overlap_add  # slow to import, and only augmentation needs it
+    from ser.features._fft_kernels import twiddles
 
-    from ser.augment._phase_vocoder_kernels import overlap_add
-
+    load_compiled()  # numba is imported now, and the features that follow gain by it, too
     if not rate > 0:
         raise ValueError(f"The rate is {rate}, but should be above 0.")
     length = round(len(waveform) / rate)
@@ -54,13 +53,15 @@ def time_stretch(waveform: NDArray[np.float32], *, rate: float) -> NDArray[np.fl
     steps = np.arange(0, count_frames(len(waveform), hop_length=HOP_LENGTH), rate)[:n_steps]
     sound = np.zeros((len(steps) + _OVERLAP - 1, HOP_LENGTH), dtype=np.float32)
     window, fractions = _synthesis_windows()
+    table = twiddles(N_FFT).astype(np.float32)
     for start, spectrum in _spectra_at(steps, waveform):
-        overlap_add(fft.irfft(spectrum, axis=1), window, sound[start:])
+        values = spectrum.reshape(-1).view(np.float32)
+        overlap_add(values, window / np.float32(N_FFT), table, HOP_LENGTH, sound[start:].reshape(-1))
     # Fewer windows than elsewhere lie on the first and last blocks, which are scaled up accordingly.
     for block in {*range(_OVERLAP - 1), *range(len(steps), len(sound))}:
         fraction = fractions[max(block - len(steps) + 1, 0) : block + 1].sum(axis=0)
         np.divide(sound[block], fraction, out=sound[block], where=fraction > np.finfo(np.float32).tiny)
-    return fit_length(sound.reshape(-1)[N_FFT // 2 :], length)
+    return _cut_or_padded(sound.reshape(-1)[N_FFT // 2 :], length)
 
 
 def pitch_shift(waveform: NDArray[np.float32], *, semitones: float, sample_rate: int) -> NDArray[np.float32]:
@@ -74,7 +75,11 @@ def pitch_shift(waveform: NDArray[np.float32], *, semitones: float, sample_rate:
     """
     rate = 2.0 ** (-semitones / 12)
     shifted = soxr.resample(time_stretch(waveform, rate=rate), sample_rate / rate, sample_rate, quality="HQ")
-    return fit_length(shifted, len(waveform))
+    return _cut_or_padded(shifted, len(waveform))
+
+
+def _cut_or_padded(sound: NDArray[np.float32], length: int) -> NDArray[np.float32]:
+    return sound[:length] if len(sound) >= length else fit_length(sound, length)  # mostly no copy
 
 
 def _spectra_at(
@@ -82,32 +87,34 @@ def _spectra_at(
 ) -> Iterator[tuple[int, NDArray[np.complex64]]]:
     """Yield the spectrum at `steps` (in frames of the waveform, rising), some at a time, with the place of the first.
 
-    In the terms of the module's docstring, `played` is j, `due` is i + 1 and `gathered` is C.
+    It is good until the next is asked for. In the terms of the module's docstring, `played` is j, `due` is i + 1 and
+    `gathered` is C.
     """
-    from scipy import fft  # see `time_stretch`
+    from ser.augment._phase_vocoder_kernels import play  # see `time_stretch`
+    from ser.features._fft_kernels import complex_spectra, twiddles
+    from ser.features._vectors import LANES
 
-    from ser.augment._phase_vocoder_kernels import play
-
-    frames, window = centred_frames(waveform, n_fft=N_FFT, hop_length=HOP_LENGTH), hann_window(N_FFT)
+    padded = padded_waveform(waveform, n_fft=N_FFT, spare=(LANES - 1) * HOP_LENGTH)
+    n_frames, window, table = count_frames(len(waveform), hop_length=HOP_LENGTH), hann_window(N_FFT), twiddles(N_FFT)
     played = steps.astype(np.intp)
     weight = (steps - played).astype(np.float32)
     due = np.concatenate(([0], played[:-1] + 1))
+    turns = [(start, min(start + _STEPS_AT_ONCE, len(steps))) for start in range(0, len(steps), _STEPS_AT_ONCE)]
     gathered = np.ones(1 + N_FFT // 2, dtype=np.complex64)
-    for start in range(0, len(steps), _STEPS_AT_ONCE):
-        here = slice(start, start + _STEPS_AT_ONCE)
+    # Fresh memory would cost as much as the arithmetic: so all turns share these.
+    most = max(played[stop - 1] - min(played[start], due[start]) for start, stop in turns)
+    buffer = np.empty((most + 2, 1 + N_FFT // 2), dtype=np.complex64)
+    stretched = np.empty((min(_STEPS_AT_ONCE, len(steps)), 1 + N_FFT // 2), dtype=np.complex64)
+    for start, stop in turns:
+        here = slice(start, stop)
         first = min(played[start], due[start])
         now, expected = played[here] - first, due[here] - first
-        part = frames[first : first + now[-1] + 2]
-        windowed = np.zeros((now[-1] + 2, N_FFT), dtype=np.float32)  # a frame beyond the last is silent
-        np.multiply(part, window.astype(np.float32), out=windowed[: len(part)])
-        spectrum: NDArray[np.complex64] = fft.rfft(windowed, axis=1)
-        jumps = now != expected
-        exact = np.concatenate((expected[jumps], now[jumps]))  # where C changes: see `time_stretch`
-        exact = exact[exact < len(part)]
-        spectrum[exact] = np.fft.rfft(part[exact] * window, axis=1)
-        stretched = np.empty((len(now), spectrum.shape[1]), dtype=np.complex64)
+        spectrum = buffer[: now[-1] + 2]
+        spectrum[n_frames - first :] = 0  # a frame beyond the last is silent
+        known = spectrum[: n_frames - first].reshape(-1).view(np.float32)
+        complex_spectra(padded[first * HOP_LENGTH :], HOP_LENGTH, window, table, known)
         play(spectrum, now, expected, weight[here], gathered, stretched)
-        yield start, stretched
+        yield start, stretched[: len(now)]
 
 
 @lru_cache(maxsize=1)
