@@ -1,21 +1,34 @@
-"""The 187 features of a recording against direct librosa calls, on one thread: time and agreement.
+"""The 187 features of a recording against direct librosa calls, on one thread: time, where it goes, and agreement.
 
     python benchmarks/features.py [--root FOLDER] [--count 200]
 
-Both sides take each recording in turn, so that a busy machine slows both. The run fails where a difference is
-too large.
+Both sides take each recording in turn, so that a busy machine slows both. The features are measured by compiled loops,
+as a corpus is prepared, and what each step takes also by numpy alone, as in a process with few recordings. The run
+fails where a difference is too large.
 """
 
+import time
 import warnings
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import librosa
 import numpy as np
 from numpy.typing import NDArray
-from recordings import SAMPLE_RATE, load_waveforms, parse_arguments, print_timings, seconds_of, timing_row
+from recordings import (
+    SAMPLE_RATE,
+    load_waveforms,
+    parse_arguments,
+    print_timings,
+    profile_table,
+    seconds_of,
+    timing_row,
+)
 from threadpoolctl import threadpool_limits
 
+from ser.features._analysis import Analysis
 from ser.features._stft import power_spectrum
 from ser.features._tuning import estimate_tuning
 from ser.features.compiled import load_compiled
@@ -32,6 +45,35 @@ LARGEST_DIFFERENCE = {
     "contrast": 1e-6,
 }
 """As a fraction of the largest value of the group in the recording."""
+
+STEPS = {
+    "frames, transform, power": lambda analysis: analysis.power,
+    "mel": lambda analysis: analysis.mel,
+    "mfcc": lambda analysis: analysis.mfcc,
+    "delta, delta2": lambda analysis: analysis.deltas,
+    "chroma and its tuning": Analysis.chroma,
+    "zcr": Analysis.zero_crossing_rate,
+    "contrast": Analysis.contrast,
+}
+"""In the order in which they use one another."""
+
+
+def cpu_seconds_of(work: Callable[[], Any]) -> float:
+    """Return the CPU time of `work`: steps are so short that what interrupts one would be all of its time."""
+    start = time.thread_time()
+    work()
+    return time.thread_time() - start
+
+
+def milliseconds_of_steps(waveforms: Sequence[NDArray[np.float32]], settings: FeatureSettings) -> dict[str, float]:
+    """Return the median CPU time of each step, and of the features as a whole under "all"."""
+    seconds: dict[str, list[float]] = {name: [] for name in [*STEPS, "all"]}
+    for waveform in waveforms:
+        analysis = Analysis(waveform, settings)
+        for name, step in STEPS.items():
+            seconds[name].append(cpu_seconds_of(lambda analysis=analysis, step=step: step(analysis)))
+        seconds["all"].append(cpu_seconds_of(lambda waveform=waveform: extract(waveform, settings)))
+    return {name: 1000 * median(times) for name, times in seconds.items()}
 
 
 def librosa_features(waveform: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
@@ -56,15 +98,18 @@ def tunings_differ(waveform: NDArray[np.float32]) -> bool:
 
 
 def measure(root: Path | None, count: int) -> list[dict[str, Any]]:
-    """Return one row: the timings, the largest difference of each group, and how many tunings differ."""
+    """Return one row: timings of all and of the steps, the largest difference of each group, tunings that differ."""
     settings = FeatureSettings()
     differences = dict.fromkeys(settings.groups, 0.0)
     ours, librosas, mismatches = [], [], 0
-    load_compiled()  # as the preparation of a corpus does
     with threadpool_limits(limits=1), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # librosa warns of a silent recording
         waveforms = load_waveforms(root, count)
+        extract(waveforms[0], settings)
+        by_numpy = milliseconds_of_steps(waveforms, settings)
+        load_compiled()  # as the preparation of a corpus does
         extract(waveforms[0], settings), librosa_features(waveforms[0])  # makes and compiles what each side keeps
+        by_loops = milliseconds_of_steps(waveforms, settings)
         for waveform in waveforms:
             seconds, features = seconds_of(lambda waveform=waveform: extract(waveform, settings))
             ours.append(seconds)
@@ -79,7 +124,9 @@ def measure(root: Path | None, count: int) -> list[dict[str, Any]]:
         assert difference <= LARGEST_DIFFERENCE[group], f"{group} differs by {difference:.1e}"
     assert mismatches == 0, f"{mismatches} tunings differ"
     row = timing_row("187 features", ours, librosas)
-    return [row | {"recordings": count, "differences": differences, "tuning_mismatches": int(mismatches)}]
+    steps = {name: [by_numpy[name], by_loops[name]] for name in by_numpy}
+    row |= {"recordings": count, "steps": steps}
+    return [row | {"differences": differences, "tuning_mismatches": int(mismatches)}]
 
 
 def main() -> list[dict[str, Any]]:
@@ -87,6 +134,7 @@ def main() -> list[dict[str, Any]]:
     arguments = parse_arguments(__doc__)
     rows = measure(arguments.root, arguments.count)
     print_timings(rows)
+    print("\n" + profile_table(rows[0]["steps"]))
     print("\n| group | largest difference from librosa, as a fraction of the group's largest value |\n|---|---|")
     for group, difference in rows[0]["differences"].items():
         print(f"| {group} | {f'{difference:.1e}' if difference else 'none, to the bit'} |")

@@ -61,6 +61,17 @@ def print_timings(rows: list[dict[str, Any]]) -> None:
         print(f"| {row['work']} | {row['ser_ms']:.2f} | {row['librosa_ms']:.2f} | {row['ratio']:.1f} |")
 
 
+def profile_table(steps: dict[str, list[float]]) -> str:
+    """Return the milliseconds of each step by numpy and by compiled loops, and its share of the latter, as Markdown."""
+    whole = steps["all"][1]
+    lines = ["| step | numpy alone, ms | compiled, ms | share |", "|---|---|---|---|"]
+    lines += [
+        f"| {name} | {by_numpy:.2f} | {by_loops:.2f} | {100 * by_loops / whole:.0f}% |"
+        for name, (by_numpy, by_loops) in steps.items()
+    ]
+    return "\n".join(lines)
+
+
 def parser_of(description: str, *, count: int) -> argparse.ArgumentParser:
     """Return a parser of `--root`, a folder or None, and `--count`."""
     default = os.environ.get("RAVDESS_ROOT")

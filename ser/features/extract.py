@@ -53,7 +53,8 @@ def extract(waveform: NDArray[np.float32], settings: FeatureSettings) -> NDArray
     if waveform.ndim != 1 or not waveform.size:
         raise ValueError(f"A waveform of shape {waveform.shape} has no features; it should be [samples], one or more.")
     # A delta is a slope over nine frames: what is shorter is followed by silence.
-    waveform = np.pad(waveform, (0, max(0, (DELTA_WIDTH - 1) * settings.hop_length - len(waveform))))
+    if len(waveform) < (DELTA_WIDTH - 1) * settings.hop_length:
+        waveform = fit_length(waveform, (DELTA_WIDTH - 1) * settings.hop_length)
     n_frames = count_frames(len(waveform), hop_length=settings.hop_length)
     features = np.empty((settings.n_features, n_frames), dtype=np.float32)
     analysis = Analysis(waveform, settings)
