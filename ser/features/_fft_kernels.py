@@ -21,9 +21,6 @@ from numpy.typing import NDArray
 from ser.features._vectors import LANES as LANES
 from ser.features._vectors import double, load, single, square_of_size, store, transpose
 
-VERSION = 1
-"""Of `ser.features._vectors`, whose changes numba's cache on disk does not see."""
-
 _HALF_ROOT = math.sqrt(0.5)
 _ALL = (0, 1, 2, 3, 4, 5, 6, 7)
 

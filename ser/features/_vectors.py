@@ -1,7 +1,8 @@
 """Vectors of eight numbers, a type of numba's own kind, for loops that its compiler does not turn into vectors itself.
 
-Inside compiled functions a `Vector` is loaded, stored, added, subtracted and multiplied like a number. numba's cache on
-disk is renewed when the file of a compiled function changes, and does not see this one: change `VERSION` there as well.
+Inside compiled functions a `Vector` is loaded, stored, added, subtracted, multiplied and divided like a number. numba's
+cache on disk is renewed when the file of a compiled function changes, and does not see this one: whoever changes this
+file changes those that use it, too, if only in a comment.
 """
 
 import operator
@@ -15,7 +16,6 @@ from numba.extending import intrinsic, lower_builtin, models, register_model
 
 LANES = 8
 """Numbers of a vector."""
-VERSION = 1
 
 
 class Vector(types.Type):
