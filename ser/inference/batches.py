@@ -12,8 +12,6 @@ from ser.features.settings import FeatureSettings
 Outcome = tuple[str, LoadedRecording | str]
 """The name of a recording, and its features, or why it cannot be read."""
 
-_FEW = MANY_RECORDINGS // 2
-
 
 def load_all(sources: Iterable[Source], settings: FeatureSettings, *, workers: int) -> Iterator[Outcome]:
     """Yield the outcome of each source, in order; they are taken a few chunks ahead.
@@ -34,7 +32,7 @@ def load_all(sources: Iterable[Source], settings: FeatureSettings, *, workers: i
 def _load(task: tuple[int, str, Source], *, settings: FeatureSettings) -> Outcome:
     """Return what `try_load_features` does of a source, whose number among all is given."""
     number, name, source = task
-    if number >= _FEW:  # how many there are is not known: as many as there were, let us say
+    if number >= MANY_RECORDINGS:  # how many will follow is not known: as many again, let us say
         load_compiled()
     return try_load_features((name, source), settings=settings)
 
