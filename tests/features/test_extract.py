@@ -77,6 +77,7 @@ SIGNALS = {
     "silence": np.zeros(RATE, dtype=np.float32),
     "constant": np.full(RATE, 0.25, dtype=np.float32),
     "constant below the threshold of a crossing": np.full(RATE, -1e-11, dtype=np.float32),
+    "at the threshold of a crossing": np.tile(np.float32([0.1, -1e-10]), RATE // 2),
     "faint": noise() * np.float32(1e-6),
     "alternating sign": np.tile(np.float32([0.1, -0.1]), RATE // 2),
     "one click": np.eye(1, RATE, 5000, dtype=np.float32)[0],
