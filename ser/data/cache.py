@@ -27,6 +27,7 @@ from ser.corpora.manifest import Recording
 from ser.corpora.progress import track
 from ser.corpora.sound import read_recording
 from ser.data.digests import content_digests
+from ser.data.files import waiting_lock
 from ser.data.fingerprint import fingerprint
 from ser.data.storage import StoredFeatures, fill, frames_of_entry, read_entry, write_entry
 from ser.data.workers import core_count, map_in_workers
@@ -48,6 +49,8 @@ _CODE = (
 )
 """The modules that a feature's value depends on."""
 _LIBRARIES = ("numpy", "numba", "soundfile", "soxr")
+_LOCK = ".making.lock"
+"""Held by the run that makes entries; the lock of ser.data.datamodule, which the same run may hold, is another."""
 _READ_AT_ONCE = 64
 """Samples that a thread reads before the next thread's turn: there may be millions."""
 
@@ -125,9 +128,17 @@ def prepare(
         )
         lengths = np.minimum(frames, shape[1])[numbers]
     missing = np.flatnonzero(lengths == 0).tolist()
-    makers = {int(numbers[row]): samples[row] for row in reversed(missing)}  # the first sample of each entry
-    reasons = _make([(sample, entries[number]) for number, sample in reversed(makers.items())], recipe, workers)
     failures: dict[Recording, str] = {}
+    makers: dict[int, Sample] = {}
+    reasons: dict[Recording, str] = {}
+    if missing:
+        # Jobs side by side need the same: the first makes it with all cores, and the others find it when they get here.
+        with waiting_lock(cache_dir / _LOCK):
+            for row in missing:
+                lengths[row] = read(row)
+            missing = [row for row in missing if not lengths[row]]
+            makers = {int(numbers[row]): samples[row] for row in reversed(missing)}  # the first sample of each entry
+            reasons = _make([(sample, entries[number]) for number, sample in reversed(makers.items())], recipe, workers)
     for row in missing:
         lengths[row] = read(row)
         if not lengths[row]:

@@ -73,6 +73,21 @@ def waiting_lock(path: Path) -> Iterator[None]:
         yield
 
 
+def is_locked(path: Path) -> bool:
+    """Whether a process holds the file `path`, as `waiting_lock` does.
+
+    One on another machine is seen where the file system shares its locks, as NFS does. On Windows nothing is locked.
+    """
+    if fcntl is None or not path.is_file():
+        return False
+    with path.open("r+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
 def claim_folder(path: Path) -> Path:
     """Make a new folder and return it: `path`, or where that exists `path`-2, `path`-3, ...
 

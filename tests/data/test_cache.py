@@ -1,6 +1,7 @@
 import shutil
 import subprocess
 import sys
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from ser.audio.io import read_sound
 from ser.augment.waveform import AugmentSettings, augment, recording_rng
 from ser.data import cache as preparation
 from ser.data.cache import Sample, prepare, read_entry, write_entry
+from ser.data.files import waiting_lock
 from ser.errors import AudioError
 from ser.features.extract import extract
 from ser.features.settings import FeatureSettings
@@ -58,6 +60,25 @@ def test_a_full_cache_makes_nothing_and_gives_the_same(filled, samples, cache_di
     np.testing.assert_array_equal(again.features, filled[1].features)
     np.testing.assert_array_equal(again.lengths, filled[1].lengths)
     assert made == []
+
+
+def test_what_another_job_makes_while_this_one_waits_is_not_made_again(samples, tmp_path, made, monkeypatch):
+    of_this_one = []
+
+    @contextmanager
+    def after_the_other(path):
+        monkeypatch.setattr(preparation, "waiting_lock", waiting_lock)
+        prepare_here(samples, tmp_path)
+        of_this_one.append(len(made))
+        with waiting_lock(path):
+            yield
+
+    monkeypatch.setattr(preparation, "waiting_lock", after_the_other)
+    prepared = prepare_here(samples, tmp_path)
+    assert of_this_one == [len(made)]
+    assert made
+    assert len(prepared.samples) == len(samples)
+    assert prepared.lengths.all()
 
 
 def flip(path):

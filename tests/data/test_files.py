@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ser.data.files import claim_folder, replace_when_complete, waiting_lock, write_text_atomically
+from ser.data.files import claim_folder, is_locked, replace_when_complete, waiting_lock, write_text_atomically
 
 
 def test_text_arrives_byte_for_byte_in_a_new_folder(tmp_path):
@@ -126,6 +126,14 @@ with waiting_lock(Path({str(lock)!r})):
     other.stdout.close()
     with waiting_lock(lock):
         pass
+
+
+def test_a_held_lock_is_seen_without_being_taken(tmp_path):
+    lock = tmp_path / ".lock"
+    assert not is_locked(lock)
+    with waiting_lock(lock):
+        assert is_locked(lock)
+    assert not is_locked(lock)
 
 
 def test_a_claimed_folder_is_new_and_its_name_follows(tmp_path):
