@@ -1,7 +1,11 @@
-"""The Hydra launcher `hydra/launcher=processes`. It lies here because Hydra takes plugins from this namespace alone."""
+"""The Hydra launcher `hydra/launcher=processes`, and what launchers of ours share.
+
+It lies here because Hydra takes plugins from this namespace alone.
+"""
 
 import logging
 import math
+from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,33 +16,39 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
-from ser.errors import SerError
-from ser.training.configuration import fit_to_targets, plain
+from ser.errors import SerError, SettingsError
+from ser.training.configuration import resolve
 from ser.training.launcher import Job, folder_lock, quoted, run_jobs
 from ser.training.outcome import read_outcome
 
 log = logging.getLogger(__name__)
 
 
-class ProcessLauncher(Launcher):
-    """Hydra's launcher of `conf/hydra/launcher/processes.yaml`; `jobs` at a time, 0 for as many as cores."""
+class JobLauncher(Launcher):
+    """A launcher that runs each job of a sweep as a command of its own; a finished one is not run again."""
 
-    def __init__(self, jobs: int = 0) -> None:
-        self.jobs = jobs
+    hydra_context: HydraContext
+    task_function: TaskFunction
+    config: DictConfig
+
+    @abstractmethod
+    def run(self, jobs: Sequence[Job], *, folder: Path, resume: str) -> None:
+        """Run the unfinished of `jobs`, as `ser.training.launcher.run_jobs`."""
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Keep what Hydra hands over before it launches."""
         self.hydra_context, self.task_function, self.config = hydra_context, task_function, config
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        """Run a job for each list of overrides and return their metrics (failed: NaN); SerError by `folder_lock`."""
+        """Run a job for each list of overrides; return their metrics, NaN of a failed one. Raises as `folder_lock`."""
         configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
         folder = Path(self.config.hydra.sweep.dir).absolute()
         jobs = [self._job(given, number) for number, given in enumerate(job_overrides, initial_job_idx)]
         with folder_lock(folder):
             try:
-                resume = f"the same command with hydra.sweep.dir={quoted(folder)}"
-                run_jobs(jobs, at_once=self.jobs, folder=folder, resume=resume)
+                self.run(jobs, folder=folder, resume=f"the same command with hydra.sweep.dir={quoted(folder)}")
+            except SettingsError:  # of the launcher: none has run
+                raise
             except SerError as error:  # jobs failed; the sweep goes on, and its table lists them
                 log.warning("%s", error)
         returned = [JobReturn(overrides=given, status=JobStatus.COMPLETED) for given in job_overrides]
@@ -58,11 +68,10 @@ class ProcessLauncher(Launcher):
         sources = (each for each in config.hydra.runtime.config_sources if each.provider == "command-line")
         flags = (*(f"--config-dir={each.path}" for each in sources), f"--config-name={config.hydra.job.config_name}")
         place = ("hydra.mode=RUN", f"hydra.run.dir={quoted(folder)}")
-        arguments = (*flags, *config.hydra.overrides.hydra, *overrides, *place)
+        arguments = (*flags, *config.hydra.overrides.hydra, *overrides, *numbers, *place)
         chosen = OmegaConf.masked_copy(config, [key for key in map(str, config) if key != "hydra"])
         try:
-            fit_to_targets(chosen, config.hydra.overrides.task)
-            settings = plain(chosen)
+            settings = resolve(chosen, config.hydra.overrides.task)
         except (SerError, OmegaConfBaseException):  # the job itself will say what is wrong
             settings = {}
         return Job(
@@ -72,3 +81,13 @@ class ProcessLauncher(Launcher):
             configuration=settings,
             overrides=tuple(overrides),
         )
+
+
+class ProcessLauncher(JobLauncher):
+    """Hydra's launcher of `conf/hydra/launcher/processes.yaml`; `jobs` at a time, 0 for as many as cores."""
+
+    def __init__(self, jobs: int = 0) -> None:
+        self.jobs = jobs
+
+    def run(self, jobs: Sequence[Job], *, folder: Path, resume: str) -> None:
+        run_jobs(jobs, at_once=self.jobs, folder=folder, resume=resume)

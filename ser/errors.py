@@ -60,7 +60,7 @@ EXTRA_OF = {
         ),
         "train",
     ),
-    **{"streamlit": "app", "onnx": "export", "optuna": "tune", "submitit": "launchers"},
+    **{"streamlit": "app", "onnx": "export", "optuna": "tune", "submitit": "launchers", "ray": "ray"},
     **{"wandb": "loggers", "mlflow": "loggers"},
     **{"transformers": "encoders", "huggingface_hub": "encoders"},
     **dict.fromkeys(("fastapi", "uvicorn", "websockets", "prometheus_client", "python_multipart"), "serve"),

@@ -43,8 +43,8 @@ INDIRECT = (
     ("urllib3", "2.4.0", "CVE-2025-50181", "redirects could not be turned off for a pool"),
     ("Werkzeug", "3.0.5", "CVE-2024-49767", "forms could use memory beyond their bound"),
 )
-UNPINNED = {"submitit", "hydra-submitit-launcher", "wandb", "mlflow-skinny"}
-"""What the extras for other people's services bring: the tests have stand-ins for them, and install none."""
+UNPINNED = {"ray", "wandb", "mlflow-skinny"}
+"""What the extras for other people's services bring: the tests have stand-ins for them, or leave them out."""
 
 
 OF_DEVELOPERS = ("dev", "docs")

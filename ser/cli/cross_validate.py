@@ -8,6 +8,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from ser.cli.hydra_command import hydra_command
+from ser.cli.launching import run_by_launcher
 from ser.errors import SerError
 
 
@@ -29,7 +30,7 @@ def _task(configuration: DictConfig) -> float:
     from ser.training.cross_validation.run import cross_validate, monitored
 
     kept: Any = OmegaConf.to_container(configuration, resolve=False)
-    summary = cross_validate(settings, runs, folder=folder, configuration=kept)
+    summary = cross_validate(settings, runs, folder=folder, configuration=kept, run_jobs=run_by_launcher)
     return monitored(summary, runs[0].settings.optimized_metric)
 
 

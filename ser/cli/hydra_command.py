@@ -21,12 +21,15 @@ from omegaconf.errors import OmegaConfBaseException
 
 from hydra_plugins.ser_optuna import OptunaSweeper
 from hydra_plugins.ser_processes import ProcessLauncher
+from hydra_plugins.ser_ray import RayLauncher
 from ser.cli.command import CONF_FOLDER, IS_INSTALLED, exit_status, search_here
 from ser.cli.hydra_errors import refuse_unknown_options, sentence_of
 from ser.cli.overrides import is_override, readable_by_hydra
 from ser.data.workers import spin_briefly
 from ser.errors import CheckpointError, SettingsError
-from ser.inference.run_folder import run_of
+from ser.inference.run_folder import OUTCOME, run_of
+from ser.training.launcher import deaths_in_one_sentence, quoted
+from ser.training.outcome import is_finished, read_outcome
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +46,7 @@ def hydra_command(task: Callable[[DictConfig], Any], config_name: str, arguments
     given = list(sys.argv)
     spin_briefly()
     _make_ready()
-    for plugin in (ProcessLauncher, OptunaSweeper):  # by itself, Hydra finds none in an editable installation
+    for plugin in (ProcessLauncher, RayLauncher, OptunaSweeper):  # Hydra finds none in an editable installation
         Plugins.instance().register(plugin)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here unprinted, without a traceback
 
@@ -51,9 +54,7 @@ def hydra_command(task: Callable[[DictConfig], Any], config_name: str, arguments
     def job(configuration: DictConfig) -> Any:
         sys.argv[:] = given  # Lightning starts the processes of further devices by the command that was given
         if HydraConfig.get().mode is RunMode.MULTIRUN:
-            _make_ready()  # the launcher may have started this process
-            with _in_one_sentence():
-                return task(configuration)  # an error is kept by SweepTable, and the sweep goes on
+            return run_in_sweep(configuration, task)
         returned = []
         # An exit, unlike an error, is not printed by Hydra once more.
         if status := _status(lambda: returned.append(task(configuration))):
@@ -65,9 +66,30 @@ def hydra_command(task: Callable[[DictConfig], Any], config_name: str, arguments
         # Overrides last: argparse refuses those that flags stand between.
         sys.argv[1:] = sorted(words, key=is_override)
         refuse_unknown_options(sys.argv[1:])
-        hydra.main(version_base="1.3", config_path=CONF, config_name=config_name)(job)()
+        with _deaths_in_one_sentence():
+            hydra.main(version_base="1.3", config_path=CONF, config_name=config_name)(job)()
 
     return _status(run)
+
+
+def run_in_sweep(configuration: DictConfig, task: Callable[[DictConfig], Any]) -> Any:
+    """Run `task` as a job of a sweep, in whichever process its launcher has started; return what it returns.
+
+    A job whose folder holds the outcome of the same settings is not run again. An error goes to
+    `ser.training.sweep.SweepTable`, which keeps it, and the sweep goes on.
+    """
+    _make_ready()
+    with _in_one_sentence():
+        folder = Path(HydraConfig.get().runtime.output_dir)
+        outcome = read_outcome(folder)
+        if outcome.get("settings"):  # those of a run
+            from ser.training.configuration import resolve
+
+            if is_finished(folder, resolve(configuration, HydraConfig.get().overrides.task)):
+                log.info("%s is finished already", folder)
+                return outcome["value"]
+        (folder / OUTCOME).unlink(missing_ok=True)  # of other settings, or of a failure
+        return task(configuration)
 
 
 def default_settings(of_run: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -95,6 +117,18 @@ def _status(act: Callable[[], object]) -> int:
         return 0
 
     return exit_status(run)
+
+
+@contextmanager
+def _deaths_in_one_sentence() -> Iterator[None]:
+    try:
+        yield
+    except Exception:
+        if not HydraConfig.initialized() or HydraConfig.get().mode is not RunMode.MULTIRUN:
+            raise
+        resume = f"the same command with hydra.sweep.dir={quoted(HydraConfig.get().sweep.dir)}"
+        with deaths_in_one_sentence(resume):
+            raise
 
 
 @contextmanager

@@ -14,6 +14,10 @@ from ser.errors import SettingsError
 from ser.features.validation import suggestion
 
 _TO_ADD = re.compile(r"Could not override '(.+?)'.*To append to your config use (\+.*)$", re.DOTALL | re.MULTILINE)
+_PLUGINS = {"joblib": "hydra-joblib-launcher"} | dict.fromkeys(
+    ("submitit_local", "submitit_slurm"), "hydra-submitit-launcher"
+)
+"""Launcher -> the package that brings it."""
 _TWICE = re.compile(r"Multiple values for (\S+)\. To override a value use 'override \1: (.*)'")
 
 
@@ -38,6 +42,8 @@ def sentence_of(error: Exception) -> str:
     """Return what is wrong, with the nearest right name where there is one to choose from."""
     if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
         group, _, choice = error.missing_cfg_file.rpartition("/")
+        if group == "hydra/launcher" and choice in _PLUGINS:
+            return f'{group}={choice} needs {_PLUGINS[choice]}, which is not installed: pip install "ser[launchers]".'
         return f"{group} is {choice!r}; {suggestion(choice, error.options)}."
     found = _TO_ADD.match(str(error)) if isinstance(error, ConfigCompositionException) else None
     if found:

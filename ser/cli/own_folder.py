@@ -4,6 +4,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
+from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
@@ -30,6 +31,7 @@ class OwnFolder(Callback):
             with read_write(config.hydra):
                 # Hydra composes the configuration of each job anew, from these.
                 config.hydra.overrides.hydra.append(f"hydra.sweep.dir={quoted(folder)}")
+        HydraConfig.instance().set_config(config)  # for those who want to name the folder where the sweep ends early
 
 
 def is_named_by_time(configuration: DictConfig, key: str) -> bool:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def _task(configuration: DictConfig) -> float | None:
+def task(configuration: DictConfig) -> float | None:
     """Check the settings, train, report; return the metric that a sweep optimises, None where it was never logged."""
     # Imported here, so that `--help` and the refusal of a misspelt key are quick.
     from ser.data.processes import is_first_process
@@ -62,16 +62,13 @@ def _train(configuration: DictConfig, *, is_first: bool) -> float | None:
 def _settings_of(configuration: DictConfig) -> "tuple[RunSettings, dict[str, Any]]":
     """Return the settings of the run, new or resumed, and its configuration as plain values; raises SerError."""
     from ser.training.config import read_run_settings
-    from ser.training.configuration import fit_to_targets, plain, resumed, who_gave
-    from ser.training.initial_settings import fit_to_initial_model
+    from ser.training.configuration import plain, resolve, resumed, who_gave
 
     hydra = HydraConfig.get()
     if configuration.ckpt_path is not None:
-        configuration = resumed(configuration, hydra.overrides.task)
+        resolved = plain(resumed(configuration, hydra.overrides.task))
     else:
-        fit_to_targets(configuration, hydra.overrides.task)
-        fit_to_initial_model(configuration, hydra.overrides.task)
-    resolved = plain(configuration)
+        resolved = resolve(configuration, hydra.overrides.task)
     try:
         settings = read_run_settings(resolved)
     except SettingsError as error:
@@ -87,4 +84,4 @@ def _settings_of(configuration: DictConfig) -> "tuple[RunSettings, dict[str, Any
     return settings, resolved
 
 
-main = partial(hydra_command, _task, "train")
+main = partial(hydra_command, task, "train")

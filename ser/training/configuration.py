@@ -32,6 +32,23 @@ def plain(configuration: DictConfig) -> dict[str, Any]:
     return cast(dict[str, Any], values)
 
 
+def resolve(configuration: DictConfig, overrides: Sequence[str]) -> dict[str, Any]:
+    """Return the configuration of a new run as plain values, after what its overrides and its initial model change.
+
+    `configuration` is changed too.
+
+    Raises
+    ------
+    SerError : as `ser.training.initial_settings.fit_to_initial_model`.
+    """
+    fit_to_targets(configuration, overrides)
+    if configuration.get("init_from") is not None:
+        from ser.training.initial_settings import fit_to_initial_model  # which needs torch
+
+        fit_to_initial_model(configuration, overrides)
+    return plain(configuration)
+
+
 def fit_to_targets(configuration: DictConfig, overrides: Sequence[str]) -> None:
     """Where an override names another `_target_`, drop the settings of the class before, which the new one lacks.
 

@@ -1,4 +1,4 @@
-"""Many jobs, a few at a time, each in a process of its own: sweeps by `hydra/launcher=processes`, cross-validation."""
+"""Many jobs, a few at a time, each in a process of its own: sweeps by launchers of ours, cross-validation."""
 
 import importlib
 import importlib.util
@@ -10,18 +10,19 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Protocol
 
 from hydra.core.override_parser.types import Quote, QuotedString
 
 from ser.data.workers import core_count, start_worker
 from ser.errors import SerError
-from ser.training.outcome import OUTCOME, read_outcome, settings_of, write_outcome
+from ser.training.outcome import OUTCOME, is_finished, read_outcome, write_outcome
 
 try:
     import fcntl
@@ -34,7 +35,10 @@ OUTPUT = "output.log"
 """In the folder of a job: everything that it printed, over all attempts."""
 LOCK = ".lock"
 """The file by which a process holds its folder."""
-_POLL_SECONDS, _PATIENCE_SECONDS = 0.1, 20.0
+POLL_SECONDS, PATIENCE_SECONDS = 0.1, 20.0
+"""Between looks at running jobs; and how long they have to end in."""
+_LOCK_SECONDS = 0.5
+"""How long a lock may be held by those who only look whether it is held."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,8 +58,55 @@ class Job:
     @property
     def is_finished(self) -> bool:
         """Whether its folder holds the outcome of the same settings, or of these with the test part scored as well."""
-        wanted = settings_of(self.configuration)
-        return read_outcome(self.folder).get("settings") in (wanted, wanted | {"score_test": True})
+        return is_finished(self.folder, self.configuration)
+
+
+class Running(Protocol):
+    """A job that was started, here or on another machine."""
+
+    def status(self) -> int | None:
+        """Return its exit status, negative for the signal that killed it; None while it runs."""
+
+    def terminate(self) -> None:
+        """Ask it to end."""
+
+    def end(self, patience: float) -> None:
+        """Wait for its end for so many seconds, then kill it and what it has left behind."""
+
+
+class RunJobs(Protocol):
+    """What runs jobs, as `run_jobs` does."""
+
+    def __call__(self, jobs: Sequence[Job], /, *, at_once: int, folder: Path, resume: str) -> None:
+        """Run the unfinished of `jobs`."""
+
+
+@dataclass(frozen=True)
+class JobProcess:
+    """A job in a process of its own on this machine, with one thread; it ends when this process ends."""
+
+    process: SpawnProcess
+
+    @classmethod
+    def start(cls, job: Job) -> "JobProcess":
+        """Start a job, whose folder is there."""
+        process = multiprocessing.get_context("spawn").Process(target=_run, args=(job,))
+        process.start()
+        return cls(process)
+
+    def status(self) -> int | None:
+        return self.process.exitcode
+
+    def terminate(self) -> None:
+        self.process.terminate()
+
+    def end(self, patience: float) -> None:
+        self.process.join(patience)
+        self.process.kill()  # does nothing to one that has ended
+        self.process.join()
+        if hasattr(os, "killpg") and self.process.pid is not None:
+            with suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)  # such as the processes of its further devices
 
 
 def quoted(path: Path | str) -> str:
@@ -68,20 +119,30 @@ def folder_lock(folder: Path) -> Iterator[None]:
     """Hold `folder`, made where it is missing; SerError where another process holds it. Windows locks nothing."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / LOCK).open("w") as file:
-        if fcntl is not None:
+        deadline = time.monotonic() + _LOCK_SECONDS
+        while fcntl is not None:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the kernel frees it, however the process ends
+                break
             except BlockingIOError:
-                raise SerError(f"{folder} is in use by another command; wait for it to end, or end it.") from None
+                if time.monotonic() > deadline:
+                    raise SerError(f"{folder} is in use by another command; wait for it to end, or end it.") from None
+                time.sleep(POLL_SECONDS)
         yield
 
 
-def run_jobs(jobs: Sequence[Job], *, at_once: int, folder: Path, resume: str) -> None:
+def run_jobs(
+    jobs: Sequence[Job], *, at_once: int, folder: Path, resume: str, start: Callable[[Job], Running] = JobProcess.start
+) -> None:
     """Run the unfinished of `jobs` in their order, `at_once` at a time (0: as many as cores), with one thread each.
 
     A job that a signal has killed is tried once more, after the others. All jobs end when this process ends; Ctrl-C and
     SIGTERM end it by an exception. Messages name `folder`, that of all jobs, and `resume`, the command that finishes an
     interrupted or failed job.
+
+    Parameters
+    ----------
+    start : starts a job whose folder is there; by default as a process on this machine.
 
     Raises
     ------
@@ -96,7 +157,7 @@ def run_jobs(jobs: Sequence[Job], *, at_once: int, folder: Path, resume: str) ->
     at_once = min(at_once or core_count(), total)
     log.info("%d jobs, %d at a time; the output of each is in %s/<job>/%s", total, at_once, folder, OUTPUT)
     retried, seconds, failed = list[Job](), list[float](), list[str]()
-    running: dict[SpawnProcess, tuple[Job, float]] = {}
+    running: dict[Running, tuple[Job, float]] = {}
     before = _end_on_sigterm()
     try:
         while waiting or running:
@@ -105,15 +166,15 @@ def run_jobs(jobs: Sequence[Job], *, at_once: int, folder: Path, resume: str) ->
                 job.folder.mkdir(parents=True, exist_ok=True)
                 (job.folder / OUTPUT).touch()
                 (job.folder / OUTCOME).unlink(missing_ok=True)  # of other settings
-                process = multiprocessing.get_context("spawn").Process(target=_run, args=(job,))
-                process.start()
-                running[process] = (job, time.monotonic())
-            time.sleep(_POLL_SECONDS)
-            for process in [each for each in running if not each.is_alive()]:
-                (job, started), status = running.pop(process), process.exitcode or 0
+                running[start(job)] = (job, time.monotonic())
+            time.sleep(POLL_SECONDS)
+            for each, status in [(each, each.status()) for each in running]:
+                if status is None:
+                    continue
+                job, started = running.pop(each)
                 name, outcome = job.folder.name, read_outcome(job.folder)
                 if status:
-                    _kill_group(process)
+                    each.end(0)
                 if status < 0 and job not in retried:
                     log.warning("%s died (signal %d); it is tried once more", name, -status)
                     retried.append(job)
@@ -133,14 +194,11 @@ def run_jobs(jobs: Sequence[Job], *, at_once: int, folder: Path, resume: str) ->
         log.warning("Interrupted; continue with: %s", resume)
         raise
     finally:
-        for process in running:
-            process.terminate()
-        deadline = time.monotonic() + _PATIENCE_SECONDS
-        for process in running:
-            process.join(max(0.0, deadline - time.monotonic()))
-            process.kill()  # does nothing to one that has ended
-            process.join()
-            _kill_group(process)
+        for each in running:
+            each.terminate()
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        for each in running:
+            each.end(max(0.0, deadline - time.monotonic()))
         if before is not None:
             signal.signal(signal.SIGTERM, before)
     if failed:
@@ -148,11 +206,25 @@ def run_jobs(jobs: Sequence[Job], *, at_once: int, folder: Path, resume: str) ->
         raise SerError(f"{listed}; see {OUTPUT} in their folders in {folder}, and continue with: {resume}")
 
 
-def _kill_group(process: SpawnProcess) -> None:
-    """End what a job has left behind, such as the processes of its further devices."""
-    if hasattr(os, "killpg") and process.pid is not None:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
+@contextmanager
+def deaths_in_one_sentence(resume: str) -> Iterator[None]:
+    """Raise SerError, which names `resume`, where a launcher of others says that one of its jobs died."""
+    try:
+        yield
+    except BrokenProcessPool as error:
+        raise SerError(
+            "A job of joblib's pool was killed, most likely because memory ran out, and the pool ended with it; run "
+            f"the jobs that are missing by {resume} (a lower hydra.launcher.n_jobs needs less memory)."
+        ) from error
+    except Exception as error:
+        # Those of submitit, without an import of it.
+        if type(error).__name__ not in ("UncompletedJobError", "FailedJobError"):
+            raise
+        raise SerError(
+            "A job of submitit ended without a result: it was killed, or ran into a limit of memory or time; what it "
+            "printed is in the folder hydra.launcher.submitit_folder; once the others have ended, run the jobs that "
+            f"are missing by {resume}."
+        ) from error
 
 
 def _end_on_sigterm() -> Any:

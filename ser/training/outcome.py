@@ -13,6 +13,9 @@ from omegaconf import DictConfig, OmegaConf
 from ser.data.files import write_text_atomically
 from ser.inference.run_folder import OUTCOME as OUTCOME
 
+PRUNED = "pruned.txt"
+"""In the folder of a job that `ser tune` has ended early: after which epoch, and why."""
+
 
 def write_outcome(
     folder: Path,
@@ -50,6 +53,17 @@ def settings_of(configuration: Mapping[str, Any]) -> dict[str, Any]:
     """Return what decides the result of a run: its configuration without where it lies and how it was resumed."""
     placed = in_folder(configuration, "<run>")
     return {key: value for key, value in placed.items() if key not in ("paths", "ckpt_path")}
+
+
+def is_finished(folder: Path, configuration: Mapping[str, Any]) -> bool:
+    """Whether the job in `folder` has ended well with these settings, or with these and the test part scored as well.
+
+    Parameters
+    ----------
+    configuration : of a run, resolved.
+    """
+    wanted = settings_of(configuration)
+    return read_outcome(folder).get("settings") in (wanted, wanted | {"score_test": True})
 
 
 def in_folder(configuration: Mapping[str, Any], folder: str) -> dict[str, Any]:

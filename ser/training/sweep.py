@@ -20,7 +20,7 @@ from ser.data.processes import is_first_process
 from ser.errors import SerError
 from ser.inference.run_folder import CONFIGURATION
 from ser.training.configuration import plain, read_configuration
-from ser.training.outcome import OUTCOME, is_minimised, read_outcome, settings_of, write_outcome
+from ser.training.outcome import OUTCOME, PRUNED, is_minimised, read_outcome, settings_of, write_outcome
 
 log = logging.getLogger(__name__)
 
@@ -46,8 +46,10 @@ class SweepTable(Callback):
         folder = Path(hydra.runtime.output_dir)
         outcome = {"overrides": hydra.overrides.task, "metric": OmegaConf.select(config, "optimized_metric")}
         if job_return.status is JobStatus.COMPLETED:
-            has_settings = (folder / CONFIGURATION).is_file()
-            settings = settings_of(plain(read_configuration(folder))) if has_settings else None
+            settings = None
+            if (folder / CONFIGURATION).is_file():  # of a run; a resumed one has a metric of its own
+                saved = plain(read_configuration(folder))
+                settings, outcome["metric"] = settings_of(saved), saved.get("optimized_metric", outcome["metric"])
             write_outcome(folder, **outcome, value=job_return.return_value, settings=settings)
             return
         error = job_return._return_value  # by its public name, Hydra raises it
@@ -83,9 +85,9 @@ class SweepTable(Callback):
 def sweep_table(folder: Path, metric: str | None, minimised: bool) -> tuple[pd.DataFrame, list[str]]:
     """Return a row for each job in the folder of a sweep, best first, and the columns that hold what was swept.
 
-    The columns are `job`, what was swept, the optimised metric, the metrics of the reports, `status` ("done" or
-    "failed") and `error`. What was swept is the override keys whose values differ, as text; for one job alone it is
-    `overrides`, all of them in one. Failed jobs come last.
+    The columns are `job`, what was swept, the optimised metric, the metrics of the reports, `status` and `error`. What
+    was swept is the override keys whose values differ, as text; of one job alone it is `overrides`, all in one column.
+    The status is "done", "pruned" (ended early by `ser tune`, and ranked below all that were not) or "failed".
     """
     jobs = sorted((path.parent for path in folder.glob(f"*/{OUTCOME}")), key=lambda job: (len(job.name), job.name))
     outcomes = [read_outcome(job) for job in jobs]
@@ -97,7 +99,7 @@ def sweep_table(folder: Path, metric: str | None, minimised: bool) -> tuple[pd.D
     rows = []
     for job, outcome, given in zip(jobs, outcomes, overrides, strict=True):
         optimised = {} if metric is None else {metric: outcome["value"]}
-        status = "failed" if outcome["error"] else "done"
+        status = "failed" if outcome["error"] else "pruned" if (job / PRUNED).is_file() else "done"
         reported = {} if outcome["error"] else _metrics_of(job)
         labels = {"job": job.name, **{key: given.get(key) for key in swept}}
         rows.append({**labels, **optimised, **reported, **optimised, "status": status, "error": outcome["error"]})
@@ -105,8 +107,10 @@ def sweep_table(folder: Path, metric: str | None, minimised: bool) -> tuple[pd.D
         return pd.DataFrame(), []
     table = pd.DataFrame(rows)
     table = table[[*(name for name in table if name not in ("status", "error")), "status", "error"]]
-    order = ["status"] if metric is None else ["status", metric]
-    return table.sort_values(order, ascending=[True, minimised][: len(order)], kind="stable"), swept
+    table["order"] = table.status.map(["done", "pruned", "failed"].index)
+    order = ["order"] if metric is None else ["order", metric]
+    table = table.sort_values(order, ascending=[True, minimised][: len(order)], kind="stable")
+    return table.drop(columns="order"), swept
 
 
 def format_table(table: pd.DataFrame, swept: Sequence[str]) -> str:

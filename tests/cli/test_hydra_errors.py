@@ -1,7 +1,9 @@
 """Misspelt overrides and flags, and what a refused run leaves behind."""
 
 import pytest
+from hydra.errors import MissingConfigException
 
+from ser.cli.hydra_errors import sentence_of
 from tests.command_line import is_one_sentence, run_in_process
 
 
@@ -92,3 +94,9 @@ def test_the_configuration_of_another_run_stays(tmp_path):
     done = run_in_process("train.py", "features.max_length=0", "hydra.run.dir=old", folder=tmp_path)
     assert done.returncode == 1
     assert {"config.yaml", "split.csv"} <= {path.name for path in run.iterdir()}
+
+
+def test_a_launcher_whose_package_is_missing_names_what_to_install():
+    error = MissingConfigException("", missing_cfg_file="hydra/launcher/submitit_slurm", options=["basic", "processes"])
+    needs = "hydra/launcher=submitit_slurm needs hydra-submitit-launcher, which is not installed"
+    assert sentence_of(error) == f'{needs}: pip install "ser[launchers]".'

@@ -16,20 +16,26 @@ from ser.training.cross_validation.command import begun_by
 from ser.training.cross_validation.plan import PlannedRun
 from ser.training.cross_validation.settings import CrossValidationSettings, describe_protocol
 from ser.training.fine_tuning import describe_fine_tuning, initial_of_resumed
-from ser.training.launcher import folder_lock, run_jobs
+from ser.training.launcher import RunJobs, folder_lock, run_jobs
 from ser.training.run import build_data
 
 log = logging.getLogger(__name__)
 
 
 def cross_validate(
-    settings: CrossValidationSettings, runs: Sequence[PlannedRun], *, folder: Path, configuration: Mapping[str, Any]
+    settings: CrossValidationSettings,
+    runs: Sequence[PlannedRun],
+    *,
+    folder: Path,
+    configuration: Mapping[str, Any],
+    run_jobs: RunJobs = run_jobs,
 ) -> Summary:
     """Train the unfinished ones of `runs`, and write the results of all of them into `folder`.
 
     Parameters
     ----------
     configuration : of the cross-validation, kept in `folder`; unresolved, so that it can be resumed.
+    run_jobs : runs the jobs; by default as processes on this machine.
 
     Raises
     ------
