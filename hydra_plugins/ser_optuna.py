@@ -1,6 +1,10 @@
-"""The Hydra sweeper `hydra/sweeper=optuna`: Optuna asks for the next trials, any launcher runs them as jobs."""
+"""The Hydra sweeper of `ser tune`: Optuna asks for the next trials, any launcher runs them as jobs."""
 
+import logging
 import math
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,12 +16,24 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
+from ser.data.files import is_locked, waiting_lock
 from ser.errors import SettingsError, missing_package
+from ser.training.launcher import quoted
 from ser.training.outcome import is_minimised
+from ser.training.overrides import NOT_OF_THE_RECIPE, command_line, override_key
+from ser.training.study import PRUNED_AT, STUDY, open_journal
 
 if TYPE_CHECKING:
     import optuna
     from optuna.distributions import BaseDistribution
+
+log = logging.getLogger(__name__)
+
+_COMMAND, _COMMANDS, _FAILED = "command", "commands", "failed"
+"""Attributes: of a trial, which command runs it; of the study, how many commands there were; of a trial, it failed."""
+
+_NO_PART = re.compile(rf"{NOT_OF_THE_RECIPE.pattern}|hparams_search")
+"""Overrides of a search that train no network."""
 
 
 class OptunaSweeper(Sweeper):
@@ -32,10 +48,10 @@ class OptunaSweeper(Sweeper):
         n_trials: int = 20,
         n_jobs: int = 1,
         seed: int | None = 0,
-        storage: str | None = None,
+        storage: str = "study.journal",
         params: dict[str, Any] | None = None,
     ) -> None:
-        self.n_trials, self.n_jobs, self.seed, self.storage = n_trials, n_jobs, seed, storage
+        self.n_trials, self.n_jobs, self.seed, self.storage = n_trials, n_jobs, seed, Path(storage)
         self.params = params or {}
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
@@ -48,7 +64,7 @@ class OptunaSweeper(Sweeper):
         try:
             import optuna  # noqa: F401 - the one place that says what to install
         except ImportError as error:
-            raise SettingsError(f"{missing_package(error, 'hydra/sweeper=optuna')}.") from error
+            raise SettingsError(f"{missing_package(error, 'ser tune')}.") from error
         for key in ("n_trials", "n_jobs"):
             value = getattr(self, key)
             if type(value) is not int or value < 1:
@@ -67,8 +83,6 @@ class OptunaSweeper(Sweeper):
         ------
         SettingsError : nothing is searched for, or the storage holds a search of another kind.
         """
-        from optuna.trial import TrialState
-
         folder = Path(self.config.hydra.sweep.dir)
         folder.mkdir(parents=True, exist_ok=True)
         OmegaConf.save(self.config, folder / "multirun.yaml")
@@ -79,45 +93,85 @@ class OptunaSweeper(Sweeper):
         fixed = [str(each.input_line) for each in overrides.values() if not each.is_sweep_override()]
         if not space:
             raise SettingsError("hydra.sweeper.params is empty; give keys with ranges, as in conf/hparams_search.")
-        study = self._study(space)
-        known = [trial for trial in study.trials if trial.state is TrialState.COMPLETE or "failed" in trial.user_attrs]
-        missing = self.n_trials - len(known)
-        while missing > 0:
-            trials = [study.ask(space) for _ in range(min(self.n_jobs, missing))]
-            batch = [[*fixed, *(f"{key}={value}" for key, value in trial.params.items())] for trial in trials]
-            self.validate_batch_is_legal(batch)
-            for trial, job in zip(trials, self.launcher.launch(batch, trials[0].number), strict=True):
-                value = job.return_value
-                if isinstance(value, int | float) and math.isfinite(value):
-                    study.tell(trial, value)
+        with self._joined(space) as study:
+            log.info("The trials are kept in %s; the same command with hydra.sweep.dir=%s goes on", self.storage,
+                     quoted(folder))  # fmt: skip
+            while trials := self._ask(study, space):
+                batch = [[*fixed, *(f"{key}={value}" for key, value in trial.params.items())] for trial in trials]
+                self.validate_batch_is_legal(batch)
+                for trial, job in zip(trials, self.launcher.launch(batch, trials[0].number), strict=True):
+                    _tell(study, trial, job.return_value)
+        return self._best(study, fixed)
+
+    @contextmanager
+    def _joined(self, space: dict[str, "BaseDistribution"]) -> Iterator["optuna.Study"]:
+        """Open the study, new or begun, of which other commands may run trials; hold a file that says we do, too."""
+        import optuna
+
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        storage = open_journal(self.storage.absolute())
+        with waiting_lock(self._beside("lock")):
+            study = self._study(storage, space)
+            self._number = study.user_attrs.get(_COMMANDS, 0)
+            study.set_user_attr(_COMMANDS, self._number + 1)
+        # Another seed for each command: it would begin with the trials of the one before.
+        seed = None if self.seed is None else self.seed + self._number
+        study.sampler = optuna.samplers.TPESampler(seed=seed, constant_liar=True)
+        own = self._beside(self._number)
+        with waiting_lock(own):
+            yield study
+        own.unlink(missing_ok=True)
+
+    def _beside(self, what: object) -> Path:
+        return self.storage.with_name(f".{self.storage.name}.{what}").absolute()
+
+    def _ask(self, study: "optuna.Study", space: dict[str, "BaseDistribution"]) -> list["optuna.Trial"]:
+        """Return up to `n_jobs` new trials, with numbers in a row; none where the study has `n_trials`.
+
+        A trial of a command that is there no more is given up: another takes its place.
+        """
+        from optuna.trial import TrialState
+
+        with waiting_lock(self._beside("lock")):
+            known = 0
+            for trial in study.get_trials(deepcopy=False):
+                command = trial.user_attrs.get(_COMMAND)
+                if trial.state is TrialState.RUNNING and not is_locked(self._beside(command)):
+                    study.tell(trial.number, state=TrialState.FAIL)
                 else:
-                    trial.set_user_attr("failed", True)
-                    study.tell(trial, state=TrialState.FAIL)
-            missing -= len(trials)
-        if not any(trial.state is TrialState.COMPLETE for trial in study.trials):
+                    known += trial.state is not TrialState.FAIL or _FAILED in trial.user_attrs
+            trials = [study.ask(space) for _ in range(min(self.n_jobs, self.n_trials - known))]
+            for trial in trials:
+                trial.set_user_attr(_COMMAND, self._number)
+        return trials
+
+    def _best(self, study: "optuna.Study", fixed: list[str]) -> dict[str, Any] | None:
+        """Print the best trial and the command that trains it; return its values, None without one."""
+        from optuna.trial import TrialState
+
+        counts = {state: len(study.get_trials(deepcopy=False, states=[state])) for state in TrialState}
+        if not counts[TrialState.COMPLETE]:
             return None
         best = study.best_trial
-        settings = " ".join(f"{key}={value}" for key, value in best.params.items())
+        values = [f"{key}={value}" for key, value in best.params.items()]
+        kept = [one for one in fixed if not _NO_PART.fullmatch(override_key(one))]
+        name = str(self.config.hydra.job.config_name).replace("tune", "train").replace("_", "-")
         # Printed: it is the result of the command, above the table.
-        outcome = f"job {best.number}, {self.config.optimized_metric} {best.value:.4f}: {settings}"
-        print(f"Best of {len(study.trials)} trials: {outcome}")
+        n_trials = counts[TrialState.COMPLETE] + counts[TrialState.PRUNED]
+        outcome = f"job {best.number}, {self.config.optimized_metric} {best.value:.4f}: {' '.join(values)}"
+        ended_early = f" ({counts[TrialState.PRUNED]} ended early)" if counts[TrialState.PRUNED] else ""
+        print(f"Best of {n_trials} trials{ended_early}: {outcome}")
+        print(f"Train it by: {command_line(f'ser {name}', [*kept, *values])}")
         return dict(best.params)
 
-    def _study(self, space: dict[str, "BaseDistribution"]) -> "optuna.Study":
-        """Return a new study, or that of the storage with its interrupted trials given up."""
+    def _study(self, storage: "optuna.storages.BaseStorage", space: dict[str, "BaseDistribution"]) -> "optuna.Study":
+        """Return the study in `storage`, new where there is none."""
         import optuna
         from optuna.distributions import distribution_to_json
         from optuna.study import StudyDirection
-        from optuna.trial import TrialState
 
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
-        url = None
-        if self.storage is not None:
-            path = Path(self.storage).absolute()
-            path.parent.mkdir(parents=True, exist_ok=True)
-            url = f"sqlite:///{path}"
         direction = StudyDirection.MINIMIZE if is_minimised(self.config) else StudyDirection.MAXIMIZE
-        study = optuna.create_study(storage=url, study_name="ser", direction=direction, load_if_exists=True)
+        study = optuna.create_study(storage=storage, study_name=STUDY, direction=direction, load_if_exists=True)
         kind = {
             "metric": self.config.optimized_metric,
             **{key: distribution_to_json(each) for key, each in space.items()},
@@ -125,12 +179,20 @@ class OptunaSweeper(Sweeper):
         if study.user_attrs.get("kind", kind) != kind:
             raise SettingsError(f"{self.storage} holds a search over other ranges; give another hydra.sweeper.storage.")
         study.set_user_attr("kind", kind)
-        for trial in study.get_trials(states=[TrialState.RUNNING]):
-            study.tell(trial.number, state=TrialState.FAIL)
-        # A resumed study with the same seed would begin with the trials that it has already.
-        seed = None if self.seed is None else self.seed + len(study.trials)
-        study.sampler = optuna.samplers.TPESampler(seed=seed, constant_liar=self.n_jobs > 1)
         return study
+
+
+def _tell(study: "optuna.Study", trial: "optuna.Trial", value: object) -> None:
+    """Tell the study what became of a trial: `value` is its metric; what is no finite number has failed."""
+    from optuna.trial import TrialState
+
+    if not isinstance(value, int | float) or not math.isfinite(value):
+        trial.set_user_attr(_FAILED, True)
+        study.tell(trial, state=TrialState.FAIL)
+    elif PRUNED_AT in study.trials[trial.number].user_attrs:
+        study.tell(trial, state=TrialState.PRUNED)  # with the last value that it reported
+    else:
+        study.tell(trial, value)
 
 
 def _distribution(override: Override) -> "BaseDistribution":

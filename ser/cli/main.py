@@ -15,6 +15,7 @@ HYDRA_COMMANDS = {
     "train": "train a recogniser",
     "evaluate": "score a model on labelled recordings",
     "cross-validate": "train and score every fold and seed of a recipe",
+    "tune": "search the best settings of a recipe",
     "eda": "explore the corpus: figures, tables, report",
 }
 """Command -> what it is for; each takes the overrides and flags of Hydra."""

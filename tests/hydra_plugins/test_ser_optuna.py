@@ -1,8 +1,10 @@
 """The search by Optuna: with a launcher that only calculates, and once by its command."""
 
+import itertools
 import sys
 from types import SimpleNamespace
 
+import optuna
 import pandas as pd
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -11,7 +13,9 @@ from omegaconf import OmegaConf
 
 from hydra_plugins.ser_optuna import OptunaSweeper, _distribution
 from ser.cli.hydra_command import hydra_command
+from ser.data.files import waiting_lock
 from ser.errors import SerError, SettingsError
+from ser.training.study import PRUNED_AT, STUDY, open_journal
 from tests.command_line import is_one_sentence, run_in_process
 
 SPACE = {"model.lr": "tag(log,interval(1e-4,1))", "data.batch_size": "range(4,17,4)", "augment": "choice(none,light)"}
@@ -40,10 +44,12 @@ class Launcher:
 @pytest.fixture
 def search(tmp_path):
     """Search as the command would, and return the launcher and what `sweep` returned."""
-    config = {"optimized_metric": "val/loss", "hydra": {"sweep": {"dir": str(tmp_path)}}}
+    config = {"hydra": {"sweep": {"dir": str(tmp_path)}, "job": {"config_name": "tune"}}}
+    numbers = itertools.count()
 
-    def run(*arguments, launcher=None, metric="val/loss", params=SPACE, **settings):
-        sweeper = OptunaSweeper(params=dict(params), **settings)
+    def run(*arguments, launcher=None, metric="val/loss", params=SPACE, storage=None, **settings):
+        storage = storage or str(tmp_path / f"{next(numbers)}.journal")
+        sweeper = OptunaSweeper(params=dict(params), storage=storage, **settings)
         sweeper.config = OmegaConf.create({**config, "optimized_metric": metric})
         sweeper.hydra_context = SimpleNamespace(
             config_loader=SimpleNamespace(load_sweep_config=lambda master_config, sweep_overrides: None)
@@ -85,6 +91,12 @@ def test_the_same_seed_gives_the_same_trials_and_the_best_is_found(search, capsy
     assert printed.startswith(f"Best of 12 trials: job {job}, val/loss {rates[job]:.4f}: model.lr={rates[job]} ")
 
 
+def test_the_command_that_trains_the_best_is_printed_without_what_belongs_to_the_search(search, capsys):
+    _, best = search("hparams_search=mine", "experiment=debug", "data.root=/x", "score_test=false", n_trials=2)
+    values = " ".join(f"{key}={value}" for key, value in best.items())
+    assert capsys.readouterr().out.splitlines()[1] == f"Train it by: ser train experiment=debug {values}"
+
+
 def test_more_is_better_of_a_metric_that_is_no_loss(search):
     launcher, best = search(n_trials=5, metric="val/uar")
     assert best["model.lr"] == max(float(job["model.lr"]) for job in launcher.jobs.values())
@@ -109,7 +121,7 @@ def test_failed_jobs_count_but_are_never_the_best(search):
 
 
 def test_a_search_with_a_storage_goes_on(search, tmp_path):
-    storage = str(tmp_path / "new" / "study.db")
+    storage = str(tmp_path / "new" / "study.journal")
     first, _ = search(n_trials=3, storage=storage, launcher=Launcher(failing=(4, 8)))
     with pytest.raises(KeyboardInterrupt):
         search(n_trials=6, storage=storage, launcher=Launcher(interrupted_at=4))
@@ -123,6 +135,59 @@ def test_a_search_with_a_storage_goes_on(search, tmp_path):
         search("augment=none", n_trials=9, storage=storage)
     with pytest.raises(SettingsError, match="holds a search over other ranges"):
         search(n_trials=9, storage=storage, metric="val/uar")
+
+
+def test_a_line_that_a_kill_cut_short_is_cut_off(search, tmp_path):
+    storage = tmp_path / "study.journal"
+    search(n_trials=3, storage=str(storage))
+    with storage.open("a") as file:
+        file.write('{"op_code":4,"worker')
+    assert list(search(n_trials=5, storage=str(storage))[0].jobs) == [3, 4]
+
+
+def test_a_trial_of_another_command_counts_as_long_as_that_one_is_there(search, tmp_path):
+    storage = tmp_path / "study.journal"
+    search(n_trials=2, storage=str(storage))
+    study = optuna.load_study(study_name=STUDY, storage=open_journal(storage))
+    study.ask().set_user_attr("command", 7)
+    with waiting_lock(tmp_path / ".study.journal.7"):
+        assert list(search(n_trials=4, storage=str(storage))[0].jobs) == [3]
+    assert list(search(n_trials=4, storage=str(storage))[0].jobs) == [4], "2 was lost with its command"
+    assert {one.name for one in tmp_path.glob(".study.journal.*")} == {".study.journal.7", ".study.journal.lock"}
+
+
+def test_commands_at_work_on_one_study_draw_other_trials(search, tmp_path):
+    storage, seen = tmp_path / "study.journal", []
+
+    class Second(Launcher):
+        def launch(self, job_overrides, initial_job_idx):
+            if not seen:
+                seen.append(search(n_trials=5, storage=str(storage))[0].jobs)
+            return super().launch(job_overrides, initial_job_idx)
+
+    first = search(n_trials=5, storage=str(storage), launcher=Second())[0].jobs
+    assert (list(first), list(seen[0])) == ([0], [1, 2, 3, 4])
+    assert len({job["model.lr"] for job in (*first.values(), *seen[0].values())}) == 5
+
+
+def test_a_trial_that_was_ended_early_counts_and_is_never_the_best(search, tmp_path, capsys):
+    storage = tmp_path / "study.journal"
+
+    class Ending(Launcher):
+        def launch(self, job_overrides, initial_job_idx):
+            returned = super().launch(job_overrides, initial_job_idx)
+            if initial_job_idx == 1:
+                study = optuna.load_study(study_name=STUDY, storage=open_journal(storage))
+                trial = optuna.trial.Trial(study, study.trials[1]._trial_id)
+                trial.report(0.5, 3)
+                trial.set_user_attr(PRUNED_AT, 3)
+                returned[0].return_value = 0.0  # the best that there could be
+            return returned
+
+    launcher, best = search(n_trials=4, storage=str(storage), launcher=Ending())
+    assert list(launcher.jobs) == [0, 1, 2, 3]
+    assert best["model.lr"] != float(launcher.jobs[1]["model.lr"])
+    assert capsys.readouterr().out.startswith("Best of 4 trials (1 ended early): job ")
 
 
 def test_nothing_to_search_is_refused(search):
@@ -140,29 +205,30 @@ def quick(configuration):
 @pytest.fixture
 def command(tmp_path):
     return lambda *arguments: run_in_process(
-        "-m", *arguments, folder=tmp_path, main=lambda given: hydra_command(quick, "train", given)
+        *arguments, folder=tmp_path, main=lambda given: hydra_command(quick, "tune", given)
     )
 
 
 def test_a_search_by_its_command_has_the_best_in_the_first_row(command, tmp_path):
-    done = command("hparams_search=optuna", "hydra.sweeper.n_trials=4", "hydra.sweeper.n_jobs=4", "hydra.sweep.dir=s")
+    settings = ("hydra.sweeper.n_trials=4", "hydra.sweeper.n_jobs=4", "optimized_metric=val/loss")
+    done = command(*settings, "hydra.sweep.dir=s")
     table = pd.read_csv(tmp_path / "s" / "sweep.csv")
     assert list(table.columns) == ["job", "model.lr", "data.batch_size", "data.augment_count", "val/loss", "status",
                                    "error"]  # fmt: skip
     assert list(table.job.sort_values()) == [0, 1, 2, 3]
-    assert f"Best of 4 trials: job {table.job[0]}, val/loss {table['val/loss'][0]:.4f}: model.lr=" in done.stdout
+    assert f"Best of 2 trials: job {table.job[0]}, val/loss {table['val/loss'][0]:.4f}: model.lr=" in done.stdout
     assert list(table.status) == ["done", "done", "failed", "failed"]
     assert done.returncode == 1
 
 
 @pytest.mark.parametrize("setting", ["n_trials=0", "n_jobs=two"])
 def test_wrong_numbers_are_one_sentence(setting, command):
-    done = command("hparams_search=optuna", f"hydra.sweeper.{setting}")
+    done = command(f"hydra.sweeper.{setting}")
     assert is_one_sentence(done.stderr, f"hydra.sweeper.{setting.partition('=')[0]} is "), done.stderr
 
 
 def test_where_optuna_is_missing_one_sentence_says_what_to_install(command, monkeypatch):
     monkeypatch.setitem(sys.modules, "optuna", None)
-    done = command("hparams_search=optuna")
-    sentence = 'hydra/sweeper=optuna needs optuna, which is not installed: pip install "ser[tune]".'
+    done = command()
+    sentence = 'ser tune needs optuna, which is not installed: pip install "ser[tune]".'
     assert is_one_sentence(done.stderr, sentence), done.stderr

@@ -13,8 +13,8 @@ def overrides(tiny, tiny_voices):
 
 def test_a_search_of_three_trainings(command, overrides, folder):
     done = command(
-        "train.py", "-m", "hparams_search=optuna", "hydra.sweeper.n_trials=3", "hydra.sweeper.n_jobs=2",
-        "hydra/launcher=processes", *overrides, "data.augment_count=0", "optimized_metric=val/uar",
+        "-m", "ser", "tune", "hydra.sweeper.n_trials=3", "hydra.sweeper.n_jobs=2", "hydra/launcher=processes",
+        *overrides, "data.augment_count=0",
         f"hydra.sweep.dir='{folder}/the search'",
     )  # fmt: skip
     table = pd.read_csv(folder / "the search" / "sweep.csv")
@@ -22,6 +22,9 @@ def test_a_search_of_three_trainings(command, overrides, folder):
     assert list(table.status) == 3 * ["done"]
     assert table["val/uar"].is_monotonic_decreasing
     assert f"Best of 3 trials: job {table.job[0]}, val/uar {table['val/uar'][0]:.4f}: model.lr=" in done.stdout
+    assert "Train it by: ser train experiment=debug " in done.stdout
+    state = command("-m", "ser", "sweep", "status", f"{folder}/the search").stdout
+    assert state.startswith("3 jobs: 3 finished\n")
     for job in "012":
         assert (folder / "the search" / job / "checkpoints" / "best.ckpt").is_file()
         assert not (folder / "the search" / job / "test").exists(), "the test part chooses nothing"
