@@ -23,6 +23,7 @@ COMMANDS = {
     "predict": "predict the emotion of your own recordings",
     "compare": "compare runs: metrics, difference, changed recordings",
     "corpus": "check a manifest or corpus; download RAVDESS",
+    "sweep": "say how far a sweep or a cross-validation is",
     "export": "write a model as ONNX",
     "publish": "write a model that is loaded by its name",
     "robustness": "measure the UAR lost by level, noise, telephone, room",
