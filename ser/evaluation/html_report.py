@@ -1,25 +1,20 @@
 """`report.html`: a run or an evaluation as one page that needs nothing beside it and no network."""
 
-import base64
-import io
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import jinja2
-from matplotlib.figure import Figure
-
 from ser.corpora.splits import Split
 from ser.data.files import write_text_atomically
-from ser.errors import AudioError
-from ser.evaluation.clips import encode_clip, read_clip
 from ser.evaluation.figures import CURVES, confusion_figure, learning_curve_figure, reliability_figure
 from ser.evaluation.metrics import HEADLINES, group_metrics, reliability_bins
+from ser.evaluation.page import Entry, chart, render, sound_uri
 from ser.evaluation.predictions import class_numbers, probabilities_of
 from ser.evaluation.report import CLOSED_SET_NOTE, Evaluation, summary_rows
-from ser.evaluation.tables import UNNAMED, class_rows, corpus_rows, percent
+from ser.evaluation.svg import TILE
+from ser.evaluation.tables import UNNAMED, class_rows, confusion_rows, corpus_rows, percent
 from ser.models.metadata import ModelMetadata
 
 REPORT = "report.html"
@@ -64,70 +59,120 @@ def write_html_report(
     ------
     OSError : the file cannot be written; it names it.
     """
-    loader = jinja2.FileSystemLoader(_TEMPLATE.parent)
-    environment = jinja2.Environment(
-        loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
     settings = dict(_flat(metadata.configuration))
-    page = environment.get_template(_TEMPLATE.name).render(
+    parts = [_part(prefix, evaluation, sounds) for prefix, evaluation in evaluations.items()]
+    data = [] if split is None else _data_rows(split)
+    curves = [
+        chart(
+            learning_curve_figure(history, [panel], panel_width=TILE),
+            name=f"curve-{place}",
+            caption=f"{panel} by epoch.",
+        )
+        for place, panel in enumerate(CURVES if history else ())
+    ]
+    page = render(
+        _TEMPLATE,
         title=title,
-        protocol=next(iter(evaluations.values())).results["protocol"],
-        parts=[_part(prefix, evaluation, sounds) for prefix, evaluation in evaluations.items()],
-        data=[] if split is None else _data_rows(split),
-        curves=[_picture(learning_curve_figure(history, [panel]), f"{panel} by epoch.") for panel in CURVES]
-        if history
-        else [],
-        settings=[(key, _text(value)) for key, value in sorted(settings.items())],
-        differing=None if defaults is None or not settings else _differing(settings, dict(_flat(defaults))),
-        command=command,
-        corpus=metadata.corpus_root,
-        versions=metadata.versions,
+        lead=next(iter(evaluations.values())).results["protocol"],
+        contents=_contents(parts, has_data=bool(data), has_curves=bool(curves)),
+        values={
+            "parts": parts,
+            "data": data,
+            "curves": curves,
+            "settings": [(key, _text(value)) for key, value in sorted(settings.items())],
+            "differing": None if defaults is None or not settings else _differing(settings, dict(_flat(defaults))),
+            "command": command,
+            "corpus": metadata.corpus_root,
+            "versions": metadata.versions,
+        },
     )
     write_text_atomically(path, page)
+
+
+def _contents(parts: Sequence[Mapping[str, Any]], *, has_data: bool, has_curves: bool) -> list[Entry]:
+    """Return the contents list: the ids of the template, and their titles."""
+    entries = [
+        Entry(
+            part["prefix"],
+            part["name"],
+            [
+                *(Entry(f"{part['prefix']}-{one['id']}", one["title"]) for one in part["tables"]),
+                Entry(f"{part['prefix']}-errors", "The worst errors"),
+            ],
+        )
+        for part in parts
+    ]
+    entries += [Entry("data", "Data")] if has_data else []
+    entries += [Entry("curves", "Learning curves")] if has_curves else []
+    return [*entries, Entry("settings", "Settings"), Entry("repeat", "Repeat it")]
 
 
 def _part(prefix: str, evaluation: Evaluation, sounds: Mapping[str, Path]) -> dict[str, Any]:
     """Return what the template shows of one evaluation."""
     table, results = evaluation.predictions, evaluation.results
-    probabilities, name = probabilities_of(table), _NAMES[prefix]
-    bins = reliability_bins(probabilities, class_numbers(table))
-    matrix = confusion_figure(results["confusion_matrix"], results["class_names"], title="", cell=0.5)
-    calibration = reliability_figure({name.lower(): bins}, title="")
+    name, classes = _NAMES[prefix], results["class_names"]
+    bins = reliability_bins(probabilities_of(table), class_numbers(table))
+    # As wide as a tile, up to eight classes: the cells of more would be too narrow for their text.
+    cell = max(0.325, min(0.5, 2.6 / len(classes)))
+    matrix = confusion_figure(results["confusion_matrix"], classes, title="", cell=cell)
+    calibration = reliability_figure({name.lower(): bins}, title="", width=TILE)
     wrong = table[class_numbers(table) != class_numbers(table, "predicted")]
     worst = wrong.sort_values(["confidence", "file"], ascending=[False, True]).head(_N_ERRORS)
-    n_recordings = Counter(table["speaker"])
-    del n_recordings[""]
-    speakers = sorted(name for name, _ in n_recordings.most_common(_N_SPEAKERS))
     return {
         "prefix": prefix,
         "name": name,
         "protocol": results["protocol"],
         "scores": summary_rows(results),
         "note": CLOSED_SET_NOTE if results["closed_set"] else "",
-        "pictures": [
-            _picture(matrix, f"{name}: confusion matrix, coloured by the fraction of the true class."),
-            _picture(calibration, f"{name}: accuracy over confidence, and the number of predictions."),
+        "charts": [
+            chart(
+                matrix,
+                name=f"{prefix}-confusion",
+                caption=f"{name}: confusion matrix, in percent of the true class.",
+            ),
+            chart(
+                calibration,
+                name=f"{prefix}-reliability",
+                caption=f"{name}: accuracy over confidence, and the number of predictions.",
+            ),
         ],
-        "classes": class_rows(results["per_class"]),
-        "corpora": corpus_rows(results["by_corpus"]) if len(results["by_corpus"]) > 1 else [],
-        "channels": _group_rows("channel", results["by_channel"]) if len(results["by_channel"]) > 1 else [],
-        "n_speakers": len(n_recordings),
-        "speakers": _group_rows("speaker", group_metrics(table, table["speaker"], speakers)),
+        "confusion": confusion_rows(results["confusion_matrix"], classes),
+        "tables": _tables(evaluation),
         "n_errors": len(wrong),
         "errors": [
             {
-                "file": row["file"],
-                "speaker": row["speaker"] or "unknown",
-                "channel": row["channel"],
-                "true": row["true"],
-                "predicted": row["predicted"],
-                "confidence": percent(row["confidence"]),
-                "of_truth": percent(row[f"p_{row['true']}"]),
-                "sound": _sound(sounds.get(row["file"])),
+                "title": f"{row['true']}, predicted {row['predicted']} ({percent(row['confidence'])})",
+                "lines": [
+                    f"{row['true']} had {percent(row['p_' + row['true']])}; speaker {row['speaker'] or 'unknown'}, "
+                    f"{row['channel']}; {row['file']}"
+                ],
+                "sound": sound_uri(sounds.get(row["file"])),
             }
             for row in worst.to_dict("records")
         ],
     }
+
+
+def _tables(evaluation: Evaluation) -> list[dict[str, Any]]:
+    """Return the tables of scores by class, and by corpus, channel and speaker where there are several."""
+    table, results = evaluation.predictions, evaluation.results
+    n_recordings = Counter(table["speaker"])
+    del n_recordings[""]
+    speakers = sorted(name for name, _ in n_recordings.most_common(_N_SPEAKERS))
+    note = f"{len(speakers)} of {len(n_recordings)} speakers, those with the most recordings."
+    found: list[dict[str, Any]] = [
+        {"id": "classes", "title": "By class", "rows": class_rows(results["per_class"]), "note": ""}
+    ]
+    if len(results["by_corpus"]) > 1:
+        found.append({"id": "corpora", "title": "By corpus", "rows": corpus_rows(results["by_corpus"]), "note": ""})
+    if len(results["by_channel"]) > 1:
+        rows = _group_rows("channel", results["by_channel"])
+        found.append({"id": "channels", "title": "By channel", "rows": rows, "note": ""})
+    if speakers:
+        rows = _group_rows("speaker", group_metrics(table, table["speaker"], speakers))
+        note = note if len(n_recordings) > len(speakers) else ""
+        found.append({"id": "speakers", "title": "By speaker", "rows": rows, "note": note})
+    return found
 
 
 def _data_rows(split: Split) -> list[list[str]]:
@@ -151,25 +196,6 @@ def _group_rows(what: str, groups: Mapping[Any, Mapping[str, Any]]) -> list[list
     for name, metrics in groups.items():
         rows.append([str(name), *(percent(metrics[key]) for key in HEADLINES), str(metrics["n_recordings"])])
     return rows
-
-
-def _picture(figure: Figure, caption: str) -> dict[str, str]:
-    content = io.BytesIO()
-    figure.savefig(content, format="svg", metadata={"Date": None})
-    return {"caption": caption, "data": _data_uri("image/svg+xml", content.getvalue())}
-
-
-def _sound(path: Path | None) -> str | None:
-    if path is None:
-        return None
-    try:
-        return _data_uri(*encode_clip(read_clip(path)))
-    except AudioError:
-        return None
-
-
-def _data_uri(kind: str, content: bytes) -> str:
-    return f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}"
 
 
 def _differing(settings: Mapping[str, Any], defaults: Mapping[str, Any]) -> list[tuple[str, str, str]]:

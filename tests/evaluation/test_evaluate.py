@@ -77,7 +77,7 @@ def test_what_was_kept_out_is_scored_with_the_words_of_the_run(score, few, tmp_p
     metrics = score(metadata={"scored_recordings": kept_out}, root=str(few))
     assert (metrics["n_recordings"], metrics["protocol"]) == (3, "Random weights: nothing was learnt.")
     report = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
-    assert '<p class="protocol">Random weights: nothing was learnt.</p>' in report
+    assert '<p class="lead">Random weights: nothing was learnt.</p>' in report
     assert f"<dd>{metrics['overall']['uar']:.2%}</dd>" in report
     metrics = score(metadata={"scored_hashes": hashes_of(kept_out)}, root=str(few))  # as of a million recordings
     assert (metrics["n_recordings"], metrics["protocol"]) == (3, "Random weights: nothing was learnt.")
