@@ -73,7 +73,8 @@ def test_a_wheel_holds_every_package_and_every_configuration() -> None:
     assert setuptools["packages"] == sorted(expected)
     assert setuptools["package-dir"] == {"ser.conf": "conf"}
     data = setuptools["package-data"]
-    for package, folder in (("ser.conf", "conf"), ("app", "app"), ("ser.evaluation", "ser/evaluation")):
+    rooms = {"ser.conf": "conf", "app": "app", "ser.evaluation": "ser/evaluation", "ser.eda": "ser/eda"}
+    for package, folder in rooms.items():
         kept = {path for pattern in data[package] for path in (ROOT / folder).glob(pattern)}
         assert kept == {path for path in (ROOT / folder).rglob("*.*") if path.suffix in FURTHER}
 

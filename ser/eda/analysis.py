@@ -6,17 +6,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-import pandas as pd
-from matplotlib.figure import Figure
 from sklearn.preprocessing import StandardScaler
 
 import ser
 from ser.corpora.manifest import Recording, same_content
 from ser.corpora.reading import locate_corpus, read_corpus
 from ser.corpora.selection import DataSettings, of_channel
-from ser.eda import embedding, figures, findings, tables
+from ser.eda import embedding, figures, findings, parts, tables
+from ser.eda.labels import feature_labels
 from ser.eda.observations import name_table, observe, write_feature_table
-from ser.eda.report import Section, Table, write_report, write_table
+from ser.eda.outliers import outlier_table
+from ser.eda.report import Section, write_report, write_table
 from ser.errors import CorpusError, SettingsError
 from ser.evaluation.figures import save_figure
 from ser.features.settings import FeatureSettings
@@ -27,7 +27,6 @@ log = logging.getLogger(__name__)
 _OUTPUTS = {"report": "report.html", "plot_emotions": "emotion_bar_plot.png", "table": "features.parquet"}
 _FEWEST = 4
 """Recordings; with fewer there are no useful neighbours, components or correlations."""
-_LISTED_EFFECTS = 15
 
 
 @settings_dataclass
@@ -41,6 +40,7 @@ class EdaSettings:
     output_dir: str
     output_path: str | None = None
     tsne: bool = True
+    sounds: bool = True
     seed: Seed = 42
 
     def __post_init__(self) -> None:
@@ -98,48 +98,44 @@ def _write_analysis(path: Path, root: Path, recordings: Sequence[Recording], set
     if len(found) < _FEWEST:
         raise CorpusError(f"{root} holds {len(found)} readable recordings; at least {_FEWEST} are needed.")
     equal = same_content(recording.path for recording in recordings)
-    matrix = statistics["mean"].corr()
-    labels, effects = tables.label_distribution(found), tables.effect_sizes(found, statistics)
+    matrix, labels = statistics["mean"].corr(), feature_labels(features)
+    counts, effects = tables.label_distribution(found), tables.effect_sizes(found, statistics, labels)
     means = tables.mean_features(found, statistics)
     for group in means.columns.unique("group"):
         write_table(path.with_name(f"mean_features_{group}.csv"), means[group].reset_index())
     points = StandardScaler().fit_transform(statistics)
     nearest = embedding.nearest_neighbours(points, found["speaker"].to_numpy())
     agreement, confusion = embedding.neighbour_table(nearest, found), embedding.neighbour_emotions(nearest, found)
-    of_recordings: dict[str, Figure | Table] = {
-        "emotion_bar_plot.png": figures.emotion_figure(found),
-        "label_distribution.csv": Table(labels, percent=["fraction"]),
-        "audio_duration.png": figures.duration_figure(found, window=features.duration),
-        "eda_summary.csv": Table(tables.corpus_summary(found)),
-        "examples.png": figures.example_figure(found, features),
-    }
-    of_features: dict[str, Figure | Table] = {
-        "mean_features.png": figures.mean_feature_figure(statistics, means),
-        "feature_distributions.png": figures.distribution_figure(found, statistics, effects, features),
-        "effect_sizes.png": figures.effect_figure(effects),
-        "effect_sizes.csv": Table(effects, percent=tables.EFFECT_FACTORS, shown=_LISTED_EFFECTS),
-        "correlation_heatmap.png": figures.correlation_figure(matrix),
-        "group_correlations.csv": Table(tables.group_correlations(matrix)),
-    }
-    of_neighbours: dict[str, Figure | Table] = {}
-    pca = embedding.pca_embedding(points)
-    of_neighbours["embedding_pca.png"] = figures.embedding_figure(pca, found, title="Principal components")
-    if settings.tsne:
-        tsne = embedding.tsne_embedding(points, seed=settings.seed)
-        of_neighbours["embedding_tsne.png"] = figures.embedding_figure(tsne, found, title="t-SNE")
-    of_neighbours["nearest_neighbours.csv"] = Table(agreement, percent=["fraction", "chance"])
-    of_neighbours["neighbour_emotions.csv"] = Table(confusion, percent=list(confusion))
-    sections: list[Section] = [
-        ("The recordings", findings.corpus_findings(found, labels, equal, window=features.duration), of_recordings),
-        ("The features", findings.feature_findings(effects, matrix), of_features),
-        ("Why a random split is optimistic", findings.neighbour_findings(agreement, confusion), of_neighbours),
+    outliers = outlier_table(found, statistics, points, labels)
+    sections = [
+        Section(
+            "The recordings",
+            findings.corpus_findings(found, counts, equal, window=features.duration),
+            parts.of_recordings(found, counts, features, sounds=settings.sounds),
+        ),
+        Section(
+            "The outliers",
+            findings.outlier_findings(outliers),
+            [parts.of_outliers(outliers, found, sounds=settings.sounds)],
+        ),
+        Section(
+            "The features",
+            findings.feature_findings(effects, matrix),
+            parts.of_features(found, statistics, means, effects, matrix, features),
+        ),
+        Section(
+            "Why a random split is optimistic",
+            findings.neighbour_findings(agreement, confusion),
+            parts.of_neighbours(
+                found, points, agreement, confusion, tsne_seed=settings.seed if settings.tsne else None
+            ),
+        ),
     ]
     if failures:
-        unreadable = pd.DataFrame({"file": [p.name for p in failures], "reason": list(failures.values())})
-        sections.append(("Left out", [], {"unreadable.csv": Table(unreadable)}))
+        sections.append(Section("Left out", [], [parts.of_unreadable(failures)]))
     made_from = (
         f"Made by ser {ser.__version__} from {features.n_features} features per frame ({', '.join(features.groups)}) "
         f"at {features.sample_rate:,} Hz, hop {features.hop_length}: mean and standard deviation over the frames of "
-        "each whole recording, mel bands in decibels."
+        "each whole recording, mel bands in decibels. Its figures and tables are files beside it too."
     )
     write_report(path, sections, title="Exploratory data analysis", made_from=made_from)

@@ -70,3 +70,14 @@ def neighbour_emotions(nearest: Mapping[str, NDArray[np.intp]], recordings: pd.D
     found = emotions.to_numpy()[nearest.get(OTHERS, nearest[ANYONE])]
     fractions = pd.crosstab(emotions, found, normalize="index").reindex(index=order, columns=order, fill_value=0.0)
     return fractions.rename_axis(index="emotion", columns=None).reset_index()
+
+
+def isolation(points: NDArray[np.float64], *, neighbours: int = 5) -> NDArray[np.float64]:
+    """Return how far each of `points` [recordings, columns] is from its fifth nearest, over the median of all.
+
+    A recording far above 1 is unlike every other: an outlier by the distance to its k-th neighbour (Ramaswamy, Rastogi
+    and Shim 2000, doi:10.1145/335191.335437). Of fewer recordings, the furthest counts.
+    """
+    distances = np.sort(pairwise_distances(points), axis=1)  # the first is that to itself
+    found = distances[:, min(neighbours, len(points) - 1)]
+    return np.asarray(found / (np.median(found) or 1.0), dtype=np.float64)

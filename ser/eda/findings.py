@@ -69,7 +69,7 @@ def feature_findings(effects: pd.DataFrame, matrix: pd.DataFrame) -> list[str]:
     sentences, best = [], effects.iloc[0]
     if "emotion" in effects:
         sentences.append(
-            f"The {best['statistic']} of {best['feature']} differs most between emotions: they explain "
+            f"The {best['statistic']} of {best['name']} differs most between emotions: they explain "
             f"{best['emotion']:.0%} of its variance (η²)."
         )
     if {"emotion", "speaker"} <= set(effects):
@@ -87,6 +87,16 @@ def feature_findings(effects: pd.DataFrame, matrix: pd.DataFrame) -> list[str]:
             pairs = strength.loc[["mfcc"], [group]].to_numpy().diagonal()
             listed.append(f"an MFCC and its {name} {np.nanmean(pairs):.2f}")
     return sentences + ([f"Mean |r| over the recordings' means: {', '.join(listed)}."] if listed else [])
+
+
+def outlier_findings(outliers: pd.DataFrame) -> list[str]:
+    """Return a sentence on the furthest recording of `ser.eda.outliers.outlier_table`."""
+    furthest, n_far = outliers.iloc[0], int((outliers["distance"] > 2).sum())
+    return [
+        f"{furthest['file']} is the most unlike the others: it lies {furthest['distance']:.1f} times as far from its "
+        "fifth nearest neighbour as the median recording.",
+        f"{n_far or 'None'} of {len(outliers):,} {'lies' if n_far == 1 else 'lie'} more than twice as far.",
+    ]
 
 
 def neighbour_findings(table: pd.DataFrame, emotions: pd.DataFrame) -> list[str]:

@@ -1,69 +1,76 @@
-"""The analysis as one HTML file that needs nothing beside it: findings, figures inside the file, tables."""
+"""The analysis as one page that needs nothing beside it: findings, charts, tables, recordings to listen to."""
 
-import base64
-import html
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
 
 from ser.data.files import write_text_atomically
 from ser.evaluation.figures import save_figure
+from ser.evaluation.page import Entry, chart, render
 
-_STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; color: #1a1a1a; background: #fff; max-width: 72rem; margin: 2rem auto;
-  padding: 0 1rem; }
-h1, h2 { line-height: 1.2; } h2 { margin-top: 2.5rem; border-bottom: 1px solid #ccc; padding-bottom: .2rem; }
-img { max-width: 100%; height: auto; } figure { margin: 1.5rem 0; } figcaption { color: #555; font-size: .9rem; }
-.table { overflow-x: auto; margin: 1rem 0; } table { border-collapse: collapse; font-size: .9rem; }
-caption { text-align: left; color: #555; padding-bottom: .3rem; }
-th, td { padding: .2rem .8rem; border-bottom: 1px solid #ddd; text-align: right; font-variant-numeric: tabular-nums; }
-.text { text-align: left; } thead th { border-bottom: 2px solid #888; }
-"""
+FIGURES = "figures"
+"""The folder of the figures as PNG, beside the report."""
+_TEMPLATE = Path(__file__).with_suffix(".html")
+_LISTED = 100
+"""Rows of a table on the page; its file has all."""
 
-CAPTIONS = {
-    "emotion_bar_plot.png": "Recordings of each emotion, by channel.",
-    "label_distribution.csv": "Recordings of each emotion.",
-    "audio_duration.png": "Duration of the recordings.",
-    "eda_summary.csv": "The corpus in numbers, durations in seconds.",
-    "examples.png": "Waveform, MFCC and mel spectrogram of one recording of each emotion.",
-    "mean_features.png": "How emotions, channels, intensities and genders differ, in standard deviations of the "
-    "recordings' means.",
-    "feature_distributions.png": "Distribution of the mean or deviation of each group that differs most between "
-    "emotions.",
-    "effect_sizes.png": "The features that differ most between emotions, and how much they differ between speakers and "
-    "so on.",
-    "effect_sizes.csv": "The first of {rows} means and deviations: the fraction (η²) of their variance that lies "
-    "between emotions, speakers and so on.",
-    "correlation_heatmap.png": "Correlation of the recordings' mean features.",
-    "group_correlations.csv": "Mean |r| within and between groups of features.",
-    "embedding_pca.png": "Principal components: the same points, coloured by emotion and by speaker.",
-    "embedding_tsne.png": "t-SNE: the same points, coloured by emotion and by speaker.",
-    "nearest_neighbours.csv": "Fraction of recordings whose nearest neighbour agrees with them, and chance.",
-    "neighbour_emotions.csv": "Emotion of a recording (row) and of its nearest neighbour (column), another speaker's "
-    "where there is more than one.",
-    "unreadable.csv": "Files that could not be read; they are counted nowhere above.",
-}
-"""File -> its caption in the report."""
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure, written as `<name>.png` too, its caption, and a sound to play (`ser.evaluation.page.sound_uri`).
+
+    What a file's name may not hold becomes "_" in it.
+    """
+
+    name: str
+    figure: Figure
+    caption: str
+    sound: str | None = None
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table of the report, whose columns `percent` hold fractions in [0, 1] that it shows in percent.
+    """A table, written as a CSV file of that name too, whose columns `percent` hold fractions in [0, 1].
 
-    It shows the first `shown` rows, or all with None; the file has all.
+    The page shows the first `shown` rows and leaves the columns `hidden` out; the file has all.
     """
 
+    file: str
     content: pd.DataFrame
+    caption: str
     percent: Sequence[str] = ()
-    shown: int | None = None
+    hidden: Sequence[str] = ()
+    shown: int = _LISTED
 
 
-Section = tuple[str, Sequence[str], Mapping[str, Figure | Table]]
-"""A part of the report: title, findings in sentences, then figures and tables by file, with a caption in `CAPTIONS`."""
+@dataclass(frozen=True)
+class Part:
+    """A heading of the third level, a note, and what stands below it.
+
+    A card is a mapping of "title", "lines" (texts) and "sound": a data URI, None where the recording cannot be read, or
+    an empty text for none.
+    """
+
+    title: str
+    pictures: Sequence[Picture] = ()
+    tables: Sequence[Table] = ()
+    cards: Sequence[Mapping[str, Any]] = ()
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading of the second level, findings in sentences, and the parts below them."""
+
+    title: str
+    findings: Sequence[str]
+    parts: Sequence[Part]
 
 
 def write_table(path: Path, content: pd.DataFrame) -> None:
@@ -72,56 +79,57 @@ def write_table(path: Path, content: pd.DataFrame) -> None:
 
 
 def write_report(path: Path, sections: Sequence[Section], *, title: str, made_from: str) -> None:
-    """Write the figures and tables of `sections` beside `path`, then the report, HTML without scripts, to it.
+    """Write the tables of `sections` beside `path`, their figures into a folder there, then the page to `path`.
 
-    `made_from` is one sentence on the corpus, the settings and the versions.
+    `made_from` says what corpus, settings and versions it is of.
 
     Raises
     ------
     OSError : a file cannot be written; it names it.
     """
-    title, made_from = html.escape(title), html.escape(made_from)
-    body = [f"<h1>{title}</h1>", f"<p>{made_from}</p>"]
-    for heading, findings, parts in sections:
-        body.append(f"<h2>{html.escape(heading)}</h2>")
-        items = "".join(f"<li>{html.escape(finding)}</li>\n" for finding in findings)
-        body += [f"<ul>\n{items}</ul>"] if items else []
-        for file, part in parts.items():
-            place = path.with_name(file)
-            body.append(_table(part, place) if isinstance(part, Table) else _picture(part, place))
-    content = "\n".join(body)
-    report = (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{title}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n{content}\n</body>\n</html>\n"
-    )
-    write_text_atomically(path, report)
+    shown = [_section(section, number, path.parent) for number, section in enumerate(sections, 1)]
+    contents = [
+        Entry(one["id"], one["title"], [Entry(part["id"], part["title"]) for part in one["parts"]]) for one in shown
+    ]
+    values = {"sections": shown}
+    write_text_atomically(path, render(_TEMPLATE, title=title, lead=made_from, contents=contents, values=values))
 
 
-def _picture(figure: Figure, path: Path) -> str:
-    save_figure(figure, path)
-    encoded, caption = base64.b64encode(path.read_bytes()).decode("ascii"), html.escape(CAPTIONS[path.name])
-    return (
-        f'<figure><img alt="{caption}" src="data:image/png;base64,{encoded}">'
-        f"<figcaption>{caption} ({path.name})</figcaption></figure>"
-    )
+def _section(section: Section, number: int, folder: Path) -> dict[str, Any]:
+    parts = [_part(part, f"s{number}-{place}", folder) for place, part in enumerate(section.parts, 1)]
+    return {"id": f"s{number}", "title": section.title, "findings": section.findings, "parts": parts}
 
 
-def _table(table: Table, path: Path) -> str:
-    write_table(path, table.content)
-    shown = table.content[: table.shown]
-    columns = [[name.replace("_", " "), *(_text(v, name in table.percent) for v in shown[name])] for name in shown]
-    kinds = ["" if pd.api.types.is_numeric_dtype(kind) else ' class="text"' for kind in shown.dtypes]
-    head, *rows = (
-        "".join(f"<{tag}{kind}>{html.escape(cell)}</{tag}>" for kind, cell in zip(kinds, cells, strict=True))
-        for tag, cells in zip(["th"] + ["td"] * len(shown), zip(*columns, strict=True), strict=True)
-    )
-    body = "\n".join(f"<tr>{row}</tr>" for row in rows)
-    caption = html.escape(CAPTIONS[path.name].format(rows=len(table.content)))
-    return (
-        f'<div class="table"><table><caption>{caption}</caption>\n'
-        f"<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody></table></div>"
-    )
+def _part(part: Part, anchor: str, folder: Path) -> dict[str, Any]:
+    """Write the figures and tables of a part, and return what the template shows of them."""
+    charts = []
+    for one in part.pictures:
+        name = re.sub(r"[^\w-]", "_", one.name)
+        save_figure(one.figure, folder / FIGURES / f"{name}.png")
+        charts.append(chart(one.figure, name=name, caption=one.caption, sound=one.sound))
+    tables = [_table(one, folder) for one in part.tables]
+    return {
+        "id": anchor,
+        "title": part.title,
+        "note": part.note,
+        "charts": charts,
+        "tables": tables,
+        "cards": part.cards,
+    }
+
+
+def _table(table: Table, folder: Path) -> dict[str, Any]:
+    write_table(folder / table.file, table.content)
+    shown = table.content[: table.shown].drop(columns=list(table.hidden))
+    columns = [[_text(value, name in table.percent) for value in shown[name]] for name in shown]
+    if columns and shown.columns[0] == "statistic":  # names of rows, as "seconds_mean"
+        columns[0] = [name.replace("_", " ").replace(" hz", " in Hz") for name in columns[0]]
+    return {
+        "head": [str(name).replace("_", " ") for name in shown],
+        "rows": list(zip(*columns, strict=True)),
+        "words": [place for place, kind in enumerate(shown.dtypes) if not pd.api.types.is_numeric_dtype(kind)],
+        "caption": f"{table.caption} ({table.file})",
+    }
 
 
 def _text(value: str | float, percent: bool) -> str:

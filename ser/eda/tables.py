@@ -1,5 +1,7 @@
 """The tables of the analysis: counts, durations, means, effect sizes, correlations."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 
@@ -69,15 +71,20 @@ def eta_squared(values: pd.DataFrame, labels: pd.Series) -> pd.Series:
     return (between / (centred**2).sum()).where(values.nunique() > 1)
 
 
-def effect_sizes(recordings: pd.DataFrame, statistics: pd.DataFrame) -> pd.DataFrame:
+def effect_sizes(
+    recordings: pd.DataFrame, statistics: pd.DataFrame, labels: Mapping[str, str] | None = None
+) -> pd.DataFrame:
     """Return the eta squared of every mean and deviation, the largest of emotion first.
 
-    The columns are feature, group, statistic ("mean" or "deviation", over the frames of a recording), and the eta
-    squared of emotion, speaker, gender, channel and intensity, as far as these take more than one value.
+    The columns are name (of `labels`, feature -> label), feature, group, statistic ("mean" or "deviation", over the
+    frames of a recording), and the eta squared of emotion, speaker, gender, channel and intensity, as far as these take
+    more than one value.
     """
     factors = [factor for factor in EFFECT_FACTORS if recordings[factor].nunique() > 1]
     found = {factor: eta_squared(statistics, recordings[factor]) for factor in factors}
-    table = pd.DataFrame(found, index=statistics.columns).reset_index()[["feature", "group", "statistic", *factors]]
+    table = pd.DataFrame(found, index=statistics.columns).reset_index()
+    table["name"] = table["feature"].map(lambda feature: (labels or {}).get(feature, feature))
+    table = table[["name", "feature", "group", "statistic", *factors]]
     by = "emotion" if "emotion" in factors else "feature"
     return table.sort_values(by, ascending=False, kind="stable", ignore_index=True)
 

@@ -12,11 +12,13 @@ from ser.corpora.ravdess import EMOTIONS
 from ser.corpora.reading import find_recordings
 from tests.command_line import ROOT, is_one_sentence, rows_of, run_in_process, typed, users_environment
 
-FIGURES = (
-    "emotion_bar_plot", "audio_duration", "feature_distributions", "correlation_heatmap", "mean_features",
-    "effect_sizes", "examples", "embedding_pca",
-)  # fmt: skip
 GROUPS = ("mfcc", "delta", "delta2", "chroma", "mel", "zcr", "contrast")
+FIGURES = {
+    "emotion_bar_plot", "audio_duration", "audio_duration_by_emotion", "correlation_heatmap", "mean_features",
+    "effect_sizes", "embedding_pca_emotion", "embedding_pca_speaker",
+    *(f"distribution_{group}" for group in GROUPS),
+    *(f"example_{number}_{emotion}" for number, emotion in enumerate(EMOTIONS, 1)),
+}  # fmt: skip
 
 
 def eda(*arguments, folder, corpus, status=0):
@@ -39,18 +41,27 @@ def analysis(folder, tiny_corpus):
 
 def test_the_analysis_leaves_all_that_it_promises(analysis):
     tables = ["eda_summary", "label_distribution", "effect_sizes", "group_correlations", "nearest_neighbours"]
-    tables += ["neighbour_emotions", *(f"mean_features_{group}" for group in GROUPS)]
-    expected = {f"{name}.png" for name in FIGURES} | {f"{name}.csv" for name in tables} | {"report.html"}
-    assert {path.name for path in analysis.iterdir()} == expected
-    for name in FIGURES:
-        assert (analysis / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+    tables += ["neighbour_emotions", "outliers", *(f"mean_features_{group}" for group in GROUPS)]
+    assert {path.name for path in analysis.iterdir()} == {f"{name}.csv" for name in tables} | {"report.html", "figures"}
+    assert {path.stem for path in (analysis / "figures").iterdir()} == FIGURES
+    for path in (analysis / "figures").iterdir():
+        assert path.read_bytes().startswith(b"\x89PNG")
 
 
 def test_the_report_holds_every_figure_and_the_counts(analysis):
     report = (analysis / "report.html").read_text()
-    assert report.count("data:image/png;base64,") == len(FIGURES)
+    assert report.count('<svg class="chart"') == len(FIGURES)
     assert "45 recordings (45 of speech) by 3 speakers" in report
-    assert not re.search(r"<script|https?:", report)
+    assert not re.search(r"https?:|mel_\d|contrast_\d", report)
+    assert report.count("<script") == 1
+
+
+def test_the_outliers_and_an_example_of_each_emotion_can_be_played(analysis):
+    report = (analysis / "report.html").read_text()
+    outliers, examples = report.count("<li><p><strong>"), len(EMOTIONS)
+    assert 8 <= outliers <= 12
+    assert report.count('<audio controls preload="none"') == outliers + examples
+    assert len(report) < 3_000_000
 
 
 def test_the_tables_count_the_tiny_corpus(analysis):
@@ -104,11 +115,13 @@ def test_what_cannot_be_read_is_listed_and_the_rest_done(tmp_path, tiny_corpus, 
     for recording in others:
         (corpus / recording.path.name).symlink_to(recording.path)
     (corpus / first.path.name).write_bytes(b"no sound")
-    done = eda("output_dir=analysis", "tsne=false", folder=tmp_path, corpus=corpus)
+    done = eda("output_dir=analysis", "tsne=false", "sounds=false", folder=tmp_path, corpus=corpus)
     assert f"Left out: {corpus / first.path.name}" in done.stdout
     assert [row["file"] for row in rows_of(tmp_path / "analysis" / "unreadable.csv")] == [first.path.name]
     report = (tmp_path / "analysis" / "report.html").read_text()
     assert f"{len(others)} recordings" in report
+    assert "<audio" not in report
+    assert "sounds=false" in report
     assert first.path.name in report
 
 

@@ -64,6 +64,15 @@ def test_findings_on_features_are_read_from_the_effects(ravdess):
     assert f"an MFCC and its delta {(1 + within) / 2:.2f}" in text
 
 
+def test_the_furthest_recording_is_named_and_the_far_ones_counted():
+    outliers = pd.DataFrame({"file": ["odd", "b", "c"], "distance": [3.2, 2.5, 1.0]})
+    one, other = findings.outlier_findings(outliers)
+    assert one.startswith("odd is the most unlike the others: it lies 3.2 times as far")
+    assert other == "2 of 3 lie more than twice as far."
+    assert findings.outlier_findings(outliers[1:])[1] == "1 of 2 lies more than twice as far."
+    assert findings.outlier_findings(outliers[2:])[1] == "None of 1 lie more than twice as far."
+
+
 def test_neighbours_are_stated_with_their_chance():
     rows = [("any recording", "same speaker", 0.9, 0.04), ("any recording", "same emotion", 0.7, 0.15)]
     rows += [("another speaker's", "same emotion", 0.3, 0.14)]
