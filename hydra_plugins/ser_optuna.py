@@ -134,12 +134,12 @@ class OptunaSweeper(Sweeper):
 
         with waiting_lock(self._beside("lock")):
             known = 0
-            for trial in study.get_trials(deepcopy=False):
-                command = trial.user_attrs.get(_COMMAND)
-                if trial.state is TrialState.RUNNING and not is_locked(self._beside(command)):
-                    study.tell(trial.number, state=TrialState.FAIL)
+            for old in study.get_trials(deepcopy=False):
+                command = old.user_attrs.get(_COMMAND)
+                if old.state is TrialState.RUNNING and not is_locked(self._beside(command)):
+                    study.tell(old.number, state=TrialState.FAIL)
                 else:
-                    known += trial.state is not TrialState.FAIL or _FAILED in trial.user_attrs
+                    known += old.state is not TrialState.FAIL or _FAILED in old.user_attrs
             trials = [study.ask(space) for _ in range(min(self.n_jobs, self.n_trials - known))]
             for trial in trials:
                 trial.set_user_attr(_COMMAND, self._number)
