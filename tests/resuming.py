@@ -20,6 +20,7 @@ RECIPES = {
     # Batches by speaker, with contexts that are drawn.
     "voices": (
         "experiment=voices", "data=synthetic", "data.split=random", "data.fold=null", "data.weights=null",
+        "data.overlapping_classes=null",
         "data.augment_corpora=null", "data.synthetic.n_actors=2", "data.batch_size=16", "data.channel=speech",
         "model.network.channels=[4, 4]", "model.network.lstm_hidden=8", *_SMALL,
     ),

@@ -92,7 +92,13 @@ def test_two_runs_of_one_seed_are_equal_and_of_another_seed_differ(train, folder
 
 def test_the_experiment_of_any_voice_ends_with_a_model_that_takes_context(train, tiny, tiny_voices, folder):
     run_dir = folder / "experiment-voices"
-    of_one_corpus = ("data.corpora=null", "data.weights=null", "data.augment_corpora=null", "data.augment_count=1")
+    of_one_corpus = (
+        "data.corpora=null",
+        "data.weights=null",
+        "data.overlapping_classes=null",
+        "data.augment_corpora=null",
+        "data.augment_count=1",
+    )
     speakers = ("data.fold=null", "data.validation_speakers=[1]", "data.test_speakers=[2,3]")
     network = ("model.network.channels=[4,4]", "data.batch_size=16")
     overrides = (*tiny, *tiny_voices, *of_one_corpus, *speakers, *network, f"hydra.run.dir={run_dir}")
