@@ -114,8 +114,8 @@ def test_options_stand_anywhere(voice_file, tiny_checkpoint, capsys, line):
 
 
 PREDICT = (
-    "model", "json", "csv", "output", "resume", "same-speaker", "speaker-column", "workers", "encoder", "network",
-    "feature-group", "help",
+    "model", "json", "csv", "output", "resume", "same-speaker", "single-speaker", "speaker-column", "workers",
+    "encoder", "network", "feature-group", "help",
 )  # fmt: skip
 
 

@@ -1,5 +1,6 @@
 """Sweeps that are repeated, jobs that died, and the jobs of a cross-validation by a launcher."""
 
+import importlib
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from types import SimpleNamespace
@@ -67,8 +68,10 @@ def test_a_death_in_a_pool_is_one_sentence_that_says_how_to_go_on(command, tmp_p
     def broken(self, job_overrides, initial_job_idx):
         raise BrokenProcessPool
 
-    Plugins.instance()  # its search makes the classes of our modules anew
-    monkeypatch.setattr("hydra_plugins.ser_processes.ProcessLauncher.launch", broken)
+    known = Plugins.instance().class_name_to_class  # its search makes the classes of our modules anew
+    name = "hydra_plugins.ser_processes"
+    for launcher in (known[f"{name}.ProcessLauncher"], importlib.import_module(name).ProcessLauncher):
+        monkeypatch.setattr(launcher, "launch", broken)
     done, _ = command("hydra/launcher=processes", "model.lr=1")
     assert is_one_sentence(done.stderr, "A job of joblib's pool was killed")
     assert "run the jobs that are missing by the same command with hydra.sweep.dir='s'" in done.stderr

@@ -121,6 +121,7 @@ NEEDED = {
     "data=several": ["data.corpora=[ravdess,cremad]"],
     "model=encoder": ["model.encoder=a/b"],
     "experiment=several_corpora": ["data.corpora=[ravdess,cremad]"],
+    "callbacks=pruning": ["callbacks.pruning.study=study.log", "callbacks.pruning.trial=0"],
     "experiment=voices": ["data.corpora=[ravdess,cremad]"],
     "model=context_bilstm": ["features=logmel_8khz", "data.batch_size=64", "data.recordings_per_speaker=8"],
     "model/network=context_bilstm": ["features=logmel_8khz", "data.batch_size=64", "data.recordings_per_speaker=8"],
