@@ -22,7 +22,9 @@ def test_a_search_of_three_trainings(command, overrides, folder):
     assert list(table.status) == 3 * ["done"]
     assert table["val/uar"].is_monotonic_decreasing
     assert f"Best of 3 trials: job {table.job[0]}, val/uar {table['val/uar'][0]:.4f}: model.lr=" in done.stdout
-    assert "Train it by: ser train experiment=debug " in done.stdout
+    (advice,) = (line for line in done.stdout.splitlines() if line.startswith("Train it by: ser train "))
+    assert {"experiment=debug", "data.augment_count=0"} < set(advice.split())
+    assert f"model.lr={table['model.lr'][0]} data.batch_size={table['data.batch_size'][0]}" in advice
     state = command("-m", "ser", "sweep", "status", f"{folder}/the search").stdout
     assert state.startswith("3 jobs: 3 finished\n")
     for job in "012":
