@@ -118,7 +118,7 @@ def main() -> dict[str, Any]:
     parser.add_argument("--seconds", type=float, default=10.0, help="of load at each rate")
     options = parser.parse_args()
     waves = load_waveforms(options.root, COUNT)
-    contents, predictor = [content_of(wave) for wave in waves], Predictor.load("ser-ravdess")
+    contents, predictor = [content_of(wave) for wave in waves], Predictor.load()
     emotions = [str(predictor.predict(content).emotion) for content in contents]
     started, started_cpu = time.perf_counter(), time.process_time()
     for content in contents:
