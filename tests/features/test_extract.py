@@ -27,7 +27,7 @@ TOLERANCE = {"mfcc": 3e-7, "delta": 1e-7, "delta2": 1e-7, "mel": 1e-7, "logmel":
 
 @pytest.fixture(autouse=True)
 def by_numpy(monkeypatch):
-    """What is tested is told, and not left to what ran before."""
+    """Take numpy's transform, whatever the tests before have loaded."""
     monkeypatch.setattr(compiled, "_LOADED", [])
 
 
