@@ -27,7 +27,7 @@ def build(tiny_corpus, tmp_path_factory):
 
     def build(*, root=tiny_corpus, seed=0, augment=None, **data):
         return EmotionData(
-            DataSettings(root=str(root), workers=1, **data),
+            DataSettings(root=None if root is None else str(root), workers=1, **data),
             features=FEATURES,
             augment=augment or AugmentSettings(),
             data_dir=folder / "data",
@@ -53,6 +53,24 @@ def test_augmented_copies_stay_on_the_side_of_their_recording(build, split):
         originals = Counter(sample.recording.emotion for sample in prepared.samples if not sample.copy)
         extra = {emotion: 3 if emotion == "neutral" else 2 for emotion in EMOTIONS} if part == "train" else {}
         assert copies == Counter({emotion: n * extra.get(emotion, 0) for emotion, n in originals.items()})
+
+
+@pytest.mark.parametrize(
+    ("overlapping", "wrong"), [(None, {"neutral": set(), "sad": set()}), ({"neutral": ["calm"]}, None)]
+)
+def test_what_a_corpus_lacks_is_a_wrong_answer_as_the_settings_say(build, tiny_corpus, tmp_path, overlapping, wrong):
+    known = [r for r in find_recordings(tiny_corpus) if r.emotion in ("neutral", "sad")]
+    table = tmp_path / "mine.csv"
+    table.write_text("file,emotion\n" + "".join(f"{r.path},{r.emotion}\n" for r in known))
+    corpora = {"ravdess": str(tiny_corpus), "mine": str(table)}
+    data = build(root=None, corpora=corpora, split="all", augment_count=0, overlapping_classes=overlapping)
+    data.setup()
+    absent = {*data.class_names} - {"neutral", "sad"}
+    wrong = wrong or {"neutral": absent - {"calm"}, "sad": absent}
+    for sample, allowed in zip(data.prepared["train"].samples, data.allowed("train").tolist(), strict=True):
+        of_mine = sample.recording.corpus == "mine"
+        expected = {"neutral", "sad"} | wrong[sample.recording.emotion] if of_mine else {*data.class_names}
+        assert {name for name, is_allowed in zip(data.class_names, allowed, strict=True) if is_allowed} == expected
 
 
 def test_test_actors_are_not_trained_on(build):
