@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from ser.data.files import is_locked
 from tests.command_line import run_in_process, start
 
 
@@ -54,7 +55,8 @@ def test_a_checkpoint_that_the_disk_cannot_hold_leaves_the_one_before(debug_run,
 
 def test_features_that_the_disk_cannot_hold_end_the_run(debug_run, fresh, tmp_path, train_short_of_room):
     train_short_of_room(*fresh, holding=f"{tmp_path}/cache/")
-    assert files_in(tmp_path / "cache") == {}
+    assert files_in(tmp_path / "cache") == {".making.lock": b""}  # empty, and held by nobody any more
+    assert not is_locked(tmp_path / "cache/.making.lock")
 
 
 def test_a_corpus_that_the_disk_cannot_hold_is_not_left_in_part(fresh, tmp_path, train_short_of_room):
