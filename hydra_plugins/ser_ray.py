@@ -10,7 +10,8 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from hydra_plugins.ser_processes import JobLauncher
-from ser.errors import SettingsError, missing_package
+from ser.data.ray_cluster import ray_started
+from ser.errors import SettingsError
 from ser.training.launcher import PATIENCE_SECONDS, POLL_SECONDS, Job, JobProcess, Running, run_jobs
 
 _KILLED = -int(getattr(signal, "SIGKILL", 9))
@@ -39,25 +40,10 @@ class RayLauncher(JobLauncher):
         SettingsError : Ray is not installed, does not start or is not reached, or has no room for a job.
         SerError : as `run_jobs`.
         """
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # else it asks a server of others to count this start
-        try:
-            import ray
-        except ImportError as error:
-            raise SettingsError(f"{missing_package(error, 'hydra/launcher=ray')}.") from error
         plain = {name: _plain(getattr(self, name)) for name in ("resources", "runtime_env")}
-        try:
-            ray.init(
-                address=self.address,
-                runtime_env=plain["runtime_env"],
-                logging_level="WARNING",
-                log_to_driver=False,
-                **({} if self.address else {"include_dashboard": False}),
-            )
-        except Exception as error:  # Ray has no class for it
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-            what = "could not be started" if self.address is None else f"is not to be reached at {self.address!r}"
-            raise SettingsError(f"Ray {what} (hydra.launcher.address): {reason}") from error
-        try:
+        with ray_started(
+            self.address, what="hydra/launcher=ray", key="hydra.launcher.address", runtime_env=plain["runtime_env"]
+        ) as ray:
             needed = {"CPU": self.cpus, "GPU": self.gpus, **(plain["resources"] or {})}
             there = ray.cluster_resources()
             room = min(int(there.get(name, 0) / amount) for name, amount in needed.items() if amount)
@@ -73,8 +59,6 @@ class RayLauncher(JobLauncher):
                 jobs, at_once=self.jobs or room, folder=folder, resume=resume,
                 start=lambda job: _Task(run.remote(job, here)),
             )  # fmt: skip
-        finally:
-            ray.shutdown()
 
 
 class _Task:

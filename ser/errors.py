@@ -56,7 +56,7 @@ EXTRA_OF = {
         (
             "torch", "lightning", "hydra", "omegaconf", "yaml", "librosa", "sklearn", "torchmetrics", "tensorboard",
             "scipy", "numba", "matplotlib", "pandas", "pyarrow", "pooch", "safetensors", "tabulate",
-            "jinja2",
+            "jinja2", "fsspec",
         ),
         "train",
     ),

@@ -1,16 +1,22 @@
 """Atomic writes, by a temporary name from which a file is moved into place; locks; folders of one's own."""
 
+import logging
 import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
+from typing import IO
+
+from ser.errors import SettingsError
 
 try:
     import fcntl
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
+
+log = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -71,6 +77,25 @@ def waiting_lock(path: Path) -> Iterator[None]:
         if fcntl is not None:
             fcntl.flock(file, fcntl.LOCK_EX)  # the kernel frees it, however the process ends
         yield
+
+
+def locked_or_refused(file: IO[bytes], path: Path) -> None:
+    """Hold `file`, which is open, for this process until it is closed or the process ends; do not wait.
+
+    On Windows, and on file systems without locks, nothing is locked.
+
+    Raises
+    ------
+    SettingsError : another process holds it; the error names `path`.
+    """
+    if fcntl is None:
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the kernel frees it, however the process ends
+    except BlockingIOError as error:
+        raise SettingsError(f"Another process writes to {path}; wait for it, or name another.") from error
+    except OSError:  # a file system without locks
+        log.debug("%s cannot be locked", path)
 
 
 def is_locked(path: Path) -> bool:

@@ -11,15 +11,19 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import chain, islice
+from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
-from typing import TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
 from ser.errors import SerError
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
 
 log = logging.getLogger(__name__)
 
@@ -144,6 +148,78 @@ def _cause_of_death(statuses: Sequence[int], *, workers: int, key: str) -> str:
             "which starts none."
         )
     return f"{one} was ended by signal {-status}; start again with {key}=1, which starts none."
+
+
+class WorkerDiedError(Exception):
+    """A worker process ended in the middle of its work; the message says how."""
+
+
+class WorkerProcess:
+    """A process that calls one function with what is sent to it, again and again, and ends with its parent.
+
+    Other than in a pool, the death of one takes no other with it, and it is known what it was at.
+    """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        """Start the process; `function` is pickled, and so are its arguments and results."""
+        context = multiprocessing.get_context("spawn")  # as of `map_in_workers`
+        self._pipe, theirs = context.Pipe()
+        self._process = context.Process(target=_serve, args=(theirs, function), daemon=True)
+        with _interrupts_held_back():
+            self._process.start()
+        theirs.close()  # else its death would not be seen
+
+    def send(self, *arguments: Any) -> None:
+        """Call the function with `arguments` there; the process waits for its next call, or has died."""
+        with suppress(OSError):  # it has died, as `receive` will say
+            self._pipe.send(arguments)
+
+    def receive(self) -> Any:
+        """Wait for the result of the call, and return it; raises WorkerDiedError, or what the function raised."""
+        try:
+            result, error = self._pipe.recv()
+        except (EOFError, OSError):
+            self.kill()
+            raise WorkerDiedError(_end_of_one(self._process.exitcode or 0)) from None
+        if error is not None:
+            raise error
+        return result
+
+    def kill(self) -> None:
+        """End the process, whatever it is at."""
+        self._process.kill()
+        self._process.join()
+        self._pipe.close()
+
+
+def first_ready(workers: Sequence[WorkerProcess]) -> WorkerProcess:
+    """Wait until one of the workers has a result, or has died; return it."""
+    by_pipe = {worker._pipe: worker for worker in workers}
+    ready = wait(list(by_pipe))[0]
+    return next(worker for pipe, worker in by_pipe.items() if pipe is ready)
+
+
+def _serve(pipe: "Connection[Any, Any]", function: Callable[..., Any]) -> None:
+    start_worker()
+    while True:
+        try:
+            arguments = pipe.recv()
+        except EOFError:  # nobody is there to send any
+            return
+        answer: tuple[Any, Exception | None]
+        try:
+            answer = function(*arguments), None
+        except Exception as error:  # it is the caller's to handle
+            answer = None, error
+        pipe.send(answer)
+
+
+def _end_of_one(status: int) -> str:
+    if status == -_SIGKILL:
+        return "it was killed, most likely because memory ran out (fewer workers need less)"
+    if status < 0:
+        return f"it was ended by signal {-status}"
+    return f"it ended with status {status}, most likely for an error that stands above"
 
 
 def _map_chunk(function: Callable[[Task], Result], tasks: Sequence[Task]) -> list[Result]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from ser.data.files import replace_when_complete
+from ser.data.files import locked_or_refused, replace_when_complete
 from ser.errors import SerError, SettingsError
 from ser.inference.result_lines import CsvLines, ForeignLineError, JsonLines, Lines, key_of
 from ser.inference.results import Failure, Prediction
@@ -173,7 +173,7 @@ def _open_lines(path: Path, lines: Lines, *, model: str) -> Iterator[LineFile]:
         with _named_in_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             file = stack.enter_context(path.open("ab", buffering=0))
-            _lock(file, path)
+            locked_or_refused(file, path)
             survey = _survey(path, lines, model=model)
             is_headless = bool(lines.header) and not survey.has_header and path.stat().st_size > 0
             if survey.dropped or is_headless:
@@ -181,24 +181,13 @@ def _open_lines(path: Path, lines: Lines, *, model: str) -> Iterator[LineFile]:
                     file.close()
                 _rewrite(path, lines, survey)
                 file = stack.enter_context(path.open("ab", buffering=0))
-                _lock(file, path)
+                locked_or_refused(file, path)
         if survey.n_damaged:
             log.warning("%s had %d damaged lines; their recordings are predicted again", path, survey.n_damaged)
         output = LineFile(path, file, lines, model=model, taken=survey.keys)
         if not path.stat().st_size:
             output.write(lines.header)
         yield output
-
-
-def _lock(file: BinaryIO, path: Path) -> None:
-    if fcntl is None:
-        return
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the kernel frees it, however the process ends
-    except BlockingIOError as error:
-        raise SettingsError(f"Another process writes to {path}; wait for it, or name another file.") from error
-    except OSError:  # a file system without locks
-        log.debug("%s cannot be locked", path)
 
 
 @dataclass
