@@ -24,6 +24,7 @@ import soundfile
 import soxr
 from app_server import running_app
 from app_visitor import confidences, expected_confidences, launch_chromium, upload_together, visit, wait_until_idle
+from process_memory import family, high_water, memory_of
 from recordings import SAMPLE_RATE, load_waveforms
 from runtimes import write_fresh_checkpoint
 
@@ -66,31 +67,6 @@ def watched_memory(process: int) -> Iterator[Peak]:
         done.set()
         watcher.join()
     peak.rss = max(peak.rss, sum(high_water(one) for one in family(process)))
-
-
-def family(process: int) -> list[int]:
-    """Return `process` and all that descend from it."""
-    try:
-        texts = [path.read_text() for path in Path(f"/proc/{process}/task").glob("*/children")]
-    except OSError:  # it ended just now
-        return []
-    return [process, *(one for text in texts for child in text.split() for one in family(int(child)))]
-
-
-def memory_of(process: int) -> tuple[int, int]:
-    """Return RSS and PSS in bytes; zeros for a process that has ended."""
-    try:
-        lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()[1:]
-    except OSError:
-        return 0, 0
-    values = {name: 1024 * int(rest.split()[0]) for name, rest in (line.split(":") for line in lines)}
-    return values["Rss"], values["Pss"]
-
-
-def high_water(process: int) -> int:
-    """Return the largest RSS that a living process ever had, in bytes: the kernel sees what lies between two looks."""
-    status = Path(f"/proc/{process}/status").read_text()
-    return 1024 * int(status.partition("VmHWM:")[2].split()[0])
 
 
 def make_uploads(root: Path | None, *, visitors: int, long: int) -> list[dict[str, bytes]]:

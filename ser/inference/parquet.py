@@ -1,13 +1,15 @@
 """The rows of a results file as Parquet: a column for the probability of each class, the utterances nested."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ser.data.files import replace_when_complete
 from ser.errors import SettingsError, missing_package
+from ser.inference.result_lines import row_of
+from ser.inference.results import Failure, Prediction
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -44,6 +46,16 @@ def finish_parquet(journal: Path, path: Path, class_names: Sequence[str], *, con
         while rows := [_flat(json.loads(line), class_names) for line in islice(lines, _ROWS_AT_ONCE)]:
             writer.write_table(pa.Table.from_pylist(rows, schema))
     journal.unlink()
+
+
+def table_of(
+    results: Iterable[Prediction | Failure], *, model: str, class_names: Sequence[str], context: bool = False
+) -> "pa.Table":
+    """Return the rows of results as a table; `model` and `context` as of `ser.inference.output.open_output`."""
+    import pyarrow as pa
+
+    rows = [_flat(row_of(result, model=model), class_names) for result in results]
+    return pa.Table.from_pylist(rows, _schema(class_names, context))
 
 
 def unpack_parquet(path: Path, journal: Path) -> None:

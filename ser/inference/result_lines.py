@@ -11,8 +11,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
+from ser.data.places import is_address
 from ser.errors import printable
 from ser.inference.formats import csv_cells, csv_header, csv_line
 from ser.inference.results import Failure, Prediction
@@ -54,11 +55,13 @@ class Lines(Protocol):
 
 
 def key_of(path: str | Path) -> str:
-    r"""Return what a recording is known by in a results file: its absolute path, without links to folders.
+    r"""Return what a recording is known by in a results file: its address, or absolute path without links to folders.
 
     A link to a file is a recording of its own. Two paths never have one key: where a path holds what looks like an
     escape of `printable`, or something to escape, its backslashes are doubled.
     """
+    if is_address(str(path)):
+        return printable(str(path))
     path = Path(path)
     try:
         whole = str(path.parent.resolve() / path.name)
@@ -66,6 +69,11 @@ def key_of(path: str | Path) -> str:
         whole = str(path.absolute())
     ambiguous = printable(whole) != whole or any(escape in whole for escape in (r"\x", r"\u", r"\U"))
     return printable(whole.replace("\\", "\\\\")) if ambiguous else whole
+
+
+def row_of(result: Prediction | Failure, *, model: str) -> dict[str, Any]:
+    """Return the row of a result as plain values."""
+    return result.to_dict() | {"file": printable(result.source), "path": key_of(result.source), "model": model}
 
 
 class JsonLines:
@@ -76,8 +84,7 @@ class JsonLines:
 
     def format(self, result: Prediction | Failure, *, model: str) -> bytes:
         """Return the line of a result."""
-        row = result.to_dict() | {"file": printable(result.source), "path": key_of(result.source), "model": model}
-        return f"{json.dumps(row)}\n".encode()
+        return f"{json.dumps(row_of(result, model=model))}\n".encode()
 
     def read(self, line: bytes) -> Row | None:
         """Return what a line is, None for a damaged one; raises ForeignLineError for what is no row."""

@@ -115,7 +115,7 @@ def test_options_stand_anywhere(voice_file, tiny_checkpoint, capsys, line):
 
 PREDICT = (
     "model", "json", "csv", "output", "resume", "same-speaker", "single-speaker", "speaker-column", "workers",
-    "encoder", "network", "feature-group", "help",
+    "launcher", "address", "part-size", "encoder", "network", "feature-group", "help",
 )  # fmt: skip
 
 
