@@ -39,7 +39,8 @@ import numpy as np
 from ser.augment.waveform import AugmentSettings
 from ser.corpora.ravdess import parse_stem
 from ser.features.settings import FeatureSettings
-from ser.data.cache import Recipe, Sample, prepare
+from ser.data.cache import prepare
+from ser.data.recipe import Recipe, Sample
 from ser.data.normalisation import fit_per_coefficient
 
 started = perf_counter()

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from ser.augment.waveform import AugmentSettings
 from ser.corpora.manifest import content_digest
-from ser.data.cache import Prepared, Recipe, Sample, _entry_keys, prepare
+from ser.data.cache import Prepared, _entry_keys, prepare
+from ser.data.recipe import Recipe, Sample
 from ser.features.settings import FeatureSettings
 
 # Cheap rows: what the features are is tested with the features.

@@ -15,26 +15,20 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from ser.audio.levels import without_offset
-from ser.augment.waveform import AugmentSettings, augment, recording_rng
 from ser.corpora.manifest import Recording
 from ser.corpora.progress import track
-from ser.corpora.sound import read_recording
 from ser.data.digests import content_digests
 from ser.data.files import waiting_lock
-from ser.data.fingerprint import fingerprint
+from ser.data.recipe import Recipe, Sample, features_of, waveform_of
 from ser.data.storage import StoredFeatures, fill, frames_of_entry, read_entry, write_entry
 from ser.data.workers import core_count, map_in_workers
-from ser.errors import AudioError, SettingsError
+from ser.errors import AudioError
 from ser.features.compiled import MANY_RECORDINGS, load_compiled
-from ser.features.extract import extract
-from ser.features.pipeline import preprocess
 from ser.features.settings import FeatureSettings
 from ser.features.validation import as_plain
 
@@ -53,29 +47,6 @@ _LOCK = ".making.lock"
 """Held by the run that makes entries; the lock of ser.data.datamodule, which the same run may hold, is another."""
 _READ_AT_ONCE = 64
 """Samples that a thread reads before the next thread's turn: there may be millions."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Sample:
-    """One row of a data set: a recording unchanged (`copy` 0), or its augmented copy number 1, 2, ..."""
-
-    recording: Recording
-    copy: int = 0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Recipe:
-    """What the features of a sample depend on.
-
-    `augment` changes a copy's waveform: settings of `ser.augment.waveform.augment`, or something of one's own that is
-    called with a waveform, float32 [samples], `sample_rate` and `rng`, and returns another. `augment_seed` seeds the
-    augmentation of a copy together with the recording's name and the copy's number, so results do not depend on the
-    number of workers or the order of the work.
-    """
-
-    features: FeatureSettings
-    augment: AugmentSettings | Callable[..., NDArray[np.float32]]
-    augment_seed: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -215,46 +186,13 @@ def _make_many(task: tuple[Recording, list[tuple[int, str]]], *, recipe: Recipe)
 def _make_entries(task: tuple[Recording, list[tuple[int, str]]], *, recipe: Recipe) -> str | None:
     """Write the entries of a recording's copies; return None, or why the recording cannot be read."""
     recording, copies = task
-    rate = recipe.features.sample_rate
     try:
-        waveform = without_offset(read_recording(recording, sample_rate=rate))
+        waveform = waveform_of(recording, recipe)
     except AudioError as error:
         return str(error)
     for copy, path in copies:
-        changed = waveform
-        if copy:
-            rng = recording_rng(seed=recipe.augment_seed, name=recording.id, copy=copy)
-            if isinstance(recipe.augment, AugmentSettings):
-                changed = augment(waveform, recipe.augment, sample_rate=rate, rng=rng)
-            else:
-                changed = _as_waveform(recipe.augment(waveform, sample_rate=rate, rng=rng), recipe.augment)
-        write_entry(Path(path), extract(preprocess(changed, recipe.features)[0], recipe.features))
+        write_entry(Path(path), features_of(waveform, Sample(recording=recording, copy=copy), recipe))
     return None
-
-
-def _as_waveform(value: Any, own: Callable[..., Any]) -> NDArray[np.float32]:
-    """Return what an augmentation of one's own has returned as float32 [samples]; NumPy easily makes it float64.
-
-    Raises
-    ------
-    SettingsError : it is no waveform.
-    """
-    error, found = None, "None" if value is None else type(value).__name__
-    try:
-        waveform = np.asarray(value, dtype=np.float32)
-        if value is not None and waveform.ndim == 1 and waveform.size and np.isfinite(waveform).all():
-            return waveform
-        if isinstance(value, np.ndarray):
-            found = f"an array of shape {list(waveform.shape)}"
-            found += "" if np.isfinite(waveform).all() else " with values that are not finite"
-    except (TypeError, ValueError) as refused:
-        error = refused
-    function = getattr(own, "func", own)  # of a function with settings bound
-    named = function if hasattr(function, "__qualname__") else type(function)
-    raise SettingsError(
-        f"augment is {named.__module__}.{named.__qualname__}, which returned {found}, but should return a waveform: "
-        "finite numbers [samples], one or more."
-    ) from error
 
 
 def _entries(samples: Sequence[Sample], recipe: Recipe, cache_dir: Path) -> tuple[list[str], NDArray[np.int64]]:
@@ -272,14 +210,8 @@ def _entry_keys(samples: Sequence[Sample], recipe: Recipe, digests: Mapping[Path
     """Yield a key for each sample that changes with the sound, the settings and the code and libraries behind it."""
     settings = as_plain(recipe.features)
     del settings["max_length"]  # entries are whole recordings: runs of any length share them
-    groups = recipe.features.own_groups.items()
-    own = {name: fingerprint(group, where=f"features.own_groups.{name}") for name, group in groups}
-    base = hashlib.sha256(json.dumps([settings, own, _versions(recipe.features)], sort_keys=True).encode())
-    if isinstance(recipe.augment, AugmentSettings):
-        changes = json.dumps(as_plain(recipe.augment), sort_keys=True)
-    else:
-        changes = fingerprint(recipe.augment, where="augment")
-    augmentation = [changes, str(recipe.augment_seed)]
+    base = hashlib.sha256(json.dumps([settings, recipe.own_groups, versions(recipe.features)], sort_keys=True).encode())
+    augmentation = [recipe.augmentation, str(recipe.augment_seed)]
     for sample in samples:
         recording = sample.recording
         of_part = [f"{recording.start} to {recording.end} s"] if recording.is_cut else []
@@ -289,7 +221,8 @@ def _entry_keys(samples: Sequence[Sample], recipe: Recipe, digests: Mapping[Path
         yield key.hexdigest()
 
 
-def _versions(settings: FeatureSettings) -> dict[str, str]:
+def versions(settings: FeatureSettings) -> dict[str, str]:
+    """Return the digests of the modules and the versions of the libraries that features of the settings depend on."""
     ser = Path(__file__).parents[1]
     code = {name: hashlib.sha256((ser / f"{name}.py").read_bytes()).hexdigest() for name in _CODE}
     libraries = (*_LIBRARIES, "librosa") if settings.needs_librosa else _LIBRARIES

@@ -23,10 +23,11 @@ from ser.corpora.manifest import Recording
 from ser.corpora.selection import DataSettings, augmented_copies, classes_found, of_channel, select
 from ser.corpora.several import allowed_classes, expected_draws, locate_corpora, read_corpora
 from ser.corpora.splits import Split
-from ser.data.cache import Prepared, Recipe, Sample, prepare
+from ser.data.cache import Prepared, prepare
 from ser.data.files import waiting_lock
 from ser.data.normalisation import fit_per_band, fit_per_coefficient
 from ser.data.processes import is_one_of_several
+from ser.data.recipe import Recipe, Sample
 from ser.data.samplers import Batch, EpochBatchSampler, FeatureDataset, SpeakerBatchSampler, feature_loader
 from ser.data.states import Encode, store_states
 from ser.data.storage import StoredFeatures, fits_in_memory

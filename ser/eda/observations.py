@@ -16,8 +16,9 @@ from ser.augment.waveform import AugmentSettings
 from ser.corpora.manifest import CHANNELS, GENDERS, Recording
 from ser.corpora.ravdess import INTENSITIES, parse_stem
 from ser.corpora.selection import class_order
-from ser.data.cache import Prepared, Recipe, Sample, prepare
+from ser.data.cache import Prepared, prepare
 from ser.data.files import replace_when_complete
+from ser.data.recipe import Recipe, Sample
 from ser.errors import AudioError
 from ser.features._filterbanks import DELTA_WIDTH
 from ser.features.settings import FeatureSettings, feature_names, rows_of

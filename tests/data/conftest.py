@@ -6,7 +6,8 @@ import pytest
 
 from ser.corpora.reading import find_recordings
 from ser.data import cache as preparation
-from ser.data.cache import Sample, prepare
+from ser.data.cache import prepare
+from ser.data.recipe import Sample
 from tests.prepared import RECIPE
 
 

@@ -12,8 +12,9 @@ import soundfile
 from ser.audio.io import read_sound
 from ser.augment.waveform import AugmentSettings, augment, recording_rng
 from ser.data import cache as preparation
-from ser.data.cache import Sample, prepare, read_entry, write_entry
+from ser.data.cache import prepare, read_entry, write_entry
 from ser.data.files import waiting_lock
+from ser.data.recipe import Sample
 from ser.errors import AudioError
 from ser.features.extract import extract
 from ser.features.settings import FeatureSettings

@@ -6,8 +6,8 @@ import soundfile
 
 from ser.augment.waveform import AugmentSettings
 from ser.corpora.selection import DataSettings
-from ser.data.cache import Recipe, Sample
 from ser.data.datamodule import EmotionData, format_split
+from ser.data.recipe import Recipe, Sample
 from ser.features.settings import FeatureSettings
 from tests.prepared import entry_keys
 

@@ -13,8 +13,9 @@ import pytest
 
 from ser.audio.io import read_sound
 from ser.augment.waveform import recording_rng
-from ser.data.cache import Sample, prepare
+from ser.data.cache import prepare
 from ser.data.fingerprint import fingerprint
+from ser.data.recipe import Sample
 from ser.errors import SettingsError
 from ser.features.extract import extract, fit_length
 from ser.features.groups import FeatureGroup

@@ -12,8 +12,9 @@ from ser.augment.spectrogram import SpectrogramAugmentSettings
 from ser.augment.waveform import AugmentSettings
 from ser.corpora.selection import DataSettings
 from ser.data import datamodule, storage
-from ser.data.cache import Sample, prepare
+from ser.data.cache import prepare
 from ser.data.datamodule import EmotionData
+from ser.data.recipe import Sample
 from ser.data.storage import StoredFeatures, available_memory, fits_in_memory
 from ser.errors import AudioError
 from ser.features.settings import FeatureSettings

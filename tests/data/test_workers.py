@@ -14,7 +14,8 @@ import pytest
 import threadpoolctl
 
 from ser.data import cache
-from ser.data.cache import Sample, prepare
+from ser.data.cache import prepare
+from ser.data.recipe import Sample
 from ser.data.workers import WAITING_VARIABLES, core_count, map_in_workers, spin_briefly
 from ser.errors import AudioError, SerError
 from tests.command_line import is_one_sentence

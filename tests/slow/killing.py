@@ -24,8 +24,9 @@ import numpy as np
 from ser.augment.waveform import AugmentSettings
 from ser.corpora.download import Archive, download_corpus
 from ser.corpora.reading import find_recordings
-from ser.data.cache import Recipe, Sample, prepare
+from ser.data.cache import prepare
 from ser.data.files import replace_when_complete
+from ser.data.recipe import Recipe, Sample
 from ser.features.settings import FeatureSettings
 from tests.command_line import ROOT, users_environment
 
