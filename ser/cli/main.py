@@ -13,6 +13,7 @@ from ser.cli.command import CONF_FOLDER, exit_status
 
 HYDRA_COMMANDS = {
     "train": "train a recogniser",
+    "prepare": "write the features of a large corpus in shards",
     "evaluate": "score a model on labelled recordings",
     "cross-validate": "train and score every fold and seed of a recipe",
     "tune": "search the best settings of a recipe",

@@ -1,6 +1,7 @@
 """Train a recogniser: `python train.py`, with any setting of `conf/train.yaml` as `key=value`."""
 
 import logging
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,7 +30,12 @@ def task(configuration: DictConfig) -> float | None:
         with folder_lock(Path(HydraConfig.get().runtime.output_dir)):
             return _train(configuration, is_first=True)
     logging.getLogger().setLevel(logging.WARNING)
-    return _train(configuration, is_first=False)
+    try:
+        return _train(configuration, is_first=False)
+    finally:
+        # Started by torchrun or Slurm, each process names a folder by its own clock, and this one writes nothing.
+        with suppress(OSError):
+            Path(HydraConfig.get().runtime.output_dir).rmdir()
 
 
 def _train(configuration: DictConfig, *, is_first: bool) -> float | None:

@@ -82,6 +82,10 @@ class DataSettings:
     recordings_per_speaker: Annotated[int, Field(ge=2)] | None = None
     workers: Natural = 0
     memory_gb: NaturalNumber | None = None
+    shards: str | None = None
+    shard_size: Positive = 500
+    shard_dtype: Literal["float16", "float32"] = "float16"
+    shuffle_shards: Positive = 4
     synthetic: SyntheticSettings = dataclasses.field(default_factory=SyntheticSettings)
 
     def __post_init__(self) -> None:
@@ -94,6 +98,9 @@ class DataSettings:
         if is_table != (self.manifest is not None):
             needed = "is needed with data.corpus=manifest: the table of your recordings"
             raise SettingsError(f"manifest {needed if is_table else 'is for data=manifest alone; leave it out'}.")
+        for key in ("recordings_per_speaker", "weights"):
+            if self.shards is not None and getattr(self, key) is not None:
+                raise SettingsError(f"{key} is not for data.shards, each sample of which comes once; leave one out.")
         self._settle_classes()
         if self.split == "speaker":
             self._check_fold()

@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader
 
 from ser.augment.waveform import AugmentSettings
 from ser.corpora.manifest import Recording
-from ser.corpora.selection import DataSettings, augmented_copies, classes_found, of_channel, select
+from ser.corpora.selection import DataSettings, augmented_copies, classes_found, select
 from ser.corpora.several import allowed_classes, expected_draws, locate_corpora, read_corpora
 from ser.corpora.splits import Split
 from ser.data.cache import Prepared, prepare
@@ -29,6 +29,8 @@ from ser.data.normalisation import fit_per_band, fit_per_coefficient
 from ser.data.processes import is_one_of_several
 from ser.data.recipe import Recipe, Sample
 from ser.data.samplers import Batch, EpochBatchSampler, FeatureDataset, SpeakerBatchSampler, feature_loader
+from ser.data.sharded import ShardBatchSampler, ShardedFeatures
+from ser.data.shards import read_index, validation_part
 from ser.data.states import Encode, store_states
 from ser.data.storage import StoredFeatures, fits_in_memory
 from ser.errors import SettingsError
@@ -36,8 +38,6 @@ from ser.features.settings import FeatureSettings
 
 log = logging.getLogger(__name__)
 
-_RESCORED = 5
-"""Where there is no validation part, one training recording of so many takes its place."""
 MOST_FITTED = 20_000
 """Training samples that the statistics and the utterance-level head are fitted to: more would hardly change them."""
 
@@ -97,7 +97,9 @@ class EmotionData(L.LightningDataModule):
         """Load the data; a second call, such as Lightning's own, does nothing."""
         if self._ready:
             return
-        if is_one_of_several():  # the first to come fills the cache, and the others read it
+        if self.data.shards is not None:
+            self._load_shards(Path(self.data.shards))
+        elif is_one_of_several():  # the first to come fills the cache, and the others read it
             with waiting_lock(self.cache_dir / ".lock"):
                 self._load()
         else:
@@ -113,9 +115,7 @@ class EmotionData(L.LightningDataModule):
         self.split = select(recordings, self.data)
         # Augmented copies are made after the split, so that they stay in the part of their recording.
         copies = [(r, n) for r in self.split.train for n in range(1, augmented_copies(r, self.data) + 1)]
-        validation = self.split.validation
-        if not validation:  # split "all": the curves then show only that the network learns
-            validation = of_channel(self.split.train, self.data.scored_channel)[::_RESCORED]
+        validation = validation_part(self.split, self.data)
         n_samples = sum(map(len, (self.split.train, copies, validation, self.split.test)))
         self._in_memory = fits_in_memory(n_samples, self.recipe.features, memory_gb=self.data.memory_gb)
         train = self._prepare(self.split.train, copies)
@@ -133,6 +133,28 @@ class EmotionData(L.LightningDataModule):
             len(self.split.test),
         )
 
+    def _load_shards(self, folder: Path) -> None:
+        """Read which samples there are, from the index of the shards alone; no shard is opened."""
+        index = read_index(folder, self.data, self.recipe)
+        self.data = replace(self.data, classes=tuple(index.about["classes"]))
+        self.places = {name: Path(place) for name, place in index.about["places"].items()}
+        self.split, self.prepared = index.split, {}
+        n_features, max_length = index.about["shape"]
+        for part, of_part in index.parts.items():
+            features = ShardedFeatures(
+                folder / part,
+                of_part.shards,
+                of_part.rows,
+                shape=(n_features, max_length),
+                dtype=index.about["dtype"],
+            )
+            self.prepared[part] = Prepared(
+                samples=of_part.samples, features=features, lengths=of_part.lengths, failures=of_part.failures
+            )
+        self.scaler = index.statistics["per_band" if self.per_band else "per_coefficient"].scaler()
+        counts = ", ".join(f"{len(one.samples)} {part}" for part, one in self.prepared.items())
+        log.info("Shards in %s: samples %s", folder, counts)
+
     def use_states(self, encode: Encode, *, key: str, n_rows: int) -> None:
         """Let the states of a frozen encoder take the place of the waveforms in every part; called after `setup`.
 
@@ -141,6 +163,10 @@ class EmotionData(L.LightningDataModule):
         key : tells the encoder from others, in the cache.
         n_rows : of the states of a frame.
         """
+        if self.data.shards is not None:
+            raise SettingsError(
+                "data.shards is not for a frozen encoder, whose states are kept one by one; leave it out."
+            )
         with waiting_lock(self.cache_dir / ".lock"):  # where several processes train, the first to come makes them
             for part, prepared in self.prepared.items():
                 states = store_states(
@@ -175,17 +201,34 @@ class EmotionData(L.LightningDataModule):
             )
         if part == "train" and self.data.recordings_per_speaker is not None and seed is not None:
             return self._loader_by_speaker(batch_size=batch_size, seed=seed)
-        batches = EpochBatchSampler(
-            lengths,
-            batch_size=batch_size,
-            seed=seed,
-            draws=self.draws(part) if part == "train" else None,
-            by_length=self.per_band,
-            # A run that overfits a few batches sees the same ones in each epoch.
-            is_fixed=bool(getattr(trainer, "overfit_batches", 0)),
-            rank=trainer.global_rank if trainer else 0,
-            world_size=n_processes,
-        )
+        # A run that overfits a few batches sees the same ones in each epoch.
+        is_fixed, rank = bool(getattr(trainer, "overfit_batches", 0)), trainer.global_rank if trainer else 0
+        features = self.prepared[part].features
+        batches: ShardBatchSampler | EpochBatchSampler
+        if isinstance(features, ShardedFeatures):
+            batches = ShardBatchSampler(
+                features.shards,
+                lengths,
+                batch_size=batch_size,
+                seed=seed,
+                buffer=self.data.shuffle_shards if part == "train" else 1,
+                by_length=self.per_band,
+                is_fixed=is_fixed,
+                rank=rank,
+                world_size=n_processes,
+                expect=features.expect,
+            )
+        else:
+            batches = EpochBatchSampler(
+                lengths,
+                batch_size=batch_size,
+                seed=seed,
+                draws=self.draws(part) if part == "train" else None,
+                by_length=self.per_band,
+                is_fixed=is_fixed,
+                rank=rank,
+                world_size=n_processes,
+            )
         allowed = self.allowed(part) if part == "train" else None
         return feature_loader(FeatureDataset(*self.tensors(part), allowed, crop=self.per_band), batches)
 
@@ -223,6 +266,8 @@ class EmotionData(L.LightningDataModule):
         n_samples = len(self.prepared["train"].samples)
         if n_samples <= MOST_FITTED:
             return None
+        if self.data.shards is not None:  # their samples are in random order, so that a few shards are read
+            return np.arange(MOST_FITTED)
         drawn = np.random.default_rng(self.seed).choice(n_samples, MOST_FITTED, replace=False)
         return np.sort(drawn).astype(np.int64)
 

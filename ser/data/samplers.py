@@ -19,9 +19,9 @@ has, bool [batch, classes]. One whose recordings come by speakers has always tha
 of each sample, int64 [batch].
 """
 
-_POOL = 8
+POOL = 8
 """Batches that are sorted by length together: enough to find like lengths, few enough to keep the order random."""
-_BLUR_FRAMES = 10
+BLUR_FRAMES = 10
 """Largest random offset of a length when samples are sorted by it."""
 
 
@@ -44,7 +44,7 @@ class EpochBatchSampler(Sampler[list[int]]):
     seed : None takes the samples in their order.
     draws : float64 [samples], equal for samples of one corpus and adding up to the number of samples: how often each is
         drawn in an epoch, on average. None: once.
-    by_length : samples of like length share a batch: sorted within every `_POOL` batches of the order, which are then
+    by_length : samples of like length share a batch: sorted within every `POOL` batches of the order, which are then
         shuffled.
     is_fixed : every epoch has the batches of the first.
     rank, world_size : every process takes each `world_size`-th sample of every batch, from `rank` on, so that all have
@@ -93,8 +93,8 @@ class EpochBatchSampler(Sampler[list[int]]):
         if not self.by_length:
             return self._split(indices)
         # With random offsets, because length depends on emotion: a batch of slow recordings would be mostly calm.
-        blurred = self.lengths + _BLUR_FRAMES * (2 * torch.rand(len(indices), generator=offset) - 1)
-        pools = [pool[blurred[pool].argsort(stable=True)] for pool in torch.split(indices, _POOL * self.batch_size)]
+        blurred = self.lengths + BLUR_FRAMES * (2 * torch.rand(len(indices), generator=offset) - 1)
+        pools = [pool[blurred[pool].argsort(stable=True)] for pool in torch.split(indices, POOL * self.batch_size)]
         batches = self._split(torch.cat(pools))
         return [batches[place] for place in torch.randperm(len(batches), generator=offset).tolist()]
 

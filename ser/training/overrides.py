@@ -10,7 +10,7 @@ from ser.data.files import write_text_atomically
 OVERRIDES = "overrides.txt"
 
 NOT_OF_THE_RECIPE = re.compile(
-    r"paths\..*|hydra\..*|trainer\.(accelerator|devices)|data\.(root|download|workers)|ckpt_path|score_test"
+    r"paths\..*|hydra\..*|trainer\.(accelerator|devices|num_nodes)|data\.(root|download|workers|shards)|ckpt_path|score_test"
     r"|reference_files|jobs|folds|seeds"
 )
 """Keys that a person sets for a machine or an occasion; they change no network."""
