@@ -1,7 +1,6 @@
 """Train a recogniser: `python train.py`, with any setting of `conf/train.yaml` as `key=value`."""
 
 import logging
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,9 +32,11 @@ def task(configuration: DictConfig) -> float | None:
     try:
         return _train(configuration, is_first=False)
     finally:
-        # Started by torchrun or Slurm, each process names a folder by its own clock, and this one writes nothing.
-        with suppress(OSError):
-            Path(HydraConfig.get().runtime.output_dir).rmdir()
+        # Started by torchrun or Slurm, each process names a folder by its own clock, and this one writes nothing. One
+        # that the first process shares holds its configuration, and stays.
+        from ser.training.configuration import discard_unused
+
+        discard_unused(Path(HydraConfig.get().runtime.output_dir))
 
 
 def _train(configuration: DictConfig, *, is_first: bool) -> float | None:
