@@ -183,7 +183,11 @@ def _check_docker(words: list[str]) -> None:
         assert words[-1] in built
 
 
-CHECKS = {"ser": _check_ser, "pip": _check_pip, "docker": _check_docker}
+def _check_torchrun(rest):
+    _check_ser(["train", *rest[rest.index("train.py") + 1 :]])
+
+
+CHECKS = {"ser": _check_ser, "torchrun": _check_torchrun, "pip": _check_pip, "docker": _check_docker}
 
 
 @pytest.mark.parametrize(("block", "line"), MARKED, ids=lambda value: str(value)[:60])

@@ -124,7 +124,9 @@ def test_a_command_runs(
         line, command = re.sub(r",[\w.-]+$", "", line), process  # one job, started as users start it
     (home / "results.csv").unlink(missing_ok=True)
     _, name, *words = shlex.split(line)
-    if name in ("train", "tune", "cross-validate") and not any(word.startswith("ckpt_path=") for word in words):
+    if name in ("train", "prepare", "tune", "cross-validate") and not any(
+        word.startswith("ckpt_path=") for word in words
+    ):
         own_data = any(word.startswith("data=") for word in words)
         few = ("data.workers=1", "trainer.max_epochs=1", "trainer.accelerator=cpu")
         words = smaller(words, (*(few if own_data else (*tiny, *tiny_voices)), *below))
