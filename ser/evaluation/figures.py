@@ -169,6 +169,8 @@ def _set_scale(axes: Axes, panel: str, values: Sequence[float]) -> None:
     elif panel == "Loss":
         axes.set_ylabel("cross-entropy")
     elif values and min(values) > 0:
+        if max(values) <= min(values) * (1 + 1e-9):  # constant but for rounding: too narrow a span for an axis
+            axes.set_ylim(min(values) / 10, max(values) * 10)
         axes.set_yscale("log")
         # Not as powers of ten, whose exponents are small.
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))

@@ -100,6 +100,18 @@ def test_a_run_of_one_epoch_is_drawn_without_a_warning(lr):
         assert [axes.get_xlim() for axes in figure.axes] == [(-0.5, 0.5)] * 3
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("other", [1e-4, math.nextafter(1e-4, 1)])
+def test_a_rate_that_is_constant_but_for_rounding_is_drawn_without_a_warning(other):
+    figure = learning_curve_figure([{"epoch": 0, "lr": 1e-4}, {"epoch": 1, "lr": other}], ["Learning rate"])
+    figure.canvas.draw()
+    (axes,) = figure.axes
+    low, high = axes.get_ylim()
+    assert low <= 2e-5
+    assert high >= 5e-4
+    assert [label.get_text() for label in axes.get_yticklabels()].count("1e-4") == 1
+
+
 def test_the_curves_begin_with_the_first_epoch_and_end_with_the_last():
     for axes in learning_curve_figure(history_of(7)[1:]).axes:
         assert axes.get_xlim() == (1, 6)
