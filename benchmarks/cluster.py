@@ -55,8 +55,8 @@ def plan(n: int, cluster: Cluster, rates: Rates, epochs: int, *, seed: int) -> d
 
 def table(head: list[str], rows: list[list[str]]) -> str:
     """Return a Markdown table."""
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+    lines = ["| " + " | ".join(cells) + " |" for cells in (head, *rows)]
+    return "\n".join([lines[0], "|" + "---|" * len(head), *lines[1:]])
 
 
 def number(value: float) -> str:
@@ -84,12 +84,12 @@ def costs(plans: dict[tuple[str, int], dict[str, Any]], cluster: Cluster, epochs
 
 def bottlenecks(plans: dict[tuple[str, int], dict[str, Any]]) -> str:
     """Return the table of what was busy, and of the work that was done again."""
-    head = ["corpus", "machines", "stage", "cores busy", "storage busy", "driver busy", "bottleneck", "deaths", "again"]
+    head = ["machines", "stage", "cores busy", "storage busy", "driver busy", "bottleneck", "deaths", "again"]
     rows = []
-    for (corpus, machines), one in plans.items():
+    for (_, machines), one in plans.items():
         for name, stage in one["stages"].items():
-            busy = [f"{share:.0%}" for share in (stage.computing, stage.storage, stage.driver)]
-            rows.append([corpus, str(machines), name, *busy, stage.bottleneck, str(stage.deaths), f"{stage.again:.1%}"])
+            busy = [f"{fraction:.0%}" for fraction in (stage.computing, stage.storage, stage.driver)]
+            rows.append([str(machines), name, *busy, stage.bottleneck, str(stage.deaths), f"{stage.again:.1%}"])
     return table(head, rows)
 
 
@@ -183,7 +183,8 @@ def main() -> None:
     most = max(options["machines"])
     largest = replace(cluster, machines=most)
     print(f"Measured: {asdict(rates)}\n\nAssumed: {asdict(cluster)}\n")
-    print(costs(plans, cluster, epochs), bottlenecks(plans), sep="\n\n", end="\n\n")
+    print(costs(plans, cluster, epochs), end=f"\n\n{larger}:\n\n")
+    print(bottlenecks({key: one for key, one in plans.items() if key[0] == larger}), end="\n\n")
     print(limits(corpora[larger], cluster, rates, options["machines"]), end="\n\n")
     print(f"{larger} on {most} machines:\n")
     print(changes(corpora[larger], largest, rates, epochs, seed=seed))

@@ -32,8 +32,8 @@ class Rates:
     """Threads in that measurement."""
     batch: int = 8
     """Samples a step and rank in that measurement."""
-    model_bytes: float = 4 * 1_700_000
-    """Gradients that the ranks exchange in each step, float32."""
+    model_bytes: float = 4 * 724_616
+    """Gradients that the ranks exchange in each step, float32: those of the baseline network."""
     source_bytes: float = 2 * 16_000 * SECONDS_OF_UTTERANCE
     """16 bits at 16 kHz."""
     prepared_bytes: float = 4 * 187 * 173

@@ -179,7 +179,7 @@ def test_the_command_prints_its_tables_and_takes_rates_of_a_file(tmp_path):
         assert [row[:2] for row in rows] == [
             [corpus, machines] for corpus in ("a million utterances", "200 hours") for machines in ("1", "3")
         ]
-        assert busy.count("\n") == 2 + 4 * 3
+        assert busy.count("\n") == 2 + 2 * 3
         assert "| 1,000 | smaller parts |" in limits
         assert changes.splitlines()[2].startswith("| as assumed | ")
         minutes.append(float(rows[0][3].removesuffix(" min")))

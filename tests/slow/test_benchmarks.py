@@ -82,6 +82,17 @@ def test_machine_versions_and_notes_are_there(page):
     assert "$" not in page
 
 
+def test_the_plan_for_a_million_utterances_has_the_tables_of_the_simulation():
+    command = [sys.executable, "benchmarks/cluster.py"]
+    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    page = (PROJECT / "docs" / "explanations" / "a_million_utterances.md").read_text(encoding="utf-8")
+    tables = re.findall(r"(?:^\|.*\n)+", done.stdout, re.MULTILINE)
+    assert len(tables) == 4
+    for table in tables:
+        assert table in page, "copy the tables that the command prints into the page, and read its text again"
+
+
 def test_the_gpu_benchmark_can_be_rehearsed_and_says_where_there_is_no_gpu():
     command = [sys.executable, "benchmarks/gpu.py", "--samples=64", "--epochs=1", "--threads=1"]
     done = subprocess.run([*command, "--device=cpu"], cwd=PROJECT, capture_output=True, text=True)
