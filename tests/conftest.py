@@ -36,8 +36,10 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # of a shell's `&`; the c
     signal.signal(signal.SIGINT, signal.default_int_handler)
 Command = Callable[..., Done]
 LONGEST = (
-    "cli/test_train.py", "cli/test_resume.py", "training/test_own_classes.py", "cli/test_eda.py",
-    "cli/test_robustness.py", "cli/test_evaluate.py",
+    "slow/test_docs.py", "cli/test_train.py", "cli/test_resume.py", "training/test_own_classes.py", "cli/test_eda.py",
+    "cli/test_robustness.py", "cli/test_evaluate.py", "slow/test_launchers.py", "slow/test_killed.py",
+    "slow/test_benchmarks.py", "slow/test_cross_validate.py", "slow/test_ddp.py", "slow/test_fine_tuning.py",
+    "slow/test_sweep.py",
 )  # fmt: skip
 """The test files that take the longest, in that order; a test process takes one file at a time."""
 

@@ -6,9 +6,14 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+import lightning as L
 import pytest
 import torch
 
+from ser.training.config import read_run_settings
+from ser.training.configuration import plain, read_configuration
+from ser.training.module import EmotionClassifier
+from ser.training.run import build_data
 from tests.command_line import ROOT
 
 OWN = '''
@@ -42,21 +47,23 @@ class Seen(Callback):
 VALIDATE = """
 import json, sys
 from pathlib import Path
-import lightning as L
-from ser.training.config import read_run_settings
-from ser.training.configuration import plain, read_configuration
-from ser.training.module import EmotionClassifier
-from ser.training.run import build_data
+from tests.slow.test_ddp import validated
 
 if __name__ == "__main__":
-    run, devices, output = Path(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3])
-    data = build_data(read_run_settings(plain(read_configuration(run))))
-    options = {"logger": False, "enable_progress_bar": False, "use_distributed_sampler": False}
-    trainer = L.Trainer(accelerator="cpu", devices=devices, strategy="ddp" if devices > 1 else "auto", **options)
-    (metrics,) = trainer.validate(EmotionClassifier.load_from_checkpoint(run), datamodule=data, verbose=False)
-    if trainer.is_global_zero:
+    run, output = map(Path, sys.argv[1:])
+    metrics, is_first = validated(run, devices=2, strategy="ddp")
+    if is_first:
         output.write_text(json.dumps(metrics))
 """
+
+
+def validated(run: Path, **options: object) -> tuple[dict[str, float], bool]:
+    """Validate the model of a run; return its metrics, and whether this is the first process."""
+    data = build_data(read_run_settings(plain(read_configuration(run))))
+    quiet = {"logger": False, "enable_progress_bar": False, "use_distributed_sampler": False}
+    trainer = L.Trainer(accelerator="cpu", **options, **quiet)
+    (metrics,) = trainer.validate(EmotionClassifier.load_from_checkpoint(run), datamodule=data, verbose=False)
+    return metrics, trainer.is_global_zero
 
 
 def run_in(folder: Path, *command: str) -> None:
@@ -67,11 +74,11 @@ def run_in(folder: Path, *command: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("own")
-    (folder / "own.py").write_text(OWN)
-    (folder / "validate.py").write_text(VALIDATE)
-    return folder
+def place(tmp_path_factory):
+    place = tmp_path_factory.mktemp("own")
+    (place / "own.py").write_text(OWN)
+    (place / "validate.py").write_text(VALIDATE)
+    return place
 
 
 def train(folder: Path, name: str, *overrides: str) -> Path:
@@ -94,9 +101,9 @@ OVERRIDES = (
 
 
 @pytest.fixture(scope="module")
-def runs(folder):
+def runs(place):
     """The runs of the same settings by one process and by two."""
-    return [train(folder, trainer, f"trainer={trainer}", *OVERRIDES) for trainer in ("cpu", "ddp_sim")]
+    return [train(place, trainer, f"trainer={trainer}", *OVERRIDES) for trainer in ("cpu", "ddp_sim")]
 
 
 def test_each_sample_is_seen_once_an_epoch(runs):
@@ -125,15 +132,17 @@ def test_two_processes_leave_one_folder_and_one_set_of_reports(runs):
     assert by_two == by_one
 
 
-@pytest.mark.parametrize("network", ["cnn_bilstm_luong", "residual_bilstm"])
-def test_two_processes_measure_what_one_does(network, folder):
+@pytest.fixture
+def residual_run(place):
+    network = "model.network._target_=ser.models.networks.residual_bilstm.ResidualBiLstm"
+    return train(place, "residual_bilstm", "trainer=cpu", "features=logmel", network)
+
+
+@pytest.mark.parametrize("trained", ["debug_run", "residual_run"])
+def test_two_processes_measure_what_one_does(trained, place, request):
     # The recipe's networks in the tiny run: their batch statistics are fixed in validation.
-    overrides = ("features=logmel", "model.network._target_=ser.models.networks.residual_bilstm.ResidualBiLstm")
-    run = train(folder, network, "trainer=cpu", *(overrides if network == "residual_bilstm" else ()))
-    metrics = []
-    for devices in (1, 2):
-        output = folder / f"{network}-{devices}.json"
-        run_in(folder, "validate.py", str(run), str(devices), str(output))
-        metrics.append(json.loads(output.read_text()))
-    assert metrics[1] == pytest.approx(metrics[0], abs=1e-6)
-    assert set(metrics[0]) == {"val/loss", "val/accuracy", "val/uar", "val/macro_f1"}
+    run, output = request.getfixturevalue(trained), place / f"{trained}.json"
+    by_one, _ = validated(run, devices=1)
+    run_in(place, "validate.py", str(run), str(output))
+    assert json.loads(output.read_text()) == pytest.approx(by_one, abs=1e-6)
+    assert set(by_one) == {"val/loss", "val/accuracy", "val/uar", "val/macro_f1"}

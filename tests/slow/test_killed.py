@@ -36,6 +36,11 @@ def kill_once(run: Callable[[Path], Victim], folder: Path, moment: float) -> Non
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_a_killed_training_ends_as_one_that_was_not(recipe, times, tmp_path):
+    if recipe == "voices" and times == 1:
+        pytest.skip(
+            "killed at a random moment as the first recipe is; its state is compared by tests/cli/test_resume.py"
+        )
+
     def of(folder: Path, *given: str) -> Victim:
         paths = (f"paths.output_dir={folder}", f"paths.data_dir={folder}/data", f"hydra.run.dir={folder}/run")
         overrides = given or (*RECIPES[recipe], "data.synthetic.n_statements=1", *paths)
