@@ -37,6 +37,13 @@ sys.argv = ["train.py", *sys.argv[1:]]
 runpy.run_path("train.py", run_name="__main__")
 """
 
+IMPORTS = """
+import hydra
+from ser.training.quick_imports import quick_imports
+with quick_imports():
+    import ser.training.run
+"""
+
 
 def measure(root: Path | None, *, runs: int) -> list[dict[str, Any]]:
     """Return one row: the median of the seconds of a second start, and the peaks in MiB."""
@@ -53,7 +60,7 @@ def measure(root: Path | None, *, runs: int) -> list[dict[str, Any]]:
             cached = sum(map(int, re.findall(r"features of (\d+) from the cache", output)))
             assert cached == samples, f"{samples - cached} of {samples} samples were made again"
             assert _weights(output) == expected, "the first step ended on other weights"
-    imports, _ = seconds_of(lambda: _run([sys.executable, "-c", "import hydra, ser.training.run"]))
+    imports, _ = seconds_of(lambda: _run([sys.executable, "-c", IMPORTS]))
     row = {
         "work": "second start until the first step",
         "samples": samples,

@@ -68,8 +68,12 @@ def _train(configuration: DictConfig, *, is_first: bool) -> float | None:
 
 def _settings_of(configuration: DictConfig) -> "tuple[RunSettings, dict[str, Any]]":
     """Return the settings of the run, new or resumed, and its configuration as plain values; raises SerError."""
-    from ser.training.config import read_run_settings
     from ser.training.configuration import plain, resolve, resumed, who_gave
+    from ser.training.quick_imports import quick_imports
+
+    with quick_imports():
+        from ser.training.config import read_run_settings
+        from ser.training.run import train  # noqa: F401 - the rest of what will be used
 
     hydra = HydraConfig.get()
     if configuration.ckpt_path is not None:
