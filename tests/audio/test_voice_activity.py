@@ -3,15 +3,18 @@
 import tracemalloc
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
+from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
 import soundfile
 import soxr
 
+from ser.audio import silero
 from ser.audio.silero import FRAME, SAMPLE_RATE, speech_probabilities
 from ser.audio.voice_activity import Span, _is_breath, find_speech
-from ser.corpora.ravdess import parse_stem
+from ser.corpora.ravdess import RecordingName, parse_stem
 from ser.corpora.synthetic import SAMPLE_RATE as SYNTHETIC_RATE
 from ser.corpora.synthetic import synthesize
 from tests.non_speech import KINDS, make_non_speech
@@ -196,3 +199,18 @@ def test_whispers_are_found(ravdess_root, stem):
     (path,) = ravdess_root.glob(f"Audio_Speech_Actors_01-24/*/{stem}.*")
     sound, rate = soundfile.read(path, dtype="float32", always_2d=True)
     assert seconds_of(find_speech(sound.mean(axis=1), sample_rate=rate)) > 1
+
+
+@pytest.mark.parametrize("seconds", [0.4, 3.0, 40.0])
+def test_the_network_gives_what_the_original_one_gives(seconds, monkeypatch):
+    name = RecordingName("speech", "angry", "strong", 1, 1, 1)
+    voice = np.tile(soxr.resample(synthesize(name, seed=1), SYNTHETIC_RATE, SAMPLE_RATE), 40)
+    sound = (voice[: round(seconds * SAMPLE_RATE)] + room(seconds)[: len(voice)]).astype(np.float32)
+    given = speech_probabilities(sound)
+    original = onnxruntime.InferenceSession(
+        Path(__file__).with_name("silero_vad_16k_sequence.onnx"), providers=["CPUExecutionProvider"]
+    )
+    monkeypatch.setattr(silero, "_session", lambda: original)
+    expected = speech_probabilities(sound)
+    assert expected.max() > 0.5
+    np.testing.assert_allclose(given, expected, rtol=0, atol=2e-5)
