@@ -144,14 +144,14 @@ def figures(results: Mapping[str, Any]) -> list[Figure]:
             "first_step",
             f"imports alone {first_step['import_seconds']:.1f} s",
             first_step["seconds"],
-            (15, 5, " s"),
+            (6, 5, " s"),
         ),
         figure(
             "One epoch at batch 8, two threads",
             "training",
             f"{ours['samples/s']:.0f} samples/s, plain loop {plain_loop['samples/s']:.0f}",
             ours["ratio"],
-            (1, 1.3, "x"),
+            (1.15, 1.3, "x"),
         ),
         *(
             figure(
@@ -159,7 +159,7 @@ def figures(results: Mapping[str, Any]) -> list[Figure]:
                 "runtimes",
                 f"network alone {medians['network alone, ms']:.1f} ms",
                 medians["prediction, ms"],
-                (20, 8, " ms"),
+                (8.5, 7, " ms"),
             )
             for runtime, medians in runtimes.items()
         ),
@@ -169,7 +169,7 @@ def figures(results: Mapping[str, Any]) -> list[Figure]:
                 "folder",
                 "",
                 row["recordings/s"],
-                (150, 300, "/s"),
+                (240, 300, "/s"),
             )
             for row in results["folder"]
         ),
