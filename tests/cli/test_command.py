@@ -54,7 +54,7 @@ def test_what_is_no_error_for_people_passes(error):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ("nonsense", "there is no command 'nonsense'; known are train, evaluate, "),
+        ("nonsense", "there is no command 'nonsense'; known are train, prepare, evaluate, "),
         ("trian", "there is no command 'trian'; did you mean 'train'."),
         ("predict", "Missing argument"),
         ("predict a.wav --jsn", "No such option: --jsn (Possible options: "),
