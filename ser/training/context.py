@@ -23,6 +23,8 @@ _MOST_FRAMES = 176
 _PARTS = 2
 """Parts of a batch, by length, that the network gets one after another: less of it is padding."""
 _LEAST_SCALE = 1e-3
+_LEAST_SHARE = 1e-4
+"""Of a class in training, for one that has no sample: a share is divided by."""
 _BATCH_SIZE = 256
 
 
@@ -125,14 +127,15 @@ def fit_statistics(
     features: Tensor | StoredFeatures,
     lengths: Tensor,
     speakers: Tensor,
+    labels: Tensor,
     draws: Tensor | None = None,
 ) -> None:
-    """Set the network's statistics of bands in loud frames and of functionals, of training samples by their draws.
+    """Set the statistics of bands in loud frames, of functionals and of classes, of training samples by their draws.
 
     Parameters
     ----------
     features : float32 [samples, bands + 2, frames].
-    lengths, speakers : int64 [samples].
+    lengths, speakers, labels : int64 [samples].
     draws : float64 [samples], how often each is drawn in an epoch; None: once.
     """
     weights = torch.ones(len(lengths), dtype=torch.float64) if draws is None else draws
@@ -162,4 +165,20 @@ def fit_statistics(
         mean.float(),
         scale.clamp(min=_LEAST_SCALE).float(),
         within.clamp(min=_LEAST_SCALE**2).float(),
+        expected_shares(labels.cpu(), weights, n_classes=len(network.class_shares)).float(),
     )
+
+
+def expected_shares(labels: Tensor, draws: Tensor, *, n_classes: int) -> Tensor:
+    """Return the shares of the classes that a speaker's answers are expected to have, float64 [classes], their sum 1.
+
+    Square roots of the shares in training: a speaker of an unknown corpus may lack a class that is rare there.
+
+    Parameters
+    ----------
+    labels : int64 [samples].
+    draws : float64 [samples].
+    """
+    sums = torch.zeros(n_classes, dtype=torch.float64).index_add_(0, labels, draws)
+    roots = (sums / sums.sum()).clamp(min=_LEAST_SHARE).sqrt()
+    return roots / roots.sum()

@@ -76,11 +76,11 @@ def initialise(
 
 def _fit_statistics(data: EmotionData, network: ContextBiLstm) -> None:
     rows = data.rows_to_fit()
-    features, lengths, _ = data.tensors("train", rows)
+    features, lengths, labels = data.tensors("train", rows)
     speakers, draws = data.speakers("train"), data.draws("train")
     if rows is not None:
         speakers, draws = speakers[rows], None if draws is None else draws[rows]
-    fit_statistics(network, features, lengths, speakers, draws)
+    fit_statistics(network, features, lengths, speakers, labels, draws)
 
 
 def _fit_head(settings: RunSettings, data: EmotionData, recogniser: Recogniser) -> None:

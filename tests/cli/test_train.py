@@ -95,7 +95,6 @@ def test_the_experiment_of_any_voice_ends_with_a_model_that_takes_context(train,
     of_one_corpus = (
         "data.corpora=null",
         "data.weights=null",
-        "data.overlapping_classes=null",
         "data.augment_corpora=null",
         "data.augment_count=1",
     )
@@ -104,7 +103,7 @@ def test_the_experiment_of_any_voice_ends_with_a_model_that_takes_context(train,
     overrides = (*tiny, *tiny_voices, *of_one_corpus, *speakers, *network, f"hydra.run.dir={run_dir}")
     train("experiment=voices", *overrides)
     recogniser, metadata = load_recogniser(run_dir)
-    assert metadata.context == recogniser.n_summary == 157 + 4 * 8
+    assert metadata.context == recogniser.n_summary == 157 + 4 * 8 + len(metadata.class_names)
     assert not torch.equal(recogniser.network.mean, torch.zeros(157))  # the statistics of the training part are in it
     rows = rows_of(run_dir / "test" / "context.csv")
     assert [row["kind"] for row in rows] == ["none", *["speaker"] * 4, *["other"] * 4, *["emotion"] * 4]

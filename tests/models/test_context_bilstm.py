@@ -20,7 +20,7 @@ def network():
             torch.nn.init.normal_(module.running_mean)
     draws = torch.Generator().manual_seed(1)
     ones, rows = torch.rand(N_BANDS, generator=draws) + 1, torch.rand(3, N_FUNCTIONALS, generator=draws) + 1
-    net.set_statistics(-40 * ones, 10 * ones, rows[0], rows[1], rows[2])
+    net.set_statistics(-40 * ones, 10 * ones, rows[0], rows[1], rows[2], torch.tensor([0.5, 0.3, 0.2]))
     return net.eval()
 
 
@@ -31,14 +31,15 @@ def recordings(n=6, *, frames=60, seed=0):
     return torch.cat([bands, pitch], dim=1), torch.full((n,), frames)
 
 
-def test_a_summary_is_functionals_and_embedding_whatever_the_context():
+def test_a_summary_is_functionals_embedding_and_answer_whatever_the_context():
     net, (features, lengths) = network(), recordings()
-    assert net.n_summary == N_FUNCTIONALS + 20
+    assert net.n_summary == N_FUNCTIONALS + 20 + 3
     alone, weights, summary = net(features, lengths, no_context(6, net.n_summary))
     assert (alone.shape, weights.shape, summary.shape) == ((6, 3), (6, 15), (6, net.n_summary))
     torch.testing.assert_close(alone.exp().sum(dim=1) <= 1 + 1e-5, torch.ones(6, dtype=torch.bool))
     limited = net.limit(features, lengths)
     torch.testing.assert_close(summary[:, :N_FUNCTIONALS], functionals(limited, lengths, n_bands=N_BANDS))
+    torch.testing.assert_close(summary[:, -3:], alone.softmax(dim=1))
     others = context_of(summary, ~torch.eye(6, dtype=torch.bool))
     told, _, same = net(features, lengths, others)
     torch.testing.assert_close(same, summary)
@@ -46,22 +47,23 @@ def test_a_summary_is_functionals_and_embedding_whatever_the_context():
 
 
 def test_the_answer_is_that_of_the_formula():
-    """Of plain numbers, one recording at a time: shrunk by n / (n + prior), the variance by n - 1."""
+    """Of plain numbers, one recording at a time: shrunk by n / (n + prior), the variance by n - 1; and corrected."""
     net, (features, lengths) = network(), recordings(5)
     with torch.no_grad():
         net.log_prior.copy_(torch.tensor([2.0, 3.0, 5.0]).log())
         summary = net(features, lengths, no_context(5, net.n_summary))[2]
         found = net(features[:1], lengths[:1], context_of(summary[1:], torch.ones(1, 4).bool()))[0][0]
-        values, embedding = summary[0, :N_FUNCTIONALS], summary[0, N_FUNCTIONALS:]
+        values, embedding = summary[0, :N_FUNCTIONALS], summary[0, N_FUNCTIONALS:-3]
         others = summary[1:].double()
         mean, variance = others.mean(dim=0), others.var(dim=0, unbiased=False)
         a, b, c = 4 / (4 + 2), 4 / (4 + 3), 3 / (3 + 5)
-        of_embedding = torch.cat([embedding, (a * (embedding - mean[N_FUNCTIONALS:])).float(), torch.tensor([a])])
+        of_embedding = torch.cat([embedding, (a * (embedding - mean[N_FUNCTIONALS:-3])).float(), torch.tensor([a])])
         centre = b * mean[:N_FUNCTIONALS] + (1 - b) * net.mean
         spread = (c * variance[:N_FUNCTIONALS] + (1 - c) * net.within).sqrt()
         rows = [((values - net.mean) / net.scale).clamp(-5, 5), ((values - centre) / spread).clamp(-5, 5).float()]
         logits = net.classify(of_embedding), net.of_functionals(torch.cat([*rows, torch.tensor([b])]))
-        expected = sum(one.log_softmax(dim=0) for one in logits) / 2
+        shares = (4 * mean[-3:] + 5 * net.class_shares) / (4 + 5)
+        expected = sum(one.log_softmax(dim=0) for one in logits) / 2 + (net.class_shares / shares).log().float()
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
 
 
@@ -86,7 +88,7 @@ def test_a_large_context_counts_fully_and_one_recording_little():
     for number in (1.0, 10.0, 1000.0):
         context[:, 0] = far[:, 0] = number
         with torch.no_grad():
-            of_embedding = [net.logits(summary, one)[0] for one in (context, far)]
+            of_embedding = [net.logits(summary[:, : net.n_told], one)[0] for one in (context, far)]
         differences.append(float((of_embedding[0] - of_embedding[1]).abs().max()))
     assert differences == sorted(differences)
     assert math.isclose(differences[2] / differences[0], 1000 / 1004 * 5, rel_tol=0.01)
@@ -126,3 +128,20 @@ def test_what_is_far_below_the_loudest_band_is_cut_off():
         torch.testing.assert_close(after[:N_BANDS, :length], bands.clamp(min=float(bands.max()) - 50))
         torch.testing.assert_close(after[N_BANDS:], before[N_BANDS:])
     assert (limited[:, :N_BANDS] != features[:, :N_BANDS]).any()
+
+
+def test_an_answer_that_all_of_a_speakers_recordings_get_counts_for_less_the_more_there_are():
+    """Of recordings that are all taken for the first class, whose expected share is 1/2."""
+    net = network()
+    same = torch.tensor([[0.7, 0.2, 0.1]]).log()
+    found = []
+    for number in (0, 1, 10, 10000):
+        context = no_context(1, net.n_summary)
+        context[0, 0], context[0, 1 + net.n_told] = number, 1.0
+        found.append(net.correct(same, context).softmax(dim=1)[0])
+    torch.testing.assert_close(found[0], same[0].exp())  # no context changes nothing
+    of_first = [float(one[0]) for one in found]
+    assert of_first == sorted(of_first, reverse=True)
+    shares = torch.tensor([12.5, 1.5, 1.0]) / 15  # of ten recordings, and five as expected
+    expected = same[0].exp() * torch.tensor([0.5, 0.3, 0.2]) / shares
+    torch.testing.assert_close(found[2], expected / expected.sum())

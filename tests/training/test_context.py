@@ -7,7 +7,7 @@ from ser.augment.spectrogram import SpectrogramAugmentSettings
 from ser.features.settings import FeatureSettings
 from ser.models.functionals import band_functionals, functionals
 from ser.models.networks.context_bilstm import ContextBiLstm
-from ser.training.context import draw_members, fit_statistics, logits_in_context
+from ser.training.context import draw_members, expected_shares, fit_statistics, logits_in_context
 
 SPEAKERS = torch.tensor([0] * 8 + [1] * 5 + [2])
 FEATURES = FeatureSettings(
@@ -44,8 +44,9 @@ def test_a_context_has_others_of_the_speaker_of_every_number_or_none():
 def test_statistics_are_those_of_numpy_by_draws():
     features, lengths = recordings(9)
     speakers, draws = torch.tensor([0, 0, 0, 1, 1, 1, 5, 5, 5]), torch.arange(1.0, 10.0, dtype=torch.float64)
+    labels = torch.tensor([0, 0, 1, 0, 0, 0, 0, 1, 0])
     network = ContextBiLstm(18, 3, channels=(4, 4), lstm_hidden=4)
-    fit_statistics(network, features, lengths, speakers, draws)
+    fit_statistics(network, features, lengths, speakers, labels, draws)
     features = network.limit(features, lengths)
     values = functionals(features, lengths, n_bands=16).double().numpy()
     weights = draws.numpy() / draws.numpy().sum()
@@ -60,13 +61,20 @@ def test_statistics_are_those_of_numpy_by_draws():
     band_mean = weights @ means
     np.testing.assert_allclose(network.band_mean, band_mean, rtol=1e-5)
     np.testing.assert_allclose(network.band_scale, np.sqrt(weights @ (scales**2 + (means - band_mean) ** 2)), rtol=1e-4)
+    roots = np.sqrt([34 / 45, 11 / 45, 1e-4])  # of the draws' shares; no sample is of the third class
+    np.testing.assert_allclose(network.class_shares, roots / roots.sum(), rtol=1e-6)
+
+
+def test_a_class_four_times_as_frequent_is_expected_twice_as_often():
+    found = expected_shares(torch.tensor([1, 1, 1, 1, 0]), torch.ones(5, dtype=torch.float64), n_classes=2)
+    np.testing.assert_allclose(found, [1 / 3, 2 / 3])
 
 
 def test_gradients_pass_through_the_summaries_of_others():
     features, lengths = recordings(14)
     torch.manual_seed(0)
     network = ContextBiLstm(18, 3, channels=(4, 4), lstm_hidden=4)
-    fit_statistics(network, features, lengths, SPEAKERS)
+    fit_statistics(network, features, lengths, SPEAKERS, SPEAKERS)
     strong = SpectrogramAugmentSettings(
         vtlp=0.1, speed=0.1, rir=0.3, eq=0.5, telephone=0.1, noise=0.4, n_masks=2, freq_mask=3
     )

@@ -1,7 +1,8 @@
 """A residual network and a layer over functionals, both told how the speaker sounds otherwise.
 
 What a person's other recordings have in common is their voice, their microphone and their language; what sets this
-recording apart from them is the emotion. Nothing that a summary holds depends on a context.
+recording apart from them is the emotion. Where nearly all of a person's recordings get the same answer, that answer is
+common too, and counts for less. Nothing that a summary holds depends on a context.
 """
 
 from typing import Annotated
@@ -29,9 +30,14 @@ _LEAST_DB = 3.0
 class ContextBiLstm(ResidualBiLstm):
     """`ResidualBiLstm` and a perceptron over functionals, fused late; both have the speaker's context as an input.
 
-    The summary of a recording is its functionals and its embedding. Functionals go in twice: normalised by the
-    training part, and by the context. The embedding goes in beside its difference from the context's mean. Mean and
-    variance of a context are shrunk towards those of the training part; a context of no recording equals them.
+    The summary of a recording is its functionals, its embedding, and its answer without context: the probabilities of
+    the classes. Functionals go in twice: normalised by the training part, and by the context. The embedding goes in
+    beside its difference from the context's mean. Mean and variance of a context are shrunk towards those of the
+    training part; a context of no recording equals them.
+
+    The answers of a context are used after training alone: each probability is multiplied by the share that its class
+    is expected to have, and divided by the mean of the answers of the context, shrunk towards the expected share (a
+    correction of a label shift without labels, in the way of Saerens et al. 2002).
 
     Parameters
     ----------
@@ -43,11 +49,12 @@ class ContextBiLstm(ResidualBiLstm):
     functionals_dropout : before both of its layers, in [0, 1).
     dynamic_range : decibels from the loudest band of a recording down to where bands are cut off.
     own_statistics : weight of the recording's own mean and variance in the normalisation of its bands, in [0, 1).
+    answers_prior : a context of so many recordings has half of the weight in the correction by its answers.
     bf16 : convolutions in training have 16 bits: in half the time on processors that have units for it.
 
     Attributes
     ----------
-    n_summary : functionals and embedding: 157 + 4 * lstm_hidden.
+    n_summary : functionals, embedding and answer: 157 + 4 * lstm_hidden + n_classes.
     """
 
     groups = ("logmel", "pitch")
@@ -66,6 +73,7 @@ class ContextBiLstm(ResidualBiLstm):
         functionals_dropout: FractionBelowOne = 0.3,
         dynamic_range: PositiveNumber = 50.0,
         own_statistics: FractionBelowOne = 0.5,
+        answers_prior: PositiveNumber = 5.0,
         bf16: bool = False,
     ) -> None:
         n_bands = n_features - N_PITCH
@@ -81,11 +89,14 @@ class ContextBiLstm(ResidualBiLstm):
         for block in self.blocks:
             block.dropout = nn.Dropout2d(block_dropout)
         self.n_bands, self.dynamic_range, self.own_statistics, self.bf16 = n_bands, dynamic_range, own_statistics, bf16
+        self.answers_prior = answers_prior
         n_embedding = 4 * lstm_hidden
-        self.n_summary = N_FUNCTIONALS + n_embedding
+        self.n_told = N_FUNCTIONALS + n_embedding  # of the summary, what the network is told of
+        self.n_summary = self.n_told + n_classes
         self.band_mean, self.band_scale = nn.Buffer(torch.zeros(n_bands)), nn.Buffer(torch.ones(n_bands))
         self.mean, self.scale = nn.Buffer(torch.zeros(N_FUNCTIONALS)), nn.Buffer(torch.ones(N_FUNCTIONALS))
         self.within = nn.Buffer(torch.ones(N_FUNCTIONALS))
+        self.class_shares = nn.Buffer(torch.full((n_classes,), 1 / n_classes))
         # Of the embedding's mean, of the functionals' mean, and of their variance.
         self.log_prior = nn.Parameter(torch.full((3,), _PRIOR_RECORDINGS).log())
         self.classify = nn.Linear(2 * n_embedding + 1, n_classes)
@@ -98,17 +109,19 @@ class ContextBiLstm(ResidualBiLstm):
         )
 
     def set_statistics(
-        self, band_mean: Tensor, band_scale: Tensor, mean: Tensor, scale: Tensor, within: Tensor
+        self, band_mean: Tensor, band_scale: Tensor, mean: Tensor, scale: Tensor, within: Tensor, class_shares: Tensor
     ) -> None:
-        """Take the statistics of the training part: of bands [bands] and functionals [functionals].
+        """Take the statistics of the training part: of bands [bands], functionals [functionals] and classes [classes].
 
-        `within` is the variance of the functionals within a speaker.
+        `within` is the variance of the functionals within a speaker; `class_shares` are the shares of the classes among
+        the answers that a speaker is expected to get, adding up to 1.
         """
         self.band_mean.copy_(band_mean)
         self.band_scale.copy_(band_scale)
         self.mean.copy_(mean)
         self.scale.copy_(scale)
         self.within.copy_(within)
+        self.class_shares.copy_(class_shares)
 
     def forward(self, features: Tensor, lengths: Tensor, context: Tensor) -> tuple[Tensor, Tensor, Tensor]:  # type: ignore[override]
         """Return log-probabilities, attention weights and summaries.
@@ -127,13 +140,33 @@ class ContextBiLstm(ResidualBiLstm):
         """
         features = self.limit(features, lengths)
         values = functionals(features, lengths, n_bands=self.n_bands)  # [b, 157]
-        embedding, weights = self.embed(self.normalise(features, lengths), lengths)  # [b, 256], [b, 64]
-        summary = torch.cat([values, embedding], dim=1)  # [b, 413]
+        embedding, weights = self.embed(self.normalise(features, lengths), lengths)  # [b, 384], [b, 64]
+        told = torch.cat([values, embedding], dim=1)  # [b, 541]
+        nothing = torch.zeros_like(context)
+        answer = F.softmax(self.fuse(*self.logits(told, nothing)), dim=1)  # [b, classes]
+        summary = torch.cat([told, answer], dim=1)  # [b, 549]
         return self.of_summary(summary, context), weights, summary
 
     def of_summary(self, summary: Tensor, context: Tensor) -> Tensor:
         """Return the log-probabilities of recordings whose summaries are at hand, float32 [batch, classes]."""
-        return self.fuse(*self.logits(summary, context))
+        return self.correct(self.fuse(*self.logits(summary[:, : self.n_told], context)), context)
+
+    def correct(self, log_probabilities: Tensor, context: Tensor) -> Tensor:
+        """Return log-probabilities of which is divided out what the context's answers have in common.
+
+        Parameters
+        ----------
+        log_probabilities : float32 [batch, classes]; they need not be normalised.
+        context : float32 [batch, 1 + 2 * n_summary].
+
+        Returns
+        -------
+        corrected : float32 [batch, classes], log-probabilities, but for a constant where nothing is known.
+        """
+        number, mean, _ = split_context(context)
+        known = number / (number + self.answers_prior)  # [b, 1]
+        shares = torch.lerp(self.class_shares.expand_as(log_probabilities), mean[:, self.n_told :], known)
+        return log_probabilities + self.class_shares.log() - shares.log()
 
     def limit(self, features: Tensor, lengths: Tensor) -> Tensor:
         """Return the features with no band further than `dynamic_range` below the loudest one of the recording.
@@ -158,15 +191,21 @@ class ContextBiLstm(ResidualBiLstm):
         return bands * frame_mask(lengths, features.shape[2]).unsqueeze(1)
 
     def logits(self, summary: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the logits of the embedding and of the functionals, both float32 [batch, classes]."""
-        number, mean, variance = split_context(context)  # [b, 1], [b, 413], [b, 413]
+        """Return the logits of the embedding and of the functionals, both float32 [batch, classes].
+
+        Parameters
+        ----------
+        summary : float32 [batch, n_told]: without the answers.
+        context : float32 [batch, 1 + 2 * n_summary], or of summaries without the answers, [batch, 1 + 2 * n_told].
+        """
+        number, mean, variance = split_context(context)  # [b, 1], [b, 549], [b, 549]
         values, embedding = summary[:, :N_FUNCTIONALS], summary[:, N_FUNCTIONALS:]
-        of_values, of_embedding = mean[:, :N_FUNCTIONALS], mean[:, N_FUNCTIONALS:]
+        of_values, of_embedding = mean[:, :N_FUNCTIONALS], mean[:, N_FUNCTIONALS : self.n_told]
         priors = self.log_prior.exp()
         known, known_values = number / (number + priors[0]), number / (number + priors[1])  # [b, 1]
         degrees = (number - 1).clamp(min=0)
         known_variance = degrees / (degrees + priors[2])
-        inputs = torch.cat([embedding, known * (embedding - of_embedding), known], dim=1)  # [b, 513]
+        inputs = torch.cat([embedding, known * (embedding - of_embedding), known], dim=1)  # [b, 769]
         centre = torch.lerp(self.mean.expand_as(of_values), of_values, known_values)  # [b, 157]
         spread = torch.lerp(self.within.expand_as(of_values), variance[:, :N_FUNCTIONALS], known_variance)
         everywhere = (values - self.mean) / self.scale
