@@ -199,6 +199,7 @@ class EmotionClassifier(L.LightningModule):
         parts: tuple[Tensor, ...] = ()
         if isinstance(self.recogniser.network, ContextBiLstm):
             logits, parts = self._logits_in_context(features, lengths, of_corpus[1])
+            targets, allowed = labels.repeat(2), of_corpus[0].repeat(2, 1)
         elif self.spectrogram.changes_anything:
             one_hot = F.one_hot(labels, len(self.metadata.class_names)).float()
             logits, targets, allowed = self._augmented(features, lengths, one_hot, allowed)
@@ -221,7 +222,7 @@ class EmotionClassifier(L.LightningModule):
             weight, reduce = total_weight(self.loss, targets), self.trainer.strategy.reduce
             loss = loss * weight / reduce(weight.clone(), reduce_op="mean")
             of_batch = reduce(loss.detach().clone(), reduce_op="mean")
-        _update(self.train_metrics, of_batch, logits, labels)
+        _update(self.train_metrics, of_batch, logits[: len(labels)], labels)
         if self.trainer.progress_bar_callback is not None:
             self.log("loss", of_batch, prog_bar=True, logger=False)
         return loss
@@ -292,7 +293,10 @@ class EmotionClassifier(L.LightningModule):
     def _logits_in_context(
         self, features: Tensor, lengths: Tensor, speakers: Tensor
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Return the logits of a batch augmented at random, and those of the parts that are fused in them."""
+        """Return the logits of a batch augmented at random, and those of the parts that are fused in them.
+
+        All are float32 [2 * batch, classes]: of each recording with a context, then of each without.
+        """
         network = self.recogniser.network
         assert isinstance(network, ContextBiLstm)
         found = logits_in_context(

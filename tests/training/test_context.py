@@ -89,7 +89,30 @@ def test_gradients_pass_through_the_summaries_of_others():
     first, again, other = logits(0), logits(0), logits(1)
     torch.testing.assert_close(first.fused, again.fused)
     assert (first.fused - other.fused).abs().max() > 1e-4
-    assert first.fused.shape == first.of_embedding.shape == first.of_functionals.shape == (14, 3)
+    assert first.fused.shape == first.of_embedding.shape == first.of_functionals.shape == (28, 3)
     first.fused.logsumexp(dim=1).sum().backward()
     assert network.log_prior.grad.abs().min() > 0
     assert network.stem.weight.grad.abs().max() > 0
+
+
+def test_the_second_half_of_the_logits_has_no_context_and_the_first_half_has_one():
+    features, lengths = recordings(14)
+    torch.manual_seed(0)
+    network = ContextBiLstm(18, 3, channels=(4, 4), lstm_hidden=4).eval()
+    fit_statistics(network, features, lengths, SPEAKERS, SPEAKERS)
+    found = logits_in_context(
+        network,
+        features,
+        lengths,
+        SPEAKERS,
+        spectrogram=SpectrogramAugmentSettings(),
+        settings=FEATURES,
+        generator=torch.Generator().manual_seed(3),
+    ).fused
+    lengths_cut = lengths.clamp(max=176)
+    short = lengths == lengths_cut  # the others were cut at random
+    alone = network(features, lengths, torch.zeros(14, 1 + 2 * network.n_summary))[0]
+    torch.testing.assert_close(found[14:][short], alone[short], rtol=1e-4, atol=1e-4)
+    differences = (found[:14] - found[14:]).abs().amax(dim=1)
+    assert differences[-1] == 0  # alone in the batch
+    assert (differences[:8] > 1e-4).sum() >= 4
