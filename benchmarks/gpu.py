@@ -125,8 +125,8 @@ def fresh_recogniser(recipe: Recipe, data: tuple[Tensor, Tensor, Tensor, Tensor]
         if isinstance(module, nn.Dropout | nn.Dropout2d):
             module.p = 0.0
     if isinstance(recogniser.network, ContextBiLstm):
-        features, lengths, _, speakers = data
-        fit_statistics(recogniser.network, features, lengths, speakers)
+        features, lengths, labels, speakers = data
+        fit_statistics(recogniser.network, features, lengths, speakers, labels)
     elif recipe.spectrogram.changes_sound:
         shape = recogniser.normalisation.mean.shape
         recogniser.normalisation.set_statistics(torch.full(shape, -40.0), torch.full(shape, 8.0))

@@ -36,10 +36,9 @@ def test_a_summary_is_functionals_embedding_and_answer_whatever_the_context():
     assert net.n_summary == N_FUNCTIONALS + 20 + 3
     alone, weights, summary = net(features, lengths, no_context(6, net.n_summary))
     assert (alone.shape, weights.shape, summary.shape) == ((6, 3), (6, 15), (6, net.n_summary))
-    torch.testing.assert_close(alone.exp().sum(dim=1) <= 1 + 1e-5, torch.ones(6, dtype=torch.bool))
     limited = net.limit(features, lengths)
     torch.testing.assert_close(summary[:, :N_FUNCTIONALS], functionals(limited, lengths, n_bands=N_BANDS))
-    torch.testing.assert_close(summary[:, -3:], alone.softmax(dim=1))
+    torch.testing.assert_close(summary[:, -3:], (1.5 * alone).softmax(dim=1))  # before the doubt
     others = context_of(summary, ~torch.eye(6, dtype=torch.bool))
     told, _, same = net(features, lengths, others)
     torch.testing.assert_close(same, summary)
@@ -64,6 +63,7 @@ def test_the_answer_is_that_of_the_formula():
         logits = net.classify(of_embedding), net.of_functionals(torch.cat([*rows, torch.tensor([b])]))
         shares = (4 * mean[-3:] + 5 * net.class_shares) / (4 + 5)
         expected = sum(one.log_softmax(dim=0) for one in logits) / 2 + (net.class_shares / shares).log().float()
+        expected = expected / (1 + 0.5 * 5 / (4 + 5))
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
 
 
@@ -136,6 +136,7 @@ def test_what_is_far_below_the_loudest_band_is_cut_off():
 def test_an_answer_that_all_of_a_speakers_recordings_get_counts_for_less_the_more_there_are():
     """Of recordings that are all taken for the first class, whose expected share is 1/2."""
     net = network()
+    net.doubt = 0.0
     same = torch.tensor([[0.7, 0.2, 0.1]]).log()
     found = []
     for number in (0, 1, 10, 10000):
@@ -148,3 +149,13 @@ def test_an_answer_that_all_of_a_speakers_recordings_get_counts_for_less_the_mor
     shares = torch.tensor([12.5, 1.5, 1.0]) / 15  # of ten recordings, and five as expected
     expected = same[0].exp() * torch.tensor([0.5, 0.3, 0.2]) / shares
     torch.testing.assert_close(found[2], expected / expected.sum())
+
+
+def test_the_less_is_known_of_a_speaker_the_less_sure_is_the_answer():
+    net = network()
+    same = torch.tensor([[0.7, 0.2, 0.1]]).log()
+    context = no_context(1, net.n_summary)
+    context[0, 1 + net.n_told :][:3] = net.class_shares  # answers as expected, so that nothing is divided out
+    for number, divisor in ((0, 1.5), (5, 1.25), (95, 1.025)):
+        context[0, 0] = number
+        torch.testing.assert_close(net.correct(same, context), same / divisor)

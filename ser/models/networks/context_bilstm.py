@@ -12,7 +12,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ser.features.validation import FractionBelowOne, ListOf, Positive, PositiveNumber
+from ser.features.validation import FractionBelowOne, ListOf, NaturalNumber, Positive, PositiveNumber
 from ser.models.context import split_context
 from ser.models.functionals import N_FUNCTIONALS, N_PITCH, band_functionals, functionals
 from ser.models.networks.residual_bilstm import ResidualBiLstm
@@ -37,7 +37,8 @@ class ContextBiLstm(ResidualBiLstm):
 
     The answers of a context are used after training alone: each probability is multiplied by the share that its class
     is expected to have, and divided by the mean of the answers of the context, shrunk towards the expected share (a
-    correction of a label shift without labels, in the way of Saerens et al. 2002).
+    correction of a label shift without labels, in the way of Saerens et al. 2002). And the less is known of a speaker,
+    the less sure the answer is made: on corpora left out, networks were too sure above all without context.
 
     Parameters
     ----------
@@ -49,7 +50,9 @@ class ContextBiLstm(ResidualBiLstm):
     functionals_dropout : before both of its layers, in [0, 1).
     dynamic_range : decibels from the loudest band of a recording down to where bands are cut off.
     own_statistics : weight of the recording's own mean and variance in the normalisation of its bands, in [0, 1).
-    answers_prior : a context of so many recordings has half of the weight in the correction by its answers.
+    answers_prior : a context of so many recordings has half of the weight in the correction by its answers, and takes
+        half of the doubt away.
+    doubt : without context, log-probabilities are divided by 1 + doubt.
     bf16 : convolutions in training have 16 bits: in half the time on processors that have units for it. On a processor
         without AVX-512 they have 32 all the same.
 
@@ -75,6 +78,7 @@ class ContextBiLstm(ResidualBiLstm):
         dynamic_range: PositiveNumber = 50.0,
         own_statistics: FractionBelowOne = 0.5,
         answers_prior: PositiveNumber = 5.0,
+        doubt: NaturalNumber = 0.5,
         bf16: bool = False,
     ) -> None:
         n_bands = n_features - N_PITCH
@@ -90,7 +94,7 @@ class ContextBiLstm(ResidualBiLstm):
         for block in self.blocks:
             block.dropout = nn.Dropout2d(block_dropout)
         self.n_bands, self.dynamic_range, self.own_statistics, self.bf16 = n_bands, dynamic_range, own_statistics, bf16
-        self.answers_prior = answers_prior
+        self.answers_prior, self.doubt = answers_prior, doubt
         n_embedding = 4 * lstm_hidden
         self.n_told = N_FUNCTIONALS + n_embedding  # of the summary, what the network is told of
         self.n_summary = self.n_told + n_classes
@@ -153,7 +157,7 @@ class ContextBiLstm(ResidualBiLstm):
         return self.correct(self.fuse(*self.logits(summary[:, : self.n_told], context)), context)
 
     def correct(self, log_probabilities: Tensor, context: Tensor) -> Tensor:
-        """Return log-probabilities of which is divided out what the context's answers have in common.
+        """Return log-probabilities of which is divided out what the context's answers have in common, less sure.
 
         Parameters
         ----------
@@ -162,12 +166,13 @@ class ContextBiLstm(ResidualBiLstm):
 
         Returns
         -------
-        corrected : float32 [batch, classes], log-probabilities, but for a constant where nothing is known.
+        corrected : float32 [batch, classes], log-probabilities but for a constant of each recording.
         """
         number, mean, _ = split_context(context)
         known = number / (number + self.answers_prior)  # [b, 1]
         shares = torch.lerp(self.class_shares.expand_as(log_probabilities), mean[:, self.n_told :], known)
-        return log_probabilities + self.class_shares.log() - shares.log()
+        corrected = log_probabilities + self.class_shares.log() - shares.log()
+        return corrected / (1 + self.doubt * (1 - known))
 
     def limit(self, features: Tensor, lengths: Tensor) -> Tensor:
         """Return the features with no band further than `dynamic_range` below the loudest one of the recording.
