@@ -27,6 +27,7 @@ from ser.data.samplers import EpochBatchSampler, FeatureDataset, SpeakerBatchSam
 from ser.features.settings import FeatureSettings
 from ser.models.metadata import ModelMetadata
 from ser.models.networks.context_bilstm import ContextBiLstm
+from ser.models.precision import computes_in_bf16
 from ser.models.recogniser import Recogniser
 from ser.models.registry import build_recogniser
 from ser.training.context import fit_statistics
@@ -183,7 +184,8 @@ def measure(*, samples: int, epochs: int, device: str) -> list[dict[str, float |
     for name, recipe in RECIPES.items():
         on_cpu = train(recipe, samples=samples, epochs=epochs, device="cpu", precision="32-true")
         sides = {("cpu", "32-true"): on_cpu}
-        for precision in ("32-true", "bf16-mixed"):
+        in_16_bits = ("bf16-mixed",) if computes_in_bf16(torch.device(device)) else ()
+        for precision in ("32-true", *in_16_bits):
             sides[device, precision] = train(recipe, samples=samples, epochs=epochs, device=device, precision=precision)
         for (where, precision), found in sides.items():
             difference = max(abs(one - other) / other for one, other in zip(found.losses, on_cpu.losses, strict=True))

@@ -10,6 +10,7 @@ from lightning.pytorch.loggers import Logger
 
 from ser.errors import SettingsError
 from ser.inference.run_folder import BEST, CHECKPOINTS, LAST
+from ser.models.precision import computes_in_bf16
 from ser.training.callbacks import AtomicCheckpointIO, RunCheckpoint, WholeEpochs
 from ser.training.components import build
 from ser.training.config import RunSettings
@@ -20,7 +21,8 @@ def build_trainer(settings: RunSettings) -> L.Trainer:
 
     Raises
     ------
-    SettingsError : Lightning refuses a value, such as a GPU that is not there; batch statistics shared on a CPU.
+    SettingsError : Lightning refuses a value, such as a GPU that is not there; batch statistics shared on a CPU;
+        16 bits on a processor that cannot compute in them.
     """
     loggers = _build_loggers(settings)
     callbacks = _build_callbacks(settings, has_logger=bool(loggers))
@@ -38,6 +40,12 @@ def build_trainer(settings: RunSettings) -> L.Trainer:
         "use_distributed_sampler": False,  # the datamodule's own sampler shares batches out
     }
     trainer = cast(L.Trainer, build(values, where="trainer", given=given))
+    precision = settings.trainer.get("precision")
+    if "bf16" in str(precision) and not computes_in_bf16(trainer.strategy.root_device):
+        raise SettingsError(
+            f"trainer.precision is {precision}, but this processor cannot compute in 16 bits (it has no AVX-512); "
+            "use trainer.precision=32-true, or a GPU."
+        )
     if settings.trainer.get("sync_batchnorm") and trainer.strategy.root_device.type == "cpu":
         raise SettingsError("trainer.sync_batchnorm is true, which is for GPUs; leave it out on a CPU.")
     return trainer

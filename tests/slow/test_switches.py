@@ -14,6 +14,7 @@ import torch
 from ser.data.datamodule import EmotionData
 from ser.errors import SettingsError
 from ser.inference.checkpoint import load_recogniser, read_checkpoint
+from ser.models.precision import computes_in_bf16
 from ser.training.config import read_run_settings
 from ser.training.metrics import METRICS
 from ser.training.module import EmotionClassifier
@@ -273,6 +274,7 @@ def test_gradients_are_clipped(run, plain_run):
     assert min(plain_run[3].norms) > 0.01
 
 
+@pytest.mark.skipif(not computes_in_bf16(torch.device("cpu")), reason="this processor cannot compute in 16 bits")
 def test_mixed_precision_trains_float32_weights(run, plain_run):
     folder, row, _, _ = run("trainer.precision=bf16-mixed")
     assert row["train/loss"] == pytest.approx(plain_run[1]["train/loss"], rel=0.01)

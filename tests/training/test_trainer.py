@@ -4,10 +4,12 @@ import sys
 from types import SimpleNamespace
 
 import pytest
+import torch
 from lightning.pytorch.callbacks import ProgressBar
 
+from ser.errors import SettingsError
 from ser.training.callbacks import RunProgressBar
-from ser.training.trainer import _build_callbacks
+from ser.training.trainer import _build_callbacks, build_trainer
 
 
 @pytest.mark.parametrize("is_terminal", [True, False])
@@ -23,3 +25,16 @@ def test_the_progress_bar_shows_what_is_logged_for_it_and_no_version_of_a_logger
     shown = {"loss": 1.5, "val/uar": 0.5}
     trainer = SimpleNamespace(loggers=[SimpleNamespace(version=0)], progress_bar_metrics=shown)
     assert RunProgressBar().get_metrics(trainer, None) == shown
+
+
+@pytest.mark.parametrize(("capability", "is_refused"), [("AVX512", False), ("AVX2", True)])
+def test_16_bits_are_refused_where_the_processor_cannot_compute_in_them(capability, is_refused, tmp_path, monkeypatch):
+    """An LSTM failed there in the first step, with a message of oneDNN alone."""
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    values = {"_target_": "lightning.Trainer", "accelerator": "cpu", "precision": "bf16-mixed"}
+    settings = SimpleNamespace(trainer=values, callbacks={}, logger={}, run_dir=tmp_path, best_checkpoint="val/loss")
+    if is_refused:
+        with pytest.raises(SettingsError, match=r"precision is bf16-mixed.*32-true"):
+            build_trainer(settings)
+    else:
+        assert build_trainer(settings).precision == "bf16-mixed"

@@ -17,6 +17,7 @@ from ser.models.context import split_context
 from ser.models.functionals import N_FUNCTIONALS, N_PITCH, band_functionals, functionals
 from ser.models.networks.residual_bilstm import ResidualBiLstm
 from ser.models.normalisation import frame_mask
+from ser.models.precision import computes_in_bf16
 
 _PRIOR_RECORDINGS = 4.0
 """At first, a context of so many recordings has half of the weight; training finds its own number."""
@@ -224,15 +225,10 @@ class ContextBiLstm(ResidualBiLstm):
         return (F.log_softmax(of_embedding, dim=1) + F.log_softmax(of_functionals, dim=1)) / 2
 
     def _convolve(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        enabled = self.bf16 and self.training and _has_bf16(features.device)
+        enabled = self.bf16 and self.training and computes_in_bf16(features.device)
         with torch.autocast(features.device.type, torch.bfloat16, enabled=enabled):
             states, mask = super()._convolve(features, lengths)
         return states.float(), mask
-
-
-def _has_bf16(device: torch.device) -> bool:
-    """Return whether the device computes in 16 bits: a processor without AVX-512 takes four times as long for it."""
-    return device.type != "cpu" or torch.backends.cpu.get_cpu_capability() == "AVX512"
 
 
 NETWORK = ContextBiLstm
