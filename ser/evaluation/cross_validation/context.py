@@ -6,10 +6,30 @@ from typing import Any
 import pandas as pd
 
 from ser.evaluation.calibration import apply_temperature
+from ser.evaluation.context.draws import SPEAKER
 from ser.evaluation.context.predictions import FILE, read_context_predictions
 from ser.evaluation.context.scores import Tables, context_scores
-from ser.evaluation.cross_validation.record import CrossValidation, Part
+from ser.evaluation.cross_validation.record import CrossValidation, FoldRun, Part
 from ser.evaluation.predictions import probabilities_of, with_classes, with_probabilities
+
+
+def with_contexts(model: pd.DataFrame, run: FoldRun) -> pd.DataFrame:
+    """Return the predictions of a run, and as further rows those of the same recordings in speaker context.
+
+    That is what a temperature and a rejection threshold have to serve. Contexts are those of the speaker, of each size;
+    there are none of a model that takes no context.
+
+    Raises
+    ------
+    CorpusError : a file is damaged, or of other recordings than the run's.
+    """
+    tables = [model]
+    for part, rows in model.groupby("part", sort=False):
+        path = run.predictions(part).with_name(FILE)
+        if path.is_file():
+            found = read_context_predictions(path).tables(rows)
+            tables += [table[model.columns] for context, table in found.items() if context.kind == SPEAKER]
+    return pd.concat(tables, ignore_index=True)
 
 
 def scores_in_context(

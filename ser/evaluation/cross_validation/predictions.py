@@ -65,14 +65,15 @@ def ensemble(runs: Sequence[pd.DataFrame]) -> pd.DataFrame:
 
 
 def calibrate(
-    predictions: pd.DataFrame, *, accuracy: float, on: Sequence[pd.DataFrame] = ()
+    predictions: pd.DataFrame, *, accuracy: float, on: Sequence[pd.DataFrame]
 ) -> tuple[pd.DataFrame, dict[str, float | None]]:
-    """Calibrate one model on its validation recordings, or on those of other models.
+    """Calibrate one model on its validation recordings, or on what other models predict.
 
     Parameters
     ----------
     accuracy : in (0, 1], of accepted predictions, that the rejection threshold aims at.
-    on : tables of what other models predict of corpora that they were not trained on; empty: the validation recordings.
+    on : a table of its validation recordings, or tables of what other models predict of corpora that they were not
+        trained on; a recording may be there in several contexts.
 
     Returns
     -------
@@ -82,9 +83,7 @@ def calibrate(
         accepted prediction; None rejects all. Of several tables, the geometric mean of their temperatures, and the mean
         of their thresholds, of which one that rejects all counts as 1: so that small corpora count as large ones do.
     """
-    tables = [
-        (probabilities_of(one), class_numbers(one)) for one in on or [predictions[predictions["part"] == "validation"]]
-    ]
+    tables = [(probabilities_of(one), class_numbers(one)) for one in on]
     temperature = statistics.geometric_mean(fit_temperature(*table) for table in tables)
     found = [
         fit_rejection_threshold(apply_temperature(p, temperature), truth, accuracy=accuracy) for p, truth in tables

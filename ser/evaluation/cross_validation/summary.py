@@ -11,7 +11,7 @@ from sklearn.metrics import confusion_matrix
 
 from ser.corpora.manifest import CHANNELS, GENDERS
 from ser.evaluation.calibration import log_loss
-from ser.evaluation.cross_validation.context import scores_in_context
+from ser.evaluation.cross_validation.context import scores_in_context, with_contexts
 from ser.evaluation.cross_validation.predictions import ENSEMBLE, calibrate, ensemble, of_other_corpora, read_run
 from ser.evaluation.cross_validation.record import CrossValidation
 from ser.evaluation.intervals import accuracy, confusions_by_speaker, speaker_interval, unweighted_average_recall
@@ -67,11 +67,16 @@ def summarise(cross_validation: CrossValidation) -> Summary:
     CorpusError : a file of predictions is damaged, or the runs of a fold scored different recordings.
     """
     models = [read_run(run, cross_validation) for run in cross_validation.runs]
+    in_contexts = [with_contexts(model, run) for model, run in zip(models, cross_validation.runs, strict=True)]
     if len(cross_validation.seeds) > 1:
         n_folds = len(cross_validation.folds)
-        models += [ensemble(models[fold::n_folds]) for fold in range(n_folds)]
+        ensembles = [ensemble(models[fold::n_folds]) for fold in range(n_folds)]
+        models, in_contexts = models + ensembles, in_contexts + ensembles
     target = cross_validation.target_selective_accuracy
-    calibrated = [calibrate(model, accuracy=target, on=of_other_corpora(model, models)) for model in models]
+    calibrated = [
+        calibrate(model, accuracy=target, on=of_other_corpora(one, in_contexts) or [one[one["part"] == "validation"]])
+        for model, one in zip(models, in_contexts, strict=True)
+    ]
     with_temperatures = [
         (model, chosen["temperature"] or 1.0) for model, (_, chosen) in zip(models, calibrated, strict=True)
     ]

@@ -5,7 +5,9 @@ import json
 
 import numpy as np
 import pytest
-from sklearn.metrics import balanced_accuracy_score
+from scipy.optimize import minimize_scalar
+from scipy.special import softmax
+from sklearn.metrics import balanced_accuracy_score, log_loss
 
 from ser.corpora.ravdess import EMOTIONS
 from ser.evaluation.context.draws import ALL, NONE, SPEAKER, Context
@@ -74,6 +76,26 @@ def test_folds_are_one_set_and_seeds_are_averaged(written, made):
         pooled = summary.results["summary"][part]["pooled"]
         assert rows[0]["uar"] == pytest.approx(pooled["uar"]["mean"])
         assert [rows[0]["uar_low"], rows[0]["uar_high"]] == pytest.approx(pooled["interval_95"]["uar"])
+
+
+def test_temperature_and_threshold_are_chosen_on_every_context_of_the_speaker(written, made):
+    """Of the first run: without context, with 5, and with all, each as much."""
+    run, entry = made.runs[0], written[0].results["runs"][0]
+    table = read_predictions(run.predictions("validation"))
+    truth = np.tile(class_numbers(table), 3)
+    found = np.load(run.predictions("validation").with_name(FILE))["probabilities"].astype(np.float64)
+    logs = np.log(np.concatenate(found).clip(min=1e-12))
+
+    def probabilities(temperature):
+        return softmax(logs / temperature, axis=1)
+
+    best = minimize_scalar(lambda t: log_loss(truth, probabilities(np.exp(t)), labels=range(8)), bounds=(-3, 3))
+    assert entry["temperature"] == pytest.approx(np.exp(best.x), rel=0.01)
+    confidence = probabilities(entry["temperature"]).max(axis=1)
+    kept = confidence >= entry["rejection_threshold"] - 1e-9
+    right = np.concatenate(found).argmax(axis=1) == truth
+    assert right[kept].mean() >= made.target_selective_accuracy
+    assert kept[truth.size // 3 :].any()
 
 
 def test_the_tables_are_written(written, made):
