@@ -13,7 +13,7 @@ from ser.models.recogniser import Recogniser
 from ser.models.registry import build_recogniser
 from ser.models.utterance_heads import KernelHead
 from ser.training.config import RunSettings
-from ser.training.context import fit_statistics
+from ser.training.context import expected_shares, fit_statistics
 from ser.training.fine_tuning import (
     describe_fine_tuning,
     freeze_weights,
@@ -62,6 +62,8 @@ def initialise(
         if resumes is None:
             initial = load_initial(settings.init_from, networks=own, feature_groups=groups)
             take_weights(recogniser, metadata, initial, own)
+            if isinstance(recogniser.network, ContextBiLstm):
+                _expect_classes(data, recogniser.network)
             entry = initial.entry
         else:
             entry = initial_of_resumed(resumes, groups)
@@ -81,6 +83,14 @@ def _fit_statistics(data: EmotionData, network: ContextBiLstm) -> None:
     if rows is not None:
         speakers, draws = speakers[rows], None if draws is None else draws[rows]
     fit_statistics(network, features, lengths, speakers, labels, draws)
+
+
+def _expect_classes(data: EmotionData, network: ContextBiLstm) -> None:
+    """Set the shares of the classes that answers are expected to have: the initial model may have had other classes."""
+    labels = data.tensors("train")[2].cpu()
+    draws = data.draws("train")
+    weights = torch.ones(len(labels), dtype=torch.float64) if draws is None else draws
+    network.class_shares.copy_(expected_shares(labels, weights, n_classes=len(network.class_shares)))
 
 
 def _fit_head(settings: RunSettings, data: EmotionData, recogniser: Recogniser) -> None:

@@ -129,11 +129,14 @@ def test_a_model_with_speaker_context_keeps_it(labels, train, folder):
     )  # fmt: skip
     ours, metadata = load_recogniser(run_dir)
     first = load_initial("ser-voices")
-    assert metadata.context == first.metadata.context == ours.n_summary
+    n_answers = len(metadata.class_names) - len(first.metadata.class_names)
+    assert metadata.context == first.metadata.context + n_answers == ours.n_summary
+    assert float(ours.network.class_shares.sum()) == pytest.approx(1)  # of the classes here
     assert metadata.init_from.name == "ser-voices"
     old, head = first.recogniser.state_dict(), class_dimensions(metadata)
     assert {name.partition(".")[2] for name in head} == {
-        f"{layer}.{kind}" for layer in ("classify", "of_functionals.4") for kind in ("weight", "bias")
+        "class_shares",
+        *(f"{layer}.{kind}" for layer in ("classify", "of_functionals.4") for kind in ("weight", "bias")),
     }
     for name, tensor in ours.state_dict().items():
         if name not in head and not name.endswith("num_batches_tracked"):

@@ -182,7 +182,7 @@ def test_context_is_an_input_of_the_graph_and_summaries_an_output(tmp_path):
     path = write_checkpoint(recogniser, metadata, tmp_path / "context.ckpt")
     scorer, _ = load_torch_scorer(path)
     model, read = load_onnx_scorer(export_onnx(path, tmp_path / "model.onnx"))
-    assert read.context == recogniser.n_summary == 157 + 20
+    assert read.context == recogniser.n_summary == 157 + 20 + 2
     draw = np.random.default_rng(0)
     inputs = draw.normal(-40, 12, size=(5, 18, 80)).astype(np.float32)
     inputs[:, 16], inputs[:, 17] = draw.uniform(6.5, 8.5, size=(5, 80)), draw.uniform(size=(5, 80))
@@ -196,5 +196,5 @@ def test_context_is_an_input_of_the_graph_and_summaries_an_output(tmp_path):
     assert np.abs(model(inputs, lengths, context).probabilities - alone.probabilities).max() > 1e-4
     np.testing.assert_allclose(model(inputs, lengths, context).summary, alone.summary, rtol=1e-4, atol=1e-4)
 
-    with pytest.raises(CheckpointError, match="has context 3, but its network needs 177"):
+    with pytest.raises(CheckpointError, match="has context 3, but its network needs 179"):
         load_torch_scorer(write_checkpoint(recogniser, replace(metadata, context=3), tmp_path / "other.ckpt"))

@@ -84,7 +84,8 @@ def test_a_table_and_a_bucket_are_scored_like_a_folder(sounds, bucket, tiny_chec
     far = pyarrow.dataset.dataset("/bucket-of-results/out", filesystem=filesystem).to_table().to_pylist()
     assert [row["path"] for row in far] == [f"memory://bucket/{name}.wav" for name in "abcd"]
     here = Predictor.load(tiny_checkpoint).predict(sounds / "a.wav")
-    assert {row["confidence"] for row in far if row["error"] is None} == {here.confidence}
+    # In batches of other sizes the last digit may be another.
+    assert [row["confidence"] for row in far if row["error"] is None] == pytest.approx([here.confidence] * 3, rel=1e-5)
     filesystem.rm("/bucket-of-results", recursive=True)
 
 
