@@ -14,9 +14,14 @@ DESKTOP = {"viewport": {"width": 1280, "height": 900}}
 
 
 def faults(page):
-    """The serious and critical faults that axe-core finds, each with the elements that have it."""
+    """The faults of the app, once it is done."""
     wait_until_idle(page)
     page.wait_for_timeout(1000)  # what comes in gradually has no contrast before
+    return serious_faults(page)
+
+
+def serious_faults(page):
+    """The serious and critical faults that axe-core finds, each with the elements that have it."""
     violations = Axe().run(page, options=RULES).response["violations"]
     return [
         f"{one['id']}: {node['target']} {node['html'][:200]}"
