@@ -24,12 +24,14 @@ def answer_html(
     notes : remarks about the recording, each a line.
     """
     emotion, names = prediction.emotion, prediction.class_names
-    dot = f'<span class="ser-dot" style="background:{colour_of(emotion, names)}"></span>' if emotion else ""
-    sure = " ".join(filter(None, [how_sure(prediction), how_often_right(scores) if emotion else ""]))
+    filled = "ser-dot ser-open" if prediction.is_uncertain else "ser-dot"
+    dot = f'<span class="{filled}" style="color:{colour_of(emotion, names)}"></span>' if emotion else ""
+    right = how_often_right(scores) if emotion else ""
     lines = [
         f'<p class="ser-title">{escape(title)}</p>' if title else "",
         f"<h2>{dot}{escape(headline(prediction))}</h2>",
-        f'<p class="ser-sure">{escape(sure)}</p>',
+        f'<p class="ser-sure">{escape(how_sure(prediction))}</p>',
+        f'<p class="ser-right">{escape(right)}</p>' if right else "",
         _bars(prediction),
         *(f'<p class="ser-note">{escape(note)}</p>' for note in notes),
     ]

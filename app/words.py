@@ -79,18 +79,18 @@ def how_sure(prediction: Prediction) -> str:
         return _WITHOUT_SPEECH[prediction.status]
     if prediction.is_uncertain:
         threshold = percent(prediction.rejection_threshold)
-        return f"Not sure: {percent(confidence)}. Below {threshold}, answers of this model are left open."
+        return f"Not sure: {percent(confidence)}. Below {threshold}, this model gives no clear answer."
     words = next(words for below, words in _SURENESS if confidence < below)
     return f"{words}: {percent(confidence)}."
 
 
 def how_often_right(known: Sequence[KnownScores]) -> str:
-    """Return how often the model, or networks of its recipe, were right; "" where that is not known."""
+    """Return how often the model, or others of its recipe, were right; "" where that is not known."""
     return " ".join(_right(scores) for scores in known)
 
 
 def _right(scores: KnownScores) -> str:
-    who = "networks of this recipe were" if scores.is_of_recipe else "this model was"
+    who = "models trained like this one were" if scores.is_of_recipe else "this model was"
     if scores.voices:
         where = f"On {scores.voices}"
     else:

@@ -134,7 +134,7 @@ def test_a_prediction_below_the_rejection_threshold_is_no_claim(open_app, tiny_c
     save_atomically(unsure, tmp_path / "unsure.ckpt")
     app = give(open_app(f"--model={tmp_path}/unsure.ckpt"), ("a.wav", short_wav))
     assert answers(app)[0].startswith("Hard to tell, perhaps ")
-    assert "Below 99%, answers of this model are left open." in texts(app)
+    assert "Below 99%, this model gives no clear answer." in texts(app)
 
 
 def test_too_many_files_are_cut_to_the_first(app, short_wav, monkeypatch):

@@ -57,7 +57,7 @@ def test_how_sure_it_is_follows_the_confidence(probability, words):
 
 def test_below_the_threshold_it_is_not_sure_and_says_where_that_lies():
     unsure = replace(prediction_of(likely("sad", 0.3)), rejection_threshold=0.36)
-    assert how_sure(unsure) == "Not sure: 30%. Below 36%, answers of this model are left open."
+    assert how_sure(unsure) == "Not sure: 30%. Below 36%, this model gives no clear answer."
 
 
 def test_without_speech_it_says_what_to_do():
@@ -68,10 +68,10 @@ def test_without_speech_it_says_what_to_do():
 def test_how_often_it_is_right_is_told_with_what_that_is_of():
     recipe = "Networks of the same recipe, not this file itself"
     unseen = scores(part=recipe, protocol="Speaker-independent, speech.")
-    of_unseen = "On unseen speakers, networks of this recipe were right in 67 of 100 recordings."
+    of_unseen = "On unseen speakers, models trained like this one were right in 67 of 100 recordings."
     assert how_often_right([unseen]) == of_unseen
     other = scores(part=recipe, protocol="Cross-corpus, speech.", accuracy=0.5)
-    of_other = "On speakers of unseen corpora, networks of this recipe were right in 50 of 100 recordings."
+    of_other = "On speakers of unseen corpora, models trained like this one were right in 50 of 100 recordings."
     assert how_often_right([unseen, other]) == f"{of_unseen} {of_other}"
     assert how_often_right([scores()]) == "In its test, this model was right in 67 of 100 recordings."
     assert "unseen" not in how_often_right([scores(part=recipe)])
