@@ -32,11 +32,11 @@ def takes_context(metadata: ModelMetadata) -> bool:
 
 
 def show_switch(metadata: ModelMetadata, n_before: int) -> bool:
-    """Show the switch where the model takes context, and return whether it is on; `n_before` recordings are there."""
-    if not takes_context(metadata):
+    """Show the switch where the model takes context and `n_before` recordings are there; return whether it is on."""
+    if not takes_context(metadata) or not n_before:
         return False
     is_on = st.toggle(_LABEL, key="context", wrap=True)
-    st.caption(f"{_HELP} {n_before or 'None'} so far.")
+    st.caption(f"{_HELP} {n_before} so far.")
     return is_on
 
 

@@ -62,6 +62,7 @@ def test_what_was_said_before_helps_with_what_is_said_now(open_app, tiny_checkpo
     app = open_app(f"{OPTION}={tiny_checkpoint}")
     first, second = short_wav, wav(voice[5000:33000])
     for sound in (first, second):
+        assert not app.toggle  # there is nothing yet to compare with
         app.audio_input[0].set_value(("audio.wav", sound, "audio/wav")).run()
     assert not [*app.exception, *app.error]
     assert [row[:2] for row in rows_of(app.html[0].value)] == shown(model.predict(second))

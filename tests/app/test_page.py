@@ -8,6 +8,7 @@ import sys
 from importlib.util import find_spec
 from unittest.mock import Mock
 
+import numpy as np
 import pytest
 import streamlit as st
 import torch
@@ -176,7 +177,8 @@ def test_privacy_and_limits_stand_on_the_page_itself(app, short_wav):
 
 
 def test_the_switch_for_context_is_there_only_where_the_model_takes_it(app, monkeypatch):
-    assert not app.toggle
+    monkeypatch.setattr(page, "_said", lambda file: {"earlier": np.zeros((1, 2), dtype=np.float32)})
+    assert not app.run().toggle
     monkeypatch.setattr("app.context.takes_context", lambda metadata: True)
     (switch,) = app.run().toggle
     assert "said before in this session" in switch.label
