@@ -14,9 +14,7 @@ from numpy.typing import NDArray
 from app.reading import Upload
 
 FOLDER = Path(__file__).parent / "voices"
-LABEL = (
-    "Synthetic voices: made by a program, not a person. A model that learnt from people may well take them otherwise."
-)
+LABEL = "Made by a program, not by people. A model that learnt from people is often unsure of such voices, or wrong."
 _RATE = 22_050
 _PAUSE_SECONDS = 0.9
 

@@ -30,31 +30,36 @@ def show_facts(model: ModelFile, metadata: ModelMetadata) -> None:
     st.header("The model", anchor=False)
     if is_trained_on_synthetic(metadata):
         st.warning(_SYNTHETIC)
-    st.markdown(plain(metadata.protocol))
+    st.markdown(plain(_summary(metadata)))
     known = find_scores(model, metadata)
     for scores in known:
-        _show_scores(scores, same_protocol=scores.protocol == metadata.protocol)
+        _show_scores(scores)
     if not known:
         st.caption("Its scores are not known: there are none beside its file.")
     with st.expander("Details"):
         st.markdown(_details(model, metadata))
 
 
-def _show_scores(scores: KnownScores, *, same_protocol: bool) -> None:
+def _summary(metadata: ModelMetadata) -> str:
+    """Return what the model tells apart, and what it learnt that from where that is known."""
+    corpora = corpora_of(metadata)
+    learnt = f" It learnt from {_in_words(corpora)}." if corpora else ""
+    return f"It knows {len(metadata.class_names)} emotions: {_in_words(list(metadata.class_names))}.{learnt}"
+
+
+def _show_scores(scores: KnownScores) -> None:
     st.markdown(f"**{scores.part}**, {scores.n_recordings:,} recordings")
     with st.container(horizontal=True):
         st.metric("Accuracy", f"{scores.accuracy:.0%}")
         st.metric("UAR", f"{scores.uar:.0%}", help="Unweighted average recall: the mean recall of the classes.")
-    if not same_protocol:
-        st.caption(plain(scores.protocol))
+    st.caption(plain(scores.protocol))
 
 
 def _details(model: ModelFile, metadata: ModelMetadata) -> str:
     features = metadata.features
     versions = ", ".join(f"{name} {version}" for name, version in metadata.versions.items())
     facts = {
-        "Trained on": ", ".join(corpora_of(metadata)),
-        "Classes": ", ".join(metadata.class_names),
+        "Protocol": metadata.protocol,
         "Architecture": metadata.architecture,
         "Runs on": model.runtime,
         "Features": f"{features.n_features} per frame ({', '.join(features.groups)})",

@@ -31,8 +31,8 @@ _MICROPHONE = """
 - **There is none.** Record the sentence on a phone, and upload the file.
 """
 _FILES = (
-    f"One or many: up to {MAX_FILES} files of at most {MAX_SECONDS / 60:.0f} minutes and {MAX_BYTES // 2**20} MB each, "
-    f"{MAX_BYTES_OF_VISITOR // 2**20} MB in all."
+    f"One or many: WAV, MP3, FLAC, OGG and others. Up to {MAX_FILES} files of at most {MAX_SECONDS / 60:.0f} minutes "
+    f"and {MAX_BYTES // 2**20} MB each, {MAX_BYTES_OF_VISITOR // 2**20} MB in all."
 )
 
 
