@@ -88,7 +88,7 @@ def test_a_large_context_counts_fully_and_one_recording_little():
     for number in (1.0, 10.0, 1000.0):
         context[:, 0] = far[:, 0] = number
         with torch.no_grad():
-            of_embedding = [net.logits(summary[:, : net.n_told], one)[0] for one in (context, far)]
+            of_embedding = [net.logits(summary[:, : net.n_representation], one)[0] for one in (context, far)]
         differences.append(float((of_embedding[0] - of_embedding[1]).abs().max()))
     assert differences == sorted(differences)
     assert math.isclose(differences[2] / differences[0], 1000 / 1004 * 5, rel_tol=0.01)
@@ -141,7 +141,7 @@ def test_an_answer_that_all_of_a_speakers_recordings_get_counts_for_less_the_mor
     found = []
     for number in (0, 1, 10, 10000):
         context = no_context(1, net.n_summary)
-        context[0, 0], context[0, 1 + net.n_told] = number, 1.0
+        context[0, 0], context[0, 1 + net.n_representation] = number, 1.0
         found.append(net.correct(same, context).softmax(dim=1)[0])
     torch.testing.assert_close(found[0], same[0].exp())  # no context changes nothing
     of_first = [float(one[0]) for one in found]
@@ -155,7 +155,7 @@ def test_the_less_is_known_of_a_speaker_the_less_sure_is_the_answer():
     net = network()
     same = torch.tensor([[0.7, 0.2, 0.1]]).log()
     context = no_context(1, net.n_summary)
-    context[0, 1 + net.n_told :][:3] = net.class_shares  # answers as expected, so that nothing is divided out
+    context[0, 1 + net.n_representation :][:3] = net.class_shares  # answers as expected, so that nothing is divided out
     for number, divisor in ((0, 1.5), (5, 1.25), (95, 1.025)):
         context[0, 0] = number
         torch.testing.assert_close(net.correct(same, context), same / divisor)

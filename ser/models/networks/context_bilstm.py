@@ -97,8 +97,8 @@ class ContextBiLstm(ResidualBiLstm):
         self.n_bands, self.dynamic_range, self.own_statistics, self.bf16 = n_bands, dynamic_range, own_statistics, bf16
         self.answers_prior, self.doubt = answers_prior, doubt
         n_embedding = 4 * lstm_hidden
-        self.n_told = N_FUNCTIONALS + n_embedding  # of the summary, what the network is told of
-        self.n_summary = self.n_told + n_classes
+        self.n_representation = N_FUNCTIONALS + n_embedding  # the summary without the answer
+        self.n_summary = self.n_representation + n_classes
         self.band_mean, self.band_scale = nn.Buffer(torch.zeros(n_bands)), nn.Buffer(torch.ones(n_bands))
         self.mean, self.scale = nn.Buffer(torch.zeros(N_FUNCTIONALS)), nn.Buffer(torch.ones(N_FUNCTIONALS))
         self.within = nn.Buffer(torch.ones(N_FUNCTIONALS))
@@ -147,15 +147,15 @@ class ContextBiLstm(ResidualBiLstm):
         features = self.limit(features, lengths)
         values = functionals(features, lengths, n_bands=self.n_bands)  # [b, 157]
         embedding, weights = self.embed(self.normalise(features, lengths), lengths)  # [b, 384], [b, 64]
-        told = torch.cat([values, embedding], dim=1)  # [b, 541]
+        representation = torch.cat([values, embedding], dim=1)  # [b, 541]
         nothing = torch.zeros_like(context)
-        answer = F.softmax(self.fuse(*self.logits(told, nothing)), dim=1)  # [b, classes]
-        summary = torch.cat([told, answer], dim=1)  # [b, 549]
+        answer = F.softmax(self.fuse(*self.logits(representation, nothing)), dim=1)  # [b, classes]
+        summary = torch.cat([representation, answer], dim=1)  # [b, 549]
         return self.of_summary(summary, context), weights, summary
 
     def of_summary(self, summary: Tensor, context: Tensor) -> Tensor:
         """Return the log-probabilities of recordings whose summaries are at hand, float32 [batch, classes]."""
-        return self.correct(self.fuse(*self.logits(summary[:, : self.n_told], context)), context)
+        return self.correct(self.fuse(*self.logits(summary[:, : self.n_representation], context)), context)
 
     def correct(self, log_probabilities: Tensor, context: Tensor) -> Tensor:
         """Return log-probabilities of which is divided out what the context's answers have in common, less sure.
@@ -171,7 +171,7 @@ class ContextBiLstm(ResidualBiLstm):
         """
         number, mean, _ = split_context(context)
         known = number / (number + self.answers_prior)  # [b, 1]
-        shares = torch.lerp(self.class_shares.expand_as(log_probabilities), mean[:, self.n_told :], known)
+        shares = torch.lerp(self.class_shares.expand_as(log_probabilities), mean[:, self.n_representation :], known)
         corrected = log_probabilities + self.class_shares.log() - shares.log()
         return corrected / (1 + self.doubt * (1 - known))
 
@@ -202,12 +202,13 @@ class ContextBiLstm(ResidualBiLstm):
 
         Parameters
         ----------
-        summary : float32 [batch, n_told]: without the answers.
-        context : float32 [batch, 1 + 2 * n_summary], or of summaries without the answers, [batch, 1 + 2 * n_told].
+        summary : float32 [batch, n_representation]: without the answers.
+        context : float32 [batch, 1 + 2 * n_summary], or of summaries without the answers,
+            [batch, 1 + 2 * n_representation].
         """
         number, mean, variance = split_context(context)  # [b, 1], [b, 549], [b, 549]
         values, embedding = summary[:, :N_FUNCTIONALS], summary[:, N_FUNCTIONALS:]
-        of_values, of_embedding = mean[:, :N_FUNCTIONALS], mean[:, N_FUNCTIONALS : self.n_told]
+        of_values, of_embedding = mean[:, :N_FUNCTIONALS], mean[:, N_FUNCTIONALS : self.n_representation]
         priors = self.log_prior.exp()
         known, known_values = number / (number + priors[0]), number / (number + priors[1])  # [b, 1]
         degrees = (number - 1).clamp(min=0)
