@@ -154,3 +154,36 @@ def weigh_windows(values: Any, weights: Any, sums: Any) -> None:
                 for place in range(len(weights)):
                     total += weights[place, kind] * values[row, frame + place]
                 sums[kind, row, frame] = total
+
+
+@compiled
+def find_smoothest(strength: Any, cost: Any, path: Any) -> None:
+    """Fill in the path with the largest sum of strengths less the costs of its steps; of equal ones, the lowest places.
+
+    Parameters
+    ----------
+    strength : float32 `[frames, candidates]`.
+    cost : float32 `[2 * candidates - 2 + LANES]`, of steps from `1 - candidates` on; the last `LANES - 1` are not used.
+    path : int64 `[frames]`; it is filled.
+    """
+    n_frames, n_candidates = strength.shape
+    n_vectors = (n_candidates + LANES - 1) // LANES
+    best, most = np.empty((n_frames, n_candidates), dtype=np.float32), np.empty(n_vectors * LANES, dtype=np.float32)
+    best[0] = strength[0]
+    for frame in range(1, n_frames):
+        for vector in range(0, n_vectors * LANES, LANES):
+            reached = splat(np.float32(-np.inf))
+            for place in range(n_candidates):
+                step = load(cost, vector - place + n_candidates - 1)
+                reached = larger(reached, splat(best[frame - 1, place]) - step)
+            store(most, vector, reached)
+        for place in range(n_candidates):
+            best[frame, place] = most[place] + strength[frame, place]
+    path[n_frames - 1] = best[n_frames - 1].argmax()
+    for frame in range(n_frames - 1, 0, -1):
+        came_from, reached_most = 0, np.float32(-np.inf)
+        for place in range(n_candidates):
+            reached_here = best[frame - 1, place] - cost[path[frame] - place + n_candidates - 1]
+            if reached_here > reached_most:
+                came_from, reached_most = place, reached_here
+        path[frame - 1] = came_from

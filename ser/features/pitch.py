@@ -5,6 +5,8 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
+from ser.features.compiled import compiled_loops
+
 LOWEST_HZ, HIGHEST_HZ = 60.0, 600.0
 _STEPS_AN_OCTAVE = 36
 _SPECTRUM_HZ = (50.0, 4000.0)
@@ -58,7 +60,12 @@ def _window_autocorrelation(lag: NDArray[np.float64]) -> NDArray[np.float64]:
 def _smoothest(strength: NDArray[np.float32]) -> NDArray[np.intp]:
     """Return the path with the largest sum of strengths less the costs of its steps, int [frames] (Viterbi 1967)."""
     n_frames, n_candidates = strength.shape
-    places = np.arange(n_candidates)
+    places, loops = np.arange(n_candidates), compiled_loops()
+    path = np.empty(n_frames, dtype=np.intp)
+    if loops:
+        distance = np.abs(np.arange(1 - n_candidates, n_candidates + loops.LANES - 1))
+        loops.find_smoothest(strength, (_COST_OF_A_STEP * distance).astype(np.float32), path)
+        return path
     cost = (_COST_OF_A_STEP * np.abs(places[:, None] - places)).astype(np.float32)
     came_from = np.empty((n_frames, n_candidates), dtype=np.intp)
     best = strength[0]
@@ -66,7 +73,6 @@ def _smoothest(strength: NDArray[np.float32]) -> NDArray[np.intp]:
         reached = best - cost  # [to, from]
         came_from[frame] = reached.argmax(axis=1)
         best = reached[places, came_from[frame]] + strength[frame]
-    path = np.empty(n_frames, dtype=np.intp)
     path[-1] = best.argmax()
     for frame in range(n_frames - 1, 0, -1):
         path[frame - 1] = came_from[frame, path[frame]]
