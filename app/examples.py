@@ -27,12 +27,12 @@ class Example:
     ----------
     label : what the visitor clicks.
     file : its name in `FOLDER`.
-    sentences : emotion and actor of each sentence, as `ser.corpora.synthetic` makes them.
+    sentences : emotion, actor and statement of each sentence, as `ser.corpora.synthetic` makes them.
     """
 
     label: str
     file: str
-    sentences: tuple[tuple[str, int], ...]
+    sentences: tuple[tuple[str, int, int], ...]
 
     @property
     def note(self) -> str:
@@ -48,15 +48,16 @@ class Example:
 
 
 _CONVERSATION = (
-    *(("neutral", 3), ("neutral", 8), ("calm", 3), ("angry", 8), ("neutral", 3)),
-    *(("angry", 8), ("disgust", 3), ("angry", 8), ("neutral", 3)),
+    *(("neutral", 3, 1), ("neutral", 8, 2), ("calm", 3, 1), ("angry", 8, 2), ("neutral", 3, 1)),
+    *(("angry", 8, 2), ("disgust", 3, 1), ("angry", 8, 2), ("neutral", 3, 1)),
 )
+# Of the program's voices these are among those that `ser-voices` takes for what they are meant to be.
 EXAMPLES = (
-    Example(label="Angry", file="angry.mp3", sentences=(("angry", 8),)),
-    Example(label="Happy", file="happy.mp3", sentences=(("happy", 1),)),
-    Example(label="Sad", file="sad.mp3", sentences=(("sad", 2),)),
-    Example(label="Fearful", file="fearful.mp3", sentences=(("fearful", 3),)),
-    Example(label="Calm", file="calm.mp3", sentences=(("calm", 2),)),
+    Example(label="Angry", file="angry.mp3", sentences=(("angry", 20, 1),)),
+    Example(label="Happy", file="happy.mp3", sentences=(("happy", 18, 1),)),
+    Example(label="Sad", file="sad.mp3", sentences=(("sad", 21, 2),)),
+    Example(label="Fearful", file="fearful.mp3", sentences=(("fearful", 12, 2),)),
+    Example(label="Neutral", file="neutral.mp3", sentences=(("neutral", 23, 1),)),
     Example(label="Two voices, 25 seconds", file="two_voices.mp3", sentences=_CONVERSATION),
 )
 
@@ -68,9 +69,9 @@ def synthesise(example: Example) -> NDArray[np.float32]:
 
     pause = np.zeros(round(_PAUSE_SECONDS * _RATE), dtype=np.float32)
     pieces: list[NDArray[np.float32]] = []
-    for place, (emotion, actor) in enumerate(example.sentences):
+    for emotion, actor, statement in example.sentences:
         intensity = "normal" if emotion == "neutral" else "strong"
-        name = RecordingName("speech", emotion, intensity, 1 + place % 2, 1, actor)
+        name = RecordingName("speech", emotion, intensity, statement, 1, actor)
         pieces += [synthesize(name), pause]
     return np.concatenate(pieces[:-1])
 

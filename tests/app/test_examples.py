@@ -3,6 +3,7 @@ import pytest
 
 from app.examples import EXAMPLES, FOLDER, LABEL, encode, synthesise
 from ser.audio.io import read_sound
+from ser.inference.predictor import Predictor
 from tests.app.test_deployment import ROOT
 
 IDS = [example.file for example in EXAMPLES]
@@ -33,3 +34,11 @@ def test_each_says_what_made_it(example):
 
 def test_the_folder_is_in_the_wheel():
     assert '"voices/*"' in (ROOT / "pyproject.toml").read_text()
+
+
+def test_the_model_in_the_box_takes_them_for_what_they_are_meant_to_be():
+    predictor = Predictor.load(ROOT / "ser/pretrained/ser-voices.onnx")
+    alone = [example for example in EXAMPLES if len(example.sentences) == 1]
+    found = [predictor.predict((FOLDER / example.file).read_bytes(), name=example.label) for example in alone]
+    assert [prediction.emotion for prediction in found] == [example.label.lower() for example in alone]
+    assert not found[0].is_uncertain  # the first answer that a visitor gets
