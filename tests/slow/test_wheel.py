@@ -30,7 +30,8 @@ def command(tmp_path_factory):
     shutil.rmtree(source)
     venv.create(folder / "environment", with_pip=False)
     python = folder / "environment" / "bin" / "python"
-    subprocess.run([*pip, f"--python={python}", "install", "--no-deps", *map(str, folder.glob("*.whl"))], check=True)
+    install = [*pip, f"--python={python}", "install", "--no-deps", *map(str, folder.glob("*.whl"))]
+    subprocess.run(install, env=environment(), check=True)  # a PYTHONPATH would be taken for what is installed
     (site,) = (folder / "environment" / "lib").glob("python*/site-packages")
     # The folder alone: what lies in it as a .pth file, the editable installation, is not read.
     (site / "packages.pth").write_text(sysconfig.get_path("purelib"))
