@@ -4,12 +4,19 @@ import numpy as np
 import pytest
 import scipy.signal
 
+from ser.features import compiled
 from ser.features.extract import extract
-from ser.features.pitch import HIGHEST_HZ, LOWEST_HZ, _window_autocorrelation, track_pitch
+from ser.features.pitch import HIGHEST_HZ, LOWEST_HZ, _smoothest, _window_autocorrelation, track_pitch
 from ser.features.settings import FeatureSettings
 
 RATE = 22050
 SETTINGS = FeatureSettings(n_fft=1024, hop_length=441, groups=("pitch",))
+
+
+@pytest.fixture(autouse=True)
+def by_numpy(monkeypatch):
+    """Take numpy, whatever the tests before have loaded."""
+    monkeypatch.setattr(compiled, "_LOADED", [])
 
 
 def voice(hz, *, seconds=1.0):
@@ -72,3 +79,16 @@ def test_the_window_s_autocorrelation():
     full = np.correlate(window, window, "full")[999:] / (window @ window)
     lags = np.arange(0, 500, 7)
     np.testing.assert_allclose(_window_autocorrelation(lags / 1000), full[lags], atol=1e-4)
+
+
+@pytest.mark.parametrize("n_candidates", [1, 7, 8, 9, 120])
+@pytest.mark.parametrize("steps", [None, 2, 0])
+def test_the_compiled_search_finds_the_path_of_numpy(n_candidates, steps):
+    """Also where many paths are equally good: there are few values, or one."""
+    strength = np.random.default_rng(n_candidates).random((60, n_candidates), dtype=np.float32)
+    if steps is not None:
+        strength = np.round(strength * steps) * np.float32(0.02)
+    expected = _smoothest(strength)
+    compiled.load_compiled()
+    assert compiled.compiled_loops() is not None
+    np.testing.assert_array_equal(_smoothest(strength), expected)
