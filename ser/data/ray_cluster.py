@@ -1,5 +1,6 @@
 """Ray, for the commands that spread their work by it: started here, or found at an address."""
 
+import logging
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -35,7 +36,7 @@ def ray_started(
         raise SettingsError(f"{missing_package(error, what)}.") from error
     here: dict[str, Any] = {} if address else {"include_dashboard": False, "num_cpus": cpus}
     try:
-        ray.init(address=address, runtime_env=runtime_env, logging_level="WARNING", log_to_driver=False, **here)
+        ray.init(address=address, runtime_env=runtime_env, logging_level=logging.WARNING, log_to_driver=False, **here)
     except Exception as error:  # Ray has no class for it
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         failed = "could not be started" if address is None else f"is not to be reached at {address!r}"
