@@ -56,6 +56,7 @@ for module in sys.argv[1].split(","):
     importlib.import_module(module)
 from ser.features.extract import fit_length
 from ser.audio.io import read_sound
+from ser.audio.levels import without_offset
 from ser.audio.utterances import Utterance
 from ser.features.pipeline import LoadedRecording, input_of
 from ser.inference.predictor import Predictor
@@ -73,10 +74,13 @@ settings = predictor.metadata.features
 
 def load_known():  # as predict does, but what is said where is known
     sound = read_sound(recording, sample_rate=settings.sample_rate)
-    whole = input_of(Utterance(start=0.0, end=sound.duration, speech=sound.duration), sound.waveform, settings)
+    utterance = Utterance(start=0.0, end=sound.duration, speech=sound.duration)
+    whole = input_of(utterance, without_offset(sound.waveform), settings)
     return LoadedRecording(utterances=(whole,), speech=sound.duration, duration=sound.duration, warnings=())
 
 utterance = load_known().utterances[0]
+known = predictor.predict_loaded([("", load_known())])[0].probabilities
+assert np.allclose(known, prediction.probabilities, atol=1e-6), "the answer without the search is another"
 batch = fit_length(utterance.features, settings.max_length)[None], np.array([utterance.length])
 repeats = range(int(sys.argv[4]))
 figures = {
