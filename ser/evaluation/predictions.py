@@ -105,11 +105,26 @@ def closed_set(table: pd.DataFrame, classes: Mapping[str, Collection[str]]) -> p
     -------
     The table with other values in predicted; confidence and probabilities stay those of the model.
     """
+    chosen = closed_set_probabilities(table, classes).argmax(axis=1)
+    return table.assign(predicted=pd.Categorical.from_codes(chosen, class_names_of(table)))
+
+
+def closed_set_probabilities(table: pd.DataFrame, classes: Mapping[str, Collection[str]]) -> NDArray[np.float64]:
+    """Return the probabilities given that the class is one of those that the recording's corpus has.
+
+    Parameters
+    ----------
+    classes : as of `closed_set`.
+
+    Returns
+    -------
+    float64 [n, classes]: 0 of the classes that the corpus lacks; the others add up to 1.
+    """
     names, rows = np.unique(table["corpus"].to_numpy(dtype=str), return_inverse=True)
-    class_names = class_names_of(table)
-    allowed = np.array([[name in classes[corpus] for name in class_names] for corpus in names])[rows]
-    chosen = np.where(allowed, probabilities_of(table), -1).argmax(axis=1)
-    return table.assign(predicted=pd.Categorical.from_codes(chosen, class_names))
+    allowed = np.array([[name in classes[corpus] for name in class_names_of(table)] for corpus in names])[rows]
+    # Where all classes of a corpus have a probability of 0, they are alike.
+    kept = np.where(allowed, np.maximum(probabilities_of(table), np.finfo(np.float64).tiny), 0)
+    return np.asarray(kept / kept.sum(axis=1, keepdims=True))
 
 
 def class_names_of(table: pd.DataFrame) -> list[str]:

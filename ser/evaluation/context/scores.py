@@ -20,18 +20,21 @@ from ser.evaluation.predictions import (
     class_numbers,
     classes_by_corpus,
     closed_set,
+    closed_set_probabilities,
     probabilities_of,
     resampled_units,
 )
 from ser.evaluation.tables import percent, table
 
 TABLE = "context.csv"
+CLOSED_SET = "closed_set_"
 RESAMPLES, SEED = 2000, 0
 NOTE = (
     "Context: other recordings of the evaluated part, unlabelled, drawn for each recording, never itself. speaker: of "
     "the same person. other: wrongly of another speaker of the corpus. emotion: of the same person, of one emotion "
     "alone. Intervals are 95%, over speakers. Lost: points of UAR against no context; less than 0 is a gain. "
-    "Half: accuracy of the half of the recordings with the highest confidence."
+    "Half: accuracy of the half of the recordings with the highest confidence. Closed set: given that the emotion is "
+    "one that the corpus has."
 )
 
 Tables = Mapping[Context, pd.DataFrame]
@@ -59,7 +62,8 @@ def context_scores(
     (how many recordings the contexts have, on average), accuracy, uar, uar_low and uar_high (its 95% interval),
     uar_lost (against no context) with uar_lost_low and uar_lost_high, the same of closed_set_uar (None where each
     corpus has all classes), uar_female and uar_male (None where there are none), accuracy_at_half_coverage (of the half
-    of the recordings with the highest confidence), ece (15 bins) and log_loss. Fractions, and nats.
+    of the recordings with the highest confidence), ece (15 bins), both of the closed set too (None as above), and
+    log_loss. Fractions, and nats.
     """
     first = next(iter(by_seed[0].values()))
     corpora = sorted(set(first["corpus"]))
@@ -110,7 +114,8 @@ def format_context(rows: Sequence[Mapping[str, Any]], *, markdown: bool = False)
     head = ["context", "k", *(["corpus"] if has_corpora else []), "recordings", "size", "accuracy", "UAR", "interval"]
     head += ["lost", *(["closed-set UAR", "interval", "lost"] if is_open else [])]
     has_genders = any(row[f"uar_{gender}"] is not None for row in rows for gender in GENDERS)
-    head += [*([f"UAR, {gender}" for gender in GENDERS] if has_genders else []), "half", "ECE", "log-loss"]
+    head += [*([f"UAR, {gender}" for gender in GENDERS] if has_genders else []), "half", "ECE"]
+    head += [*(["closed-set half", "closed-set ECE"] if is_open else []), "log-loss"]
     lines = [head]
     for row in rows:
         line = [row["kind"], str(row["k"])]
@@ -119,8 +124,9 @@ def format_context(rows: Sequence[Mapping[str, Any]], *, markdown: bool = False)
         line += _cells(row, "uar")
         line += _cells(row, "closed_set_uar") if is_open else []
         line += [percent(row[f"uar_{gender}"]) for gender in GENDERS] if has_genders else []
-        line.append(percent(row["accuracy_at_half_coverage"]))
-        lines.append([*line, percent(row["ece"]), f"{row['log_loss']:.3f}"])
+        for prefix in ("", CLOSED_SET) if is_open else ("",):
+            line += [percent(row[f"{prefix}accuracy_at_half_coverage"]), percent(row[f"{prefix}ece"])]
+        lines.append([*line, f"{row['log_loss']:.3f}"])
     return f"{table(lines, left=3 if has_corpora else 2, markdown=markdown)}\n\n{NOTE}"
 
 
@@ -146,8 +152,11 @@ def _rows(
         if is_open:
             counts["closed_set_uar"] = _confusions([closed_set(one, classes) for one in of_seed], n_classes)
         without = without or counts
-        probabilities, truth = [probabilities_of(one) for one in of_seed], [class_numbers(one) for one in of_seed]
-        scored = list(zip(probabilities, truth, strict=True))
+        truth = [class_numbers(one) for one in of_seed]
+        scored = list(zip(map(probabilities_of, of_seed), truth, strict=True))
+        closed = None
+        if is_open:
+            closed = list(zip([closed_set_probabilities(one, classes) for one in of_seed], truth, strict=True))
         row: dict[str, Any] = {
             "kind": context.kind,
             "k": context.size,
@@ -160,8 +169,7 @@ def _rows(
         for name in ("uar", "closed_set_uar"):
             row |= _with_intervals(name, counts.get(name), without.get(name), resampling)
         row |= {f"uar_{gender}": _uar_of_gender(of_seed, gender, n_classes) for gender in GENDERS}
-        row["accuracy_at_half_coverage"] = float(np.mean([_accuracy_at_half_coverage(*one) for one in scored]))
-        row["ece"] = float(np.mean([expected_calibration_error(*one) for one in scored]))
+        row |= _confidence_scores(scored, "") | _confidence_scores(closed, CLOSED_SET)
         row["log_loss"] = float(np.mean([log_loss(*one) for one in scored]))
         rows.append(row)
     return rows
@@ -172,6 +180,16 @@ def _uar_of_gender(of_seed: Sequence[pd.DataFrame], gender: str, n_classes: int)
     if chosen[0].empty:
         return None
     return float(unweighted_average_recall(_confusions(chosen, n_classes).sum(axis=1)).mean())
+
+
+def _confidence_scores(
+    scored: Sequence[tuple[NDArray[np.float64], NDArray[np.int64]]] | None, prefix: str
+) -> dict[str, float | None]:
+    scores = {"accuracy_at_half_coverage": _accuracy_at_half_coverage, "ece": expected_calibration_error}
+    return {
+        prefix + name: None if scored is None else float(np.mean([score(*one) for one in scored]))
+        for name, score in scores.items()
+    }
 
 
 def _accuracy_at_half_coverage(probabilities: NDArray[np.floating[Any]], truth: NDArray[np.int64]) -> float:

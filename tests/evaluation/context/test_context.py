@@ -219,8 +219,16 @@ def test_scores_are_those_of_scikit_learn(found, predictions, recordings):
         assert row["uar_lost"] == pytest.approx(before - uar)
         assert row["uar_lost_low"] <= row["uar_lost_high"]
         if row["corpus"] == "one":
-            assert row["closed_set_uar"] is None
+            assert row["closed_set_uar"] is row["closed_set_ece"] is row["closed_set_accuracy_at_half_coverage"] is None
         else:
+            among = np.where(allowed, probabilities, 0) / probabilities.sum(axis=1, where=allowed, keepdims=True)
+            right = closed == truth
+            surest = np.argsort(-among.max(axis=1), kind="stable")[: (len(kept) + 1) // 2]
+            assert row["closed_set_accuracy_at_half_coverage"] == pytest.approx(right[surest].mean())
+            gaps = np.bincount(
+                np.ceil(among.max(axis=1) * 15).astype(int), weights=right - among.max(axis=1)
+            )  # bins are open below, closed above
+            assert row["closed_set_ece"] == pytest.approx(np.abs(gaps).sum() / len(kept))
             assert row["closed_set_uar"] == pytest.approx(balanced_accuracy_score(truth, closed))
             assert row["closed_set_uar"] >= row["uar"] - 1e-9
     assert (rows[0]["uar_lost_low"], rows[0]["uar_lost_high"]) == (0, 0)
