@@ -62,7 +62,9 @@ def test_the_answer_is_that_of_the_formula():
         rows = [((values - net.mean) / net.scale).clamp(-5, 5), ((values - centre) / spread).clamp(-5, 5).float()]
         logits = net.classify(of_embedding), net.of_functionals(torch.cat([*rows, torch.tensor([b])]))
         shares = (4 * mean[-3:] + 5 * net.class_shares) / (4 + 5)
-        expected = sum(one.log_softmax(dim=0) for one in logits) / 2 + (net.class_shares / shares).log().float()
+        weight = 0.5 + (0.65 - 0.5) * 4 / (4 + 5)
+        fused = (1 - weight) * logits[0].log_softmax(dim=0) + weight * logits[1].log_softmax(dim=0)
+        expected = fused + (net.class_shares / shares).log().float()
         expected = expected / (1 + 0.5 * 5 / (4 + 5))
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
 
@@ -159,3 +161,16 @@ def test_the_less_is_known_of_a_speaker_the_less_sure_is_the_answer():
     for number, divisor in ((0, 1.5), (5, 1.25), (95, 1.025)):
         context[0, 0] = number
         torch.testing.assert_close(net.correct(same, context), same / divisor)
+
+
+def test_the_more_is_known_of_a_speaker_the_more_the_functionals_count():
+    net = network()
+    torch.manual_seed(1)
+    of_embedding, of_functionals = torch.randn(2, 4, 3)
+    first, second = of_embedding.log_softmax(dim=1), of_functionals.log_softmax(dim=1)
+    torch.testing.assert_close(net.fuse(of_embedding, of_functionals), (first + second) / 2)
+    context = no_context(4, net.n_summary)
+    context[:, 0] = torch.tensor([0.0, 5.0, 45.0, 1e9])
+    weights = torch.tensor([0.5, 0.575, 0.635, 0.65])[:, None]
+    found = net.fuse(of_embedding, of_functionals, net.known(context))
+    torch.testing.assert_close(found, (1 - weights) * first + weights * second)

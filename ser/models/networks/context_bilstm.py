@@ -38,8 +38,9 @@ class ContextBiLstm(ResidualBiLstm):
 
     The answers of a context are used after training alone: each probability is multiplied by the share that its class
     is expected to have, and divided by the mean of the answers of the context, shrunk towards the expected share (a
-    correction of a label shift without labels, in the way of Saerens et al. 2002). And the less is known of a speaker,
-    the less sure the answer is made: on corpora left out, networks were too sure above all without context.
+    correction of a label shift without labels, in the way of Saerens et al. 2002). The more is known of a speaker, the
+    more the functionals count, which gain most from a context. And the less is known, the less sure the answer is made:
+    on corpora left out, networks were too sure above all without context.
 
     Parameters
     ----------
@@ -51,8 +52,10 @@ class ContextBiLstm(ResidualBiLstm):
     functionals_dropout : before both of its layers, in [0, 1).
     dynamic_range : decibels from the loudest band of a recording down to where bands are cut off.
     own_statistics : weight of the recording's own mean and variance in the normalisation of its bands, in [0, 1).
-    answers_prior : a context of so many recordings has half of the weight in the correction by its answers, and takes
-        half of the doubt away.
+    answers_prior : a context of so many recordings has half of the weight in the correction by its answers and in the
+        fusion, and takes half of the doubt away.
+    functionals_in_context : weight of the functionals in the fusion, in [0, 1), of a speaker of whom all is known;
+        without context it is 1/2.
     doubt : without context, log-probabilities are divided by 1 + doubt.
     bf16 : convolutions in training have 16 bits: in half the time on processors that have units for it. On a processor
         without AVX-512 they have 32 all the same.
@@ -79,6 +82,7 @@ class ContextBiLstm(ResidualBiLstm):
         dynamic_range: PositiveNumber = 50.0,
         own_statistics: FractionBelowOne = 0.5,
         answers_prior: PositiveNumber = 5.0,
+        functionals_in_context: FractionBelowOne = 0.65,
         doubt: NaturalNumber = 0.5,
         bf16: bool = False,
     ) -> None:
@@ -95,7 +99,7 @@ class ContextBiLstm(ResidualBiLstm):
         for block in self.blocks:
             block.dropout = nn.Dropout2d(block_dropout)
         self.n_bands, self.dynamic_range, self.own_statistics, self.bf16 = n_bands, dynamic_range, own_statistics, bf16
-        self.answers_prior, self.doubt = answers_prior, doubt
+        self.answers_prior, self.functionals_in_context, self.doubt = answers_prior, functionals_in_context, doubt
         n_embedding = 4 * lstm_hidden
         self.n_representation = N_FUNCTIONALS + n_embedding  # the summary without the answer
         self.n_summary = self.n_representation + n_classes
@@ -155,7 +159,13 @@ class ContextBiLstm(ResidualBiLstm):
 
     def of_summary(self, summary: Tensor, context: Tensor) -> Tensor:
         """Return the log-probabilities of recordings whose summaries are at hand, float32 [batch, classes]."""
-        return self.correct(self.fuse(*self.logits(summary[:, : self.n_representation], context)), context)
+        logits = self.logits(summary[:, : self.n_representation], context)
+        return self.correct(self.fuse(*logits, self.known(context)), context)
+
+    def known(self, context: Tensor) -> Tensor:
+        """Return how much is known of each speaker after training, float32 [batch, 1], in [0, 1)."""
+        number, _, _ = split_context(context)
+        return number / (number + self.answers_prior)
 
     def correct(self, log_probabilities: Tensor, context: Tensor) -> Tensor:
         """Return log-probabilities of which is divided out what the context's answers have in common, less sure.
@@ -169,8 +179,8 @@ class ContextBiLstm(ResidualBiLstm):
         -------
         corrected : float32 [batch, classes], log-probabilities but for a constant of each recording.
         """
-        number, mean, _ = split_context(context)
-        known = number / (number + self.answers_prior)  # [b, 1]
+        _, mean, _ = split_context(context)
+        known = self.known(context)  # [b, 1]
         shares = torch.lerp(self.class_shares.expand_as(log_probabilities), mean[:, self.n_representation :], known)
         corrected = log_probabilities + self.class_shares.log() - shares.log()
         return corrected / (1 + self.doubt * (1 - known))
@@ -221,9 +231,16 @@ class ContextBiLstm(ResidualBiLstm):
         rows = torch.cat([everywhere.clamp(-_LARGEST, _LARGEST), here.clamp(-_LARGEST, _LARGEST), known_values], dim=1)
         return self.classify(self.dropout(inputs)), self.of_functionals(rows)
 
-    def fuse(self, of_embedding: Tensor, of_functionals: Tensor) -> Tensor:
-        """Return the mean of the log-probabilities of both, float32 [batch, classes] (late fusion)."""
-        return (F.log_softmax(of_embedding, dim=1) + F.log_softmax(of_functionals, dim=1)) / 2
+    def fuse(self, of_embedding: Tensor, of_functionals: Tensor, known: Tensor | float = 0.0) -> Tensor:
+        """Return the weighted mean of the log-probabilities of both, float32 [batch, classes] (late fusion).
+
+        Parameters
+        ----------
+        of_embedding, of_functionals : logits, float32 [batch, classes].
+        known : float32 [batch, 1], see `known`; 0, as in training: both weigh the same.
+        """
+        weight = 0.5 + (self.functionals_in_context - 0.5) * known
+        return (1 - weight) * F.log_softmax(of_embedding, dim=1) + weight * F.log_softmax(of_functionals, dim=1)
 
     def _convolve(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         enabled = self.bf16 and self.training and computes_in_bf16(features.device)
