@@ -1,4 +1,4 @@
-"""The code blocks of README.md and of the pages in docs/: what there is, what each needs, and its commands."""
+"""The code blocks of the README, the model card and the pages in docs/: what there is, what each needs, its commands."""
 
 import ast
 import re
@@ -64,8 +64,8 @@ class Block:
 
 @cache
 def pages() -> dict[str, str]:
-    """Return README.md and every page of docs/, by its path from the root -> its text."""
-    found = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    """Return README.md, MODEL_CARD.md and every page of docs/, by its path from the root -> its text."""
+    found = [ROOT / "README.md", ROOT / "MODEL_CARD.md", *sorted((ROOT / "docs").rglob("*.md"))]
     return {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in found}
 
 

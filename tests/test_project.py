@@ -80,7 +80,7 @@ def test_a_wheel_holds_every_package_and_every_configuration() -> None:
 
 
 def test_the_model_card_names_the_files_of_the_pretrained_model() -> None:
-    card = (ROOT / "MODEL_CARD.md").read_text(encoding="utf-8")
+    card = (ROOT / "docs" / "model_cards" / "ser-ravdess.md").read_text(encoding="utf-8")
     files = list((ROOT / "ser" / "pretrained").glob("ser-ravdess.*"))
     assert len(files) == 3
     for path in files:

@@ -1,4 +1,4 @@
-"""`ser card --model <name or file> --cross-validation <folder>`: write MODEL_CARD.md."""
+"""`ser card --model <name or file> --cross-validation <folder>`: write a model card, <name>.md."""
 
 import logging
 from pathlib import Path
@@ -29,9 +29,9 @@ def card(
     seven_classes_whole: Folder = None,
     emobox: Folder = None,
     song: Folder = None,
-    output: Annotated[Path, typer.Option(help="the card; its pictures lie in docs/model_card/ beside it")] = Path(
-        "MODEL_CARD.md"
-    ),
+    output: Annotated[
+        Path | None, typer.Option(help="the card, without it <name>.md; its pictures lie in a folder of its name")
+    ] = None,
 ) -> int:
     """Write the model card.
 
@@ -50,7 +50,7 @@ def card(
         cross_validation=cross_validation,
         others={TITLES[key]: folder for key, folder in others.items()},
         command=f"ser card --model {Path(model).stem} {given}",  # without the places of this machine
-        output=output,
+        output=output or Path(f"{Path(model).stem}.md"),
     )
     print(*paths, sep="\n")
     return 0

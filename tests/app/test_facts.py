@@ -60,7 +60,8 @@ def test_scores_that_the_model_bears_are_of_its_recipe(run, scores_of):
 def test_the_model_in_the_box_bears_the_scores_of_its_card():
     root = Path(app.__file__).parents[1]
     bears = json.loads((root / "ser" / "pretrained" / "ser-ravdess.json").read_text())["metadata"]["recipe_scores"]
-    card = (root / "MODEL_CARD.md").read_text().partition("## Accuracy on unseen speakers")[2].partition("\n### ")[0]
+    page = (root / "docs" / "model_cards" / "ser-ravdess.md").read_text()
+    card = page.partition("## Accuracy on unseen speakers")[2].partition("\n### ")[0]
     assert bears["protocol"] in card
     assert f"Scored: {bears['n_recordings']:,} test recordings." in card
     for label, score in (("UAR", "uar"), ("accuracy", "accuracy")):

@@ -19,7 +19,7 @@ from ser.inference.run_folder import find_checkpoint
 from ser.inference.torch_backend import load_torch_scorer
 from ser.models.metadata import ModelMetadata
 
-PICTURES = tuple(Path("docs", "model_card", name) for name in ("confusion_matrix.png", "reliability.png"))
+PICTURES = ("confusion_matrix.png", "reliability.png")
 _TEMPLATE = Path(__file__).with_name("template.md")
 _SCORES = {"uar": "UAR", "accuracy": "accuracy"}
 _PROBABILITIES = {"network": "without temperature", "calibrated": "with temperature"}
@@ -28,7 +28,7 @@ _PROBABILITIES = {"network": "without temperature", "calibrated": "with temperat
 def write_card(
     model: str, *, cross_validation: Path, others: Mapping[str, Path], command: str, output: Path
 ) -> list[Path]:
-    """Write the card and, beside it in `docs/model_card/`, its pictures; return their paths.
+    """Write the card and, beside it in a folder of its name, its pictures; return their paths.
 
     A section without results is left out.
 
@@ -57,7 +57,7 @@ def write_card(
     title = f"{results['protocol'].partition(';')[0]}.\n{part.capitalize()} recordings of all folds"
     bins = {label: pooled["reliability"][kind] for kind, label in _PROBABILITIES.items()}
     matrix = confusion_figure(pooled["all_seeds"]["confusion_matrix"], results["class_names"], title=title)
-    pictures = [output.parent / path for path in PICTURES]
+    pictures = [output.with_suffix("") / name for name in PICTURES]
     for figure, path in zip((matrix, reliability_figure(bins, title=title)), pictures, strict=True):
         save_figure(figure, path, colours=128)
     values = {
@@ -76,7 +76,7 @@ def write_card(
         "target": results["target_selective_accuracy"],
         "selective_accuracy": percent(summary["mean_over_folds"]["selective_accuracy"]["mean"]),
         "model_calibration": _model_calibration(metadata, results),
-        "pictures": PICTURES,
+        "pictures": [path.relative_to(output.parent).as_posix() for path in pictures],
         "files": "\n".join(
             f"| `{path.name}` | {path.stat().st_size:,} | `{digest_of(path.read_bytes())}` |" for path in files
         ),
