@@ -38,7 +38,7 @@ def test_a_summary_is_functionals_embedding_and_answer_whatever_the_context():
     assert (alone.shape, weights.shape, summary.shape) == ((6, 3), (6, 15), (6, net.n_summary))
     limited = net.limit(features, lengths)
     torch.testing.assert_close(summary[:, :N_FUNCTIONALS], functionals(limited, lengths, n_bands=N_BANDS))
-    torch.testing.assert_close(summary[:, -3:], (1.5 * alone).softmax(dim=1))  # before the doubt
+    torch.testing.assert_close(summary[:, -3:], (1.75 * alone).softmax(dim=1))  # before the doubt
     others = context_of(summary, ~torch.eye(6, dtype=torch.bool))
     told, _, same = net(features, lengths, others)
     torch.testing.assert_close(same, summary)
@@ -65,7 +65,7 @@ def test_the_answer_is_that_of_the_formula():
         weight = 0.5 + (0.65 - 0.5) * 4 / (4 + 5)
         fused = (1 - weight) * logits[0].log_softmax(dim=0) + weight * logits[1].log_softmax(dim=0)
         expected = fused + (net.class_shares / shares).log().float()
-        expected = expected / (1 + 0.5 * 5 / (4 + 5))
+        expected = expected / (1 + 0.75 * 5 / (4 + 5))
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
 
 
@@ -158,7 +158,7 @@ def test_the_less_is_known_of_a_speaker_the_less_sure_is_the_answer():
     same = torch.tensor([[0.7, 0.2, 0.1]]).log()
     context = no_context(1, net.n_summary)
     context[0, 1 + net.n_representation :][:3] = net.class_shares  # answers as expected, so that nothing is divided out
-    for number, divisor in ((0, 1.5), (5, 1.25), (95, 1.025)):
+    for number, divisor in ((0, 1.75), (5, 1.375), (95, 1.0375)):
         context[0, 0] = number
         torch.testing.assert_close(net.correct(same, context), same / divisor)
 

@@ -83,7 +83,7 @@ class ContextBiLstm(ResidualBiLstm):
         own_statistics: FractionBelowOne = 0.5,
         answers_prior: PositiveNumber = 5.0,
         functionals_in_context: FractionBelowOne = 0.65,
-        doubt: NaturalNumber = 0.5,
+        doubt: NaturalNumber = 0.75,
         bf16: bool = False,
     ) -> None:
         n_bands = n_features - N_PITCH
