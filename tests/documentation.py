@@ -1,4 +1,4 @@
-"""The code blocks of the README, the model card and the pages in docs/: what there is, what each needs, its commands."""
+"""The code blocks of the README, the model card and docs/: what there is, what each needs, and its commands."""
 
 import ast
 import re

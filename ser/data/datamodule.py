@@ -280,13 +280,17 @@ class EmotionData(L.LightningDataModule):
         lengths and labels are then on the CPU, as the batches are that are read.
         """
         prepared = self.prepared[part]
-        numbers = {name: number for number, name in enumerate(self.class_names)}
         chosen = slice(None) if rows is None else rows
-        labels = torch.tensor([numbers[sample.recording.emotion] for sample in prepared.samples])[chosen]
+        labels = self.labels(part)[chosen]
         features, lengths = _chosen(prepared.features, rows), torch.from_numpy(prepared.lengths[chosen])
         device = self._device(part)
         on_device = features if isinstance(features, StoredFeatures) else torch.from_numpy(features).to(device)
         return on_device, lengths.to(device), labels.to(device)
+
+    def labels(self, part: str) -> Tensor:
+        """Return the number of the class of each sample, int64 [samples], on the CPU."""
+        numbers = {name: number for number, name in enumerate(self.class_names)}
+        return torch.tensor([numbers[sample.recording.emotion] for sample in self.prepared[part].samples])
 
     def _device(self, part: str) -> torch.device:
         """Return where the tensors of a part are: batches that are read from the cache are made on the CPU."""

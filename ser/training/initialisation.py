@@ -87,8 +87,7 @@ def _fit_statistics(data: EmotionData, network: ContextBiLstm) -> None:
 
 def _expect_classes(data: EmotionData, network: ContextBiLstm) -> None:
     """Set the shares of the classes that answers are expected to have: the initial model may have had other classes."""
-    labels = data.tensors("train")[2].cpu()
-    draws = data.draws("train")
+    labels, draws = data.labels("train"), data.draws("train")
     weights = torch.ones(len(labels), dtype=torch.float64) if draws is None else draws
     network.class_shares.copy_(expected_shares(labels, weights, n_classes=len(network.class_shares)))
 
