@@ -30,7 +30,7 @@ def card(
     emobox: Folder = None,
     song: Folder = None,
     output: Annotated[
-        Path | None, typer.Option(help="the card, without it <name>.md; its pictures lie in a folder of its name")
+        Path | None, typer.Option(help="the card, without it <name>.md; its pictures lie in <name>_files beside it")
     ] = None,
 ) -> int:
     """Write the model card.

@@ -28,7 +28,7 @@ _PROBABILITIES = {"network": "without temperature", "calibrated": "with temperat
 def write_card(
     model: str, *, cross_validation: Path, others: Mapping[str, Path], command: str, output: Path
 ) -> list[Path]:
-    """Write the card and, beside it in a folder of its name, its pictures; return their paths.
+    """Write the card and, beside it in `<stem>_files`, its pictures; return their paths.
 
     A section without results is left out.
 
@@ -57,7 +57,7 @@ def write_card(
     title = f"{results['protocol'].partition(';')[0]}.\n{part.capitalize()} recordings of all folds"
     bins = {label: pooled["reliability"][kind] for kind, label in _PROBABILITIES.items()}
     matrix = confusion_figure(pooled["all_seeds"]["confusion_matrix"], results["class_names"], title=title)
-    pictures = [output.with_suffix("") / name for name in PICTURES]
+    pictures = [output.with_name(f"{output.stem}_files") / name for name in PICTURES]
     for figure, path in zip((matrix, reliability_figure(bins, title=title)), pictures, strict=True):
         save_figure(figure, path, colours=128)
     values = {

@@ -172,12 +172,20 @@ def test_the_same_again_to_the_byte_with_small_pictures(write, bare):
     outputs = [write(), write()]
     assert [output.read_text() for output in outputs] == [bare, bare]
     for name in ("confusion_matrix.png", "reliability.png"):
-        first, second = (output.with_suffix("") / name for output in outputs)
+        first, second = (output.with_name("MODEL_CARD_files") / name for output in outputs)
         assert first.read_bytes() == second.read_bytes()
-        assert f"(MODEL_CARD/{name})" in bare
+        assert f"(MODEL_CARD_files/{name})" in bare
         with Image.open(first) as image:
             assert image.mode == "P"
         assert first.stat().st_size < 60_000
+
+
+def test_without_another_name_it_has_that_of_the_model(model, moved_cross_validation, bare, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["card", f"--model={model}", f"--cross-validation={moved_cross_validation}"]) == 0
+    assert (tmp_path / "tiny.md").read_text() == bare.replace("MODEL_CARD_files", "tiny_files")
+    pictures = sorted(path.name for path in (tmp_path / "tiny_files").iterdir())
+    assert pictures == ["confusion_matrix.png", "reliability.png"]
 
 
 @pytest.mark.parametrize(
