@@ -16,7 +16,6 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the pages that lie at the root; there, their links begin at the root."""
     for name, page in ELSEWHERE.items():
         text = (ROOT / name).read_text(encoding="utf-8").replace("](docs/", "](")
-        text = text.replace("[LICENSE](LICENSE)", "LICENSE")  # no page
         files.append(File.generated(config, page, content=text))
     return files
 

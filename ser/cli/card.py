@@ -50,7 +50,7 @@ def card(
         cross_validation=cross_validation,
         others={TITLES[key]: folder for key, folder in others.items()},
         command=f"ser card --model {Path(model).stem} {given}",  # without the places of this machine
-        output=output or Path(f"{Path(model).stem}.md"),
+        output=output,
     )
     print(*paths, sep="\n")
     return 0

@@ -14,7 +14,14 @@ N_BANDS = 16
 
 def network():
     torch.manual_seed(0)
-    net = ContextBiLstm(n_features=N_BANDS + 2, n_classes=3, channels=(4, 6), lstm_hidden=5, functionals_hidden=7)
+    net = ContextBiLstm(
+        n_features=N_BANDS + 2,
+        n_classes=3,
+        channels=(4, 6),
+        lstm_hidden=5,
+        functionals_hidden=7,
+        functionals_in_context=0.65,
+    )
     for module in net.modules():
         if isinstance(module, (torch.nn.BatchNorm1d, torch.nn.BatchNorm2d)):
             torch.nn.init.normal_(module.running_mean)

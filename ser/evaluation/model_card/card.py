@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from ser.data.files import write_text_atomically
 from ser.errors import CheckpointError, SettingsError
@@ -26,7 +27,7 @@ _PROBABILITIES = {"network": "without temperature", "calibrated": "with temperat
 
 
 def write_card(
-    model: str, *, cross_validation: Path, others: Mapping[str, Path], command: str, output: Path
+    model: str, *, cross_validation: Path, others: Mapping[str, Path], command: str, output: Path | None
 ) -> list[Path]:
     """Write the card and, beside it in `<stem>_files`, its pictures; return their paths.
 
@@ -38,6 +39,7 @@ def write_card(
     cross_validation : the folder of the finished cross-validation of the model's recipe.
     others : title -> folder of a cross-validation under another protocol, in the card's order.
     command : that writes this card.
+    output : the card; None: `<name of the model>.md`.
 
     Raises
     ------
@@ -47,6 +49,7 @@ def write_card(
     OSError : a file cannot be written.
     """
     files, n_parameters, metadata = _read_model(model)
+    output = output or Path(f"{files[0].stem}.md")
     results = read_results(cross_validation)
     robustness = read_robustness(cross_validation, results)
     _check_recipe(files[0], metadata, results, cross_validation)
@@ -76,7 +79,7 @@ def write_card(
         "target": results["target_selective_accuracy"],
         "selective_accuracy": percent(summary["mean_over_folds"]["selective_accuracy"]["mean"]),
         "model_calibration": _model_calibration(metadata, results),
-        "pictures": [path.relative_to(output.parent).as_posix() for path in pictures],
+        "pictures": [quote(path.relative_to(output.parent).as_posix()) for path in pictures],
         "files": "\n".join(
             f"| `{path.name}` | {path.stat().st_size:,} | `{digest_of(path.read_bytes())}` |" for path in files
         ),

@@ -55,7 +55,7 @@ class ContextBiLstm(ResidualBiLstm):
     answers_prior : a context of so many recordings has half of the weight in the correction by its answers and in the
         fusion, and takes half of the doubt away.
     functionals_in_context : weight of the functionals in the fusion, in [0, 1), of a speaker of whom all is known;
-        without context it is 1/2.
+        without context it is 1/2. A model that was stored before there was this weight has 1/2 always.
     doubt : without context, log-probabilities are divided by 1 + doubt.
     bf16 : convolutions in training have 16 bits: in half the time on processors that have units for it. On a processor
         without AVX-512 they have 32 all the same.
@@ -82,7 +82,7 @@ class ContextBiLstm(ResidualBiLstm):
         dynamic_range: PositiveNumber = 50.0,
         own_statistics: FractionBelowOne = 0.5,
         answers_prior: PositiveNumber = 5.0,
-        functionals_in_context: FractionBelowOne = 0.65,
+        functionals_in_context: FractionBelowOne = 0.5,
         doubt: NaturalNumber = 0.75,
         bf16: bool = False,
     ) -> None:

@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 from dataclasses import replace
+from urllib.parse import unquote
 
 import pytest
 from PIL import Image
@@ -186,6 +187,13 @@ def test_without_another_name_it_has_that_of_the_model(model, moved_cross_valida
     assert (tmp_path / "tiny.md").read_text() == bare.replace("MODEL_CARD_files", "tiny_files")
     pictures = sorted(path.name for path in (tmp_path / "tiny_files").iterdir())
     assert pictures == ["confusion_matrix.png", "reliability.png"]
+
+
+def test_links_to_pictures_hold_whatever_the_name(model, moved_cross_validation, tmp_path):
+    output = tmp_path / "my (first) card"
+    assert main(["card", f"--model={model}", f"--cross-validation={moved_cross_validation}", f"--output={output}"]) == 0
+    links = re.findall(r"!\[[^]]*\]\(([^\s()]+)\)", output.read_text())
+    assert [(tmp_path / unquote(link)).is_file() for link in links] == [True, True]
 
 
 @pytest.mark.parametrize(
