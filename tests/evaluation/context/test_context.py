@@ -225,9 +225,8 @@ def test_scores_are_those_of_scikit_learn(found, predictions, recordings):
             right = closed == truth
             surest = np.argsort(-among.max(axis=1), kind="stable")[: (len(kept) + 1) // 2]
             assert row["closed_set_accuracy_at_half_coverage"] == pytest.approx(right[surest].mean())
-            gaps = np.bincount(
-                np.ceil(among.max(axis=1) * 15).astype(int), weights=right - among.max(axis=1)
-            )  # bins are open below, closed above
+            bins = np.ceil(among.max(axis=1) * 15).astype(int)  # open below, closed above
+            gaps = np.bincount(bins, weights=right - among.max(axis=1))
             assert row["closed_set_ece"] == pytest.approx(np.abs(gaps).sum() / len(kept))
             assert row["closed_set_uar"] == pytest.approx(balanced_accuracy_score(truth, closed))
             assert row["closed_set_uar"] >= row["uar"] - 1e-9
